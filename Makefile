@@ -1,0 +1,60 @@
+# What people and CI run. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+BASE_PYTHON ?= python3
+
+.PHONY: help setup demo check test test-unit test-slow fuzz bench crds docs dev ci clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## make .venv from the lock, with hashes
+
+.venv/.ready: requirements-dev.lock scripts/make-venv
+	@BASE_PYTHON=$(BASE_PYTHON) scripts/make-venv
+	@touch $@
+
+demo: setup ## the main job, end to end, on this host; leaves nothing behind
+	@$(PY) -m examples.demo
+
+check: setup ## format, lint, types, contracts, generated files
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PYTEST) -q tests/architecture
+
+test: setup ## everything CI runs
+	@scripts/install-test-tools
+	@$(PYTEST) -q -m "not slow"
+
+test-unit: setup ## unit and quick property tests
+	@$(PYTEST) -q tests/unit tests/property -m "not slow"
+
+test-slow: setup ## the long ones: hundreds of kills, soak
+	@scripts/install-test-tools
+	@$(PYTEST) -q -m slow --timeout 1800
+
+fuzz: setup ## property tests with fresh randomness, much longer
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/property --timeout 3600
+
+bench: setup ## ratios against peers and floors, in one run
+	@scripts/install-test-tools
+	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; PYTHONPATH=.:tests $(PY) $$bench || exit 1; done
+
+crds: setup ## write crds/ and the chart's copy from the types
+	@$(PY) -m api.crd crds helm/runwright/crds
+
+docs: setup crds ## write the generated reference pages
+	@$(PY) -m scripts.reference docs/reference
+
+dev: setup ## a daemon in a temporary directory, and a shell with rnx pointed at it
+	@scripts/dev
+
+ci: ## what CI runs, the same command
+	@.ci/run
+
+clean: ## remove what the other targets made
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,133 @@
+"""`rnx apply`: every document of the files is applied server-side; one that fails stops no other."""
+
+import json
+
+import click
+
+from api.cli import targets
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.files import BadManifest, Manifest, read
+from api.cli.output import note, show_json, show_yaml
+from api.cli.problems import CommandFailed, describe, say
+from api.client import Applied
+from api.errors import ApiError, Conflict
+from api.meta import Document
+
+_SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
+
+
+@click.command("apply")
+@click.option(
+    "-f",
+    "--filename",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR|-",
+    type=click.Path(allow_dash=True),
+    help="What to apply: .yaml, .yml or .json; - is stdin. May be repeated.",
+)
+@click.option("-R", "--recursive", is_flag=True, help="Look for files in all directories below DIR.")
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "server"]),
+    default="none",
+    is_flag=False,
+    flag_value="server",
+    help="server: check everything, change nothing.",
+)
+@click.option("--force-conflicts", is_flag=True, help="Take over fields that other managers own.")
+@click.option("-o", "--output", type=click.Choice(["name", "json", "yaml"]), help="Print the objects, or their names.")
+@reaching
+@pass_connection
+def apply(
+    connection: Connection,
+    sources: tuple[str, ...],
+    recursive: bool,
+    dry_run: str,
+    force_conflicts: bool,
+    output: str | None,
+) -> None:
+    """Make objects as files say: create what is missing, change what differs.
+
+    The fields that a file names become rnx's; what others set stays as it is.
+    """
+    failures = found = 0
+    for manifest in read(sources, recursive=recursive):
+        found += 1
+        try:
+            if isinstance(manifest, BadManifest):
+                raise manifest
+            done = _apply_one(connection, manifest, force=force_conflicts, dry_run=dry_run == "server")
+        except BadManifest as error:
+            failures += 1
+            say(str(error))
+            continue
+        _show(done, output, dry_run=dry_run == "server")
+    if not found:
+        raise CommandFailed("nothing to apply: the files hold no objects")
+    if failures:
+        raise CommandFailed()
+
+
+def _apply_one(connection: Connection, manifest: Manifest, *, force: bool, dry_run: bool) -> Applied:
+    document = manifest.document
+    kind = targets.of_document(document)
+    if kind is None:
+        raise BadManifest(_unknown_kind(manifest))
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise BadManifest(f"{manifest.place}: cannot apply a {kind.name} without metadata.name: give it one")
+    namespace = _namespace(connection, manifest) if kind.namespaced else ""
+    try:
+        return connection.client.apply(kind, namespace, applicable(document), force=force, dry_run=dry_run)
+    except ApiError as error:
+        raise BadManifest(_refusal(manifest, error)) from error
+
+
+def applicable(document: Document) -> Document:
+    """Return a document as it may be applied: less its status and what only the server writes."""
+    metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
+    return {**{name: value for name, value in document.items() if name != "status"}, "metadata": metadata}
+
+
+def _namespace(connection: Connection, manifest: Manifest) -> str:
+    said = manifest.document["metadata"].get("namespace") or ""
+    asked = connection.namespace_flag
+    if said and asked and said != asked:
+        raise BadManifest(
+            f'{manifest.place_of("metadata.namespace")}: it is for namespace "{said}", not "{asked}": drop -n'
+        )
+    return said or connection.namespace
+
+
+def _unknown_kind(manifest: Manifest) -> str:
+    said = (manifest.document.get("apiVersion", ""), manifest.document.get("kind", ""))
+    served = ", ".join(
+        f"{kind.api_version} {kind.name}" for kind in targets.SERVED if kind.name not in ("Pod", "Event")
+    )
+    return (
+        f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served: use one of {served}'
+    )
+
+
+def _refusal(manifest: Manifest, error: ApiError) -> str:
+    if not error.causes:
+        return f"{manifest.place}: {describe(error)}"
+    lines = [f"{manifest.place}: {describe(error).splitlines()[0]}"]
+    lines += [f"  {manifest.place_of(cause.field.lstrip('.'))}: {cause}" for cause in error.causes]
+    if isinstance(error, Conflict):
+        lines.append("  to take these fields over, use --force-conflicts; else leave them out of the file")
+    return "\n".join(lines)
+
+
+def _show(done: Applied, output: str | None, *, dry_run: bool) -> None:
+    for warning in done.warnings:
+        note(f"Warning: {warning}")
+    kind = targets.of_document(done.document)
+    name = targets.full_name(kind, done.document["metadata"]["name"]) if kind else json.dumps(done.document["metadata"])
+    if output in ("json", "yaml"):
+        (show_json if output == "json" else show_yaml)(done.document)
+        return
+    what = "created" if done.created else "configured" if done.changed else "unchanged"
+    click.echo(name if output == "name" else f"{name} {what}{' (server dry run)' if dry_run else ''}")

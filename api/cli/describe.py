@@ -1,0 +1,206 @@
+"""`rnx describe`: all that matters of an object for a person, with its events.
+
+Jobs get their own summary of limits and runs; other kinds are shown field by field.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from api import kinds
+from api.cli import events, targets
+from api.cli.completing import complete_target
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.output import age, coloured, columns, note, printable, size
+from api.cli.problems import CommandFailed, describe as describe_error
+from api.cli.targets import Target
+from api.client import Selection
+from api.errors import ApiError
+from api.meta import Document
+
+_WIDTH = 18
+_INDENT = "  "
+
+
+@click.command("describe")
+@click.argument("words", nargs=-1, required=True, metavar="KIND [NAME…] | KIND/NAME…", shell_complete=complete_target)
+@click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only objects with these labels.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@reaching
+@pass_connection
+def describe(connection: Connection, words: tuple[str, ...], selector: str, all_namespaces: bool) -> None:
+    """Show all that matters of objects, with their events."""
+    found_kinds, named = targets.parse(words)
+    documents: list[tuple[Target, Document]] = []
+    failed = False
+    for target in named:
+        try:
+            documents.append((target, connection.client.get(target.kind, connection.namespace, target.name)))
+        except ApiError as error:
+            note(describe_error(error))
+            failed = True
+    for kind in () if named else found_kinds:
+        namespace = None if all_namespaces or not kind.namespaced else connection.namespace
+        listing = connection.client.list(kind, namespace, Selection(selector))
+        documents += [(Target(kind, item["metadata"]["name"]), item) for item in listing["items"]]
+    for number, (target, document) in enumerate(documents):
+        if number:
+            click.echo("\n")
+        show(connection, target, document)
+    if failed:
+        raise CommandFailed()
+    if not documents:
+        note("No resources found")
+
+
+def show(connection: Connection, target: Target, document: Document) -> None:
+    """Print one object and its events."""
+    for line in lines_of(document):
+        click.echo(line)
+    namespace = document["metadata"].get("namespace") or None
+    selection = Selection(fields=events.selector_for(target))
+    found = events.in_order(connection.client.list(kinds.EVENT, namespace, selection)["items"])
+    if not found:
+        click.echo("Events:  <none>")
+        return
+    click.echo("Events:")
+    rows = [["AGE", "TYPE", "REASON", "MESSAGE"]]
+    for event in found:
+        seen, type_, reason, _, message = events.row_of(event)
+        rows.append([seen, type_, reason, message])
+    for line in columns(rows):
+        click.echo(_INDENT + line)
+
+
+def lines_of(document: Document) -> Iterator[str]:
+    """Yield an object as lines for a person."""
+    metadata, status = document["metadata"], document.get("status", {})
+    yield _pair("Name", metadata["name"])
+    if metadata.get("namespace"):
+        yield _pair("Namespace", metadata["namespace"])
+    yield from _labels("Labels", metadata.get("labels"))
+    yield from _labels("Annotations", metadata.get("annotations"))
+    yield _pair("Created", f"{metadata.get('creationTimestamp', '')} ({age(metadata.get('creationTimestamp'))} ago)")
+    if metadata.get("deletionTimestamp"):
+        yield _pair("Deleting since", metadata["deletionTimestamp"])
+    if metadata.get("ownerReferences"):
+        yield _pair("Controlled By", ", ".join(f"{o['kind']}/{o['name']}" for o in metadata["ownerReferences"]))
+    yield from _job(document) if document.get("kind") == "Job" else _generic(document)
+    yield from _conditions(status.get("conditions") or ())
+
+
+def _job(document: Document) -> Iterator[str]:
+    spec, status = document.get("spec", {}), document.get("status", {})
+    yield _pair("Phase", " ".join(filter(None, (status.get("phase", "Pending"), _in_brackets(status.get("reason"))))))
+    if status.get("message"):
+        yield _pair("Message", status["message"])
+    runtime = spec.get("runtime")
+    yield _pair(
+        "Runtime",
+        f"{runtime} ({status.get('resolvedRuntime') or 'not resolved'})"
+        if runtime
+        else "<none: the host's directories>",
+    )
+    yield _pair("Command", " ".join(_quoted(word) for word in [*spec.get("command", ()), *spec.get("args", ())]))
+    yield _pair("Working Dir", spec.get("workingDir", ""))
+    yield from _limits(spec)
+    yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
+    yield from _block("Files", [f"/work/{f['path']} (mode {f.get('mode', 0o644):o})" for f in spec.get("files") or ()])
+    retries = f"{status.get('failed', 0)} of {spec.get('backoffLimit', 0)} used"
+    yield _pair("Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else ""))
+    yield from _runs(status.get("runs") or ())
+
+
+def _limits(spec: Document) -> Iterator[str]:
+    limits = spec.get("resources", {}).get("limits", {})
+    shown = [f"{name} {limits[name]}" for name in ("cpu", "memory", "pids", "ephemeral-storage") if limits.get(name)]
+    if spec.get("activeDeadlineSeconds"):
+        shown.append(f"deadline {spec['activeDeadlineSeconds']:g}s")
+    yield _pair("Limits", ", ".join(shown) or "<none>")
+
+
+def _runs(runs: Any) -> Iterator[str]:
+    if not runs:
+        yield _pair("Runs", "<none>")
+        return
+    yield "Runs:"
+    rows = [["RUN", "STATE", "REASON", "EXIT", "STARTED", "FINISHED", "CPU", "MEMORY PEAK", "MESSAGE"]]
+    for run in runs:
+        usage = run.get("usage") or {}
+        cpu = f"{usage['cpuSeconds']:.2f}s" if usage.get("cpuSeconds") is not None else ""
+        exit_code = "" if run.get("exitCode") is None else str(run["exitCode"])
+        row = [str(run["attempt"]), run.get("state", ""), run.get("reason", ""), exit_code, run.get("startedAt", "")]
+        rows.append([*row, run.get("finishedAt", ""), cpu, size(usage.get("memoryPeakBytes")), run.get("message", "")])
+    for line in columns(rows):
+        yield _INDENT + line
+
+
+def _conditions(conditions: Any) -> Iterator[str]:
+    if not conditions:
+        return
+    yield "Conditions:"
+    rows = [["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]]
+    for condition in conditions:
+        since = age(condition.get("lastTransitionTime"))
+        rows.append(
+            [condition["type"], condition["status"], condition.get("reason", ""), since, condition.get("message", "")]
+        )
+    for line in columns(rows):
+        yield _INDENT + line
+
+
+def _generic(document: Document) -> Iterator[str]:
+    for name, value in document.items():
+        if name not in ("apiVersion", "kind", "metadata", "status"):
+            yield from _tree(_title(name), value, "")
+    status = {name: value for name, value in document.get("status", {}).items() if name != "conditions"}
+    if status:
+        yield from _tree("Status", status, "")
+
+
+def _tree(name: str, value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        yield f"{indent}{name}:"
+        for key, below in value.items():
+            yield from _tree(_title(key), below, indent + _INDENT)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield f"{indent}{name}:"
+        for item in value:
+            for number, (key, below) in enumerate(item.items()):
+                yield from _tree(("- " if number == 0 else "  ") + _title(key), below, indent + _INDENT)
+    else:
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        yield f"{indent}{_pair(name, shown)}"
+
+
+def _title(name: str) -> str:
+    spaced = "".join(f" {c}" if c.isupper() else c for c in name)
+    return spaced[:1].upper() + spaced[1:]
+
+
+def _pair(name: str, value: object) -> str:
+    text = printable(value)
+    return f"{name + ':':<{_WIDTH}}{coloured(text)}".rstrip()
+
+
+def _labels(name: str, labels: Any) -> Iterator[str]:
+    lines = [f"{key}={value}" for key, value in sorted((labels or {}).items())]
+    yield _pair(name, lines[0] if lines else "<none>")
+    yield from (f"{'':<{_WIDTH}}{printable(line)}" for line in lines[1:])
+
+
+def _block(name: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield f"{name}:"
+        yield from (_INDENT + printable(line) for line in lines)
+
+
+def _in_brackets(text: str | None) -> str:
+    return f"({text})" if text else ""
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)

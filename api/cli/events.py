@@ -1,0 +1,103 @@
+"""`rnx events`: what happened, oldest first, and then as it happens."""
+
+from collections.abc import Iterable
+
+import click
+
+from api import kinds
+from api.cli import targets
+from api.cli.completing import complete_target
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.output import age, columns, note, show_columns, show_json, show_yaml
+from api.client import Selection
+from api.meta import Document
+
+_HEAD = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+
+
+@click.command("events")
+@click.option(
+    "--for", "about", metavar="KIND/NAME", shell_complete=complete_target, help="Only what happened to this object."
+)
+@click.option("-w", "--watch", is_flag=True, help="Then go on and print events as they come.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@click.option("--types", default="", metavar="TYPE,…", help="Only Normal, or only Warning.")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Another form of output.")
+@click.option("--no-headers", is_flag=True, help="Leave out the headers of columns.")
+@reaching
+@pass_connection
+def events(
+    connection: Connection,
+    about: str | None,
+    watch: bool,
+    all_namespaces: bool,
+    types: str,
+    output: str | None,
+    no_headers: bool,
+) -> None:
+    """List what happened, oldest first; events are kept for an hour."""
+    selection = Selection(fields=selector_for(targets.parse_objects((about,))[0]) if about else "")
+    target_kind = targets.parse_objects((about,))[0].kind if about else None
+    namespace = None if all_namespaces or (target_kind and not target_kind.namespaced) else connection.namespace
+    wanted = tuple(word.strip().capitalize() for word in types.split(",") if word.strip())
+    if watch:
+        _watch(connection, namespace, selection, wanted, headers=not no_headers, all_namespaces=all_namespaces)
+        return
+    listing = connection.client.list(kinds.EVENT, namespace, selection)
+    found = in_order(e for e in listing["items"] if not wanted or e.get("type") in wanted)
+    if output:
+        (show_json if output == "json" else show_yaml)({**listing, "items": found})
+        return
+    if not found:
+        note("No events found" + ("" if namespace is None else f" in {namespace} namespace"))
+        return
+    rows = [row_of(event, all_namespaces=all_namespaces) for event in found]
+    show_columns([*([] if no_headers else [_head(all_namespaces=all_namespaces)]), *rows])
+
+
+def selector_for(target: targets.Target) -> str:
+    """Return the field selector of the events about an object."""
+    return f"involvedObject.kind={target.kind.name},involvedObject.name={target.name}"
+
+
+def in_order(found: Iterable[Document]) -> list[Document]:
+    """Return events oldest first."""
+    return sorted(found, key=lambda event: (last_seen(event), int(event["metadata"].get("resourceVersion") or 0)))
+
+
+def last_seen(event: Document) -> str:
+    """Return when an event last happened."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
+
+
+def row_of(event: Document, *, all_namespaces: bool = False) -> list[str]:
+    """Return an event as the row of a table."""
+    about = event.get("involvedObject", {})
+    count = event.get("count") or 1
+    seen = age(last_seen(event) or None) + (f" (x{count} over {age(event.get('firstTimestamp'))})" if count > 1 else "")
+    row = [seen, event.get("type", ""), event.get("reason", ""), f"{about.get('kind', '')}/{about.get('name', '')}"]
+    return [*([event["metadata"].get("namespace", "")] if all_namespaces else []), *row, event.get("message", "")]
+
+
+def _head(*, all_namespaces: bool) -> list[str]:
+    return ["NAMESPACE", *_HEAD] if all_namespaces else _HEAD
+
+
+def _watch(
+    connection: Connection,
+    namespace: str | None,
+    selection: Selection,
+    wanted: tuple[str, ...],
+    *,
+    headers: bool,
+    all_namespaces: bool,
+) -> None:
+    from api.client_watch import Watch
+
+    watch = Watch(connection.client, kinds.EVENT, namespace, selection)
+    present = in_order(e.document for e in watch.begin() if not wanted or e.document.get("type") in wanted)
+    rows = [row_of(event, all_namespaces=all_namespaces) for event in present]
+    show_columns([*([_head(all_namespaces=all_namespaces)] if headers else []), *rows])
+    for event in watch.changes():
+        if event.type != "DELETED" and (not wanted or event.document.get("type") in wanted):
+            click.echo(columns([row_of(event.document, all_namespaces=all_namespaces)])[0])

@@ -1,0 +1,150 @@
+"""`rnx explain`: why an object is where it is, and what a field of a kind means.
+
+`job/etl` asks the server, which plans without doing; `job.spec.env` is read from the types.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from api.cli import targets
+from api.cli.completing import complete_target
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.output import coloured, printable, show_json, show_yaml
+from api.meta import Document
+
+_INDENT = "  "
+
+
+@click.command("explain")
+@click.argument("words", nargs=-1, required=True, metavar="KIND/NAME | KIND[.FIELD…]", shell_complete=complete_target)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["wide", "json", "yaml"]),
+    help="wide also shows the sandbox; json and yaml all of it.",
+)
+@click.option("--recursive", is_flag=True, help="Show the fields below the field too.")
+@reaching
+@pass_connection
+def explain(connection: Connection, words: tuple[str, ...], output: str | None, recursive: bool) -> None:
+    """Say why a job is where it is, or what a field means.
+
+    \b
+    rnx explain job/etl              rnx explain job/etl -o wide
+    rnx explain job.spec.env         rnx explain runtime --recursive
+    """
+    if len(words) == 1 and "/" not in words[0]:
+        for line in field_lines(words[0], recursive=recursive):
+            click.echo(line)
+        return
+    for target in targets.parse_objects(words):
+        namespace = connection.namespace if target.kind.namespaced else ""
+        answer = connection.client.explain(target.kind, namespace, target.name)
+        if output in ("json", "yaml"):
+            (show_json if output == "json" else show_yaml)(answer)
+            continue
+        for line in reason_lines(answer, wide=output == "wide"):
+            click.echo(line)
+
+
+def reason_lines(answer: Document, *, wide: bool) -> Iterator[str]:
+    """Yield an explanation for a person."""
+    yield f"{click.style(printable(answer.get('object', '')), bold=True)}: {coloured(printable(answer.get('summary', '')))}"
+    for title, name in (("Why", "reasons"), ("Next", "plan"), ("Sandbox", "sandbox")):
+        parts = answer.get(name) or ()
+        if name == "sandbox" and not wide:
+            if parts:
+                yield f"Sandbox: {len(parts)} operations (-o wide shows them)"
+            continue
+        if name == "plan" and not parts:
+            yield "Next: nothing to do"
+        elif parts:
+            yield f"{title}:"
+            yield from (
+                f"{_INDENT}{line}" for number, part in enumerate(parts, 1) for line in _part(part, number, name)
+            )
+
+
+def _part(part: Any, number: int, name: str) -> Iterator[str]:
+    mark = f"{number:>3}. " if name != "reasons" else "- "
+    if not isinstance(part, dict):
+        yield mark + printable(part)
+        return
+    head = part.get("step") or part.get("op") or part.get("type") or part.get("reason") or ""
+    rest = [
+        f"{key}={_brief(value)}" for key, value in part.items() if value != head and value not in (None, "", [], {})
+    ]
+    yield f"{mark}{printable(head)} {printable(' '.join(rest))}".rstrip()
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
+    """Yield what the field at `KIND.FIELD.FIELD` means, as kubectl explain does. Raises UsageError."""
+    from api import crd
+
+    word, *names = path.split(".")
+    kind = targets.kind_of(word)
+    if kind is targets.POD:
+        raise click.UsageError("cannot explain pods: they show the runs of jobs: see rnx explain job.status.runs")
+    schema = crd.schema_of(kind)
+    for depth, name in enumerate(names):
+        below = _fields(schema)
+        if name not in below:
+            where = ".".join([kind.singular, *names[:depth]])
+            known = f"it has {', '.join(below)}" if below else "it has no fields"
+            raise click.UsageError(f'field "{name}" does not exist in {where}: {known}')
+        schema = below[name]
+    yield f"GROUP:      {kind.group}" if kind.group else "GROUP:      (core)"
+    yield f"KIND:       {kind.name}"
+    yield f"VERSION:    {kind.version}"
+    yield ""
+    if names:
+        yield f"FIELD: {names[-1]} <{_type(schema)}>"
+        yield from _facts(schema)
+        yield ""
+    yield "DESCRIPTION:"
+    yield f"    {schema.get('description', '<empty>')}"
+    if _fields(schema):
+        yield ""
+        yield "FIELDS:"
+        yield from _field_list(schema, _INDENT, recursive=recursive)
+
+
+def _fields(schema: Document) -> dict[str, Document]:
+    inner = schema.get("items", schema) if schema.get("type") == "array" else schema
+    return dict(inner.get("properties", {}))
+
+
+def _field_list(schema: Document, indent: str, *, recursive: bool) -> Iterator[str]:
+    inner = schema.get("items", schema) if schema.get("type") == "array" else schema
+    for name, below in _fields(schema).items():
+        required = " -required-" if name in inner.get("required", ()) else ""
+        yield f"{indent}{name}  <{_type(below)}>{required}"
+        if recursive:
+            yield from _field_list(below, indent + _INDENT, recursive=True)
+        else:
+            yield f"{indent}{_INDENT}{below.get('description', '')}"
+            yield ""
+
+
+def _facts(schema: Document) -> Iterator[str]:
+    if "enum" in schema:
+        yield f"ENUM: {', '.join(map(str, schema['enum']))}"
+    if schema.get("default") not in (None, "", [], {}):
+        yield f"DEFAULT: {schema['default']}"
+
+
+def _type(schema: Document) -> str:
+    if schema.get("type") == "array":
+        return f"[]{_type(schema.get('items', {}))}"
+    if "additionalProperties" in schema:
+        return f"map[string]{_type(schema['additionalProperties'])}"
+    if schema.get("x-kubernetes-int-or-string"):
+        return "Quantity"
+    return {"object": "Object"}.get(str(schema.get("type", "")), str(schema.get("type", "Object")))

@@ -1,0 +1,85 @@
+"""What a person points at: kinds by any of their names, and objects as KIND NAME or KIND/NAME."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from api import kinds
+from api.cli.lazy import nearest
+from api.kinds import Kind
+from api.meta import Document, Resource
+
+POD = Kind("Pod", "pods", ("po",), True, Resource, (), group="", version="v1", categories=("all", "runwright"))
+SERVED: tuple[Kind, ...] = (*kinds.KINDS, *(() if kinds.by_word("pods") else (POD,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object that was named."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        """Print as kubectl does: `job.runwright.dev/etl`."""
+        return full_name(self.kind, self.name)
+
+
+def full_name(kind: Kind, name: str) -> str:
+    """Return `job.runwright.dev/etl`, or `pod/etl-1` for the core group."""
+    return f"{kind.singular}.{kind.group}/{name}" if kind.group else f"{kind.singular}/{name}"
+
+
+def kind_of(word: str) -> Kind:
+    """Return the kind that `word` means. Raises UsageError with what there is."""
+    known = {w: kind for kind in SERVED for w in (kind.plural, kind.singular, *kind.short_names, kind.resource)}
+    found = known.get(word.lower())
+    if found is None:
+        near = nearest(word.lower(), list(known))
+        hint = f"did you mean {near}?" if near else f"use one of {', '.join(kind.plural for kind in SERVED)}"
+        raise click.UsageError(f'unknown kind "{word}": {hint}')
+    return found
+
+
+def kinds_of(words: str) -> tuple[Kind, ...]:
+    """Return the kinds of a list such as `jobs,runtimes`, or of a category such as `all`."""
+    found: list[Kind] = []
+    for word in filter(None, words.split(",")):
+        members = [kind for kind in SERVED if word in kind.categories] or [kind_of(word)]
+        found += [kind for kind in members if kind not in found]
+    if not found:
+        raise click.UsageError("no kind is named")
+    return tuple(found)
+
+
+def of_document(document: Document) -> Kind | None:
+    """Return the kind of an object by its apiVersion and kind, if it is served."""
+    said = (document.get("apiVersion"), document.get("kind"))
+    return next((kind for kind in SERVED if (kind.api_version, kind.name) == said), None)
+
+
+def parse(words: Sequence[str]) -> tuple[tuple[Kind, ...], tuple[Target, ...]]:
+    """Return the kinds named, and the objects: `KIND[,KIND] [NAME…]`, or `KIND/NAME…`.
+
+    Objects are empty when whole kinds are meant. Raises UsageError.
+    """
+    if not words:
+        raise click.UsageError("name what: KIND, KIND NAME or KIND/NAME, such as job/etl")
+    if not any("/" in word for word in words):
+        found = kinds_of(words[0])
+        return found, tuple(Target(kind, name) for kind in found for name in words[1:])
+    pairs = [word.partition("/") for word in words]
+    for (kind, slash, name), word in zip(pairs, words, strict=True):
+        if not slash or not kind or not name or "/" in name:
+            raise click.UsageError(f'cannot read "{word}" as KIND/NAME: do not mix it with KIND NAME')
+    named = tuple(Target(kind_of(kind), name) for kind, _, name in pairs)
+    return tuple(dict.fromkeys(target.kind for target in named)), named
+
+
+def parse_objects(words: Sequence[str]) -> tuple[Target, ...]:
+    """Return the objects named, at least one. Raises UsageError."""
+    found, named = parse(words)
+    if not named:
+        raise click.UsageError(f"name the {found[0].singular}: {found[0].singular}/NAME, or {found[0].singular} NAME")
+    return named

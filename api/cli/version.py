@@ -1,0 +1,32 @@
+"""`rnx version`: of the command line and of the server."""
+
+import importlib.metadata
+
+import click
+
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.output import show_json
+
+
+def client_version() -> str:
+    """Return the version of this installation, or `unknown` when run from a bare checkout."""
+    try:
+        return importlib.metadata.version("runwright")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@click.command("version")
+@click.option("--client", "client_only", is_flag=True, help="Do not ask the server.")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Another form of output.")
+@reaching
+@pass_connection
+def version(connection: Connection, client_only: bool, output: str | None) -> None:
+    """Print the versions of rnx and of the server."""
+    if output != "json":
+        click.echo(f"Client Version: {client_version()}")
+    server = None if client_only else connection.client.version()
+    if output == "json":
+        show_json({"clientVersion": {"gitVersion": client_version()}} | ({"serverVersion": server} if server else {}))
+    elif server:
+        click.echo(f"Server Version: {server.get('gitVersion', 'unknown')}")

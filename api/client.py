@@ -1,0 +1,241 @@
+"""The typed client: what may be asked of runwrightd, one method a verb.
+
+Objects are documents (`api.meta.Document`) as the API sent them. Transport is in `client_transport`,
+watches and waiting in `client_watch`. Never here: rendering, and anything of the host.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from api.client_transport import Address, Answer, Transport
+from api.errors import Conflict, NotFound
+from api.kinds import Kind
+from api.meta import API_VERSION, Document
+
+USER_AGENT = "rnx"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+PAGE = 500
+MOST_RETRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a kind: by labels, by fields; empty is all."""
+
+    labels: str = ""
+    fields: str = ""
+
+    def params(self) -> dict[str, str]:
+        """Return the query parameters that say so."""
+        params = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: text for name, text in params.items() if text}
+
+
+class Applied(NamedTuple):
+    """What an apply did: the object now, whether it is new, whether it changed, and the warnings."""
+
+    document: Document
+    created: bool
+    changed: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """Which part of a run's log; `stream` is stdout, stderr or empty for both."""
+
+    follow: bool = False
+    tail_lines: int | None = None
+    since_seconds: int | None = None
+    timestamps: bool = False
+    stream: str = ""
+
+    def params(self) -> dict[str, str]:
+        """Return the query parameters that say so."""
+        params = {
+            "follow": "true" if self.follow else "",
+            "tailLines": "" if self.tail_lines is None else str(self.tail_lines),
+            "sinceSeconds": "" if self.since_seconds is None else str(self.since_seconds),
+            "timestamps": "true" if self.timestamps else "",
+            "stream": self.stream.capitalize(),
+        }
+        return {name: text for name, text in params.items() if text}
+
+
+class Client:
+    """Speaks to one runwrightd; safe to use from several threads. Close it, or use it in `with`."""
+
+    def __init__(self, address: Address, *, field_manager: str = "rnx") -> None:
+        """Prepare to talk to `address`; `field_manager` signs what this client writes."""
+        self.transport = Transport(address, USER_AGENT)
+        self.field_manager = field_manager
+        self.closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End all connections, and the pauses of watches that try again."""
+        self.closed.set()
+        self.transport.close()
+
+    def list(self, kind: Kind, namespace: str | None = None, selection: Selection | None = None) -> Document:
+        """Return the list document; `namespace` None is all of them. Long lists are fetched in pages."""
+        params = {**(selection or Selection()).params(), "limit": str(PAGE)}
+        first = page = self.transport.send("GET", path_of(kind, namespace), params=params).document
+        items = [*page.get("items", ())]
+        while token := (page.get("metadata") or {}).get("continue"):
+            page = self.transport.send("GET", path_of(kind, namespace), params={**params, "continue": token}).document
+            items += page.get("items", ())
+        metadata = {k: v for k, v in first.get("metadata", {}).items() if k not in ("continue", "remainingItemCount")}
+        return {**first, "metadata": metadata, "items": items}
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Document:
+        """Return one object. Raises NotFound."""
+        return self.transport.send("GET", path_of(kind, namespace, name)).document
+
+    def table(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str = "",
+        selection: Selection | None = None,
+        *,
+        whole: bool = False,
+    ) -> Document:
+        """Return objects as the server's Table; `whole` asks for the objects with the rows."""
+        params = (selection or Selection()).params() | ({"includeObject": "Object"} if whole else {})
+        return self.transport.send("GET", path_of(kind, namespace, name), params=params, accept=TABLE).document
+
+    def create(self, kind: Kind, namespace: str, document: Document, *, dry_run: bool = False) -> Answer:
+        """Create an object. Raises AlreadyExists, Invalid."""
+        return self.transport.send("POST", path_of(kind, namespace), params=self._write(dry_run=dry_run), body=document)
+
+    def apply(
+        self, kind: Kind, namespace: str, document: Document, *, force: bool = False, dry_run: bool = False
+    ) -> Applied:
+        """Apply `document` server-side: the fields it names become this manager's, the rest stays.
+
+        Raises:
+            Conflict: other managers own fields of it with other values; `force` takes them over.
+            Invalid: it breaks the rules of its kind.
+        """
+        name = document["metadata"]["name"]
+        before = self._find(kind, namespace, name)
+        params = self._write(dry_run=dry_run) | ({"force": "true"} if force else {})
+        answer = self.transport.send(
+            "PATCH",
+            path_of(kind, namespace, name),
+            params=params,
+            body=document,
+            content_type="application/apply-patch+yaml",
+        )
+        created = answer.code == 201 or before is None
+        changed = created or before is None or _content(before) != _content(answer.document)
+        return Applied(answer.document, created, changed, answer.warnings)
+
+    def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Document, *, dry_run: bool = False) -> Document:
+        """Change the fields that `patch` names; null removes one (RFC 7396). Raises NotFound, Conflict, Invalid."""
+        params = self._write(dry_run=dry_run)
+        path = path_of(kind, namespace, name)
+        return self.transport.send(
+            "PATCH", path, params=params, body=patch, content_type="application/merge-patch+json"
+        ).document
+
+    def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace_seconds: int | None = None,
+        dry_run: bool = False,
+    ) -> Document:
+        """Ask for its deletion; return what the server said. Raises NotFound, or Conflict if `uid` is another's."""
+        body: Document = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        body |= {"preconditions": {"uid": uid}} if uid else {}
+        body |= {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        params = {"dryRun": "All"} if dry_run else {}
+        return self.transport.send("DELETE", path_of(kind, namespace, name), params=params, body=body).document
+
+    def change(self, kind: Kind, namespace: str, name: str, patch_for: Any) -> Document:
+        """Merge-patch what `patch_for(current)` returns, again when someone else wrote meanwhile.
+
+        `patch_for` returns None when there is nothing to change. Raises NotFound, Invalid, Conflict.
+        """
+        for attempt in range(MOST_RETRIES):
+            current = self.get(kind, namespace, name)
+            patch = patch_for(current)
+            if patch is None:
+                return current
+            lock = {
+                "metadata": {**patch.get("metadata", {}), "resourceVersion": current["metadata"]["resourceVersion"]}
+            }
+            try:
+                return self.merge_patch(kind, namespace, name, {**patch, **lock})
+            except Conflict:
+                if attempt == MOST_RETRIES - 1:
+                    raise
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    @contextmanager
+    def logs(self, namespace: str, pod: str, request: LogRequest) -> Iterator[Iterator[bytes]]:
+        """Give the log of a run, by its pod's name, as bytes. Raises NotFound, BadRequest, Unreachable."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        with self.transport.stream(
+            path, params=request.params(), accept="text/plain, */*", silence_seconds=None
+        ) as chunks:
+            yield chunks
+
+    def explain(self, kind: Kind, namespace: str, name: str) -> Document:
+        """Return why an object is where it is: {object, summary, reasons, plan, sandbox}. Raises NotFound."""
+        return self.transport.send("GET", f"{path_of(kind, namespace, name)}/explain").document
+
+    def manifests(self) -> Document:
+        """Return what the manifest sources hold, valid or not."""
+        return self.transport.send("GET", f"/apis/{API_VERSION}/manifests").document
+
+    def version(self) -> Document:
+        """Return the server's version document."""
+        return self.transport.send("GET", "/version").document
+
+    def _find(self, kind: Kind, namespace: str, name: str) -> Document | None:
+        try:
+            return self.get(kind, namespace, name)
+        except NotFound:
+            return None
+
+    def _write(self, *, dry_run: bool) -> dict[str, str]:
+        params = {"fieldManager": self.field_manager, "fieldValidation": "Strict"}
+        return params | ({"dryRun": "All"} if dry_run else {})
+
+
+def path_of(kind: Kind, namespace: str | None, name: str = "") -> str:
+    """Return the path of a kind's objects, or of one of them.
+
+    >>> from api import kinds
+    >>> path_of(kinds.JOB, "default", "etl")
+    '/apis/runwright.dev/v1alpha1/namespaces/default/jobs/etl'
+    """
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    inside = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
+    return f"{root}{inside}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def _content(document: Document) -> Document:
+    """Return what counts as a change: all but what every write, dry or not, may touch."""
+    volatile = ("resourceVersion", "managedFields", "generation", "uid", "creationTimestamp")
+    metadata = {name: value for name, value in document.get("metadata", {}).items() if name not in volatile}
+    return {
+        **{name: value for name, value in document.items() if name not in ("metadata", "status")},
+        "metadata": metadata,
+    }

@@ -1,0 +1,218 @@
+"""How requests reach runwrightd: its address, one HTTP connection pool, refusals turned back into errors.
+
+Here: transport and the meaning of failures. Never here: what a verb does (`api/client.py`).
+Invariant: a caller sees an `api.errors` class, `Unreachable`, or an answer; never an httpx exception.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from api import errors
+from api.errors import About, ApiError, Cause
+
+DEFAULT_SOCKET = Path("/run/runwright/api.sock")
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+_LONGEST_SOCKET_PATH = 107  # sizeof(sockaddr_un.sun_path) - 1: unix(7).
+
+
+class Unreachable(Exception):
+    """Nobody answers at the address, or the connection broke and could not be made again."""
+
+
+class BadAddress(Exception):
+    """The address of the server cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the API is: a unix socket, or a URL."""
+
+    socket: Path | None
+    url: str
+
+    def __str__(self) -> str:
+        """Print as a person would write it."""
+        return f"unix://{self.socket}" if self.socket else self.url
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `unix:///path`, `http://host:port`, `https://host`, or the path of a socket.
+
+        Raises:
+            BadAddress: it is none of these.
+        """
+        if text.startswith("/"):
+            return cls.of_socket(Path(text))
+        parts = urlsplit(text)
+        if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+            return cls.of_socket(Path(parts.path))
+        if parts.scheme in ("http", "https") and parts.netloc:
+            return cls(None, text.rstrip("/"))
+        raise BadAddress(f'cannot read "{text}" as a server: use unix:///PATH or http://HOST:PORT')
+
+    @classmethod
+    def of_socket(cls, path: Path) -> Self:
+        """Return the address of the unix socket at `path`. Raises BadAddress if the path is too long for one."""
+        if len(bytes(path)) > _LONGEST_SOCKET_PATH:
+            raise BadAddress(
+                f"cannot use the socket {path}: its path is over {_LONGEST_SOCKET_PATH} bytes: use a shorter --root"
+            )
+        return cls(path, "http://runwright")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its code, its JSON, and the server's warnings."""
+
+    code: int
+    document: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Transport:
+    """Sends requests to one address; safe to use from several threads."""
+
+    def __init__(self, address: Address, user_agent: str) -> None:
+        """Prepare to talk to `address`; connects with the first request."""
+        self.address = address
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(address.socket)) if address.socket else None,
+            base_url=address.url,
+            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=address.socket is None,
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """Send one request and return its answer.
+
+        Raises:
+            ApiError: the server refused; the class says why.
+            Unreachable: nobody answered.
+        """
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            response = self._http.request(method, path, params=dict(params or {}), content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_of(response.status_code, response.content)
+        return Answer(response.status_code, _json(response.content), _warnings(response.headers.get_list("Warning")))
+
+    def text(self, path: str) -> str:
+        """Return the plain text at `path`. Raises ApiError, Unreachable."""
+        try:
+            response = self._http.get(path, headers={"Accept": "*/*"})
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_of(response.status_code, response.content)
+        return response.text
+
+    @contextmanager
+    def stream(
+        self, path: str, *, params: Mapping[str, str], accept: str, silence_seconds: float | None
+    ) -> Iterator[Iterator[bytes]]:
+        """Open a long answer and give its bytes as they come; `silence_seconds` None waits for ever.
+
+        Raises:
+            ApiError: the server refused.
+            Unreachable: the connection could not be made, or broke.
+            Silence: nothing came for `silence_seconds`.
+        """
+        timeout = httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS)
+        try:
+            with self._http.stream(
+                "GET", path, params=dict(params), headers={"Accept": accept}, timeout=timeout
+            ) as response:
+                if response.is_error:
+                    raise error_of(response.status_code, response.read())
+                yield response.iter_raw()
+        except httpx.ReadTimeout as error:
+            raise Silence(f"nothing came for {silence_seconds} s") from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            why = _why_not_connected(self.address, error)
+            fix = "is runwrightd running? Start it, or name another with --server or --root"
+            return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
+        cause = str(error) or type(error).__name__
+        return Unreachable(f"cannot talk to {self.address}: {cause}: did runwrightd stop? Try again")
+
+
+class Silence(Exception):
+    """A stream was silent for longer than the caller allows; the server may be well."""
+
+
+def _why_not_connected(address: Address, error: httpx.HTTPError) -> str:
+    if address.socket and not address.socket.exists():
+        return "there is no such socket"
+    return str(error).partition("] ")[2].lower() or str(error).lower() or "no answer"
+
+
+def error_of(code: int, body: bytes) -> ApiError:
+    """Return the error that a Status body, or failing that the HTTP code, stands for.
+
+    >>> type(error_of(404, b"404 page not found")).__name__
+    'NotFound'
+    """
+    status = _json(body) if body.lstrip()[:1] == b"{" else {}
+    reason, details = status.get("reason", ""), status.get("details") or {}
+    about = About(details.get("group", ""), details.get("kind", ""), details.get("name", ""), details.get("uid", ""))
+    causes = [Cause(c.get("field", ""), c.get("reason", ""), c.get("message", "")) for c in details.get("causes") or ()]
+    text = status.get("message") or body.decode("utf-8", "replace").strip()[:300] or f"the server answered {code}"
+    known = _by_reason().get(reason) or _by_code().get(code) or ApiError
+    error = known(text, about, causes)
+    error.code, error.reason = code, reason or known.reason
+    error.retry_after_seconds = details.get("retryAfterSeconds")
+    return error
+
+
+def _classes() -> list[type[ApiError]]:
+    return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ApiError) and c is not ApiError]
+
+
+def _by_reason() -> dict[str, type[ApiError]]:
+    return {known.reason: known for known in _classes()}
+
+
+def _by_code() -> dict[int, type[ApiError]]:
+    return {known.code: known for known in reversed(_classes())}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _warnings(headers: list[str]) -> tuple[str, ...]:
+    """Return the texts of `299 - "text"` headers. Source: RFC 7234, 5.5."""
+    quoted = (header.partition(' "')[2] for header in headers)
+    return tuple(text[:-1].replace('\\"', '"').replace("\\\\", "\\") for text in quoted if text)

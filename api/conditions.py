@@ -1,0 +1,51 @@
+"""Conditions: facts about an object, with the time each last changed.
+
+Source: Kubernetes API conventions, "Typical status properties".
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from api.meta import ApiModel, wire_time
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One fact about an object."""
+
+    type: str = Field(description="What is stated, such as Complete or Ready.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    reason: str = Field(default="", description="One CamelCase word for the cause of the last change.")
+    message: str = Field(default="", description="The same for a person: what happened and what to do.")
+    last_transition_time: str | None = Field(default=None, description="When the status last changed, RFC 3339.")
+    observed_generation: int | None = Field(default=None, description="The generation this was said of.")
+
+
+def merge(current: Sequence[Condition], wanted: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+    """Return `wanted` with the transition times of `current` kept where the status did not change.
+
+    Conditions of `current` that `wanted` does not name are dropped: a status is a fresh observation.
+    """
+    before = {condition.type: condition for condition in current}
+    return tuple(_stamped(condition, before.get(condition.type), now) for condition in wanted)
+
+
+def _stamped(condition: Condition, before: Condition | None, now: datetime) -> Condition:
+    same = before is not None and before.status == condition.status and before.last_transition_time
+    stamp = before.last_transition_time if same and before is not None else wire_time(now)
+    return condition.model_copy(update={"last_transition_time": stamp})
+
+
+def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """Return the condition of that type, if there is one."""
+    return next((condition for condition in conditions if condition.type == type_), None)

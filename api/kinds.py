@@ -1,0 +1,186 @@
+"""THE table of kinds: names, scope, type, columns. Routes, discovery, CRDs, tables and rnx read it.
+
+A new kind is a type in `api/types/`, a row here, and a package in `controller/` that reconciles it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from api.meta import GROUP, VERSION, Document, Resource
+from api.types.core import Event, Namespace
+from api.types.job import Job
+from api.types.registry import Registry
+from api.types.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `get`; `wide` ones are shown with `-o wide` only."""
+
+    name: str
+    cell: Callable[[Document], str]
+    wide: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """All that the API needs to know of a kind."""
+
+    name: str
+    plural: str
+    short_names: tuple[str, ...]
+    namespaced: bool
+    type: type[Resource]
+    columns: tuple[Column, ...]
+    group: str = GROUP
+    version: str = VERSION
+    finalizer: str | None = None
+    has_status: bool = True
+    categories: tuple[str, ...] = ("runwright",)
+
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects carry them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        """The kind in lower case."""
+        return self.name.lower()
+
+    @property
+    def resource(self) -> str:
+        """The plural with its group, as error messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell that shows what is at a JSONPath, so that a CRD can show the same column."""
+
+    read: Callable[[Document], str]
+    json_path: str
+
+    def __call__(self, document: Document) -> str:
+        """Return the cell's text for an object."""
+        return self.read(document)
+
+
+def field(path: str) -> Cell:
+    """Return a cell that shows the value at a dotted path, empty where there is none."""
+    names = path.split(".")
+
+    def read(document: Document) -> str:
+        value: Any = document
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return "" if value is None else str(value)
+
+    return Cell(read, f".{path}")
+
+
+def _command(document: Document) -> str:
+    spec = document.get("spec", {})
+    return " ".join([*spec.get("command", ()), *spec.get("args", ())])
+
+
+def _exit_code(document: Document) -> str:
+    runs = document.get("status", {}).get("runs") or [{}]
+    return str(runs[-1].get("exitCode", ""))
+
+
+def _condition(name: str, part: str) -> Cell:
+    def read(document: Document) -> str:
+        conditions = document.get("status", {}).get("conditions", ())
+        nothing = "Unknown" if part == "status" else ""
+        return next((str(c.get(part, "")) for c in conditions if c.get("type") == name), nothing)
+
+    return Cell(read, f'.status.conditions[?(@.type=="{name}")].{part}')
+
+
+def _installed(document: Document) -> str:
+    versions = document.get("status", {}).get("versions", ())
+    return ",".join(v["version"] for v in versions if v.get("state") == "Installed")
+
+
+def _wanted(document: Document) -> str:
+    return ",".join(document.get("spec", {}).get("versions", ("latest",)))
+
+
+def _about(document: Document) -> str:
+    involved = document.get("involvedObject", {})
+    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+
+
+JOB = Kind(
+    "Job", "jobs", ("jo",), True, Job,
+    (
+        Column("Phase", field("status.phase"), description="A summary of the job's conditions."),
+        Column("Reason", field("status.reason"), description="Why it is in this phase."),
+        Column("Runs", field("status.attempts"), description="Runs begun so far."),
+        Column("Exit", _exit_code, description="The exit code of the last run."),
+        Column("Runtime", field("spec.runtime"), description="The runtime asked for."),
+        Column("Resolved", field("status.resolvedRuntime"), wide=True, description="The runtime version in use."),
+        Column("Command", _command, wide=True, description="What is run."),
+    ),
+    finalizer="runwright.dev/job", categories=("all", "runwright"),
+)  # fmt: skip
+RUNTIME = Kind(
+    "Runtime", "runtimes", ("rt",), False, Runtime,
+    (
+        Column("Ready", _condition("Ready", "status"), description="Whether every wanted version is installed."),
+        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Wanted", _wanted, description="The versions wanted."),
+        Column("Installed", _installed, description="The versions installed."),
+        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    finalizer="runwright.dev/runtime",
+)  # fmt: skip
+REGISTRY = Kind(
+    "Registry", "registries", ("reg",), False, Registry,
+    (
+        Column("Ready", _condition("Ready", "status"), description="Whether there is a catalogue to install from."),
+        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Runtimes", field("status.runtimes"), description="Runtimes in the catalogue."),
+        Column("URL", field("spec.url"), description="Where the catalogue is."),
+        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    finalizer="runwright.dev/registry",
+)  # fmt: skip
+EVENT = Kind(
+    "Event", "events", ("ev",), True, Event,
+    (
+        Column("Type", field("type"), description="Normal or Warning."),
+        Column("Reason", field("reason"), description="One word."),
+        Column("Object", _about, description="What it happened to."),
+        Column("Count", field("count"), description="How often it happened."),
+        Column("Message", field("message"), description="What happened."),
+    ),
+    group="", version="v1", has_status=False, categories=(),
+)  # fmt: skip
+NAMESPACE = Kind(
+    "Namespace", "namespaces", ("ns",), False, Namespace,
+    (Column("Status", field("status.phase"), description="Active or Terminating."),),
+    group="", version="v1", categories=(),
+)  # fmt: skip
+
+KINDS: tuple[Kind, ...] = (JOB, RUNTIME, REGISTRY, EVENT, NAMESPACE)
+_BY_NAME = {kind.name: kind for kind in KINDS}
+_BY_WORD = {word: kind for kind in KINDS for word in (kind.plural, kind.singular, *kind.short_names, kind.resource)}
+
+
+def by_name(name: str) -> Kind:
+    """Return the kind called `name`, such as Job. Raises KeyError."""
+    return _BY_NAME[name]
+
+
+def by_word(word: str) -> Kind | None:
+    """Return the kind that a person means by `word`: plural, singular, short name, with group or not."""
+    return _BY_WORD.get(word.lower())
+
+
+def by_plural(group: str, version: str, plural: str) -> Kind | None:
+    """Return the kind served at that group, version and plural, if there is one."""
+    return next((k for k in KINDS if (k.group, k.version, k.plural) == (group, version, plural)), None)

@@ -1,0 +1,175 @@
+"""Server-side apply: lay a manager's fields over the live object, remove what it no longer wants.
+
+Pure. Equal values never conflict: two managers may own a field together, and it stays until both
+have let it go. Documents here are owned parts (`field_sets.owned_part`); shapes say how lists merge.
+Source: Kubernetes, "Server-Side Apply"; structured-merge-diff v4, package merge.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api.errors import About, Cause, Conflict
+from api.meta import Document
+from api.objects import field_sets
+from api.objects.field_sets import FieldSet, Path
+from api.objects.managed_fields import Entry
+from api.objects.shapes import Form, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The object after an apply, and who owns what of it."""
+
+    document: Document
+    entries: tuple[Entry, ...]
+
+
+def apply(
+    live: Document,
+    applied: Document,
+    shape: Shape,
+    entries: Sequence[Entry],
+    applier: Entry,
+    *,
+    force: bool,
+    about: About,
+) -> Applied:
+    """Return `live` with `applied` laid over it for the manager `applier`, whose `fields` are ignored.
+
+    Raises:
+        Conflict: another manager owns a field that would change, and `force` is not set.
+    """
+    want = frozenset(field_sets.leaves(applied, shape)) - {()}
+    last = next((entry.fields for entry in entries if entry.key == applier.key), frozenset())
+    others = [entry for entry in entries if entry.key != applier.key]
+
+    laid = _overlay(live, applied, shape)
+    taken = _taken(live, laid, want, shape)
+    _refuse_conflicts(others, taken, about, force=force)
+    others = [replace(entry, fields=entry.fields - taken) for entry in others]
+    result = _let_go(laid, last - want, want, others, shape)
+
+    mine = replace(applier, fields=want)
+    if want == last:
+        mine = next((entry for entry in entries if entry.key == applier.key), mine)
+    left = _still_there([*others, mine], result, shape)
+    return Applied(result, tuple(_in_order(left, entries)))
+
+
+def _in_order(entries: Iterable[Entry], before: Sequence[Entry]) -> list[Entry]:
+    """Keep the order that entries had, so that an apply that changes nothing changes nothing."""
+    rank = {entry.key: index for index, entry in enumerate(before)}
+    return sorted((entry for entry in entries if entry.fields), key=lambda entry: rank.get(entry.key, len(rank)))
+
+
+def _taken(live: Document, laid: Document, want: FieldSet, shape: Shape) -> FieldSet:
+    """Return the applied leaves whose value the apply changes."""
+    old, new = field_sets.leaves(live, shape), field_sets.leaves(laid, shape)
+    return frozenset(path for path in want if path in new and path in old and old[path] != new[path])
+
+
+def _refuse_conflicts(others: Sequence[Entry], taken: FieldSet, about: About, *, force: bool) -> None:
+    clashes = [(entry, path) for entry in others for path in sorted(entry.fields & taken)]
+    if not clashes or force:
+        return
+    causes = [
+        Cause(field_sets.display(path), "FieldManagerConflict", f"conflict with {entry}") for entry, path in clashes
+    ]
+    count = len(clashes)
+    if count == 1:
+        raise Conflict(f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}", about, causes)
+    lines = []
+    for entry in sorted({entry for entry, _ in clashes}, key=str):
+        lines.append(f"conflicts with {entry}:")
+        lines += [f"- {field_sets.display(path)}" for other, path in clashes if other == entry]
+    raise Conflict(f"Apply failed with {count} conflicts: " + "\n".join(lines), about, causes)
+
+
+def _still_there(entries: Iterable[Entry], document: Document, shape: Shape) -> list[Entry]:
+    """Return entries without the paths that the document no longer has."""
+    present = field_sets.leaves(document, shape).keys() | field_sets.containers(document, shape)
+    return [entry if entry.fields <= present else _limited(entry, present) for entry in entries]
+
+
+def _limited(entry: Entry, present: Iterable[Path]) -> Entry:
+    return replace(entry, fields=entry.fields & frozenset(present))
+
+
+def _overlay(live: Any, applied: Any, shape: Shape) -> Any:
+    """Return `live` with `applied` over it; neither is changed."""
+    if shape.form in (Form.SET, Form.KEYED) and isinstance(live, list) and isinstance(applied, list):
+        return _overlay_list(live, applied, shape)
+    if not isinstance(live, dict) or not isinstance(applied, dict) or shape.form is Form.LEAF:
+        return applied
+    merged = dict(live)
+    for name, value in applied.items():
+        merged[name] = _overlay(live[name], value, shape.child(name)) if name in live else value
+    return merged
+
+
+def _overlay_list(live: list[Any], applied: list[Any], shape: Shape) -> list[Any]:
+    """Merge lists by key: applied items in their order, those of others where they were between them."""
+    if field_sets.members(live, shape) is None or field_sets.members(applied, shape) is None:
+        return applied if applied else live
+    here = {field_sets.item_element(item, shape): item for item in live}
+    wanted = {field_sets.item_element(item, shape): item for item in applied}
+    position = {element: index for index, element in enumerate(here)}
+    waiting = [element for element in here if element not in wanted]
+    merged: list[Any] = []
+    for element, before in zip(wanted, _next_positions(list(wanted), position), strict=True):
+        merged += [here[other] for other in waiting if position[other] < before]
+        waiting = [other for other in waiting if position[other] > before]
+        item = wanted[element]
+        merged.append(_overlay(here[element], item, shape.item()) if element in here else item)
+    return merged + [here[element] for element in waiting]
+
+
+def _next_positions(wanted: list[str | None], position: dict[str | None, int]) -> list[int]:
+    """Return for each wanted item where it is, or, being new, where the next old one after it is."""
+    found, following = [], len(position)
+    for element in reversed(wanted):
+        following = position.get(element, following)
+        found.append(following)
+    return found[::-1]
+
+
+def _let_go(document: Any, unwanted: FieldSet, want: FieldSet, others: Sequence[Entry], shape: Shape) -> Any:
+    """Remove what the manager applied before and does not want now, unless somebody still has it."""
+    kept = set(want).union(*(entry.fields for entry in others))
+    for path in sorted(unwanted):
+        if not field_sets.is_below(path, kept):
+            document = _without(document, path, shape, kept, ())
+    return document
+
+
+def _without(value: Any, path: Path, shape: Shape, kept: set[Path], above: Path) -> Any:
+    """Return `value` without what is at `path`; a container that this empties goes too."""
+    element, rest = path[0], path[1:]
+    inside = (*above, element)
+    if isinstance(value, list) and shape.form in (Form.SET, Form.KEYED):
+        return _without_item(value, path, shape, kept, above)
+    name = element[2:]
+    if not isinstance(value, dict) or name not in value:
+        return value
+    others = {key: child for key, child in value.items() if key != name}
+    if not rest:
+        return others
+    child = _without(value[name], rest, shape.child(name), kept, inside)
+    is_emptied = child in ({}, []) and value[name] not in ({}, []) and above
+    if is_emptied and not field_sets.is_below(inside, kept):
+        return others
+    return {key: child if key == name else old for key, old in value.items()}
+
+
+def _without_item(items: list[Any], path: Path, shape: Shape, kept: set[Path], above: Path) -> list[Any]:
+    element, rest = path[0], path[1:]
+    left = []
+    for item in items:
+        if field_sets.item_element(item, shape) != element:
+            left.append(item)
+        elif rest and rest[0][2:] in shape.keys:
+            left.append(item)  # An item that somebody keeps would not be that item without its keys.
+        elif rest:
+            left.append(_without(item, rest, shape.item(), kept, (*above, element)))
+    return left

@@ -1,0 +1,87 @@
+"""Patches: JSON merge patch (RFC 7396) and JSON patch (RFC 6902), on plain documents. Pure.
+
+Server-side apply is in `apply.py`; strategic merge patch is refused for our kinds, as Kubernetes
+does for custom resources, and clients fall back to a merge patch.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+
+from api.errors import About, BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
+from api.meta import Document
+
+MOST_OPERATIONS = 10_000
+"""Kubernetes' own limit on the operations of one JSON patch."""
+
+
+class PatchType(StrEnum):
+    """How a patch is written, by its Content-Type."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+def patch(document: Document, change: Any, content_type: str, about: About) -> Document:
+    """Return `document` changed by `change`; the document itself is left as it is.
+
+    Raises:
+        BadRequest: `change` is no such patch.
+        Invalid: it cannot be done to this document, or one of its tests failed.
+        UnsupportedMediaType: `content_type` is neither of the two.
+    """
+    if content_type == PatchType.MERGE:
+        if not isinstance(change, dict):
+            raise BadRequest("cannot read the merge patch: it must be a JSON object")
+        return _object(merge(document, change))
+    if content_type == PatchType.JSON:
+        return _object(_json_patch(document, change, about))
+    accepted = ", ".join(sorted(PatchType))
+    raise UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    )
+
+
+def merge(target: Any, change: Any) -> Any:
+    """Return `target` merged with `change`; null removes.
+
+    >>> merge({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
+    {'b': {'c': 2, 'd': 3}}
+    """
+    if not isinstance(change, dict):
+        return change
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def _json_patch(document: Document, change: Any, about: About) -> Any:
+    if not isinstance(change, list) or not all(isinstance(operation, dict) for operation in change):
+        raise BadRequest("cannot read the JSON patch: it must be a list of operations")
+    if len(change) > MOST_OPERATIONS:
+        raise TooLarge(f"cannot apply the JSON patch: it has {len(change)} operations, the most is {MOST_OPERATIONS}")
+    try:
+        operations = jsonpatch.JsonPatch(change)
+    except (jsonpatch.InvalidJsonPatch, jsonpointer.JsonPointerException, TypeError) as error:
+        raise BadRequest(f"cannot read the JSON patch: {error}") from error
+    try:
+        return operations.apply(document)
+    except jsonpatch.JsonPatchTestFailed as error:
+        cause = f"testing path failed: {error}"
+        raise Invalid(f"the server rejected our request due to an error in our request: {cause}", about) from error
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as error:
+        causes = [Cause("", "FieldValueInvalid", str(error))]
+        raise Invalid(f"cannot apply the JSON patch to {about}: {error}", about, causes) from error
+
+
+def _object(value: Any) -> Document:
+    if not isinstance(value, dict):
+        raise BadRequest("cannot apply the patch: what it makes is not an object")
+    return value

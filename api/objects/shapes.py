@@ -1,0 +1,150 @@
+"""The shape of a kind's JSON, derived once from its pydantic type.
+
+It says which fields there are and how lists merge: `x-kubernetes-list-type` (`atomic` by default,
+`set`, `map` with `x-kubernetes-list-map-keys`) in a field's json_schema_extra. Pruning, server-side
+apply and field ownership all walk a document along its shape. Never here: whether values are valid.
+"""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from api.errors import BadRequest
+from api.meta import Document, Resource
+
+MOST_DEPTH = 64
+"""How deep a document may nest; the deepest of our types has a dozen levels."""
+
+
+class Form(Enum):
+    """What a value is made of, as far as merging goes."""
+
+    LEAF = auto()
+    STRUCT = auto()
+    MAP = auto()
+    LIST = auto()
+    SET = auto()
+    KEYED = auto()
+    FREE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of one value: a struct's fields, or what the elements of a map or list look like."""
+
+    form: Form
+    fields: Mapping[str, "Shape"] = field(default_factory=dict)
+    element: "Shape | None" = None
+    keys: tuple[str, ...] = ()
+
+    def child(self, name: str) -> "Shape":
+        """Return the shape of the member `name` of a struct or map; anything goes where none is known."""
+        if self.form is Form.STRUCT:
+            return self.fields.get(name, FREE)
+        return self.element or FREE
+
+    def item(self) -> "Shape":
+        """Return the shape of this list's items."""
+        return self.element or FREE
+
+
+LEAF = Shape(Form.LEAF)
+FREE = Shape(Form.FREE)
+
+
+@cache
+def of(resource: type[Resource]) -> Shape:
+    """Return the shape of the documents of a kind."""
+    return _of_model(resource)
+
+
+def _of_model(model: type[BaseModel]) -> Shape:
+    members = {info.alias or name: _of_field(info) for name, info in model.model_fields.items()}
+    return Shape(Form.STRUCT, members)
+
+
+def _of_field(info: FieldInfo) -> Shape:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return _of_annotation(info.annotation, extra)
+
+
+def _of_annotation(annotation: Any, extra: Mapping[str, Any]) -> Shape:
+    annotation = _without_none(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _of_model(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        return Shape(Form.MAP, element=_of_annotation(arguments[1], {}))
+    if origin in (tuple, list):
+        return _of_list(_of_annotation(arguments[0], {}), extra)
+    return FREE if annotation is Any else LEAF
+
+
+def _of_list(element: Shape, extra: Mapping[str, Any]) -> Shape:
+    match extra.get("x-kubernetes-list-type", "atomic"):
+        case "set":
+            return Shape(Form.SET, element=element)
+        case "map":
+            return Shape(Form.KEYED, element=element, keys=tuple(extra["x-kubernetes-list-map-keys"]))
+        case _:
+            return Shape(Form.LIST, element=element)
+
+
+def _without_none(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        wanted = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
+        return wanted[0] if len(wanted) == 1 else Any
+    return annotation
+
+
+def prune(document: Document, shape: Shape) -> tuple[Document, list[str]]:
+    """Return `document` without unknown fields and nulls, and the paths of the unknown ones.
+
+    A null means the same as no field, as in Kubernetes. What is pruned is copied, not changed.
+    """
+    unknown: list[str] = []
+    return _prune(document, shape, "", unknown), unknown
+
+
+def _prune(value: Any, shape: Shape, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, list) and shape.form in (Form.LIST, Form.SET, Form.KEYED):
+        item = shape.item()
+        return [_prune(each, item, f"{path}[{index}]", unknown) for index, each in enumerate(value)]
+    if not isinstance(value, dict) or shape.form in (Form.LEAF, Form.FREE):
+        return value
+    kept = {}
+    for name, member in value.items():
+        inside = f"{path}.{name}" if path else name
+        if shape.form is Form.STRUCT and name not in shape.fields:
+            unknown.append(inside)
+        elif member is not None:
+            kept[name] = _prune(member, shape.child(name), inside, unknown)
+    return kept
+
+
+def check_depth(value: Any) -> None:
+    """Refuse a value that nests so deep that walking it could fail.
+
+    Raises:
+        BadRequest: it does.
+    """
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        nested = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
+        if not nested:
+            return
+        level = nested
+    raise BadRequest(f"cannot read the object: it nests deeper than {MOST_DEPTH} levels")
+
+
+def _children(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

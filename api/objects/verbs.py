@@ -1,0 +1,337 @@
+"""The verbs: get, list, create, replace, patch, apply, delete, over a store.
+
+Everything that writes objects comes through here: the HTTP API, the manifest sources, and reconcilers
+that create objects. Here: preconditions, retries, dry runs, namespaces. What a write makes of an
+object is in `writes.py`; what an object must be, in `admission.py`. Never here: HTTP, SQL.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from api.errors import AlreadyExists, ApiError, BadRequest, Cause, Conflict, Invalid, NotFound
+from api.kinds import EVENT, NAMESPACE, Kind
+from api.meta import GROUP, Document, ObjectKey
+from api.objects import admission, listing, names, namespaces, patch, selectors, writes
+from api.objects.admission import WriteOptions
+from api.objects.listing import Page
+from api.objects.selectors import Selector
+from api.ports import Storage
+
+__all__ = ["Clock", "Page", "Verbs", "WriteOptions", "Written"]
+
+MOST_RETRIES = 10
+"""How often a write that names no version is tried again when others write in between."""
+
+
+class Clock(Protocol):
+    """The wall clock."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+        ...
+
+
+class Written(NamedTuple):
+    """What a write made: the object as stored, whether it is new, and what its sender should know."""
+
+    document: Document
+    created: bool
+    warnings: tuple[str, ...]
+
+
+class Deleted(NamedTuple):
+    """The last state of a deleted object, and whether it is gone or waits for its finalizers."""
+
+    document: Document
+    gone: bool
+
+
+class Verbs:
+    """What may be done to objects."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        """Work on `storage`; `clock` dates the fields that managers own."""
+        self._storage = storage
+        self._clock = clock
+
+    def bootstrap(self) -> None:
+        """Make what always exists: the namespace `default`."""
+        namespaces.ensure_default(self._storage)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Document:
+        """Return an object. Raises NotFound."""
+        document = self._storage.get(_key(kind, namespace, name))
+        if document is None:
+            raise NotFound.of(admission.about(kind, name))
+        return document
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        selector: Selector = selectors.EVERYTHING,
+        limit: int = 0,
+        continue_: str = "",
+        *,
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return objects of a kind, a page at a time; namespace None is all of them.
+
+        Raises:
+            BadRequest: the token cannot be read.
+            Expired: its moment was compacted away.
+        """
+        return listing.list_page(
+            self._storage, kind, namespace, selector, limit=limit, continue_=continue_, at_revision=at_revision
+        )
+
+    def create(self, kind: Kind, namespace: str, document: object, options: WriteOptions) -> Written:
+        """Make a new object.
+
+        Raises:
+            AlreadyExists, BadRequest, Invalid, NotFound (of the namespace), Forbidden (it is ending).
+        """
+        received = admission.receive(kind, document, self._space(kind, namespace, document), options)
+        new = writes.for_create(kind, received.document, options, self._clock.now())
+        self._check_space(kind, new)
+        if new["metadata"].get("name"):
+            return Written(self._store_new(kind, new, options), created=True, warnings=received.warnings)
+        return Written(self._store_named(kind, new, options), created=True, warnings=received.warnings)
+
+    def replace(
+        self, kind: Kind, namespace: str, name: str, document: object, options: WriteOptions, subresource: str = ""
+    ) -> Written:
+        """Replace an object, or its status (PUT).
+
+        Raises:
+            NotFound, BadRequest, Invalid.
+            Conflict: it changed since the sender read it.
+        """
+        received = admission.receive(kind, document, namespace, options, name)
+        if kind.group == GROUP and not received.document["metadata"].get("resourceVersion"):
+            missing = "Invalid value: 0: must be specified for an update"
+            cause = Cause("metadata.resourceVersion", "FieldValueInvalid", missing)
+            raise Invalid.of(admission.about_kind(kind, name), [cause])
+
+        def change(live: Document) -> Document:
+            writes.check_preconditions(kind, live, received.document)
+            return writes.for_update(kind, live, received.document, options, self._clock.now(), subresource)
+
+        return Written(
+            self._rewrite(kind, namespace, name, change, options, subresource),
+            created=False,
+            warnings=received.warnings,
+        )
+
+    def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Any,
+        content_type: str,
+        options: WriteOptions,
+        subresource: str = "",
+    ) -> Written:
+        """Change an object, or its status, by a merge patch or a JSON patch.
+
+        Raises:
+            NotFound, BadRequest, Invalid, UnsupportedMediaType.
+            Conflict: the patch names a resourceVersion that is not the current one.
+        """
+        about = admission.about(kind, name)
+        warnings: tuple[str, ...] = ()
+
+        def patched(live: Document) -> Document:
+            nonlocal warnings
+            changed = patch.patch(live, change, content_type, about)
+            received = admission.receive(kind, changed, namespace, options, name, live)
+            warnings = received.warnings
+            writes.check_preconditions(kind, live, received.document)
+            return writes.for_update(kind, live, received.document, options, self._clock.now(), subresource)
+
+        return Written(
+            self._rewrite(kind, namespace, name, patched, options, subresource), created=False, warnings=warnings
+        )
+
+    def apply(
+        self, kind: Kind, namespace: str, name: str, document: object, options: WriteOptions, subresource: str = ""
+    ) -> Written:
+        """Make an object have the fields of `document`, as its field manager's (server-side apply).
+
+        Raises:
+            BadRequest, Invalid, NotFound (of the namespace), Forbidden (it is ending).
+            Conflict: another manager owns a field that would change, and `force` is not set.
+        """
+        if not options.field_manager:
+            cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+            raise Invalid("PatchOptions.meta.k8s.io is invalid: " + str(cause), causes=[cause])
+        space = self._space(kind, namespace, document)
+        received = admission.receive(kind, document, space, options, name)
+        key = _key(kind, space, name)
+        for _ in range(MOST_RETRIES):
+            live = self._storage.get(key)
+            new = writes.for_apply(kind, live, received.document, options, self._clock.now(), subresource)
+            try:
+                if live is None:
+                    self._check_space(kind, new)
+                    return Written(self._store_new(kind, new, options), created=True, warnings=received.warnings)
+                return Written(self._store(live, new, options, subresource), created=False, warnings=received.warnings)
+            except (AlreadyExists, _Raced):
+                continue
+        raise self._too_busy(kind, name)
+
+    def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> Deleted:
+        """Delete an object, or mark it as deleting while finalizers hold it.
+
+        Raises:
+            NotFound.
+            Conflict: `uid` or `resource_version` is not its own.
+        """
+        live = self.get(kind, namespace, name)
+        if kind is NAMESPACE:
+            namespaces.refuse_if_kept(name)
+        revision = _revision(resource_version)
+        if dry_run:
+            sent = {"metadata": {"uid": uid, "resourceVersion": resource_version}}
+            writes.check_preconditions(kind, live, sent)
+            return Deleted(live, not live["metadata"].get("finalizers"))
+        if kind is NAMESPACE:
+            writes.check_preconditions(kind, live, {"metadata": {"uid": uid, "resourceVersion": resource_version}})
+            return self._delete_namespace(name)
+        last = self._storage.delete(_key(kind, namespace, name), uid=uid, revision=revision)
+        return Deleted(last, not last["metadata"].get("finalizers"))
+
+    def delete_collection(
+        self, kind: Kind, namespace: str | None, selector: Selector = selectors.EVERYTHING, *, dry_run: bool = False
+    ) -> Page:
+        """Delete every object that `selector` takes; return what they were."""
+        page = self.list(kind, namespace, selector)
+        for item in page.items:
+            metadata = item["metadata"]
+            try:
+                self.delete(kind, metadata.get("namespace", ""), metadata["name"], uid=metadata["uid"], dry_run=dry_run)
+            except (NotFound, Conflict):
+                continue  # Gone already, or another object of that name by now: not one of those listed.
+        return page
+
+    def finish_namespaces(self) -> int:
+        """Let go of Terminating namespaces that are empty by now; return how many went.
+
+        Cheap when there are none. To be called now and then, for the objects in them end by themselves.
+        """
+        items = self._storage.list(NAMESPACE.name).items
+        ending = [item["metadata"]["name"] for item in items if "deletionTimestamp" in item["metadata"]]
+        return sum(namespaces.finish(self._storage, name) for name in ending)
+
+    def _delete_namespace(self, name: str) -> Deleted:
+        namespaces.hold(self._storage, name)
+        marked = self._storage.delete(namespaces.key_of(name))
+        if marked.get("status", {}).get("phase") != "Terminating":
+            marked = namespaces.set_phase(self._storage, marked)
+        for key in sorted(namespaces.contents(self._storage, name), key=lambda key: key.kind == EVENT.name):
+            try:
+                self._storage.delete(key)
+            except NotFound:
+                continue  # It went by itself meanwhile.
+        return Deleted(marked, namespaces.finish(self._storage, name))
+
+    def _space(self, kind: Kind, namespace: str, document: object) -> str:
+        """Return the namespace meant: the request's, else the document's, else `default`."""
+        if not kind.namespaced or namespace:
+            return namespace if kind.namespaced else ""
+        metadata = document.get("metadata") if isinstance(document, dict) else None
+        said = metadata.get("namespace") if isinstance(metadata, dict) else None
+        return said if isinstance(said, str) and said else namespaces.DEFAULT
+
+    def _check_space(self, kind: Kind, document: Document) -> None:
+        if kind.namespaced:
+            metadata = document["metadata"]
+            about = str(admission.about(kind, metadata.get("name", "")))
+            namespaces.check_open(self._storage, metadata["namespace"], about=about)
+
+    def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
+        if options.dry_run:
+            metadata = document["metadata"]
+            if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
+                raise AlreadyExists.of(admission.about(kind, metadata["name"]))
+            return writes.pretend(None, document, self._clock.now())
+        stored = self._storage.create(document)
+        return namespaces.set_phase(self._storage, stored) if kind is NAMESPACE else stored
+
+    def _store_named(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
+        """Store an object under a name made from its generateName, another one if it is taken."""
+        metadata = document["metadata"]
+        base = metadata["generateName"][: names.most_characters(kind) - 5]
+        for _ in range(MOST_RETRIES):
+            named = document | {"metadata": metadata | {"name": base + namespaces.random_suffix()}}
+            try:
+                return self._store_new(kind, named, options)
+            except AlreadyExists:
+                continue
+        raise self._too_busy(kind, base)
+
+    def _rewrite(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Callable[[Document], Document],
+        options: WriteOptions,
+        subresource: str,
+    ) -> Document:
+        """Store `change(live)`, again from the newest when another write came in between.
+
+        A change that names a resourceVersion checks it itself, and so is tried once only.
+        """
+        for _ in range(MOST_RETRIES):
+            live = self.get(kind, namespace, name)
+            try:
+                return self._store(live, change(live), options, subresource)
+            except _Raced:
+                continue
+        raise self._too_busy(kind, name)
+
+    def _store(self, live: Document, document: Document, options: WriteOptions, subresource: str) -> Document:
+        if document is live:
+            return live
+        if options.dry_run:
+            return writes.pretend(live, document, self._clock.now())
+        try:
+            return self._storage.update_status(document) if subresource else self._storage.update(document)
+        except Conflict as error:
+            raise _Raced from error
+        except NotFound as error:
+            raise _Raced from error
+
+    def _too_busy(self, kind: Kind, name: str) -> ApiError:
+        about = admission.about(kind, name)
+        why = f"it changed {MOST_RETRIES} times meanwhile: retry"
+        return Conflict(f"Operation cannot be fulfilled on {about}: {why}", about)
+
+
+class _Raced(Exception):
+    """Another write came between reading and writing."""
+
+
+def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:
+    return ObjectKey(kind.name, namespace if kind.namespaced else "", name)
+
+
+def _revision(resource_version: str | None) -> int | None:
+    if not resource_version:
+        return None
+    if not (resource_version.isascii() and resource_version.isdigit()):
+        raise BadRequest(f'cannot read resourceVersion "{resource_version[:40]}": it is not one of ours')
+    return int(resource_version)

@@ -1,0 +1,162 @@
+"""What the API asks of the layers above it, as Protocols; `controller/manager.py` plugs them in.
+
+Documents are JSON objects (`api.meta.Document`) with apiVersion, kind and metadata. Revisions are
+the store's integers; on the wire they are the opaque strings of `metadata.resourceVersion`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from api.meta import Document, ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Objects as they were at one revision; `remaining` counts those after the last, when cut off."""
+
+    items: tuple[Document, ...]
+    revision: int
+    remaining: int = 0
+
+
+class ChangeType(StrEnum):
+    """What a change did to an object."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the journal: the object after it (for DELETED its last state), and before it."""
+
+    type: ChangeType
+    revision: int
+    key: ObjectKey
+    document: Document
+    previous: Document | None
+
+
+class Storage(Protocol):
+    """The store: optimistic locking, one order of all changes, watch by reading on.
+
+    Every write returns the object as stored. `metadata.resourceVersion` of what is sent is compared
+    with what is stored. All methods may be called from any thread.
+    """
+
+    def get(self, key: ObjectKey) -> Document | None:
+        """Return the object, or None."""
+        ...
+
+    def list(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        at_revision: int | None = None,
+        after: ObjectKey | None = None,
+        limit: int = 0,
+    ) -> Listing:
+        """Return objects of a kind in key order; `None` is all namespaces, `limit` 0 is no limit.
+
+        Raises:
+            Expired: `at_revision` was compacted away.
+        """
+        ...
+
+    def create(self, document: Document) -> Document:
+        """Store a new object with uid, creationTimestamp, generation 1. Raises AlreadyExists."""
+        ...
+
+    def update(self, document: Document) -> Document:
+        """Replace all but status and server-owned metadata. Raises NotFound, Conflict, Invalid."""
+        ...
+
+    def update_status(self, document: Document) -> Document:
+        """Replace the status (and managedFields) only. Raises NotFound, Conflict."""
+        ...
+
+    def delete(self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None) -> Document:
+        """Delete, or mark as deleting while finalizers remain; return the last state.
+
+        Raises NotFound, or Conflict when a precondition does not hold.
+        """
+        ...
+
+    def revision(self) -> int:
+        """Return the newest revision."""
+        ...
+
+    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes with a revision greater than `since`, oldest first.
+
+        Raises:
+            Expired: changes after `since` were compacted away.
+        """
+        ...
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` after each commit, from the writer's thread; return what ends it.
+
+        A wake-up is only a hint: read `changes`. `wake` must be quick and never raise.
+        """
+        ...
+
+
+class RunLogs(Protocol):
+    """The logs of a run."""
+
+    def read(self, job: Document, attempt: int, options: "LogOptions", stopped: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield log text, line by line or more; when following, until the run ends or `stopped()`.
+
+        An empty chunk is a heartbeat while nothing comes. Raises NotFound when the run left no log.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Which part of a log is wanted; streams None is both."""
+
+    follow: bool = False
+    tail_lines: int | None = None
+    since_seconds: float | None = None
+    since_time: str | None = None
+    limit_bytes: int | None = None
+    timestamps: bool = False
+    stream: str | None = None
+
+
+class Explainer(Protocol):
+    """Says why an object is where it is, and what would be done next."""
+
+    def explain(self, key: ObjectKey) -> dict[str, Any]:
+        """Return {object, summary, reasons[], plan[], sandbox[]} as plain data. Raises NotFound."""
+        ...
+
+
+class Health(Protocol):
+    """Whether the daemon works, part by part."""
+
+    def checks(self) -> dict[str, str]:
+        """Return each part with an empty string when it works, else what is wrong with it."""
+        ...
+
+
+class Exposition(Protocol):
+    """The metrics."""
+
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format 0.0.4."""
+        ...
+
+
+class ManifestReports(Protocol):
+    """What the manifest sources hold and which of it is invalid."""
+
+    def reports(self) -> Sequence[Document]:
+        """Return one document a manifest: source, file, line, object, state, message, since."""
+        ...

@@ -1,0 +1,44 @@
+"""A plan: what an object needs next, as plain data that prints and compares.
+
+A step is a frozen dataclass of the kind that plans it. Waiting is a plan, not an exception.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is waited for: one word, and the same for a person."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps to take in order, what is waited for, and when to look again.
+
+    `again` asks for another pass at once after the status is stored: for what must be on record
+    before it is done.
+    """
+
+    steps: tuple[Any, ...] = ()
+    waiting: Waiting | None = None
+    check_again_seconds: float | None = None
+    again: bool = False
+
+    @classmethod
+    def do(cls, *steps: Any, check_again_seconds: float | None = None, again: bool = False) -> "Plan":
+        """Take `steps`, in order."""
+        return cls(steps, None, check_again_seconds, again)
+
+    @classmethod
+    def wait(cls, reason: str, message: str, check_again_seconds: float | None = None) -> "Plan":
+        """Do nothing now; say why, and when to look again if nobody wakes us."""
+        return cls((), Waiting(reason, message), check_again_seconds)
+
+    @classmethod
+    def nothing(cls, check_again_seconds: float | None = None) -> "Plan":
+        """Nothing is to be done."""
+        return cls((), None, check_again_seconds)

@@ -1,0 +1,190 @@
+"""Doing the steps of a job's plan: each a few lines that work or raise, and may be repeated."""
+
+import contextlib
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from api.meta import wire_time
+from api.ports import Storage
+from api.types.job import Job
+from controller.cgroup.lifecycle import Lifecycle
+from controller.engine.clock import Clock
+from controller.engine.errors import TerminalError, TransientError
+from controller.job import run_spec
+from controller.job.announce import JobMetrics
+from controller.job.logs import log_directory
+from controller.job.observe import Observer
+from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
+from controller.job.run_dirs import RunDirs, run_id
+from controller.job.run_spec import RunDefaults, RunPlaces
+from controller.job.steps import (
+    AbandonRun,
+    BeginRun,
+    DeleteJob,
+    FreezeRun,
+    KillRun,
+    RemoveLogs,
+    RemoveRun,
+    RequestRuntime,
+    SetDeadline,
+    StartRun,
+    StopRun,
+    ThawRun,
+)
+from controller.launcher import control, records
+from controller.launcher.client import LauncherClient, LauncherError, RunRefused
+from controller.launcher.records import ExitRecord, Running
+from controller.launcher.runspec import RunSpec
+
+
+class RuntimeRequests(Protocol):
+    """Declares runtimes that jobs need and nobody declared."""
+
+    def request(self, name: str, version: str) -> None:
+        """See to it that a Runtime asks for this version."""
+        ...
+
+
+class Actor:
+    """Carries out the steps of jobs on this host."""
+
+    def __init__(  # noqa: PLR0913  everything that a step may touch, plugged in once by the manager
+        self,
+        clock: Clock,
+        storage: Storage,
+        launcher: LauncherClient,
+        cgroups: Lifecycle,
+        dirs: RunDirs,
+        logs: Path,
+        runtimes: Runtimes,
+        requests: RuntimeRequests,
+        defaults: RunDefaults,
+        metrics: JobMetrics,
+    ) -> None:
+        """Use these parts; none of them is owned."""
+        self._clock = clock
+        self._storage = storage
+        self._launcher = launcher
+        self._cgroups = cgroups
+        self._dirs = dirs
+        self._logs = logs
+        self._runtimes = runtimes
+        self._requests = requests
+        self._defaults = defaults
+        self._metrics = metrics
+
+    def act(self, job: Job, step: Any) -> None:  # noqa: C901  one line a step
+        """Carry out one step.
+
+        Raises:
+            OSError, TransientError: it did not work now.
+            TerminalError: it cannot work until the spec changes.
+        """
+        uid = job.meta.uid
+        match step:
+            case RequestRuntime(name, version):
+                self._requests.request(name, version)
+            case BeginRun(attempt):
+                self._dirs.make(uid, attempt)
+            case StartRun(attempt, deadline_seconds):
+                self._start(job, attempt, deadline_seconds)
+            case AbandonRun():
+                self._abandon(job, step)
+            case StopRun(attempt, reason, grace_seconds):
+                control.stop(self._dirs.path(uid, attempt), reason, grace_seconds)
+                self._dirs.mark_stop_sent(uid, attempt, self._clock.now())
+            case KillRun(attempt):
+                self._kill(job, attempt)
+            case FreezeRun(attempt):
+                control.set_deadline(self._dirs.path(uid, attempt), None)
+                self._cgroups.freeze(run_id(uid, attempt))
+                self._dirs.mark_frozen(uid, attempt, frozen=True)
+            case ThawRun(attempt, deadline_seconds):
+                self._cgroups.thaw(run_id(uid, attempt))
+                control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
+                self._dirs.mark_frozen(uid, attempt, frozen=False)
+            case SetDeadline(attempt, deadline_seconds):
+                control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
+            case RemoveRun(attempt):
+                self._remove(job, attempt)
+            case RemoveLogs():
+                shutil.rmtree(self._log_root(job), ignore_errors=False)
+            case DeleteJob():
+                self._storage.delete(job.key, uid=uid)
+            case _:
+                raise AssertionError(f"no such step: {step!r}")
+
+    def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
+        runtime = self._runtime(job)
+        places = self._places(job, attempt)
+        try:
+            spec = run_spec.run_spec(job, attempt, runtime, places, self._defaults, deadline_seconds)
+        except ValueError as error:
+            raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
+        asked_at = self._clock.monotonic()
+        try:
+            self._launch(spec)
+        except RunRefused as error:
+            raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
+        self._metrics.launch_seconds.observe(self._clock.monotonic() - asked_at)
+
+    def _launch(self, spec: RunSpec) -> None:
+        try:
+            self._launcher.start(spec)
+        except LauncherError:
+            # It may have been killed, after or before the run was claimed: asking again starts it once.
+            self._launcher.ensure_running()
+            self._launcher.start(spec)
+
+    def _runtime(self, job: Job) -> RuntimeReady:
+        if job.spec.runtime is None:
+            return RuntimeReady()
+        found = self._runtimes.find(Observer.pinned_runtime(job) or job.spec.runtime, may_install=False)
+        if isinstance(found, RuntimeMissing):
+            raise TransientError(found.reason, found.message)
+        return found
+
+    def _places(self, job: Job, attempt: int) -> RunPlaces:
+        run_dir = self._dirs.make(job.meta.uid, attempt)
+        log_dir = self._log_root(job) / str(attempt)
+        log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return RunPlaces(run_dir, log_dir, self._dirs.stage(job.meta.uid, attempt, job.spec.files))
+
+    def _abandon(self, job: Job, step: AbandonRun) -> None:
+        """Claim the run ourselves, so that no supervisor ever can; if one has, the next pass stops it."""
+        run_dir = self._dirs.make(job.meta.uid, step.attempt)
+        now = wire_time(self._clock.now())
+        identity = run_id(job.meta.uid, step.attempt)
+        records.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
+
+    def _kill(self, job: Job, attempt: int) -> None:
+        record = records.observe(self._dirs.path(job.meta.uid, attempt))
+        self._cgroups.kill(run_id(job.meta.uid, attempt))
+        if isinstance(record, Running):
+            with contextlib.suppress(ProcessLookupError):
+                fd = record.hold()
+                try:
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                finally:
+                    os.close(fd)
+
+    def _remove(self, job: Job, attempt: int) -> None:
+        identity = run_id(job.meta.uid, attempt)
+        self._cgroups.kill(identity)  # Nothing of it is left, unless its supervisor was killed.
+        self._cgroups.remove(identity)
+        self._dirs.remove(job.meta.uid, attempt)
+
+    def _log_root(self, job: Job) -> Path:
+        return log_directory(self._logs, {"namespace": job.meta.namespace, "name": job.meta.name, "uid": job.meta.uid})
+
+    def sandbox_of(self, job: Job, runtime: RuntimeReady) -> Any:
+        """Return the sandbox that a run of `job` would get, as data, without making anything."""
+        return run_spec.sandbox_spec(job, runtime, None, self._defaults)
+
+    def limits_of(self, job: Job) -> Any:
+        """Return the cgroup limits that a run of `job` would get."""
+        return replace(run_spec.limits(job, self._defaults))

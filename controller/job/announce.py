@@ -1,0 +1,160 @@
+"""Telling the world how jobs go: events and counters, read off the journal, aside from reconciling.
+
+An outcome is in the store once, so it is told once. What is news is decided by a pure function.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from api.kinds import JOB
+from api.meta import Document, ObjectKey, read_time
+from api.ports import Change
+from api.types.job import Reason, RunState
+from controller.engine.recorder import Recorder
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+
+
+class RunOutcome(StrEnum):
+    """How a run ended, as it is counted."""
+
+    COMPLETED = Reason.COMPLETED.value
+    ERROR = Reason.ERROR.value
+    OOM_KILLED = Reason.OOM_KILLED.value
+    DEADLINE_EXCEEDED = Reason.DEADLINE_EXCEEDED.value
+    STOPPED = Reason.STOPPED.value
+    SUPERSEDED = Reason.SUPERSEDED.value
+    SANDBOX_FAILED = Reason.SANDBOX_FAILED.value
+    CANNOT_RUN = Reason.CANNOT_RUN.value
+    RUN_LOST = Reason.RUN_LOST.value
+
+
+class JobOutcome(StrEnum):
+    """How a job ended, as it is counted."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that happened to a job, as an event says it."""
+
+    type: str
+    reason: str
+    message: str
+
+
+class JobMetrics:
+    """Counters and histograms of jobs and runs; every series starts at 0."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them with `registry`."""
+        self.runs = Counter("runwright_runs", "Runs that ended, by outcome.", ["outcome"], registry=registry)
+        self.jobs = Counter("runwright_jobs_finished", "Jobs that ended, by outcome.", ["outcome"], registry=registry)
+        self.launch_seconds = Histogram(
+            "runwright_run_launch_seconds",
+            "From asking the launcher to the run being claimed.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.start_seconds = Histogram(
+            "runwright_job_start_seconds",
+            "From the job's creation to its first run.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.end_to_end_seconds = Histogram(
+            "runwright_job_end_to_end_seconds",
+            "From the job's creation to its completion.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        for run_outcome in RunOutcome:
+            self.runs.labels(run_outcome.value)
+        for job_outcome in JobOutcome:
+            self.jobs.labels(job_outcome.value)
+
+
+class Announcer:
+    """An informer's view of jobs that records events and counts outcomes; it enqueues nothing."""
+
+    def __init__(self, recorder: Recorder, metrics: JobMetrics) -> None:
+        """Say it with `recorder` and count it in `metrics`."""
+        self._recorder = recorder
+        self._metrics = metrics
+
+    def keys(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Tell what is new in one change; no key is due because of it."""
+        if change.previous is not None and change.key.kind == JOB.name:
+            for item in news(change.previous, change.document):
+                self._recorder.record(change.document, item.type, item.reason, item.message)
+            self._count(change.previous, change.document)
+        return ()
+
+    def _count(self, before: Document, after: Document) -> None:
+        for run in _newly(before, after, RunState.ENDED):
+            reason = run.get("reason", "")
+            known = reason in RunOutcome
+            self._metrics.runs.labels(reason if known else RunOutcome.ERROR.value).inc()
+        if started := _first_start(before, after):
+            self._metrics.start_seconds.observe(_seconds_since_creation(after, started))
+        phases = before.get("status", {}).get("phase"), after.get("status", {}).get("phase")
+        if phases[0] != phases[1] and phases[1] in JobOutcome:
+            self._metrics.jobs.labels(phases[1]).inc()
+            finished = after["status"].get("completionTime")
+            if finished:
+                self._metrics.end_to_end_seconds.observe(_seconds_since_creation(after, finished))
+
+
+def news(before: Document, after: Document) -> list[News]:
+    """Return what an event should say about the change from `before` to `after`. Pure."""
+    found = [
+        News(
+            "Normal",
+            "Started",
+            f"run {run['attempt']} started" + (f" in {run['runtime']}" if run.get("runtime") else ""),
+        )
+        for run in _newly(before, after, RunState.RUNNING)
+    ]
+    for run in _newly(before, after, RunState.ENDED):
+        well = run.get("reason") == Reason.COMPLETED.value
+        found.append(
+            News(
+                "Normal" if well else "Warning",
+                run.get("reason", ""),
+                f"run {run['attempt']}: {run.get('message', '')}",
+            )
+        )
+    status, was = after.get("status", {}), before.get("status", {})
+    changed = (status.get("reason"), status.get("phase")) != (was.get("reason"), was.get("phase"))
+    waits = status.get("phase") in ("Pending", "Suspended") and status.get("reason") not in (
+        None,
+        "",
+        Reason.PENDING.value,
+    )
+    if changed and waits:
+        found.append(News("Normal", status["reason"], status.get("message", "")))
+    if changed and status.get("phase") == "Failed":
+        found.append(News("Warning", "JobFailed", f"{status.get('reason', '')}: {status.get('message', '')}"))
+    return found
+
+
+def _newly(before: Document, after: Document, state: RunState) -> list[Document]:
+    """Runs of `after` that are in `state` and were not so before."""
+    known = {run["attempt"]: run["state"] for run in before.get("status", {}).get("runs", ())}
+    runs = after.get("status", {}).get("runs", ())
+    return [run for run in runs if run["state"] == state.value and known.get(run["attempt"]) != state.value]
+
+
+def _first_start(before: Document, after: Document) -> str | None:
+    if before.get("status", {}).get("startTime"):
+        return None
+    started: str | None = after.get("status", {}).get("startTime")
+    return started
+
+
+def _seconds_since_creation(job: Document, moment: str) -> float:
+    return max(0.0, (read_time(moment) - read_time(job["metadata"]["creationTimestamp"])).total_seconds())

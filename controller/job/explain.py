@@ -1,0 +1,80 @@
+"""Why a job is where it is: its plan, its sandbox and the reasons, without doing any of it."""
+
+from dataclasses import asdict
+from typing import Any
+
+from api.errors import About, NotFound
+from api.kinds import JOB
+from api.meta import ObjectKey
+from api.ports import Storage
+from api.types.job import Job
+from controller.job import plan as planning
+from controller.job import report as reporting
+from controller.job.act import Actor
+from controller.job.observe import Observer
+from controller.job.observed import ObservedJob, RuntimeMissing
+from controller.sandbox.compile import compile_sandbox
+
+
+class JobExplainer:
+    """Explains jobs."""
+
+    def __init__(self, storage: Storage, observer: Observer, actor: Actor) -> None:
+        """Look with the same observer that reconciling looks with."""
+        self._storage = storage
+        self._observer = observer
+        self._actor = actor
+
+    def explain(self, key: ObjectKey) -> dict[str, Any]:
+        """Return {object, summary, reasons, plan, sandbox} of a job as plain data.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        document = self._storage.get(key)
+        if document is None:
+            raise NotFound.of(About(JOB.group, JOB.plural, key.name))
+        job = Job.model_validate(document)
+        observed = self._observer.observe(job)
+        plan = planning.plan(job, observed)
+        status = reporting.report(job, observed, plan, work_bytes=None)
+        return {
+            "object": str(key),
+            "summary": {"phase": status.phase, "reason": status.reason, "message": status.message},
+            "reasons": _reasons(job, observed, status.message),
+            "plan": [_step(step) for step in plan.steps],
+            "waiting": asdict(plan.waiting) if plan.waiting else None,
+            "checkAgainSeconds": plan.check_again_seconds,
+            "limits": asdict(self._actor.limits_of(job)),
+            "sandbox": self._sandbox(job, observed),
+        }
+
+    def _sandbox(self, job: Job, observed: ObservedJob) -> list[dict[str, Any]]:
+        if isinstance(observed.runtime, RuntimeMissing):
+            return []
+        return [_step(op) for op in compile_sandbox(self._actor.sandbox_of(job, observed.runtime))]
+
+
+def _step(step: Any) -> dict[str, Any]:
+    return {"step": type(step).__name__, **{name: str(value) for name, value in asdict(step).items()}}
+
+
+def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
+    reasons = [message] if message else []
+    if isinstance(observed.runtime, RuntimeMissing):
+        reasons.append(observed.runtime.message)
+    elif observed.runtime.name:
+        reasons.append(f"runtime {job.spec.runtime} is {observed.runtime}, in {observed.runtime.path}")
+    else:
+        reasons.append("no runtime is named: it sees the host's read-only directories")
+    failed, limit = job.status.failed, job.spec.backoff_limit
+    if failed:
+        last = job.status.runs[-1] if job.status.runs else None
+        reasons.append(
+            f"{failed} runs failed, backoffLimit is {limit}" + (f"; the last: {last.message}" if last else "")
+        )
+    for run in observed.runs:
+        reasons.append(
+            f"run {run.attempt} on this host: {type(run.record).__name__}" + (", frozen" if run.frozen else "")
+        )
+    return list(dict.fromkeys(reasons))

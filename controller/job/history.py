@@ -1,0 +1,102 @@
+"""What became of a job's runs: what is on record joined with what is on the host. Pure.
+
+The record (status.runs) says which runs were begun; the host says how far they are. A run that is
+on record and cannot be found is lost, and said so: it is never started a second time.
+"""
+
+from collections.abc import Iterable
+
+from api.meta import read_time, wire_micro_time
+from api.types.job import Job, Reason, Run, RunState, Usage
+from controller.job.observed import ObservedJob, ObservedRun
+from controller.launcher.records import Exited, Lost, Running, Unclaimed
+
+KEPT_RUNS = 10
+_UNCOUNTED = {Reason.SUPERSEDED.value}
+
+
+def runs(job: Job, observed: ObservedJob) -> tuple[Run, ...]:
+    """Return the runs of the job as they really are, oldest first."""
+    return tuple(_now(run, observed.run(run.attempt), observed) for run in job.status.runs)
+
+
+def _now(run: Run, found: ObservedRun | None, observed: ObservedJob) -> Run:
+    if run.state is RunState.ENDED:
+        return run
+    match found.record if found else None:
+        case Exited() as exited:
+            return _ended(run, exited)
+        case Running() as running:
+            update = {"state": RunState.RUNNING, "pid": running.pid, "started_at": _wire(running.started_at)}
+            return run.model_copy(update=update)
+        case Lost() as lost:
+            return _lost(run, lost.reason, observed)
+        case Unclaimed() if run.boot_id == observed.boot_id:
+            return run
+        case None if run.boot_id == observed.boot_id and run.state is RunState.PENDING:
+            return run
+        case Unclaimed():
+            return _lost(run, "the host was restarted before it was known to have started", observed)
+        case None:
+            return _lost(run, "nothing of it is left on the host", observed)
+
+
+def _lost(run: Run, why: str, observed: ObservedJob) -> Run:
+    message = f"run {run.attempt} left no exit record: {why}"
+    finished = wire_micro_time(observed.now)
+    update = {"state": RunState.ENDED, "reason": Reason.RUN_LOST.value, "message": message, "finished_at": finished}
+    return run.model_copy(update=update)
+
+
+def _ended(run: Run, exited: Exited) -> Run:
+    record = exited.record
+    usage = Usage(
+        cpu_seconds=round(record.usage.get("cpu_seconds", 0.0), 3),
+        memory_peak_bytes=int(record.usage.get("memory_peak_bytes") or 0),
+        throttled_seconds=round(record.usage.get("cpu_throttled_seconds", 0.0), 3),
+    )
+    return run.model_copy(
+        update={
+            "state": RunState.ENDED,
+            "started_at": _wire(record.started_at) or run.started_at,
+            "finished_at": _wire(record.finished_at),
+            "exit_code": record.exit_code,
+            "signal": record.signal,
+            "reason": record.reason,
+            "message": record.message,
+            "usage": usage,
+            "receipt": dict(record.receipt),
+        }
+    )
+
+
+def _wire(moment: str) -> str | None:
+    """Records count nanoseconds, the API microseconds."""
+    return wire_micro_time(read_time(moment)) if moment else None
+
+
+def active(runs_: Iterable[Run]) -> tuple[Run, ...]:
+    """Return the runs that were begun and have not ended."""
+    return tuple(run for run in runs_ if run.state is not RunState.ENDED)
+
+
+def succeeded(run: Run) -> bool:
+    """Whether the run ended well."""
+    return run.state is RunState.ENDED and run.reason == Reason.COMPLETED.value
+
+
+def counts_as_failure(run: Run) -> bool:
+    """Whether the run ended in a way that uses up a retry; being replaced does not."""
+    return run.state is RunState.ENDED and not succeeded(run) and run.reason not in _UNCOUNTED
+
+
+def failures(job: Job, now: Iterable[Run]) -> int:
+    """Return how many runs of the present template failed: those on record and those new since.
+
+    Counted rather than listed, as only the last runs are kept on record.
+    """
+    template = job.spec.template_hash()
+    recorded = job.status.failed if job.status.template_hash == template else 0
+    open_before = {run.attempt for run in active(job.status.runs)}
+    fresh = [run for run in now if run.attempt in open_before and run.template_hash == template]
+    return recorded + sum(1 for run in fresh if counts_as_failure(run))

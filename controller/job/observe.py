@@ -1,0 +1,93 @@
+"""Looking at what there is of a job: its run directories, its runtime, what this host can hold to."""
+
+from pathlib import Path
+
+from api.meta import Document
+from api.types.job import InstallPolicy, Job, RunState
+from controller.engine.clock import Clock
+from controller.job.logs import log_directory
+from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
+from controller.job.run_dirs import RunDirs, run_id
+from controller.job.run_watch import RunWatch
+from controller.launcher import records
+from controller.launcher.records import Running
+
+_NO_RUNTIME = RuntimeReady()
+
+
+class Observer:
+    """Looks at the host for one job at a time; sees to it that the end of a running run is noticed."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        boot_id: str,
+        dirs: RunDirs,
+        logs: Path,
+        runtimes: Runtimes,
+        watch: RunWatch,
+        max_active: int,
+        unenforceable: str = "",
+    ) -> None:
+        """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means.
+
+        `unenforceable` is why this host cannot hold runs to their limits, empty if it can.
+        """
+        self._clock = clock
+        self._boot_id = boot_id
+        self._dirs = dirs
+        self._logs = logs
+        self._runtimes = runtimes
+        self._watch = watch
+        self._max_active = max_active
+        self._unenforceable = unenforceable
+
+    def observe(self, job: Job) -> ObservedJob:
+        """Return what there is of `job` on this host."""
+        return ObservedJob(
+            now=self._clock.now(),
+            boot_id=self._boot_id,
+            runs=tuple(self._run(job, attempt) for attempt in self._dirs.attempts(job.meta.uid)),
+            runtime=self._runtime(job),
+            unenforceable=self._unenforceable,
+            crowded=self._crowded(),
+            logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
+        )
+
+    def _run(self, job: Job, attempt: int) -> ObservedRun:
+        uid = job.meta.uid
+        record = records.observe(self._dirs.path(uid, attempt))
+        if isinstance(record, Running):
+            self._watch.watch(run_id(uid, attempt), job.key, record)
+        return ObservedRun(attempt, record, self._dirs.is_frozen(uid, attempt), self._dirs.stop_sent_at(uid, attempt))
+
+    def _runtime(self, job: Job) -> RuntimeReady | RuntimeMissing:
+        if job.spec.runtime is None:
+            return _NO_RUNTIME
+        pinned = self.pinned_runtime(job)
+        may_install = job.spec.install_policy is InstallPolicy.IF_NOT_PRESENT
+        return self._runtimes.find(pinned or job.spec.runtime, may_install=may_install)
+
+    @staticmethod
+    def pinned_runtime(job: Job) -> str | None:
+        """Return the version that the job resolved to once: a later install does not change a retried job."""
+        same = job.status.template_hash == job.spec.template_hash()
+        begun = any(run.template_hash == job.spec.template_hash() for run in job.status.runs)
+        return job.status.resolved_runtime or None if same and begun else None
+
+    def _crowded(self) -> str:
+        active = len(self._watch.active())
+        if active < self._max_active:
+            return ""
+        return f"{active} runs are active on this host, jobs.max_active is {self._max_active}"
+
+    def _log_directory(self, job: Job) -> Path:
+        metadata: Document = {"namespace": job.meta.namespace, "name": job.meta.name, "uid": job.meta.uid}
+        return log_directory(self._logs, metadata)
+
+
+def is_ended(job: Document, attempt: int) -> bool:
+    """Whether run `attempt` is over, by the job's status."""
+    runs = job.get("status", {}).get("runs", ())
+    found = next((run for run in runs if run["attempt"] == attempt), None)
+    return found is None or found["state"] == RunState.ENDED.value

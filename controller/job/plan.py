@@ -1,0 +1,197 @@
+"""What a job needs next. Pure: no I/O, no clock, no logging.
+
+`observe.py` says what is there, this module compares it with the spec, `act.py` carries out the
+answer. Any step may be the last before a crash, so no plan assumes that an earlier one finished.
+A run is put on record before it is started, and started only from the record: so none runs twice.
+"""
+
+from datetime import datetime, timedelta
+
+from api import quantity
+from api.meta import read_time, wire_time
+from api.types.job import Job, Reason, Run, RunState
+from controller.engine.errors import TerminalError
+from controller.engine.plan import Plan
+from controller.job import history, verdict
+from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
+from controller.job.steps import (
+    AbandonRun,
+    BeginRun,
+    DeleteJob,
+    FreezeRun,
+    KillRun,
+    RemoveLogs,
+    RemoveRun,
+    RequestRuntime,
+    SetDeadline,
+    StartRun,
+    StopRun,
+    ThawRun,
+)
+from controller.launcher.records import Unclaimed
+
+KILL_AFTER_GRACE_SECONDS = 15.0
+LONGEST_BACKOFF_SECONDS = 360.0
+_RUNTIME_CHECK_SECONDS = 30.0
+_CROWDED_CHECK_SECONDS = 0.5
+
+
+def plan(job: Job, observed: ObservedJob) -> Plan:
+    """Return the steps from `observed` to `job.spec`, or to nothing if it is being deleted.
+
+    Raises:
+        TerminalError: RequirementsNotMet, the limits are below what the runtime needs.
+    """
+    runs = history.runs(job, observed)
+    if job.meta.is_deleting:
+        return _plan_teardown(job, observed, runs)
+    if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
+        if not history.active(runs):
+            return Plan.do(again=True)  # An end is put on record before anything else is done about it.
+    if active := history.active(runs):
+        return _plan_active(job, observed, active[0])
+    if leftovers := _ended_on_host(observed, runs):
+        return Plan.do(*leftovers, again=True)
+    result = verdict.of(job, runs, observed.now)
+    if result is not None:
+        return _plan_finished(job, observed, result)
+    return _plan_next_run(job, observed, runs)
+
+
+def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
+    """One run is on record and has not ended: start it, keep it, or end it."""
+    unwanted = _unwanted(job, run)
+    found = observed.run(run.attempt)
+    if run.state is RunState.PENDING:
+        if unwanted:
+            return Plan.do(AbandonRun(run.attempt, *unwanted), again=True)
+        if job.spec.suspend:
+            return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+        if isinstance(observed.runtime, RuntimeMissing):
+            return _plan_runtime(job, observed.runtime)
+        return Plan.do(StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now)))
+    if found is None:
+        return Plan.nothing()
+    if unwanted:
+        return _plan_stop(job, observed, found, unwanted[0])
+    return _plan_running(job, observed, run, found)
+
+
+def _unwanted(job: Job, run: Run) -> tuple[str, str] | None:
+    if verdict.stop_requested(job):
+        return Reason.STOPPED, "it was asked to stop"
+    if run.template_hash != job.spec.template_hash():
+        return Reason.SUPERSEDED, "the job's spec was changed"
+    return None
+
+
+def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun) -> Plan:
+    remaining = _remaining(job, observed.now)
+    if job.spec.suspend:
+        return Plan.nothing() if found.frozen else Plan.do(FreezeRun(run.attempt))
+    if found.frozen:
+        return Plan.do(ThawRun(run.attempt, job.spec.active_deadline_seconds))
+    if run.deadline_seconds != job.spec.active_deadline_seconds:
+        return Plan.do(SetDeadline(run.attempt, remaining))
+    return Plan.nothing()
+
+
+def _plan_stop(job: Job, observed: ObservedJob, found: ObservedRun, reason: str) -> Plan:
+    grace = job.spec.termination_grace_period_seconds
+    if job.meta.deletion_grace_period_seconds is not None:
+        grace = min(grace, job.meta.deletion_grace_period_seconds)
+    thaw = (ThawRun(found.attempt, None),) if found.frozen else ()
+    if found.stop_sent_at is None:
+        stop = StopRun(found.attempt, reason, grace)
+        return Plan.do(*thaw, stop, check_again_seconds=grace + KILL_AFTER_GRACE_SECONDS)
+    overdue = found.stop_sent_at + timedelta(seconds=grace + KILL_AFTER_GRACE_SECONDS)
+    if observed.now >= overdue:
+        return Plan.do(*thaw, KillRun(found.attempt), check_again_seconds=1)
+    wait = max(0.1, (overdue - observed.now).total_seconds())
+    return Plan(thaw, Plan.wait(reason, f"run {found.attempt} is stopping").waiting, wait)
+
+
+def _plan_teardown(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
+    alive = {run.attempt for run in history.active(runs)}
+    for found in observed.runs:
+        if found.attempt in alive and isinstance(found.record, Unclaimed):
+            return Plan.do(AbandonRun(found.attempt, Reason.STOPPED, "the job was deleted"), again=True)
+        if found.attempt in alive:
+            return _plan_stop(job, observed, found, Reason.STOPPED)
+    logs = (RemoveLogs(),) if observed.logs_present else ()
+    return Plan.do(*(RemoveRun(found.attempt) for found in observed.runs), *logs)
+
+
+def _ended_on_host(observed: ObservedJob, runs: tuple[Run, ...]) -> tuple[RemoveRun, ...]:
+    """Runs that are over, or that nobody has on record, and that still have something on the host."""
+    return tuple(RemoveRun(found.attempt) for found in observed.runs if _is_over(found.attempt, runs))
+
+
+def _is_over(attempt: int, runs: tuple[Run, ...]) -> bool:
+    return all(run.attempt != attempt or run.state is RunState.ENDED for run in runs)
+
+
+def _plan_finished(job: Job, observed: ObservedJob, result: verdict.Verdict) -> Plan:
+    ttl = job.spec.ttl_seconds_after_finished
+    if ttl is None:
+        return Plan.nothing()
+    finished = read_time(result.finished_at) if result.finished_at else observed.now
+    left = (finished + timedelta(seconds=ttl) - observed.now).total_seconds()
+    return Plan.do(DeleteJob()) if left <= 0 else Plan.nothing(check_again_seconds=left)
+
+
+def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
+    if job.spec.suspend:
+        return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+    if observed.unenforceable:
+        return Plan.wait(Reason.LIMIT_UNENFORCEABLE, observed.unenforceable, 60)
+    if isinstance(observed.runtime, RuntimeMissing):
+        return _plan_runtime(job, observed.runtime)
+    _check_requirements(job, observed.runtime)
+    due = next_retry(job, runs)
+    if due is not None and due > observed.now:
+        left = (due - observed.now).total_seconds()
+        deadline = _remaining(job, observed.now)
+        soonest = left if deadline is None else min(left, max(deadline, 0.05))
+        return Plan.wait(Reason.BACK_OFF, f"the next run starts at {wire_time(due)}", soonest)
+    if observed.crowded:
+        return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
+    return Plan.do(BeginRun(job.status.attempts + 1), again=True)
+
+
+def _check_requirements(job: Job, runtime: RuntimeReady) -> None:
+    memory, least = job.spec.resources.limits.memory_bytes, runtime.min_memory_bytes
+    if memory is not None and least is not None and memory < least:
+        need, have = quantity.from_bytes(least), job.spec.resources.limits.memory
+        message = f"{runtime} needs {need} of memory, spec.resources.limits.memory is {have}: raise it"
+        raise TerminalError(Reason.REQUIREMENTS_NOT_MET, message)
+
+
+def _plan_runtime(job: Job, missing: RuntimeMissing) -> Plan:
+    wait = Plan.wait(missing.reason, missing.message, _RUNTIME_CHECK_SECONDS)
+    ask = (RequestRuntime(*missing.request),) if missing.request else ()
+    return Plan(ask, wait.waiting, wait.check_again_seconds)
+
+
+def next_retry(job: Job, runs: tuple[Run, ...]) -> datetime | None:
+    """Return when the next run is due after a failure, or None when none failed.
+
+    The wait doubles with each failure, from backoffSeconds to 360 s, as batch/v1's does.
+    """
+    template = job.spec.template_hash()
+    failed = [run for run in runs if run.template_hash == template and history.counts_as_failure(run)]
+    if not failed or not failed[-1].finished_at:
+        return None
+    doublings = min(max(history.failures(job, runs) - 1, 0), 20)
+    wait = min(job.spec.backoff_seconds * 2**doublings, LONGEST_BACKOFF_SECONDS)
+    return read_time(failed[-1].finished_at) + timedelta(seconds=wait)
+
+
+def _remaining(job: Job, now: datetime) -> float | None:
+    """Seconds left of activeDeadlineSeconds, which counts from the template's first start."""
+    deadline = job.spec.active_deadline_seconds
+    if deadline is None:
+        return None
+    if not job.status.start_time or job.status.template_hash != job.spec.template_hash():
+        return deadline
+    return max(0.0, deadline - (now - read_time(job.status.start_time)).total_seconds())

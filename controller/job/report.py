@@ -1,0 +1,132 @@
+"""The status of a job, built from what is there now. Pure."""
+
+from datetime import datetime
+
+from api import conditions
+from api.conditions import Condition, ConditionStatus
+from api.meta import wire_time
+from api.types.job import Job, JobStatus, Reason, Run, RunState
+from controller.engine.errors import TerminalError, TransientError
+from controller.engine.plan import Plan
+from controller.job import history, verdict
+from controller.job import plan as planning
+from controller.job.observed import ObservedJob, RuntimeReady
+from controller.job.steps import BeginRun, FreezeRun, SetDeadline, StartRun, ThawRun
+
+
+def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | None) -> JobStatus:
+    """Return what the job's status is, given what was observed after `plan` was carried out."""
+    runs = _with_deadlines(job, history.runs(job, observed), plan) + _begun(job, observed, plan)
+    active = history.active(runs)
+    result = None if active else verdict.of(job, runs, observed.now)
+    phase, reason, message = _summary(job, observed, plan, runs, result)
+    template = job.spec.template_hash()
+    same = job.status.template_hash == template
+    retry = None if result or active else planning.next_retry(job, runs)
+    return JobStatus(
+        observed_generation=job.meta.generation,
+        template_hash=template,
+        phase=phase,
+        reason=reason,
+        message=message,
+        conditions=_conditions(job, result, observed.now),
+        start_time=_start_time(job, runs, plan, observed.now),
+        completion_time=result.finished_at if result and result.complete else None,
+        active=sum(1 for run in active if run.state is RunState.RUNNING),
+        succeeded=sum(1 for run in runs if run.template_hash == template and history.succeeded(run)),
+        failed=history.failures(job, runs),
+        attempts=max([job.status.attempts, *(run.attempt for run in runs)]),
+        next_retry_time=wire_time(retry) if retry else None,
+        resolved_runtime=_resolved(job, observed, same=same),
+        work_bytes=work_bytes,
+        runs=runs[-history.KEPT_RUNS :],
+    )
+
+
+def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
+    runtime = str(observed.runtime) if isinstance(observed.runtime, RuntimeReady) else ""
+    return tuple(
+        Run(attempt=step.attempt, template_hash=job.spec.template_hash(), boot_id=observed.boot_id, runtime=runtime)
+        for step in plan.steps
+        if isinstance(step, BeginRun)
+    )
+
+
+def _with_deadlines(job: Job, runs: tuple[Run, ...], plan: Plan) -> tuple[Run, ...]:
+    told = {step.attempt for step in plan.steps if isinstance(step, StartRun | SetDeadline | ThawRun)}
+    deadline = job.spec.active_deadline_seconds
+    return tuple(
+        run.model_copy(update={"deadline_seconds": deadline}) if run.attempt in told and not job.spec.suspend else run
+        for run in runs
+    )
+
+
+def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> str | None:
+    """The template's first start. As in batch/v1, suspending stops that clock and resuming resets it."""
+    if any(isinstance(step, ThawRun) for step in plan.steps):
+        return wire_time(now)
+    if job.spec.suspend and not any(isinstance(step, FreezeRun) for step in plan.steps) and not history.active(runs):
+        return None
+    template = job.spec.template_hash()
+    if job.status.start_time and job.status.template_hash == template:
+        return job.status.start_time
+    starts = [run.started_at for run in runs if run.template_hash == template and run.started_at]
+    return starts[0] if starts else None
+
+
+def _resolved(job: Job, observed: ObservedJob, *, same: bool) -> str:
+    if isinstance(observed.runtime, RuntimeReady):
+        return str(observed.runtime)
+    return job.status.resolved_runtime if same else ""
+
+
+def _summary(
+    job: Job, observed: ObservedJob, plan: Plan, runs: tuple[Run, ...], result: verdict.Verdict | None
+) -> tuple[str, str, str]:
+    if job.meta.is_deleting:
+        return "Terminating", "Deleting", "it is being deleted"
+    if result is not None:
+        return ("Succeeded" if result.complete else "Failed"), result.reason, result.message
+    if active := history.active(runs):
+        return _summary_of_active(job, active[-1], plan)
+    if plan.waiting is not None:
+        phase = "Suspended" if plan.waiting.reason == Reason.SUSPENDED else "Pending"
+        return phase, plan.waiting.reason, plan.waiting.message
+    return "Pending", Reason.PENDING, ""
+
+
+def _summary_of_active(job: Job, run: Run, plan: Plan) -> tuple[str, str, str]:
+    if job.spec.suspend:
+        return "Suspended", Reason.SUSPENDED, "spec.suspend is true"
+    if plan.waiting is not None:
+        return ("Running" if run.state is RunState.RUNNING else "Pending"), plan.waiting.reason, plan.waiting.message
+    if run.state is RunState.RUNNING:
+        return "Running", Reason.RUNNING, f"run {run.attempt} is running"
+    return "Pending", Reason.PENDING, f"run {run.attempt} is about to start"
+
+
+def _conditions(job: Job, result: verdict.Verdict | None, now: datetime) -> tuple[Condition, ...]:
+    def say(type_: str, holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001  a table reads better
+        status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+        return Condition(type=type_, status=status, reason=reason, message=message)
+
+    wanted = []
+    if result is not None:
+        wanted.append(say("Complete" if result.complete else "Failed", True, result.reason, result.message))
+    if job.spec.suspend:
+        wanted.append(say("Suspended", True, Reason.SUSPENDED, "spec.suspend is true"))
+    elif conditions.find(job.status.conditions, "Suspended") is not None:
+        wanted.append(say("Suspended", False, "Resumed", "spec.suspend is false"))
+    return conditions.merge(job.status.conditions, wanted, now)
+
+
+def report_failure(job: Job, error: TransientError | TerminalError, now: datetime) -> JobStatus:
+    """Return the status of a job that could not be looked at or served: it waits, and says why."""
+    update = {
+        "observed_generation": job.meta.generation,
+        "phase": job.status.phase if job.status.active else "Pending",
+        "reason": error.reason,
+        "message": error.message,
+        "conditions": conditions.merge(job.status.conditions, job.status.conditions, now),
+    }
+    return job.status.model_copy(update=update)

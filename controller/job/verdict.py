@@ -1,0 +1,80 @@
+"""Whether a job is over, and how. Pure; decided from its runs each time, never remembered apart."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.conditions import ConditionStatus, find
+from api.meta import read_time, wire_time
+from api.types.job import Job, Reason, Run
+from controller.job import history
+
+STOP_ANNOTATION = "runwright.dev/stop-requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The job has completed, or failed for good."""
+
+    complete: bool
+    reason: str
+    message: str
+    finished_at: str | None
+
+
+def stop_requested(job: Job) -> bool:
+    """Whether someone asked for the job to be stopped and kept."""
+    return STOP_ANNOTATION in job.meta.annotations
+
+
+def of(job: Job, runs: tuple[Run, ...], now: datetime) -> Verdict | None:
+    """Return how the job ended, or None while there is still something to do."""
+    template = job.spec.template_hash()
+    mine = [run for run in runs if run.template_hash == template]
+    last = mine[-1] if mine else None
+    if last is not None and history.succeeded(last):
+        return Verdict(True, Reason.COMPLETED, last.message or "the command succeeded", last.finished_at)
+    if recorded := _recorded(job):
+        return recorded
+    if history.active(runs):
+        return None
+    ended_at = last.finished_at if last else wire_time(now)
+    if last is not None and last.reason == Reason.DEADLINE_EXCEEDED:
+        return Verdict(False, Reason.DEADLINE_EXCEEDED, last.message, ended_at)
+    if stop_requested(job):
+        return Verdict(False, Reason.STOPPED, "it was asked to stop", ended_at)
+    if _deadline_passed(job, now):
+        text = f"it did not finish within activeDeadlineSeconds, {job.spec.active_deadline_seconds:g}"
+        return Verdict(False, Reason.DEADLINE_EXCEEDED, text, wire_time(now))
+    failed = history.failures(job, runs)
+    if last is not None and failed > job.spec.backoff_limit:
+        return Verdict(False, _final_reason(job, last), _final_message(job, last, failed), ended_at)
+    return None
+
+
+def _recorded(job: Job) -> Verdict | None:
+    """A failure on record stays one until the template changes, or the limits that decided it do."""
+    failed = find(job.status.conditions, "Failed")
+    if failed is None or failed.status is not ConditionStatus.TRUE:
+        return None
+    if job.status.template_hash != job.spec.template_hash():
+        return None
+    if job.status.observed_generation != job.meta.generation:
+        return None
+    return Verdict(False, failed.reason, failed.message, failed.last_transition_time)
+
+
+def _deadline_passed(job: Job, now: datetime) -> bool:
+    deadline, start = job.spec.active_deadline_seconds, job.status.start_time
+    if deadline is None or not start or job.status.template_hash != job.spec.template_hash() or job.spec.suspend:
+        return False
+    return now >= read_time(start) + timedelta(seconds=deadline)
+
+
+def _final_reason(job: Job, last: Run) -> str:
+    return last.reason if job.spec.backoff_limit == 0 else Reason.BACKOFF_LIMIT_EXCEEDED
+
+
+def _final_message(job: Job, last: Run, failed: int) -> str:
+    if job.spec.backoff_limit == 0:
+        return last.message
+    return f"{failed} runs failed, backoffLimit is {job.spec.backoff_limit}; the last: {last.reason}: {last.message}"

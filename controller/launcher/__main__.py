@@ -1,0 +1,69 @@
+"""The launcher's process: takes the socket, or leaves it to the launcher that has it, and serves.
+
+Started by `client.LauncherClient` with: socket path, slots directory, descriptor to say "ready" on.
+"""
+
+import contextlib
+import fcntl
+import gc
+import os
+import socket
+import sys
+
+from controller.launcher import signals
+from controller.launcher.server import Launcher
+
+_PROTECTED = b"-900"
+_BACKLOG = 128
+
+
+def main() -> int:
+    """Serve until told to end."""
+    socket_path, slots_dir, ready_fd = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    os.umask(0o022)
+    signals.reset_all()
+    # A lock of the process, unlike flock's: supervisors forked by it do not keep it.
+    lock_fd = os.open(f"{socket_path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return 0  # Another launcher has the socket.
+    _protect()
+    launcher = Launcher(_listen(socket_path), slots_dir)
+    # Nothing of what lives by now is garbage: so forked supervisors do not touch, and so copy, its pages.
+    gc.disable()
+    gc.freeze()
+    os.write(ready_fd, b"R")
+    os.close(ready_fd)
+    launcher.serve()
+    return 0
+
+
+def _listen(path: str) -> socket.socket:
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _protect() -> None:
+    """Have the host, out of memory, take runs before their supervisors: those could not say what happened.
+
+    Where root may not (in a container without CAP_SYS_RESOURCE), all are as likely to be taken.
+    """
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(PermissionError):
+            os.write(fd, _PROTECTED)
+    finally:
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""What a run leaves in its directory, and what that tells: the claim at its start, the record of its exit.
+
+`claim.json` appears once, whole and durable, before anything of the run is executed: who has made it
+runs the run, and nobody else ever will. `exit.json` appears once, whole and durable, when the run has
+ended. Both say all there is to know, so that a controller started later needs no memory of its own.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from controller.linux import pidfd, process, procfs
+
+CLAIM = "claim.json"
+EXIT = "exit.json"
+_RESERVED_BYTES = 8192  # An exit record fits, so that a full disk cannot keep it from being written.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEAD_STATES = "ZXx"
+
+Plain: TypeAlias = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
+
+
+class Reason:
+    """Why a run ended, in the words of the exit record. A stop brings its own, `STOPPED` unless it says otherwise."""
+
+    COMPLETED = "Completed"
+    ERROR = "Error"
+    OOM_KILLED = "OOMKilled"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    STOPPED = "Stopped"
+    SANDBOX_FAILED = "SandboxFailed"
+    CONTAINER_CANNOT_RUN = "ContainerCannotRun"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """How a run ended. `exit_code` is None if nothing was executed, and 128 + `signal` for a death by signal."""
+
+    run_id: str
+    reason: str
+    message: str
+    exit_code: int | None
+    signal: int | None
+    started_at: str
+    finished_at: str
+    usage: Mapping[str, float] = field(default_factory=dict)
+    oom_kills: int = 0
+    dropped_log_bytes: int = 0
+    receipt: Mapping[str, Plain] = field(default_factory=dict)  # What was really enforced.
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who runs the run: a supervisor, by (boot, pid, start time); and the name of the FIFO it listens on.
+
+    A run that was cancelled before anybody ran it has its `outcome` here.
+    """
+
+    run_id: str
+    boot_id: str
+    pid: int
+    start_time: int
+    started_at: str
+    control: str
+    outcome: ExitRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Nothing of the run was executed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The run is on its way; `hold` waits for its end."""
+
+    pid: int
+    start_time: int
+    started_at: str
+
+    def hold(self) -> int:
+        """Open a pidfd that becomes readable when the run has ended, its exit record written. The caller closes it.
+
+        Raises:
+            ProcessLookupError: it has ended: observe again.
+        """
+        return pidfd.open_identified(self.pid, self.start_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The run has ended and said how."""
+
+    record: ExitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The run was begun and ended without saying how: its machine or its supervisor was killed."""
+
+    reason: str
+    started_at: str
+
+
+Observed: TypeAlias = Unclaimed | Running | Exited | Lost
+
+
+def observe(run_dir: Path) -> Observed:
+    """Say where a run stands, from its directory and the kernel alone."""
+    try:
+        directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Unclaimed()
+    try:
+        return _observe(directory_fd)
+    finally:
+        os.close(directory_fd)
+
+
+def _observe(directory_fd: int) -> Observed:
+    record = read_exit(directory_fd)
+    if record is not None:
+        return Exited(record)
+    try:
+        claim = read_claim(directory_fd)
+    except ValueError as error:
+        return Lost(str(error), "")
+    if claim is None:
+        return Unclaimed()
+    if claim.outcome is not None:
+        return Exited(claim.outcome)
+    cause = _why_dead(claim)
+    if cause is None:
+        return Running(claim.pid, claim.start_time, claim.started_at)
+    # It was alive when we looked for the record at first, and may have written it since.
+    record = read_exit(directory_fd)
+    return Exited(record) if record is not None else Lost(cause, claim.started_at)
+
+
+def _why_dead(claim: Claim) -> str | None:
+    if claim.boot_id != process.boot_id():
+        return "the machine was restarted while the run was running"
+    gone = f"its supervisor (process {claim.pid}) ended without a record of the run's exit"
+    try:
+        with open(f"/proc/{claim.pid}/stat", "rb") as file:
+            stat = procfs.parse_stat(file.read().decode(errors="surrogateescape"))
+    except (FileNotFoundError, ProcessLookupError):
+        return gone
+    alive = stat.start_time_ticks == claim.start_time and stat.state not in _DEAD_STATES
+    return None if alive else gone
+
+
+def read_claim(directory_fd: int) -> Claim | None:
+    """Return the claim of the run in this directory, or None if nobody has claimed it.
+
+    Raises:
+        ValueError: there is one, and it cannot be read.
+    """
+    fields = _read(directory_fd, CLAIM)
+    if fields is None:
+        return None
+    try:
+        outcome = fields.pop("outcome", None)
+        return Claim(**fields, outcome=None if outcome is None else ExitRecord(**outcome))
+    except TypeError as error:
+        raise ValueError(f"cannot read {CLAIM}: {error}") from error
+
+
+def read_exit(directory_fd: int) -> ExitRecord | None:
+    """Return how the run in this directory ended, or None if it has not.
+
+    Raises:
+        ValueError: there is a record, and it cannot be read.
+    """
+    fields = _read(directory_fd, EXIT)
+    try:
+        return None if fields is None else ExitRecord(**fields)
+    except TypeError as error:
+        raise ValueError(f"cannot read {EXIT}: {error}") from error
+
+
+def claim_run(directory_fd: int, claim: Claim) -> bool:
+    """Claim the run in this directory for good, durably; False if somebody else has done so before.
+
+    Raises:
+        OSError: it cannot be written: then it is not claimed.
+    """
+    aside = f"{CLAIM}.{claim.pid}"
+    fd = os.open(aside, _NEW, 0o600, dir_fd=directory_fd)
+    try:
+        os.write(fd, json.dumps(asdict(claim)).encode())
+        try:
+            os.link(aside, CLAIM, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        except FileExistsError:
+            return False
+        os.fsync(fd)
+        os.fsync(directory_fd)
+        return True
+    finally:
+        os.close(fd)
+        os.unlink(aside, dir_fd=directory_fd)
+
+
+def cancel(run_dir: Path, record: ExitRecord) -> bool:
+    """Make sure that a run which nobody has begun never is, with `record` as its outcome; False if it was begun.
+
+    Raises:
+        OSError: it cannot be written: then it is not cancelled.
+    """
+    directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        claim = Claim(record.run_id, process.boot_id(), 0, 0, record.started_at, "", outcome=record)
+        return claim_run(directory_fd, claim)
+    finally:
+        os.close(directory_fd)
+
+
+class ExitFile:
+    """The exit record to be, with its place on disk taken at the start of the run."""
+
+    def __init__(self, directory_fd: int) -> None:
+        self._directory_fd = directory_fd
+        self.fd = os.open(f"{EXIT}.new", _NEW, 0o600, dir_fd=directory_fd)
+        os.posix_fallocate(self.fd, 0, _RESERVED_BYTES)
+
+    def write(self, record: ExitRecord) -> None:
+        """Write the record, durably; when it can be seen, it is whole.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        content = json.dumps(asdict(record)).encode()
+        if os.pwrite(self.fd, content, 0) != len(content):
+            raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
+        os.ftruncate(self.fd, len(content))
+        os.fsync(self.fd)
+        os.rename(f"{EXIT}.new", EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
+        os.fsync(self._directory_fd)
+        os.close(self.fd)
+
+
+def _read(directory_fd: int, name: str) -> dict[str, "object"] | None:
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        fields = json.loads(file.read())
+    if not isinstance(fields, dict):
+        raise ValueError(f"cannot read {name}: it is no object")
+    return fields

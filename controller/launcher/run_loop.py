@@ -1,0 +1,167 @@
+"""A supervisor's life while its job runs: output to the log, signals, orders, the deadline, memory, orphans.
+
+Here: one poll over everything that may happen, until the job's main process has ended and all else is gone with it.
+Never here: making the sandbox, writing the record (`supervisor`).
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from controller.cgroup.lifecycle import OomWatch
+from controller.launcher import outcome
+from controller.launcher.control import Command, ControlFifo
+from controller.launcher.log_writer import LogWriter
+from controller.launcher.outcome import Ending
+from controller.launcher.records import Reason
+
+_READ_BYTES = 65536
+_MAX_WAIT_SECONDS = 86400.0
+
+
+def boot_seconds() -> float:
+    """Return seconds since boot, those included that the machine was suspended for."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class RunLoop:
+    """What goes on around one job's main process; `run` is called once.
+
+    Args:
+        outputs: read ends of the job's pipes, each with its stream's name in the log.
+        wakeup_fd: readable after a signal; `signals_seen` tells which.
+    """
+
+    def __init__(
+        self,
+        job_pid: int,
+        outputs: dict[int, bytes],
+        log: LogWriter,
+        control: ControlFifo,
+        oom: OomWatch,
+        wakeup_fd: int,
+        deadline_seconds: float | None,
+        grace_seconds: float,
+    ) -> None:
+        self._job_pid = job_pid
+        self._outputs = dict(outputs)
+        self._log = log
+        self._control = control
+        self._oom = oom
+        self._wakeup_fd = wakeup_fd
+        self._grace_seconds = grace_seconds
+        self._deadline_at = None if deadline_seconds is None else boot_seconds() + deadline_seconds
+        self._kill_at: float | None = None
+        self._wait_status: int | None = None
+        self.ending: Ending | None = None
+        self._poll = select.poll()
+        self._actions: dict[int, Callable[[int], None]] = {
+            wakeup_fd: self._on_signal,
+            control.fd: self._on_command,
+            oom.fileno(): self._on_oom,
+            **dict.fromkeys(outputs, self._on_output),
+        }
+        for fd in self._actions:
+            self._poll.register(fd, select.POLLIN)
+
+    def run(self) -> int:
+        """Return the wait status of the job's main process, when nothing of the run is left and all output is logged."""
+        self._reap(os.WNOHANG)  # It may have ended before its signal could wake us.
+        while self._wait_status is None:
+            for fd, _ in self._poll.poll(self._wait_milliseconds()):
+                self._actions[fd](fd)
+            self._check_times()
+        self._kill_everything()
+        self._reap(0)
+        for fd in list(self._outputs):
+            while fd in self._outputs:
+                self._on_output(fd)
+        self._log.finish()
+        return self._wait_status
+
+    def _wait_milliseconds(self) -> float:
+        times = [at for at in (self._deadline_at, self._kill_at) if at is not None]
+        wait = min(min(times) - boot_seconds(), _MAX_WAIT_SECONDS) if times else _MAX_WAIT_SECONDS
+        return max(0.0, wait) * 1000 + 1
+
+    def _check_times(self) -> None:
+        now = boot_seconds()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._kill_everything()
+        if self._deadline_at is not None and now >= self._deadline_at:
+            self._deadline_at = None
+            self._end(Ending(Reason.DEADLINE_EXCEEDED, "the run took longer than its deadline"), self._grace_seconds)
+
+    def _end(self, ending: Ending, grace_seconds: float) -> None:
+        """Ask the job to end and see to it that it does. The first reason counts; the shortest grace does."""
+        self._deadline_at = None
+        first = self.ending is None
+        self.ending = self.ending or ending
+        kill_at = boot_seconds() + max(0.0, grace_seconds)
+        self._kill_at = kill_at if first or self._kill_at is None else min(self._kill_at, kill_at)
+        if first:
+            _signal_group(self._job_pid, signal.SIGTERM)
+
+    def _kill_everything(self) -> None:
+        # As the first process of its pid namespace: -1 is all of that but this process.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+
+    def _on_signal(self, fd: int) -> None:
+        numbers = os.read(fd, 4096)
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._end(Ending(Reason.STOPPED, "the supervisor was told to end"), self._grace_seconds)
+        self._reap(os.WNOHANG)
+
+    def _on_command(self, _fd: int) -> None:
+        for command in self._control.read():
+            self._obey(command)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case {"op": "stop", "reason": str(reason), "grace_seconds": int() | float() as grace_seconds}:
+                self._end(Ending(reason, "stopped as asked for"), float(grace_seconds))
+            case {"op": "deadline", "seconds": None}:
+                self._deadline_at = None
+            case {"op": "deadline", "seconds": int() | float() as seconds} if self.ending is None:
+                self._deadline_at = boot_seconds() + float(seconds)
+            case _:
+                pass  # A newer controller's order. What it is for, only that one could say.
+
+    def _on_oom(self, _fd: int) -> None:
+        self._oom.acknowledge()
+        if self.ending is None:
+            # Before the kernel has chosen a victim, perhaps: a run that lost a part of itself is no good.
+            self.ending = Ending(Reason.OOM_KILLED, outcome.oom_message(0))
+        self._kill_everything()
+
+    def _on_output(self, fd: int) -> None:
+        chunk = os.read(fd, _READ_BYTES)
+        if chunk:
+            self._log.write(self._outputs[fd], chunk)
+            return
+        self._poll.unregister(fd)
+        del self._outputs[fd]
+        os.close(fd)
+
+    def _reap(self, options: int) -> None:
+        """Reap the job's main process and orphans: those there are, or with `options` 0, until none is left."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, options)
+                if pid == 0:
+                    return
+                if pid == self._job_pid:
+                    self._wait_status = status
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:  # It has not made its group so far: then it is alone.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -1,0 +1,37 @@
+"""Signals as bytes that a poll can wait for; and back to what a fresh process has."""
+
+import os
+import signal
+
+_NOT_OURS = {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # The last two are the C library's.
+
+
+def reset_all() -> None:
+    """Give every signal its default meaning and block none: nothing is inherited from whoever started us."""
+    for number in range(1, signal.NSIG):
+        if number not in _NOT_OURS:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def wake_on(*numbers: signal.Signals) -> int:
+    """Return a descriptor from which the numbers of the signals that came can be read, one byte each.
+
+    One per process: a second call takes the place of the first.
+    """
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, _ignore)
+    return read_fd
+
+
+def forget(numbers: tuple[signal.Signals, ...]) -> None:
+    """In a forked child: undo `wake_on`, whose descriptors are the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    return None

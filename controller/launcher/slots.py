@@ -1,0 +1,114 @@
+"""Slots: each a range of the host's user ids that belongs to one run at a time, and its user namespace.
+
+A slot is a file locked by `flock`. The lock goes with the open file to the run's supervisor, which
+keeps it for life, so that a launcher started later never gives it away while the run lives.
+
+Ids: slot N is 65536 ids from 0x70000000 + N * 65536 up. That lies above what useradd gives out as subordinate
+ids (to 600100000) and systemd as containers' (to 0x6FFFFFFF), and below systemd's foreign ids
+(0x7FFE0000) and 2^31, beyond which some programs count wrong.
+Source: systemd's UIDS-GIDS.md; login.defs(5), SUB_UID_MAX.
+"""
+
+import fcntl
+import os
+from collections import deque
+from itertools import chain
+
+from controller.linux import user_namespace
+from controller.linux.user_namespace import IdMap
+
+FIRST_ID = 0x70000000
+IDS_PER_SLOT = 65536
+SLOTS = 4000
+
+
+class NoSlot(Exception):
+    """Every slot is in use."""
+
+
+class Slot:
+    """One slot, locked: `lock_fd` is to be kept by the supervisor and closed by the launcher."""
+
+    __slots__ = ("lock_fd", "number", "user_namespace_fd")
+
+    def __init__(self, number: int, lock_fd: int, user_namespace_fd: int) -> None:
+        self.number = number
+        self.lock_fd = lock_fd
+        self.user_namespace_fd = user_namespace_fd
+
+    @property
+    def host_base(self) -> int:
+        """The host's id that is 0 in this slot."""
+        return FIRST_ID + self.number * IDS_PER_SLOT
+
+
+class SlotPool:
+    """The slots below one directory, as one launcher sees them; not thread-safe.
+
+    The one longest out of use is taken first: a user namespace just left by a run is still busy being cleaned up.
+    """
+
+    def __init__(self, directory: str, spare: int = 4) -> None:
+        self._directory = directory
+        self._spare = spare
+        self._idle: deque[int] = deque()  # Numbers this launcher has a namespace of, oldest first.
+        self._user_namespaces: dict[int, int] = {}
+        self._next = 0
+
+    def take(self) -> Slot:
+        """Return a free slot, locked.
+
+        Raises:
+            NoSlot: there is none.
+            OSError: its file or its namespace cannot be made.
+        """
+        for _ in range(len(self._idle)):
+            number = self._idle.popleft()
+            lock_fd = self._lock(number)
+            if lock_fd is not None:
+                return Slot(number, lock_fd, self._user_namespaces[number])
+            self._idle.append(number)
+        return self._take_new()
+
+    def give_back(self, number: int) -> None:
+        """Note that the run in slot `number` has ended."""
+        self._idle.append(number)
+
+    def make_spare(self) -> bool:
+        """Make one more namespace ahead of need; False if there are enough."""
+        if len(self._idle) >= self._spare:
+            return False
+        try:
+            slot = self._take_new()
+        except NoSlot:
+            return False
+        os.close(slot.lock_fd)
+        self._idle.append(slot.number)
+        return True
+
+    def _take_new(self) -> Slot:
+        # From where the last search ended, and round: an earlier launcher's run may have ended since.
+        for number in chain(range(self._next, SLOTS), range(self._next)):
+            if number in self._user_namespaces:
+                continue
+            lock_fd = self._lock(number)
+            if lock_fd is None:
+                continue
+            self._next = number + 1
+            try:
+                id_map = IdMap(FIRST_ID + number * IDS_PER_SLOT, IDS_PER_SLOT)
+                self._user_namespaces[number] = user_namespace.create(id_map)
+            except OSError:
+                os.close(lock_fd)
+                raise
+            return Slot(number, lock_fd, self._user_namespaces[number])
+        raise NoSlot(f"cannot take a slot: all {SLOTS} are in use by runs")
+
+    def _lock(self, number: int) -> int | None:
+        fd = os.open(f"{self._directory}/{number}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd

@@ -1,0 +1,115 @@
+"""What a process may set about itself, and what tells one process from another.
+
+Here: prctl and kin, and the identity (boot id, pid, start time). Never here: when to set what.
+"""
+
+import os
+from struct import Struct
+
+from controller.linux import libc, procfs
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_CLOSE_RANGE_CLOEXEC = 4
+_SECCOMP_SET_MODE_FILTER = 1
+_SOCK_FPROG = Struct("HxxxxxxQ")  # struct sock_fprog: number of instructions, their address.
+_INSTRUCTION_BYTES = 8
+LAST_FD = 0xFFFFFFFF
+"""As `last` of `close_range`: to the end."""
+
+
+def no_new_privs() -> None:
+    """Promise for good that no exec, by this process or its children, gains privileges (setuid, file capabilities).
+
+    Raises:
+        SyscallError: the kernel refused.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, "set no_new_privs")
+
+
+def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument, and the call is named after it
+    """Let this process be read (its /proc files, ptrace, core) by others of its user, or not.
+
+    Raises:
+        SyscallError: the kernel refused.
+    """
+    _prctl(_PR_SET_DUMPABLE, int(dumpable), "set dumpable")
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Have `signal` sent to this process when the thread that made it ends; 0 for none. Does not survive fork.
+
+    Raises:
+        SyscallError: EINVAL for what is no signal.
+    """
+    _prctl(_PR_SET_PDEATHSIG, int(signal), "set the parent death signal")
+
+
+def set_child_subreaper(subreaper: bool) -> None:  # noqa: FBT001 - the one argument, and the call is named after it
+    """Make this process the new parent of its orphaned descendants, or not.
+
+    Raises:
+        SyscallError: the kernel refused.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(subreaper), "set child subreaper")
+
+
+def close_range(first: int, last: int, *, cloexec: bool = False) -> None:
+    """Close the descriptors from `first` to `last`, both included, or mark them to close on exec.
+
+    Raises:
+        SyscallError: EINVAL if `first` is above `last`.
+
+    Source: close_range(2), Linux 5.9; CLOSE_RANGE_CLOEXEC, Linux 5.11.
+    """
+    flags = _CLOSE_RANGE_CLOEXEC if cloexec else 0
+    libc.syscall("close_range", first, last, flags, purpose=f"close descriptors {first} to {last}")
+
+
+def load_seccomp(program: bytes) -> None:
+    """Filter all further system calls of this thread and its children by the BPF `program`. It cannot be undone.
+
+    Raises:
+        SyscallError: EACCES without no_new_privs (or CAP_SYS_ADMIN); EINVAL for a malformed program.
+    """
+    request = _SOCK_FPROG.pack(len(program) // _INSTRUCTION_BYTES, libc.address_of(program))
+    libc.syscall("seccomp", _SECCOMP_SET_MODE_FILTER, 0, request, purpose="load the seccomp filter")
+
+
+def start_time(pid: int | str = "self", *, proc: str = "/proc") -> int:
+    """Return when `pid` started, in clock ticks since boot: with the pid and the boot id, its identity.
+
+    Raises:
+        FileNotFoundError: there is no such process.
+        ProcessLookupError: it ended while being read.
+    """
+    return procfs.parse_stat(_read(f"{proc}/{pid}/stat")).start_time_ticks
+
+
+def host_pid(*, proc: str = "/proc") -> int:
+    """Return this process' pid as the namespace of the mounted `proc` counts, which may not be its own.
+
+    Raises:
+        FileNotFoundError: the process is not visible there.
+    """
+    return int(os.readlink(f"{proc}/self"))
+
+
+def boot_id(*, proc: str = "/proc") -> str:
+    """Return the id of this boot: two that differ mean that no pid of before is still what it was."""
+    return _read(f"{proc}/sys/kernel/random/boot_id").strip()
+
+
+def _prctl(option: int, value: int, purpose: str) -> None:
+    # Every argument given: several options answer EINVAL unless those they do not use are 0.
+    libc.syscall("prctl", option, value, 0, 0, 0, purpose=purpose)
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 65536).decode(errors="surrogateescape")
+    finally:
+        os.close(fd)

@@ -1,0 +1,75 @@
+"""A user namespace as a file descriptor, with its ids mapped. Who gets which ids is not decided here."""
+
+import os
+from dataclasses import dataclass
+
+from controller.linux import namespaces
+from controller.linux.libc import SyscallError
+from controller.linux.namespaces import LinuxNamespace
+
+_READY = b"\0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class IdMap:
+    """Users and groups 0 to `count` inside are `host_base` and up outside."""
+
+    host_base: int
+    count: int = 65536
+
+
+def create(id_map: IdMap) -> int:
+    """Return a new user namespace with `id_map` as its users and groups. The caller closes it.
+
+    A namespace is born with a process, so one is forked for it, which is gone when this returns.
+
+    Raises:
+        SyscallError: there may be no more user namespaces here (ENOSPC, EPERM).
+        OSError: the map was refused: EPERM without CAP_SETUID and CAP_SETGID, EINVAL for ids that do not exist.
+    """
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    stay_read, stay_write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _be_the_first_process(ready_write, stay_read, (ready_read, stay_write))
+    try:
+        os.close(ready_write)
+        os.close(stay_read)
+        _raise_unless_ready(os.read(ready_read, len(_READY)))
+        line = f"0 {id_map.host_base} {id_map.count}\n".encode()
+        _write(f"/proc/{pid}/gid_map", line)
+        _write(f"/proc/{pid}/uid_map", line)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready_read)
+        os.close(stay_write)  # Its end of file is what the child waits for.
+        os.waitpid(pid, 0)
+
+
+def _be_the_first_process(ready: int, stay: int, others: tuple[int, int]) -> None:
+    """Hold the new namespace until the parent has opened it. Never returns."""
+    try:
+        for fd in others:
+            os.close(fd)
+        answer = _READY
+        try:
+            namespaces.unshare(LinuxNamespace.USER)
+        except SyscallError as error:
+            answer = (error.errno or 0).to_bytes(2, "little")
+        os.write(ready, answer)
+        os.read(stay, 1)
+    finally:
+        os._exit(0)
+
+
+def _raise_unless_ready(answer: bytes) -> None:
+    if answer != _READY:
+        raise SyscallError("unshare", "make a user namespace", int.from_bytes(answer, "little"))
+
+
+def _write(path: str, text: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)

@@ -1,0 +1,90 @@
+"""Where everything lies: one root moves it all, for trials and tests."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Absolute paths of all that the daemon reads and writes, below `root`."""
+
+    root: Path
+    config: Path
+    runtimes: Path
+    state: Path
+    run: Path
+    logs: Path
+    manifests: Path
+    inbox: Path
+
+    @classmethod
+    def of(cls, root: Path, settings: Settings) -> "Paths":
+        """Return the paths that `settings` name, moved under `root`."""
+
+        def under(path: str) -> Path:
+            return root / path.lstrip("/")
+
+        return cls(
+            root=root,
+            config=under("/etc/runwright/config.yaml"),
+            runtimes=under(settings.runtime.base_path),
+            state=under(settings.state.directory),
+            run=under("/run/runwright"),
+            logs=under(settings.logs.directory),
+            manifests=under(settings.manifests.directory),
+            inbox=under(settings.manifests.inbox),
+        )
+
+    @property
+    def database(self) -> Path:
+        """The store's SQLite file."""
+        return self.state / "store.db"
+
+    @property
+    def runs(self) -> Path:
+        """Run directories: on disk, not in /run, so that exit records survive a restart of the host."""
+        return self.state / "runs"
+
+    @property
+    def registry_cache(self) -> Path:
+        """Catalogues as last fetched."""
+        return self.state / "registries"
+
+    @property
+    def api_socket(self) -> Path:
+        """The HTTP API's unix socket."""
+        return self.run / "api.sock"
+
+    @property
+    def launcher_socket(self) -> Path:
+        """The launcher's unix socket."""
+        return self.run / "launcher.sock"
+
+    @property
+    def slots(self) -> Path:
+        """Locks of the user id ranges in use."""
+        return self.run / "slots"
+
+    @property
+    def daemon_lock(self) -> Path:
+        """Held by the one daemon of this root."""
+        return self.run / "runwrightd.lock"
+
+    def cgroup_parent(self, settings: Settings) -> str:
+        """The cgroup under which all runs of this root are: its own for each root but `/`."""
+        if settings.cgroup.parent:
+            return settings.cgroup.parent
+        if self.root == Path("/"):
+            return "runwright"
+        return f"runwright-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]}"
+
+    def make(self) -> None:
+        """Make the directories that the daemon writes to, closed to others where they hold secrets."""
+        for directory in (self.state, self.run, self.logs, self.runs, self.registry_cache, self.slots):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+        for directory in (self.runtimes, self.manifests, self.inbox.parent):
+            directory.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,171 @@
+"""Catalogues kept on disk: used for an hour, and for as long as their registry is down.
+
+Invariants: a refresh that fails, for whatever reason, costs nothing that is kept; two threads that want
+one catalogue fetch it once; a file of the cache that cannot be read is the same as none.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from controller.engine.clock import Clock
+from controller.engine.errors import TransientError
+from controller.registry import catalogue, fetch
+from controller.registry.catalogue import Catalogue
+from controller.registry.fetch import Fetched
+from controller.registry.location import Location
+
+TTL_SECONDS = 3600.0
+_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A catalogue and how old it is. If it could not be refreshed it is stale: `reason` and `error` say why."""
+
+    catalogue: Catalogue
+    fetched_at: datetime
+    age_seconds: float
+    reason: str = ""
+    error: str = ""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is older than wanted because its registry could not be read."""
+        return bool(self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    fetched: Fetched
+    catalogue: Catalogue
+    fetched_at: datetime
+
+
+@dataclass(slots=True)
+class _Slot:
+    """All there is about one URL; its lock is held while it is looked at or fetched."""
+
+    lock: threading.Lock
+    kept: _Kept | None = None
+    is_loaded: bool = False
+    failure: TransientError | None = None
+    failed_at: float = float("-inf")
+
+
+class CatalogueCache:
+    """The catalogues of all registries. Safe to use from many threads; reading one waits for nobody else's."""
+
+    def __init__(self, directory: Path, client: httpx.Client, clock: Clock) -> None:
+        """Keep catalogues in `directory`, made when needed; `client` is the caller's to close."""
+        self._directory = directory
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._slots: dict[str, _Slot] = {}
+
+    def get(self, location: Location, *, ttl_seconds: float = TTL_SECONDS, refresh: bool = False) -> Cached:
+        """Return the catalogue at `location`: the kept one if it is young enough, else a fresh one.
+
+        `refresh` asks the registry however young the kept one is. If the registry cannot be read the kept
+        one is returned, with the error; after a failure it is left in peace for a minute.
+
+        Raises:
+            TransientError: it cannot be read and nothing is kept.
+        """
+        slot = self._slot(location.url)
+        with slot.lock:
+            if not slot.is_loaded:
+                slot.kept, slot.is_loaded = self._load(location.url), True
+            if self._is_due(slot, ttl_seconds, refresh=refresh):
+                self._refresh(slot, location)
+            failure = slot.failure
+            if slot.kept is None:
+                failure = failure or TransientError("Unreachable", f"cannot read {location.url}: not tried yet")
+                raise TransientError(failure.reason, failure.message)
+            if failure is None or (self._is_young(slot.kept, ttl_seconds) and not refresh):
+                return Cached(slot.kept.catalogue, slot.kept.fetched_at, self._age(slot.kept))
+            age = max(0.0, self._age(slot.kept))
+            return Cached(slot.kept.catalogue, slot.kept.fetched_at, age, failure.reason, failure.message)
+
+    def forget(self, location: Location) -> None:
+        """Drop what is kept of `location`, for a registry that is no longer wanted."""
+        slot = self._slot(location.url)
+        with slot.lock:
+            self._file(location.url).unlink(missing_ok=True)
+            slot.kept, slot.is_loaded, slot.failure, slot.failed_at = None, True, None, float("-inf")
+
+    def _slot(self, url: str) -> _Slot:
+        with self._lock:
+            return self._slots.setdefault(url, _Slot(threading.Lock()))
+
+    def _is_due(self, slot: _Slot, ttl_seconds: float, *, refresh: bool) -> bool:
+        if refresh:
+            return True
+        if slot.kept is not None and self._is_young(slot.kept, ttl_seconds):
+            return False
+        return self._clock.monotonic() - slot.failed_at >= _RETRY_SECONDS
+
+    def _is_young(self, kept: _Kept, ttl_seconds: float) -> bool:
+        # A negative age means that the wall clock was set back: ask, rather than trust it for years.
+        return 0 <= self._age(kept) < ttl_seconds
+
+    def _age(self, kept: _Kept) -> float:
+        return (self._clock.now() - kept.fetched_at).total_seconds()
+
+    def _refresh(self, slot: _Slot, location: Location) -> None:
+        try:
+            slot.kept = self._fetch(slot.kept, location)
+            self._save(location.url, slot.kept)
+        except TransientError as error:
+            slot.failure, slot.failed_at = error, self._clock.monotonic()
+        except OSError as error:
+            message = f"cannot keep the catalogue of {location.url}: {error}"
+            slot.failure, slot.failed_at = TransientError("Unreachable", message), self._clock.monotonic()
+        else:
+            slot.failure, slot.failed_at = None, float("-inf")
+
+    def _fetch(self, kept: _Kept | None, location: Location) -> _Kept:
+        known = kept.fetched if kept else None
+        fetched = fetch.fetch(self._client, location.url, self._clock, max_bytes=catalogue.MAX_BYTES, known=known)
+        if fetched is not None:
+            return _Kept(fetched, catalogue.parse(fetched.body), self._clock.now())
+        if kept is None:
+            raise TransientError("Unreachable", f"cannot read {location.url}: it says unchanged, and nothing is kept")
+        return replace(kept, fetched_at=self._clock.now())
+
+    def _file(self, url: str) -> Path:
+        return self._directory / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
+
+    def _load(self, url: str) -> _Kept | None:
+        """Return what the disk keeps of `url`; torn, foreign or unreadable is nothing."""
+        try:
+            document = json.loads(self._file(url).read_bytes())
+            if document["url"] != url:
+                return None
+            fetched = Fetched(base64.b64decode(document["body"]), document["etag"], document["lastModified"])
+            fetched_at = datetime.fromisoformat(document["fetchedAt"]).astimezone(UTC)
+            return _Kept(fetched, catalogue.parse(fetched.body), fetched_at)
+        except (OSError, ValueError, KeyError, TypeError, TransientError):
+            return None
+
+    def _save(self, url: str, kept: _Kept) -> None:
+        document = {
+            "url": url,
+            "fetchedAt": kept.fetched_at.isoformat(),
+            "etag": kept.fetched.etag,
+            "lastModified": kept.fetched.last_modified,
+            "body": base64.b64encode(kept.fetched.body).decode(),
+        }
+        file = self._file(url)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".new")  # One writer: the slot's lock is held.
+        aside.write_text(json.dumps(document))
+        os.replace(aside, file)

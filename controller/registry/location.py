@@ -1,0 +1,93 @@
+"""Where a registry is: from the ways people write it to the URL of its registry.json, and from there to archives.
+
+    file:///srv/runtimes        a directory with a registry.json, or the file itself
+    https://host/registry.json
+    owner/repo                  on GitHub, branch main; so is https://github.com/owner/repo
+
+Pure. Invariant: what a registry on the network names stays on the network: it never reaches a local file.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from controller.engine.errors import TerminalError
+
+CATALOGUE = "registry.json"
+_SHORTHAND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_RAW = "https://raw.githubusercontent.com/{}/main/" + CATALOGUE
+_GITHUB = frozenset({"github.com", "www.github.com"})
+_HOW = "write file:///DIRECTORY, https://HOST/registry.json or OWNER/REPO"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The URL of a registry.json; `path` is set where it is a local file."""
+
+    url: str
+    path: Path | None = None
+
+
+def locate(text: str) -> Location:
+    """Return where the registry written as `text` has its catalogue. A file:// directory is looked for on disk later.
+
+    >>> locate("myorg/runtimes").url
+    'https://raw.githubusercontent.com/myorg/runtimes/main/registry.json'
+
+    Raises:
+        TerminalError: InvalidLocation, it is not written in a way that we know.
+    """
+    written = text.strip()
+    if written.startswith("/"):
+        written = "file://" + quote(written, safe="/@:+~")
+    if _SHORTHAND.fullmatch(written) and ".." not in written:
+        return Location(_RAW.format(written.removesuffix(".git")))
+    parts = urlsplit(written)
+    if parts.scheme == "file":
+        return _locate_file(text, written)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _invalid(text, "it is neither a URL nor OWNER/REPO")
+    if parts.username or parts.password:
+        raise _invalid(text, "it carries a password, which messages would show")
+    repository = parts.path.strip("/").removesuffix(".git")
+    if parts.hostname in _GITHUB and _SHORTHAND.fullmatch(repository):
+        return Location(_RAW.format(repository))
+    return Location(written + CATALOGUE if parts.path.endswith("/") else written)
+
+
+def archive_url(registry: Location, download_url: str) -> str:
+    """Return the URL of an archive that the registry names, relative names counted from its registry.json.
+
+    Raises:
+        TerminalError: InvalidLocation, the scheme is unknown or leads from the network to a file.
+    """
+    url = urljoin(registry.url, download_url)
+    scheme = urlsplit(url).scheme
+    if scheme not in ("http", "https", "file"):
+        raise TerminalError("InvalidLocation", f"cannot download {url}: its scheme is none of file, http and https")
+    if scheme == "file" and registry.path is None:
+        raise TerminalError(
+            "InvalidLocation", f"cannot download {url}: the registry {registry.url} may not name local files"
+        )
+    return url
+
+
+def local_path(url: str) -> Path | None:
+    """Return the file that a file:// URL names, or None for other URLs."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _locate_file(text: str, url: str) -> Location:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise _invalid(text, "a file is on this host and its path absolute")
+    path = Path(unquote(parts.path))
+    if path.suffix != ".json":
+        path /= CATALOGUE
+    return Location("file://" + quote(str(path), safe="/@:+~"), path)
+
+
+def _invalid(text: str, why: str) -> TerminalError:
+    return TerminalError("InvalidLocation", f'cannot use "{text[:200]}" as a registry: {why}: {_HOW}')

@@ -1,0 +1,241 @@
+"""From a sandbox as wanted to the operations that make it. Pure: no I/O, and the same answer every time.
+
+Here: what every sandbox has (namespaces, /proc and its masks, /dev, /tmp, /work, generated /etc files)
+and the order of things. Never here: carrying it out, and the host.
+Invariant: whatever has a parent directory in the sandbox comes after the mount that brings it.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from controller.linux.mount_api import MountAttribute
+from controller.linux.namespaces import LinuxNamespace
+from controller.sandbox.errors import InvalidSpec
+from controller.sandbox.ops import (
+    BindMount,
+    BringUpLoopback,
+    CopyTree,
+    EnterNewNamespaces,
+    MakeDevice,
+    MakeDirectory,
+    MakeMountsPrivate,
+    MakeReadOnly,
+    MakeSymlink,
+    Mask,
+    MountDevpts,
+    MountProc,
+    MountRoot,
+    MountTmpfs,
+    Op,
+    PivotRoot,
+    SealRoot,
+    SetHostname,
+    WriteFile,
+)
+from controller.sandbox.spec import MIB, Bind, HostIds, PrivateCopy, SandboxSpec
+
+WORK_DIRECTORY = "/work"
+
+# The root holds directories, links, device nodes and small generated files only.
+_ROOT_BYTES = 8 * MIB
+_TTY_GROUP = 5
+_HOSTNAME_MAX_BYTES = 64  # __NEW_UTS_LEN
+_MAX_LINKS = 40  # As the kernel's own limit (MAXSYMLINKS).
+_SCRATCH = MountAttribute.NOSUID | MountAttribute.NODEV
+_NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.NETWORK | LinuxNamespace.IPC | LinuxNamespace.UTS
+_OWNED = ("/proc", "/dev")
+_SCRATCH_TARGETS = ("/tmp", WORK_DIRECTORY)
+
+# What /proc tells about the host or lets root do to it. Source: runc's and podman's default masks.
+_MASKED = (
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+)
+_READ_ONLY = ("bus", "fs", "irq", "sys")
+_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_DEVICE_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+
+
+def compile_sandbox(spec: SandboxSpec, host_ids: HostIds, staging: str) -> tuple[Op, ...]:
+    """Return the operations that make `spec` out of this process' namespaces, to be carried out in this order.
+
+    Args:
+        host_ids: the host's ids of the sandbox's root.
+        staging: an existing host directory to mount the new root on for a moment; many runs may share it.
+
+    Raises:
+        InvalidSpec: two things at one place, a place that is runwright's own, a size that is none.
+    """
+    _refuse_nonsense(spec)
+    targets = tuple(mount.target for mount in chain(spec.binds, spec.private_copies))
+    return (
+        EnterNewNamespaces(_NAMESPACES),
+        MakeMountsPrivate(),
+        SetHostname(spec.hostname),
+        BringUpLoopback(),
+        MountRoot(staging, _ROOT_BYTES),
+        *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
+        *_devices(),
+        *_etc(spec, targets + tuple(path for path, _ in spec.symlinks)),
+        *_usual_places(spec, targets),
+        *_mounts(spec, host_ids),
+        MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP),
+        MountProc("/proc"),
+        *(Mask(f"/proc/{name}") for name in _MASKED),
+        *(MakeReadOnly(f"/proc/{name}") for name in _READ_ONLY),
+        PivotRoot(),
+        SealRoot(),
+    )
+
+
+def _devices() -> Iterable[Op]:
+    yield MakeDirectory("/dev/pts")
+    yield from (MakeDevice(f"/dev/{name}", major, minor) for name, major, minor in _DEVICES)
+    yield from (MakeSymlink(f"/dev/{name}", points_to) for name, points_to in _DEVICE_LINKS)
+
+
+def _etc(spec: SandboxSpec, taken: tuple[str, ...]) -> Iterable[Op]:
+    asked_for = {file.path for file in spec.etc_files}
+    yield from (WriteFile(file.path, file.content) for file in spec.etc_files)
+    for path, content in default_etc(spec.hostname).items():
+        if path not in asked_for and not _brought_by(taken, path):
+            yield WriteFile(path, content)
+
+
+def default_etc(hostname: str) -> dict[str, str]:
+    """Return the /etc files of a sandbox that brings none of its own.
+
+    >>> default_etc("etl")["/etc/hostname"]
+    'etl\\n'
+    """
+    return {
+        "/etc/passwd": "root:x:0:0:root:/work:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+        "/etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
+        "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n",
+        "/etc/hostname": f"{hostname}\n",
+        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    }
+
+
+def _usual_places(spec: SandboxSpec, targets: tuple[str, ...]) -> Iterable[Op]:
+    """What programs expect to exist even where nobody brings it."""
+    taken = tuple(chain(targets, (path for path, _ in spec.symlinks)))
+    if not _brought_by(taken, "/run"):
+        yield MakeDirectory("/run")
+    if not _brought_by(taken, "/var/tmp"):  # noqa: S108 - the sandbox's, not the host's
+        yield MakeSymlink("/var/tmp", "/tmp")  # noqa: S108
+
+
+def _mounts(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
+    """Return all mounts but the kernel's own, each after those it lies in."""
+    links = dict(spec.symlinks)
+    groups: list[tuple[str, tuple[Op, ...]]] = [
+        (WORK_DIRECTORY, _work(spec, ids)),
+        ("/tmp", (_tmpfs("/tmp", spec.tmp_bytes, 0o1777, ids),)),  # noqa: S108
+        ("/dev/shm", (_tmpfs("/dev/shm", spec.shm_bytes, 0o1777, ids),)),  # noqa: S108
+    ]
+    groups += [(bind.target, (_bind(bind),)) for bind in spec.binds]
+    groups += [(copy.target, _private_copy(copy, ids)) for copy in spec.private_copies]
+    groups.sort(key=lambda group: _depth_and_path(group[0], links))
+    return chain.from_iterable(ops for _, ops in groups)
+
+
+def _bind(bind: Bind) -> BindMount:
+    attributes = _SCRATCH | (MountAttribute.RDONLY if bind.read_only else MountAttribute(0))
+    return BindMount(bind.source, bind.target, attributes, bind.within)
+
+
+def _work(spec: SandboxSpec, ids: HostIds) -> tuple[Op, ...]:
+    mount = _tmpfs(WORK_DIRECTORY, spec.work_bytes, 0o755, ids)
+    if spec.files_dir is None:
+        return (mount,)
+    return (mount, CopyTree(spec.files_dir, WORK_DIRECTORY, ids.uid, ids.gid))
+
+
+def _private_copy(copy: PrivateCopy, ids: HostIds) -> tuple[Op, ...]:
+    mount = _tmpfs(copy.target, copy.size_bytes, 0o755, ids)
+    return (mount, CopyTree(copy.source, copy.target, ids.uid, ids.gid, copy.within))
+
+
+def _tmpfs(target: str, size_bytes: int, mode: int, ids: HostIds) -> MountTmpfs:
+    return MountTmpfs(target, size_bytes, mode, ids.uid, ids.gid, _SCRATCH)
+
+
+def _refuse_nonsense(spec: SandboxSpec) -> None:
+    _refuse_a_bad_hostname(spec.hostname)
+    mounts = tuple(mount.target for mount in chain(spec.binds, spec.private_copies))
+    places = tuple(chain(mounts, (path for path, _ in spec.symlinks), (file.path for file in spec.etc_files)))
+    for place in places:
+        _refuse_a_bad_place(place)
+    for place in places:
+        if places.count(place) > 1:
+            raise InvalidSpec(f"cannot make {place} in the sandbox: two things are wanted there: drop one")
+    for file in spec.etc_files:
+        if not file.path.startswith("/etc/"):
+            raise InvalidSpec(f"cannot generate {file.path}: it is not below /etc")
+        if _brought_by(mounts, file.path):
+            raise InvalidSpec(f"cannot generate {file.path}: a mount covers it: drop the mount or the file")
+    sizes = [spec.work_bytes, spec.tmp_bytes, spec.shm_bytes, *(copy.size_bytes for copy in spec.private_copies)]
+    if min(sizes) <= 0:
+        # The kernel takes size=0 as "no limit", so it would fail open.
+        raise InvalidSpec(f"cannot limit a file system to {min(sizes)} bytes: a size is at least 1")
+
+
+def _refuse_a_bad_hostname(name: str) -> None:
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
+    if not 0 < len(name) <= _HOSTNAME_MAX_BYTES or not set(name) <= allowed:
+        raise InvalidSpec(f"cannot name a host {name!r}: use 1 to {_HOSTNAME_MAX_BYTES} letters, digits, '-' and '.'")
+
+
+def _refuse_a_bad_place(target: str) -> None:
+    parts = target.split("/")
+    if parts[0] != "" or "\0" in target or not all(part not in ("", ".", "..") for part in parts[1:]):
+        raise InvalidSpec(f"cannot make {target!r} in the sandbox: a place is /absolute, without '..', '.' and '//'")
+    if _brought_by(_OWNED, target) or target in _SCRATCH_TARGETS:
+        raise InvalidSpec(f"cannot make {target} in the sandbox: each run has its own")
+
+
+def _brought_by(targets: Iterable[str], path: str) -> bool:
+    """Say whether a mount at one of `targets` is at `path` or above it."""
+    return any(path == target or path.startswith(f"{target}/") for target in targets)
+
+
+def _depth_and_path(target: str, links: dict[str, str]) -> tuple[int, str]:
+    resolved = _resolve(target, links)
+    return resolved.count("/"), resolved
+
+
+def _resolve(path: str, links: dict[str, str]) -> str:
+    """Follow `links` in `path` as the kernel will, without looking at anything."""
+    done: list[str] = []
+    left = path.split("/")[1:]
+    for _ in range(_MAX_LINKS):
+        while left:
+            part = left.pop(0)
+            if part == "..":
+                done = done[:-1]
+                continue
+            done.append(part)
+            points_to = links.get("/" + "/".join(done))
+            if points_to is not None:
+                done = [] if points_to.startswith("/") else done[:-1]
+                left = [word for word in points_to.split("/") if word not in ("", ".")] + left
+                break
+        else:
+            return "/" + "/".join(done)
+    raise InvalidSpec(f"cannot make {path} in the sandbox: its symbolic links go in a circle")

@@ -1,0 +1,248 @@
+"""Carrying out a sandbox's operations in this process, one after another.
+
+Here: each operation in a few lines. Never here: which ones and in what order (`compile`).
+Invariant: the first failure ends it and nothing is skipped, but for masks of what does not exist.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from struct import Struct
+from typing import assert_never
+
+from controller.linux import libc, loopback, mount_api, namespaces, openat2
+from controller.linux.libc import AT_FDCWD, SyscallError
+from controller.linux.mount_api import MountAttribute, MountTree
+from controller.sandbox import rootfs
+from controller.sandbox.copy_tree import copy_tree
+from controller.sandbox.errors import SandboxError
+from controller.sandbox.ops import (
+    BindMount,
+    BringUpLoopback,
+    CopyTree,
+    EnterNewNamespaces,
+    MakeDevice,
+    MakeDirectory,
+    MakeMountsPrivate,
+    MakeReadOnly,
+    MakeSymlink,
+    Mask,
+    MountDevpts,
+    MountProc,
+    MountRoot,
+    MountTmpfs,
+    Op,
+    PivotRoot,
+    SealRoot,
+    SetHostname,
+    WriteFile,
+)
+
+_INERT = MountAttribute.NOSUID | MountAttribute.NODEV | MountAttribute.NOEXEC
+_MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
+_DEVICE_MODE = 0o020666  # S_IFCHR, and everybody's.
+
+
+def interpret(ops: Sequence[Op]) -> None:
+    """Carry out `ops` in this process, in order: it ends inside the sandbox they make.
+
+    Raises:
+        SandboxError: an operation was refused. This process is then good for nothing but to report it and end.
+    """
+    root = _Root()
+    for step, op in enumerate(ops):
+        try:
+            _interpret_one(op, root)
+        except OSError as error:
+            raise SandboxError(step, op, error) from error
+    os.close(root.fd)
+
+
+class _Root:
+    """The new root, once `MountRoot` has made it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = -1
+
+
+def _interpret_one(op: Op, root: _Root) -> None:  # noqa: C901 - one line for each operation
+    match op:
+        case EnterNewNamespaces(kinds):
+            namespaces.unshare(kinds)
+        case MakeMountsPrivate():
+            mount_api.make_private()
+        case SetHostname(name):
+            socket.sethostname(name)
+        case BringUpLoopback():
+            loopback.bring_up()
+        case MountRoot():
+            root.fd = _mount_root(op)
+        case MakeDirectory(path, mode):
+            os.close(rootfs.open_directory(root.fd, path, mode))
+        case MakeSymlink() | MakeDevice() | WriteFile():
+            _make_entry(op, root.fd)
+        case BindMount():
+            _bind(op, root.fd)
+        case MountTmpfs() | MountDevpts() | MountProc():
+            with _new_filesystem(op) as tree:
+                _attach(tree, root.fd, op.target)
+        case Mask(path):
+            _mask(path, root.fd)
+        case MakeReadOnly(path):
+            _make_read_only(path, root.fd)
+        case CopyTree():
+            _copy(op, root.fd)
+        case PivotRoot():
+            _pivot(root.fd)
+        case SealRoot():
+            _seal()
+        case _:
+            assert_never(op)  # The type checker names every operation that was forgotten.
+
+
+def _mount_root(op: MountRoot) -> int:
+    options = {"size": str(op.size_bytes), "mode": "755"}
+    tree = mount_api.new_filesystem("tmpfs", options, MountAttribute.NOSUID)
+    mount_api.attach(tree, op.staging)
+    return tree.fd
+
+
+def _make_entry(op: MakeSymlink | MakeDevice | WriteFile, root_fd: int) -> None:
+    parent_fd, name = rootfs.open_parent(root_fd, op.path)
+    try:
+        match op:
+            case MakeSymlink(_, points_to):
+                os.symlink(points_to, name, dir_fd=parent_fd)
+            case MakeDevice(_, major, minor):
+                os.mknod(name, _DEVICE_MODE, os.makedev(major, minor), dir_fd=parent_fd)
+                os.chmod(name, _DEVICE_MODE & 0o777, dir_fd=parent_fd)  # Whatever the umask is.
+            case WriteFile(_, content):
+                _write_file(parent_fd, name, content.encode())
+    finally:
+        os.close(parent_fd)
+
+
+def _write_file(parent_fd: int, name: str, content: bytes) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent_fd)
+    try:
+        if os.write(fd, content) != len(content):
+            raise OSError(errno.ENOSPC, "it does not fit into the sandbox's root", name)
+    finally:
+        os.close(fd)
+
+
+def _bind(op: BindMount, root_fd: int) -> None:
+    source_fd = _open_source(op.source, op.within)
+    try:
+        with mount_api.clone_from_fd(source_fd, op.source) as tree:
+            mount_api.set_attributes(tree, op.attributes)
+            _attach(tree, root_fd, op.target, directory=rootfs.is_directory(source_fd))
+    finally:
+        os.close(source_fd)
+
+
+def _open_source(source: str, within: str | None, flags: int = os.O_PATH) -> int:
+    if within is None:
+        return os.open(source, flags | os.O_CLOEXEC)
+    tree_fd = os.open(within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return openat2.open_in_root(tree_fd, source, flags)
+    finally:
+        os.close(tree_fd)
+
+
+def _attach(tree: MountTree, root_fd: int, target: str, *, directory: bool = True) -> None:
+    open_target = rootfs.open_directory if directory else rootfs.open_file
+    target_fd = open_target(root_fd, target)
+    try:
+        mount_api.attach_to_fd(tree, target_fd)
+    finally:
+        os.close(target_fd)
+
+
+def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:
+    match op:
+        case MountTmpfs(_, size_bytes, mode, host_uid, host_gid, attributes):
+            options = {"size": str(size_bytes), "mode": f"{mode:o}", "uid": str(host_uid), "gid": str(host_gid)}
+            return mount_api.new_filesystem("tmpfs", options, attributes)
+        case MountDevpts(_, host_gid):
+            options = {"newinstance": "", "ptmxmode": "0666", "mode": "0620", "gid": str(host_gid)}
+            return mount_api.new_filesystem("devpts", options, MountAttribute.NOSUID | MountAttribute.NOEXEC)
+        case MountProc():
+            return mount_api.new_filesystem("proc", {"hidepid": "invisible"}, _INERT)
+        case _:
+            assert_never(op)
+
+
+def _mask(path: str, root_fd: int) -> None:
+    target_fd = _open_if_there(root_fd, path)
+    if target_fd is None:
+        return
+    try:
+        with _empty(root_fd, directory=rootfs.is_directory(target_fd)) as tree:
+            mount_api.attach_to_fd(tree, target_fd)
+    finally:
+        os.close(target_fd)
+
+
+def _empty(root_fd: int, *, directory: bool) -> MountTree:
+    if directory:
+        return mount_api.new_filesystem("tmpfs", {"size": "4096", "mode": "555"}, _INERT | MountAttribute.RDONLY)
+    null_fd = rootfs.open_place(root_fd, "/dev/null")
+    try:
+        tree = mount_api.clone_from_fd(null_fd, "/dev/null")
+    finally:
+        os.close(null_fd)
+    mount_api.set_attributes(tree, MountAttribute.RDONLY | MountAttribute.NOSUID | MountAttribute.NOEXEC)
+    return tree
+
+
+def _make_read_only(path: str, root_fd: int) -> None:
+    place_fd = _open_if_there(root_fd, path)
+    if place_fd is None:
+        return
+    try:
+        with mount_api.clone_from_fd(place_fd, path) as tree:
+            mount_api.set_attributes(tree, _INERT | MountAttribute.RDONLY)
+            mount_api.attach_to_fd(tree, place_fd)
+    finally:
+        os.close(place_fd)
+
+
+def _open_if_there(root_fd: int, path: str) -> int | None:
+    try:
+        return rootfs.open_place(root_fd, path)
+    except SyscallError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+
+
+def _copy(op: CopyTree, root_fd: int) -> None:
+    source_fd = _open_source(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        target_fd = openat2.open_in_root(root_fd, op.target, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            copy_tree(source_fd, target_fd, op.host_uid, op.host_gid)
+        finally:
+            os.close(target_fd)
+    finally:
+        os.close(source_fd)
+
+
+def _pivot(root_fd: int) -> None:
+    # The old root ends up on top of the new one, and the lazy unmount takes it off: no place for it
+    # is needed in the new one. Source: pivot_root(2), NOTES.
+    os.fchdir(root_fd)
+    mount_api.pivot_root(".", ".")
+    mount_api.unmount(".", lazy=True)
+    os.chdir("/")
+
+
+def _seal() -> None:
+    # Not recursive, unlike `mount_api.set_attributes`: /work and /tmp stay writable.
+    request = _MOUNT_ATTR.pack(MountAttribute.RDONLY, 0, 0, 0)
+    libc.syscall("mount_setattr", AT_FDCWD, b"/", 0, request, _MOUNT_ATTR.size, purpose="make the root read-only")

@@ -1,0 +1,95 @@
+"""Finding and making places inside a root whose content somebody else wrote.
+
+Invariant: every path is walked by the kernel as if the root were `/`, so that no symbolic link and no `..` leads out.
+"""
+
+import errno
+import os
+import stat
+
+from controller.linux import openat2
+from controller.linux.libc import SyscallError
+
+
+def open_place(root_fd: int, path: str) -> int:
+    """Open whatever is at `path`, to mount on it or to look at it. The caller closes it.
+
+    Raises:
+        SyscallError: ENOENT and open(2)'s other errors.
+    """
+    return openat2.open_in_root(root_fd, path, os.O_PATH)
+
+
+def open_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
+    """Open the directory at `path`, made with those above it where it is missing. The caller closes it.
+
+    Raises:
+        OSError: it cannot be made: EROFS in a read-only mount that lacks it, ENOTDIR, ELOOP, EEXIST for a dangling link.
+    """
+    try:
+        return openat2.open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY)
+    except SyscallError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    parent, name = _split(path)
+    parent_fd = open_directory(root_fd, parent)
+    try:
+        with _explained(path):
+            os.mkdir(name, mode, dir_fd=parent_fd)
+        return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    finally:
+        os.close(parent_fd)
+
+
+def open_file(root_fd: int, path: str) -> int:
+    """Open the file at `path` to mount on it, made empty where it is missing. The caller closes it.
+
+    Raises:
+        OSError: it cannot be made, as in `open_directory`.
+    """
+    try:
+        return open_place(root_fd, path)
+    except SyscallError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    parent_fd, name = open_parent(root_fd, path)
+    try:
+        with _explained(path):
+            return os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent_fd)
+    finally:
+        os.close(parent_fd)
+
+
+def open_parent(root_fd: int, path: str) -> tuple[int, str]:
+    """Open the directory that shall hold `path`, made where missing, and return it with the last name.
+
+    Raises:
+        OSError: as in `open_directory`.
+    """
+    parent, name = _split(path)
+    return open_directory(root_fd, parent), name
+
+
+def is_directory(fd: int) -> bool:
+    """Say whether `fd` is open on a directory."""
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
+
+
+class _explained:  # noqa: N801 - reads as a word where it is used
+    """Say in words what EROFS means here, which the kernel's do not."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno == errno.EROFS:
+            cause = f"cannot make {self._path}: it lies in a read-only mount that lacks it: add it to what is mounted"
+            raise OSError(errno.EROFS, cause) from error
+
+
+def _split(path: str) -> tuple[str, str]:
+    parent, _, name = path.rpartition("/")
+    return parent or "/", name

@@ -1,0 +1,69 @@
+"""What a sandbox shall be, as data: the words in which the rest of runwright asks for one.
+
+Here: plain frozen values and nothing that reads the host. Whether they make sense together is
+`compile`'s to say. Paths with the name `target` are absolute and mean the sandbox; `source` ones mean the host.
+"""
+
+from dataclasses import dataclass
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A host file or directory that the run sees at `target`, with all that is mounted below it.
+
+    `within`, if given, is the tree that `source` (then relative to it) may not leave, whatever
+    symbolic links are in it: give it wherever somebody else wrote the tree.
+    """
+
+    source: str
+    target: str
+    read_only: bool = True
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateCopy:
+    """A writable copy of a host directory, of this run alone and gone with it."""
+
+    source: str
+    target: str
+    size_bytes: int
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EtcFile:
+    """A generated file below /etc."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """One run's file system and name. Everything else about a sandbox is the same for all runs.
+
+    Every sandbox has /proc, /dev, /tmp and /work; `files_dir` is what /work holds at the start.
+    Of /etc/{passwd,group,hosts,hostname,nsswitch.conf} those are generated that neither a bind nor `etc_files` brings.
+    """
+
+    hostname: str
+    binds: tuple[Bind, ...] = ()
+    private_copies: tuple[PrivateCopy, ...] = ()
+    symlinks: tuple[tuple[str, str], ...] = ()  # (path, what it points to)
+    work_bytes: int = GIB
+    tmp_bytes: int = GIB
+    shm_bytes: int = 64 * MIB
+    files_dir: str | None = None
+    etc_files: tuple[EtcFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostIds:
+    """The host's ids that stand for the sandbox's 0: what root inside is outside."""
+
+    uid: int
+    gid: int

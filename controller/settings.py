@@ -1,0 +1,182 @@
+"""Settings: /etc/runwright/config.yaml, validated, overridden by flags. Read once, at start.
+
+A value of the wrong kind stops the start, with its path; a key that nobody knows is named in a
+warning and is an error for --check-config, so that a newer file does not break an older daemon.
+"""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from api import quantity
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class RuntimeSettings(_Section):
+    """Runtimes on this host."""
+
+    enabled: bool = Field(True, description="False refuses jobs that name a runtime and installs none.")
+    base_path: str = Field("/opt/joblet/runtimes", description="The directory of installed runtimes.")
+    minimum_free: str = Field("1Gi", description="Space that must be free for an install, beside three times its size.")
+    default_registry: str = Field(
+        "ehsaniara/joblet-runtimes",
+        description='The Registry "default" made at first start; an empty value makes none.',
+    )
+
+
+class ManifestSettings(_Section):
+    """The declared sources."""
+
+    directory: str = Field("/etc/runwright/manifests", description="The watched directory.")
+    inbox: str = Field("/var/lib/runwright/inbox.db", description="The SQLite file with the table `manifests`.")
+    rescan_seconds: float = Field(
+        30, gt=0, description="Seconds between full looks at the directory, whatever inotify says."
+    )
+
+
+class StateSettings(_Section):
+    """What is remembered."""
+
+    directory: str = Field("/var/lib/runwright", description="The store, run records and registry caches.")
+    event_ttl_seconds: int = Field(3600, gt=0, description="Seconds that events are kept.")
+    compact_seconds: float = Field(300, gt=0, description="Seconds between compactions of the journal.")
+
+
+class LogSettings(_Section):
+    """Logs of runs."""
+
+    directory: str = Field("/var/log/runwright", description="The directory of the logs.")
+    max_size: str = Field("10Mi", description="Size at which a run's log is rotated.")
+    max_files: int = Field(5, ge=1, le=100, description="Rotated files kept for each run, the current one included.")
+
+
+class JobSettings(_Section):
+    """What a job gets that does not say."""
+
+    pids: int = Field(512, ge=1, description="Processes and threads at once.")
+    work_size: str = Field("256Mi", description="Size of /work.")
+    tmp_size: str = Field("64Mi", description="Size of /tmp.")
+    shm_size: str = Field("64Mi", description="Size of /dev/shm.")
+    workers: int = Field(4, ge=1, le=64, description="Jobs reconciled at once.")
+    max_active: int = Field(200, ge=1, description="Runs at once on this host; further ones wait.")
+
+
+class CgroupSettings(_Section):
+    """Control groups."""
+
+    parent: str = Field("", description="The cgroup of all runs; empty is `runwright`, or one for each --root.")
+
+    @field_validator("parent")
+    @classmethod
+    def _is_one_name(cls, parent: str) -> str:
+        if "/" in parent or parent in (".", ".."):
+            raise ValueError("must be one name, without /")
+        return parent
+
+
+class EngineSettings(_Section):
+    """The reconcile loops."""
+
+    resync_seconds: float = Field(600, gt=0, description="Seconds after which every object is looked at again.")
+
+
+class Settings(_Section):
+    """All settings, with their defaults."""
+
+    runtime: RuntimeSettings = Field(default_factory=lambda: RuntimeSettings(), description="Runtimes on this host.")
+    manifests: ManifestSettings = Field(default_factory=lambda: ManifestSettings(), description="The declared sources.")
+    state: StateSettings = Field(default_factory=lambda: StateSettings(), description="What is remembered.")
+    logs: LogSettings = Field(default_factory=lambda: LogSettings(), description="Logs of runs.")
+    jobs: JobSettings = Field(default_factory=lambda: JobSettings(), description="What a job gets that does not say.")
+    cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="The reconcile loops.")
+
+    @field_validator("runtime", "logs", "jobs")
+    @classmethod
+    def _sizes_are_quantities(cls, section: _Section) -> _Section:
+        for name, value in section:
+            if name.endswith(("_size", "minimum_free")):
+                try:
+                    quantity.to_bytes(value)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return section
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the file, the key, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and what in their file nobody knows."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(path: Path, overrides: tuple[str, ...] = (), *, required: bool = False) -> Loaded:
+    """Return the settings of the file `path`, if it is there, changed by `overrides` (`section.key=value`).
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML, or a value is of the wrong kind.
+    """
+    document = _read(path, required=required)
+    for override in overrides:
+        _override(document, override)
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    return Loaded(settings, tuple(f"{path}: {text}" for text in _unknown(settings, "")))
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"cannot read settings {path}: there is no such file") from None
+        return {}
+    except OSError as error:
+        raise SettingsError(f"cannot read settings {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read settings {path}: it is no YAML: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError(
+            f"cannot read settings {path}: it must hold sections such as `runtime:`, not a {type(document).__name__}"
+        )
+    return document
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    section, dot, key = path.partition(".")
+    if not (equals and dot and section and key):
+        raise SettingsError(f'cannot read override "{override}": write SECTION.KEY=VALUE')
+    if section not in Settings.model_fields or key not in Settings.model_fields[section].annotation.model_fields:  # type: ignore[union-attr]
+        raise SettingsError(f'cannot read override "{override}": there is no setting {path}')
+    document.setdefault(section, {})[key] = yaml.safe_load(value) if value else ""
+
+
+def _unknown(section: _Section, prefix: str) -> list[str]:
+    known = list(type(section).model_fields)
+    found = []
+    for name in section.model_extra or {}:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f": did you mean {prefix}{near[0]}?" if near else f": known here are {', '.join(known)}"
+        found.append(f"unknown key {prefix}{name}{hint}")
+    for name, value in section:
+        if isinstance(value, _Section):
+            found += _unknown(value, f"{prefix}{name}.")
+    return found

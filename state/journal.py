@@ -1,0 +1,217 @@
+"""The journal: every change in one order. Append, read the present, a past moment, or what came after.
+
+Here: the statements, each with a name, and the functions that run them on a connection. Never
+here: what may be written (`store.py`) or what an object's life is (`lifecycle.py`). Statements are
+built from the tables once, at import, and run as prepared SQL: a session per call would cost more
+than the commit.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ClauseElement, bindparam, exists, text, tuple_
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.orm import aliased
+from sqlmodel import col, delete, func, insert, or_, select, update
+
+from api.meta import ObjectKey
+from state.schema import NO_REVISION, JournalRow, MetaRow
+
+_FLOOR = "compact_floor"
+
+
+class Change(Enum):
+    """What a row does to its object."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row about to be appended; `value` is the object's JSON without its resourceVersion."""
+
+    key: ObjectKey
+    change: Change
+    value: str
+    old_value: str | None
+    prev_revision: int
+    written_at: int
+
+
+class Stored(NamedTuple):
+    """The newest row of a key."""
+
+    revision: int
+    deleted: int
+    value: str
+
+
+class Row(NamedTuple):
+    """A row as watchers read it."""
+
+    revision: int
+    kind: str
+    namespace: str
+    name: str
+    created: int
+    deleted: int
+    prev_revision: int
+    value: str
+    old_value: str | None
+
+
+_J = JournalRow
+_NO_LIMIT = -1
+_LIMIT = " LIMIT :limit"
+_KIND = col(_J.kind) == bindparam("kind")
+_NAMESPACE = col(_J.namespace) == bindparam("namespace")
+_NAME = col(_J.name) == bindparam("name")
+
+
+def _sql(statement: ClauseElement) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+
+
+def _objects(columns: tuple[Any, ...], *which: Any) -> Any:
+    """Select from the objects of a kind as they were at revision `at`: rows that no later one up to `at` supersedes."""
+    later = aliased(_J)
+    superseded = exists().where(
+        *(getattr(later, part) == getattr(_J, part) for part in ("kind", "namespace", "name")),
+        col(later.prev_revision) == col(_J.revision),
+        col(later.revision) <= bindparam("at"),
+    )
+    after = tuple_(col(_J.namespace), col(_J.name)) > tuple_(bindparam("after_namespace"), bindparam("after_name"))
+    then = (after, col(_J.revision) <= bindparam("at"), col(_J.deleted) == text("0"), ~superseded)
+    return select(*columns).where(_KIND, *which, *then)
+
+
+def _page(*which: Any) -> str:
+    statement = _objects((col(_J.revision), col(_J.value)), *which)
+    return _sql(statement.order_by(col(_J.namespace), col(_J.name))) + _LIMIT
+
+
+def _since(*which: Any) -> str:
+    columns: list[Any] = [col(getattr(_J, name)) for name in Row._fields]
+    later = select(*columns).where(col(_J.revision) > bindparam("since"), *which)
+    return _sql(later.order_by(col(_J.revision))) + _LIMIT
+
+
+_IN_RANGE = col(_J.revision).between(bindparam("low"), bindparam("high"))
+
+APPEND = _sql(insert(_J).values({name: bindparam(name) for name in (*Row._fields[1:], "written_at")}))
+# A later row of a key has a later predecessor, so the one index that locks also finds the newest row.
+_CURRENT = select(col(_J.revision), col(_J.deleted), col(_J.value)).where(_KIND, _NAMESPACE, _NAME)
+CURRENT = _sql(_CURRENT.order_by(col(_J.prev_revision).desc())) + " LIMIT 1"
+PAGE = {False: _page(), True: _page(_NAMESPACE)}
+COUNT = {False: _sql(_objects((func.count(),))), True: _sql(_objects((func.count(),), _NAMESPACE))}
+_STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < bindparam("before"))
+STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
+SINCE = {False: _since(), True: _since(_KIND)}
+NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"  # A table of SQLite's own, never lowered.
+SKIP = "UPDATE sqlite_sequence SET seq = :revision WHERE name = 'journal'"
+FLOOR = _sql(select(col(MetaRow.value)).where(col(MetaRow.name) == bindparam("name")))
+RAISE_FLOOR = _sql(update(MetaRow).where(col(MetaRow.name) == bindparam("which")).values(value=bindparam("floor")))
+REMOVE_SUPERSEDED = _sql(
+    delete(_J).where(
+        or_(
+            col(_J.revision).in_(select(col(_J.prev_revision)).where(_IN_RANGE)),
+            _IN_RANGE & (col(_J.deleted) == text("1")),
+        )
+    )
+)
+
+
+def append(connection: sqlite3.Connection, entry: Entry) -> int:
+    """Add a row and return its revision.
+
+    Raises:
+        sqlite3.IntegrityError: the key has a row with that predecessor already.
+    """
+    cursor = connection.execute(
+        APPEND,
+        {
+            "kind": entry.key.kind,
+            "namespace": entry.key.namespace,
+            "name": entry.key.name,
+            "created": entry.change is Change.CREATED,
+            "deleted": entry.change is Change.REMOVED,
+            "prev_revision": entry.prev_revision,
+            "written_at": entry.written_at,
+            "value": entry.value,
+            "old_value": entry.old_value,
+        },
+    )
+    return int(cursor.lastrowid or NO_REVISION)
+
+
+def current(connection: sqlite3.Connection, key: ObjectKey) -> Stored | None:
+    """Return the newest row of `key`, a tombstone included, or None if it has no row."""
+    row = connection.execute(CURRENT, {"kind": key.kind, "namespace": key.namespace, "name": key.name}).fetchone()
+    return None if row is None else Stored(*row)
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """Return the newest revision ever given."""
+    row = connection.execute(NEWEST).fetchone()
+    return NO_REVISION if row is None else int(row[0])
+
+
+def page(
+    connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None, limit: int
+) -> Sequence[tuple[int, str]]:
+    """Return (revision, value) of the objects as they were at revision `at`, in key order; 0 is no limit."""
+    parameters = _selection(kind, namespace, at, after) | {"limit": limit or _NO_LIMIT}
+    return connection.execute(PAGE[namespace is not None], parameters).fetchall()
+
+
+def count(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> int:
+    """Return how many objects `page` would return without a limit."""
+    (found,) = connection.execute(COUNT[namespace is not None], _selection(kind, namespace, at, after)).fetchone()
+    return int(found)
+
+
+def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int) -> tuple[ObjectKey, ...]:
+    """Return keys of objects of `kind` that were last written before `before`, oldest first."""
+    parameters = _selection(kind, None, newest(connection), None) | {"before": before, "limit": limit}
+    return tuple(ObjectKey(kind, *row) for row in connection.execute(STALE, parameters))
+
+
+def since(connection: sqlite3.Connection, revision: int, kind: str | None, limit: int) -> Sequence[Row]:
+    """Return the rows after `revision`, oldest first."""
+    parameters: dict[str, Any] = {"since": revision, "limit": limit or _NO_LIMIT}
+    if kind is not None:
+        parameters["kind"] = kind
+    return [Row(*row) for row in connection.execute(SINCE[kind is not None], parameters)]
+
+
+def skip_to(connection: sqlite3.Connection, revision: int) -> None:
+    """Make the next revision given the one after `revision`."""
+    connection.execute(SKIP, {"revision": revision})
+
+
+def floor(connection: sqlite3.Connection) -> int:
+    """Return the revision below which history has been compacted away."""
+    (value,) = connection.execute(FLOOR, {"name": _FLOOR}).fetchone()
+    return int(value)
+
+
+def remove_superseded(connection: sqlite3.Connection, low: int, high: int) -> int:
+    """Remove what the rows from `low` to `high` superseded, and the tombstones among them; say how many."""
+    return connection.execute(REMOVE_SUPERSEDED, {"low": low, "high": high}).rowcount
+
+
+def raise_floor(connection: sqlite3.Connection, revision: int) -> None:
+    """Record that history before `revision` is gone; in the transaction that removes it."""
+    connection.execute(RAISE_FLOOR, {"which": _FLOOR, "floor": revision})
+
+
+def _selection(kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> dict[str, Any]:
+    # The empty key is before every key: each object has a name.
+    start = ("", "") if after is None else (after.namespace, after.name)
+    parameters = {"kind": kind, "at": at, "after_namespace": start[0], "after_name": start[1]}
+    return parameters if namespace is None else parameters | {"namespace": namespace}

@@ -1,0 +1,226 @@
+"""The store: one SQLite file behind `api.ports.Storage`. Decide, append once, wake the watchers.
+
+Here: each operation of the port, told in terms of the lifecycle, the writer and the journal. Never
+here: SQL, nor what an object's life is. What it promises are the S invariants of
+`docs/explanation/invariants.md`.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection, Error
+from typing import TypeVar
+
+from api.errors import AlreadyExists, NotFound, ServiceUnavailable
+from api.meta import Document, ObjectKey
+from api.ports import Change, Listing
+from state import backup, compaction, connection, documents, journal, lifecycle, migrations, watch
+from state.writer import Clock, OnCommit, Transaction, Writer
+
+T = TypeVar("T")
+Lifecycle = Callable[[Document, Document], Document]
+
+
+def _new_uid() -> str:
+    return str(uuid.uuid4())
+
+
+class Store:
+    """Objects, their history and those who watch it. All methods may be called from any thread."""
+
+    def __init__(self, path: Path, writer: Writer, new_uid: Callable[[], str]) -> None:
+        """Use `Store.open`, which prepares the file."""
+        self._path = path
+        self._writer = writer
+        self._new_uid = new_uid
+        self._readers = connection.Readers(path)
+        self._watchers = watch.Watchers()
+
+    @classmethod
+    def open(
+        cls, path: Path, clock: Clock, *, on_commit: OnCommit | None = None, new_uid: Callable[[], str] = _new_uid
+    ) -> "Store":
+        """Open the store's file, made and migrated as needed; the caller closes it.
+
+        Raises:
+            StoreFileError: the file is damaged, another program's, or a newer runwright's.
+        """
+        opened = connection.open_file(path)
+        try:
+            migrations.migrate(opened, str(path))
+        except BaseException:
+            opened.close()
+            raise
+        return cls(path, Writer(opened, str(path), clock, on_commit), new_uid)
+
+    def close(self) -> None:
+        """Wait for the write in progress and close the file; later calls are refused."""
+        self._readers.close()
+        self._writer.close()
+
+    def get(self, key: ObjectKey) -> Document | None:
+        """Return the object, or None."""
+        with self._reading() as reader:
+            row = journal.current(reader, key)
+        return None if row is None or row.deleted else documents.decode(row.value, row.revision)
+
+    def list(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        at_revision: int | None = None,
+        after: ObjectKey | None = None,
+        limit: int = 0,
+    ) -> Listing:
+        """Return objects of a kind in key order, as they were at one revision.
+
+        Raises:
+            Expired: `at_revision` was compacted away.
+        """
+        with self._reading() as reader, connection.snapshot(reader):
+            if at_revision is None:
+                at_revision = journal.newest(reader)
+            else:
+                watch.check_readable(reader, at_revision)
+            rows = journal.page(reader, kind, namespace, at_revision, after, limit)
+            is_full = bool(limit) and len(rows) == limit
+            found = journal.count(reader, kind, namespace, at_revision, after) if is_full else len(rows)
+        items = tuple(documents.decode(value, revision) for revision, value in rows)
+        return Listing(items, at_revision, found - len(items))
+
+    def create(self, document: Document) -> Document:
+        """Store a new object with uid, creationTimestamp, generation 1.
+
+        Raises:
+            AlreadyExists: there is one of that name.
+            BadRequest: it names a resourceVersion.
+        """
+        desired, key, uid = documents.detach(document), ObjectKey.of(document), self._new_uid()
+
+        def decide(tx: Transaction) -> Document:
+            if tx.current(key) is not None:
+                raise AlreadyExists.of(lifecycle.about(key))
+            return tx.create(key, lifecycle.for_create(desired, uid=uid, now=tx.now))
+
+        return self._write(decide)
+
+    def update(self, document: Document) -> Document:
+        """Replace all but status and server-owned metadata. No change makes no revision and no watch event.
+
+        The write that empties the finalizers of a deleting object removes it and returns its last state.
+
+        Raises:
+            NotFound: no such object.
+            Conflict: it changed since the caller read it, or is another object of that name.
+            Invalid: no resourceVersion, or a new finalizer on a deleting object.
+        """
+        return self._replace(document, lifecycle.for_update)
+
+    def update_status(self, document: Document) -> Document:
+        """Replace the status (and managedFields) only.
+
+        Raises:
+            NotFound: no such object.
+            Conflict: it changed since the caller read it, or is another object of that name.
+            Invalid: no resourceVersion.
+        """
+        return self._replace(document, lifecycle.for_status)
+
+    def delete(self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None) -> Document:
+        """Delete, or mark as deleting while finalizers remain; return the last state.
+
+        It is gone if what is returned has no finalizers.
+
+        Raises:
+            NotFound: no such object.
+            Conflict: a precondition does not hold.
+        """
+
+        def decide(tx: Transaction) -> Document:
+            current = tx.current(key)
+            if current is None:
+                raise NotFound.of(lifecycle.about(key))
+            lifecycle.check_preconditions(current.document, uid=uid, revision=revision)
+            if not current.document["metadata"].get("finalizers"):
+                return tx.remove(key, current.document, current)
+            marked = lifecycle.for_delete(current.document, now=tx.now)
+            return marked if marked is current.document else tx.replace(key, marked, current)
+
+        return self._write(decide)
+
+    def revision(self) -> int:
+        """Return the newest revision."""
+        with self._reading() as reader:
+            return journal.newest(reader)
+
+    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes with a revision greater than `since`, oldest first; `limit` 0 is no limit.
+
+        Raises:
+            Expired: changes after `since` were compacted away, or `since` is not reached yet.
+        """
+        with self._reading() as reader, connection.snapshot(reader):
+            return watch.changes(reader, since, kind, limit)
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""
+        return self._watchers.subscribe(wake)
+
+    def compact(self, keep: int = compaction.KEEP_REVISIONS) -> int:
+        """Forget history but the newest `keep` revisions; return how many revisions were gone through."""
+        total = 0
+        while gone := self._write(lambda tx: compaction.compact_some(tx, keep)):
+            total += gone
+        return total
+
+    def expire_events(self, before: datetime) -> int:
+        """Delete events last written before `before`; return how many."""
+        total = 0
+        limit = int(before.timestamp())
+        while expired := self._write(lambda tx: compaction.expire_some(tx, "Event", limit)):
+            total += len(expired)
+        return total
+
+    def backup(self, path: Path) -> int:
+        """Copy the store to a new file at `path` while it is in use; return the copy's revision.
+
+        Raises:
+            StoreFileError: the file exists already, or the copy could not be written or verified.
+        """
+        with self._reading() as reader:
+            return backup.write(reader, path)
+
+    def _replace(self, document: Document, decide_on: Lifecycle) -> Document:
+        desired, key = documents.detach(document), ObjectKey.of(document)
+
+        def decide(tx: Transaction) -> Document:
+            current = tx.current(key)
+            if current is None:
+                raise NotFound.of(lifecycle.about(key))
+            lifecycle.check_version(current.document, desired)
+            changed = decide_on(current.document, desired)
+            if changed is current.document:
+                return changed
+            if lifecycle.is_finished(changed):
+                return tx.remove(key, changed, current)
+            return tx.replace(key, changed, current)
+
+        return self._write(decide)
+
+    def _write(self, decide: Callable[[Transaction], T]) -> T:
+        result, has_committed = self._writer.write(decide)
+        # After COMMIT, never before. Watchers read the journal: a lost wake-up costs time, no event.
+        if has_committed:
+            self._watchers.wake()
+        return result
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._readers.lend() as reader:
+                yield reader
+        except Error as error:
+            raise ServiceUnavailable(f"cannot read the store {self._path}: {error}: check its file system") from error

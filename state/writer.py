@@ -1,0 +1,187 @@
+"""The one writer: turns writes from many threads into few commits.
+
+Here: the lock, the transaction, and the sharing of a commit. Never here: what a write means.
+Invariant: a write returns only after the COMMIT that holds it; whatever goes wrong in a
+transaction takes all of it back, is raised to the write at fault, and the others are tried again.
+
+A commit costs a flush of the disk. A thread that finds the lock taken leaves its write in the
+queue; whoever gets the lock next commits all that wait, each decided on what those before it left.
+"""
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar, cast
+
+from api.errors import ServiceUnavailable
+from api.meta import Document, ObjectKey
+from state import documents, journal
+from state.connection import transaction
+from state.schema import NO_REVISION
+
+_MOST_IN_A_COMMIT = 64
+
+T = TypeVar("T")
+OnCommit = Callable[[float, int], None]
+"""Told of each commit: the seconds it took and the rows it added. Must be quick and never raise."""
+
+
+class Clock(Protocol):
+    """What the store asks about time."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever grow."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """An object as it is inside a transaction, and the row it comes from."""
+
+    document: Document
+    revision: int
+    written: str
+
+
+class Transaction:
+    """What a write may do: read the newest state and append to the journal."""
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        """Work on `connection`, which is inside a write transaction; `now` is its time."""
+        self.connection = connection
+        self.now = now
+        self.rows = 0
+
+    def current(self, key: ObjectKey) -> Current | None:
+        """Return the object, with the writes of this transaction, or None if there is none."""
+        row = journal.current(self.connection, key)
+        if row is None or row.deleted:
+            return None
+        return Current(documents.decode(row.value, row.revision), row.revision, row.value)
+
+    def create(self, key: ObjectKey, document: Document) -> Document:
+        """Append the first row of an object; where it was deleted before, after its tombstone."""
+        tombstone = journal.current(self.connection, key)
+        prev_revision = NO_REVISION if tombstone is None else tombstone.revision
+        return self._append(key, document, journal.Change.CREATED, prev_revision)
+
+    def replace(self, key: ObjectKey, document: Document, current: Current) -> Document:
+        """Append the next row of an object."""
+        return self._append(key, document, journal.Change.REPLACED, current.revision, current.written)
+
+    def remove(self, key: ObjectKey, document: Document, current: Current) -> Document:
+        """Append the tombstone of an object, which holds its last state."""
+        return self._append(key, document, journal.Change.REMOVED, current.revision, current.written)
+
+    def _append(
+        self,
+        key: ObjectKey,
+        document: Document,
+        change: journal.Change,
+        prev_revision: int,
+        old_value: str | None = None,
+    ) -> Document:
+        written = documents.encode(document)
+        entry = journal.Entry(key, change, written, old_value, prev_revision, int(self.now.timestamp()))
+        revision = journal.append(self.connection, entry)
+        self.rows += 1
+        return documents.decode(written, revision)
+
+
+class _Write(Generic[T]):
+    """One waiting write, and its outcome."""
+
+    def __init__(self, decide: Callable[[Transaction], T]) -> None:
+        self.decide = decide
+        self.is_done = False
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+    def succeed(self, result: T) -> None:
+        self.result, self.is_done = result, True
+
+    def fail(self, error: Exception) -> None:
+        self.error, self.is_done = error, True
+
+    def outcome(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return cast(T, self.result)
+
+
+class Writer:
+    """Carries out writes one after the other on its own connection."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock, on_commit: OnCommit | None) -> None:
+        """Write through `connection`, which becomes the writer's to close; errors name `path`."""
+        self._connection = connection
+        self._path = path
+        self._clock = clock
+        self._on_commit = on_commit
+        self._lock = threading.Lock()
+        self._waiting: deque[_Write[object]] = deque()
+
+    def write(self, decide: Callable[[Transaction], T]) -> tuple[T, bool]:
+        """Run `decide` in a transaction; return its result, and whether this call committed any rows.
+
+        `decide` must refuse before it appends, and may be run again after another write's failure.
+
+        Raises:
+            ServiceUnavailable: the file cannot be written.
+        """
+        mine = _Write(decide)
+        self._waiting.append(cast(_Write[object], mine))
+        rows = 0
+        with self._lock:
+            while not mine.is_done:
+                rows += self._commit_waiting(cast(_Write[object], mine))
+        return mine.outcome(), rows > 0
+
+    def close(self) -> None:
+        """Wait for the write in progress, then close; the last to close moves the WAL into the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _commit_waiting(self, mine: _Write[object]) -> int:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_A_COMMIT))]
+        running = mine
+        started = self._clock.monotonic()
+        done: list[tuple[_Write[object], object]] = []
+        try:
+            with transaction(self._connection):
+                tx = Transaction(self._connection, self._clock.now())
+                for running in batch:
+                    result = running.decide(tx)
+                    done.append((running, result))
+                running = mine  # A COMMIT that fails is everybody's: whoever asked for it is told.
+        except BaseException as error:
+            self._take_back(batch, running, error)
+            if not isinstance(error, Exception):
+                raise
+            return 0
+        for write, result in done:
+            write.succeed(result)
+        if tx.rows and self._on_commit is not None:
+            self._on_commit(self._clock.monotonic() - started, tx.rows)
+        return tx.rows
+
+    def _take_back(self, batch: list[_Write[object]], at_fault: _Write[object], error: BaseException) -> None:
+        """After a rollback: the write at fault gets the error, the others wait again, in their order."""
+        if isinstance(error, sqlite3.Error):
+            at_fault.fail(self._unavailable(error))
+        elif isinstance(error, Exception):
+            at_fault.fail(error)
+        self._waiting.extendleft(write for write in reversed(batch) if not write.is_done)
+
+    def _unavailable(self, error: sqlite3.Error) -> ServiceUnavailable:
+        fix = "check its file system and free space"
+        refusal = ServiceUnavailable(f"cannot write the store {self._path}: {error}: {fix}")
+        refusal.__cause__ = error
+        return refusal

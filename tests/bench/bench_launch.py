@@ -1,0 +1,117 @@
+"""How long a launch takes beside others', interleaved in one run: start asked for → end seen through a pidfd.
+
+    python tests/bench/bench_launch.py [ROUNDS]
+
+Ours: all namespaces, cgroup limits, seccomp, log, durable claim and exit record. bwrap: `--unshare-all`, no
+cgroup, no seccomp, no records. Plain: fork and exec. The program is a static `true` where there is a C compiler.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from controller.launcher import records  # noqa: E402
+from controller.sandbox.spec import Bind  # noqa: E402
+from support.launching import Launching, host_sandbox, wait_for_process  # noqa: E402
+
+DEFAULT_ROUNDS = 200
+WARM_UP = 10
+
+
+def main() -> int:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_ROUNDS
+    root = Path(tempfile.mkdtemp(prefix="runwright-bench-", dir="/var/tmp"))
+    launching = Launching(root)
+    try:
+        true = static_true(root)
+        launching.start_launcher()
+        medians = measure(contenders(launching, true), rounds)
+    finally:
+        launching.close()
+    report(medians, rounds)
+    return 0
+
+
+def static_true(root: Path) -> Path:
+    """A `true` of a directory of its own: static if it can be built here."""
+    directory = root / "true"
+    directory.mkdir()
+    program = directory / "true"
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is not None:
+        source = root / "true.c"
+        source.write_text("int main(void) { return 0; }\n")
+        if subprocess.call([compiler, "-O2", "-static", "-o", str(program), str(source)]) == 0:
+            return program
+    shutil.copy("/bin/true", program)
+    return program
+
+
+def contenders(launching: Launching, true: Path) -> dict[str, Callable[[], float]]:
+    directory = str(true.parent)
+    sandbox = host_sandbox()
+    sandbox = host_sandbox(binds=(*sandbox.binds, Bind(directory, "/opt/true")))
+    bwrap = [
+        *("bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+        *("--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
+        *("--ro-bind", directory, "/opt/true", "--die-with-parent", "/opt/true/true"),
+    ]
+
+    def ours() -> float:
+        spec = launching.spec("/opt/true/true", sandbox=sandbox)
+        before = time.perf_counter()
+        started = launching.client.start(spec)
+        wait_for_process(started)
+        took = time.perf_counter() - before
+        if not isinstance(launching.observe(spec), records.Exited) or launching.record_of(spec).exit_code != 0:
+            raise SystemExit(f"the launch failed: {launching.observe(spec)}")
+        return took
+
+    found = {"runwright": ours, "plain": lambda: spawn([str(true)])}
+    if shutil.which("bwrap"):
+        found["bwrap"] = lambda: spawn(bwrap)
+    return found
+
+
+def spawn(argv: list[str]) -> float:
+    path = shutil.which(argv[0]) or argv[0]
+    before = time.perf_counter()
+    pid = os.posix_spawn(path, argv, {"PATH": "/usr/bin:/bin"})
+    _, status = os.waitpid(pid, 0)
+    took = time.perf_counter() - before
+    if status != 0:
+        raise SystemExit(f"{argv[0]} failed: {status}")
+    return took
+
+
+def measure(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(WARM_UP + rounds):
+        for name, launch in contenders.items():
+            took = launch()
+            if number >= WARM_UP:
+                times[name].append(took * 1000)
+    return times
+
+
+def report(times: dict[str, list[float]], rounds: int) -> None:
+    base = statistics.median(times["bwrap"]) if "bwrap" in times else None
+    print(f"{rounds} launches each, interleaved, of a `true`; milliseconds")
+    for name, taken in times.items():
+        taken.sort()
+        median = statistics.median(taken)
+        ratio = f"   {median / base:5.2f} x bwrap" if base else ""
+        print(f"{name:10} median {median:7.2f}   p90 {taken[int(len(taken) * 0.9)]:7.2f}{ratio}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+from datetime import timedelta
+
+import pytest
+from support.builders import (
+    BOOT,
+    NOW,
+    a_failed_run,
+    a_job,
+    a_run,
+    exited,
+    lost,
+    observed_job,
+    running,
+    unclaimed,
+    with_runs,
+)
+
+from api.meta import wire_time
+from api.types.job import RunState
+from controller.engine.errors import TerminalError
+from controller.engine.plan import Plan
+from controller.job.observed import RuntimeMissing, RuntimeReady
+from controller.job.plan import plan
+from controller.job.steps import (
+    AbandonRun,
+    BeginRun,
+    DeleteJob,
+    FreezeRun,
+    KillRun,
+    RemoveLogs,
+    RemoveRun,
+    RequestRuntime,
+    SetDeadline,
+    StartRun,
+    StopRun,
+    ThawRun,
+)
+
+RUNNING = RunState.RUNNING
+
+
+def test_a_new_job_puts_its_first_run_on_record_before_it_starts_it():
+    assert plan(a_job(), observed_job()) == Plan.do(BeginRun(1), again=True)
+
+
+def test_a_run_on_record_that_nobody_claimed_is_started():
+    assert plan(with_runs(a_job(), a_run()), observed_job(unclaimed())) == Plan.do(StartRun(1, None))
+
+
+def test_a_run_on_record_whose_directory_is_not_there_yet_is_started():
+    assert plan(with_runs(a_job(), a_run()), observed_job()).steps == (StartRun(1, None),)
+
+
+def test_a_run_directory_without_a_record_is_cleared_before_anything_begins():
+    assert plan(a_job(), observed_job(unclaimed())) == Plan.do(RemoveRun(1), again=True)
+
+
+def test_a_running_run_is_left_alone():
+    assert plan(with_runs(a_job(), a_run(state=RUNNING)), observed_job(running())) == Plan.nothing()
+
+
+def test_an_end_is_put_on_record_before_the_run_is_removed():
+    job = with_runs(a_job(), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(exited())) == Plan.do(again=True)
+
+
+def test_an_ended_run_on_record_is_removed_from_the_host():
+    job = with_runs(a_job(), a_run(state=RunState.ENDED, reason="Completed", exit_code=0))
+
+    assert plan(job, observed_job(exited())) == Plan.do(RemoveRun(1), again=True)
+
+
+def test_a_finished_job_needs_nothing():
+    job = with_runs(a_job(), a_run(state=RunState.ENDED, reason="Completed", exit_code=0))
+
+    assert plan(job, observed_job()) == Plan.nothing()
+
+
+def test_a_failed_run_is_retried_after_its_backoff():
+    job = with_runs(a_job(backoffSeconds=10), a_failed_run(seconds_ago=4), failed=1)
+
+    waiting = plan(job, observed_job())
+
+    assert waiting.steps == ()
+    assert waiting.waiting.reason == "BackOff"
+    assert waiting.check_again_seconds == pytest.approx(6)
+
+
+def test_the_backoff_doubles_with_each_failure_and_is_never_over_six_minutes():
+    job = a_job(backoffSeconds=10, backoffLimit=100)
+    thrice = with_runs(job, a_failed_run(3), failed=3, attempts=3)
+    often = with_runs(job, a_failed_run(50), failed=50, attempts=50)
+
+    assert plan(thrice, observed_job()).check_again_seconds == pytest.approx(40)
+    assert plan(often, observed_job()).check_again_seconds == pytest.approx(360)
+
+
+def test_after_the_backoff_the_next_run_begins():
+    job = with_runs(a_job(backoffSeconds=10), a_failed_run(seconds_ago=11), failed=1)
+
+    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
+
+
+def test_a_job_over_its_backoff_limit_begins_no_more_runs():
+    job = with_runs(a_job(backoffLimit=1), a_failed_run(1), a_failed_run(2, seconds_ago=100), failed=2)
+
+    assert plan(job, observed_job()).steps == ()
+
+
+def test_a_lost_run_is_retried_and_never_started_again_under_its_number():
+    job = with_runs(a_job(backoffSeconds=1), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(lost())) == Plan.do(again=True)
+
+
+def test_a_pending_run_of_another_boot_is_not_started():
+    job = with_runs(a_job(), a_run(boot_id="another"))
+
+    steps = plan(job, observed_job(unclaimed())).steps
+
+    assert StartRun(1, None) not in steps
+
+
+def test_a_changed_template_stops_the_run_and_begins_another():
+    old = with_runs(a_job(), a_run(state=RUNNING, template_hash="old"))
+
+    assert plan(old, observed_job(running())).steps == (StopRun(1, "Superseded", 30),)
+
+
+def test_a_changed_template_abandons_a_run_that_was_not_started():
+    old = with_runs(a_job(), a_run(template_hash="old"))
+
+    assert plan(old, observed_job(unclaimed())).steps == (AbandonRun(1, "Superseded", "the job's spec was changed"),)
+
+
+def test_a_completed_job_runs_again_when_its_template_changes():
+    done = a_run(state=RunState.ENDED, reason="Completed", exit_code=0, template_hash="old")
+    job = with_runs(a_job(), done, template_hash="old")
+
+    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
+
+
+def test_suspending_freezes_a_running_run_and_resuming_thaws_it():
+    job = with_runs(a_job(suspend=True), a_run(state=RUNNING))
+    resumed = with_runs(a_job(activeDeadlineSeconds=60), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running())).steps == (FreezeRun(1),)
+    assert plan(job, observed_job(running(frozen=True))).steps == ()
+    assert plan(resumed, observed_job(running(frozen=True))).steps == (ThawRun(1, 60),)
+
+
+def test_a_suspended_job_begins_no_run():
+    assert plan(a_job(suspend=True), observed_job()) == Plan.wait("Suspended", "spec.suspend is true")
+
+
+def test_a_new_deadline_reaches_a_running_run():
+    job = with_runs(
+        a_job(activeDeadlineSeconds=100), a_run(state=RUNNING), start_time=wire_time(NOW - timedelta(seconds=30))
+    )
+
+    assert plan(job, observed_job(running())).steps == (SetDeadline(1, 70),)
+
+
+def test_a_deadline_that_its_supervisor_knows_is_not_sent_again():
+    job = with_runs(a_job(activeDeadlineSeconds=100), a_run(state=RUNNING, deadline_seconds=100))
+
+    assert plan(job, observed_job(running())).steps == ()
+
+
+def test_a_deadline_that_passes_between_runs_ends_the_job():
+    start = wire_time(NOW - timedelta(seconds=61))
+    job = with_runs(a_job(activeDeadlineSeconds=60), a_failed_run(), start_time=start, failed=1)
+
+    assert plan(job, observed_job()).steps == ()
+
+
+def test_a_missing_runtime_is_asked_for_and_waited_for():
+    missing = RuntimeMissing("RuntimeNotReady", "python-3.11 is not installed", ("python-3.11", "latest"))
+
+    wanted = plan(a_job(runtime="python-3.11"), observed_job(runtime=missing))
+
+    assert wanted.steps == (RequestRuntime("python-3.11", "latest"),)
+    assert wanted.waiting.reason == "RuntimeNotReady"
+
+
+def test_a_limit_that_the_host_cannot_hold_to_stops_the_job_with_the_fix():
+    wanted = plan(a_job(), observed_job(unenforceable="cgroup v2 has no memory controller: boot with …"))
+
+    assert wanted.waiting.reason == "LimitUnenforceable"
+    assert wanted.steps == ()
+
+
+def test_limits_below_what_the_runtime_needs_are_refused():
+    job = a_job(runtime="python-3.11", resources={"limits": {"memory": "64Mi"}})
+    ready = RuntimeReady(name="python-3.11", version="1.0.0", min_memory_bytes=512 << 20)
+
+    with pytest.raises(TerminalError, match=r"needs 512Mi of memory.*is 64Mi: raise it"):
+        plan(job, observed_job(runtime=ready))
+
+
+def test_a_stop_request_stops_the_run():
+    job = with_runs(a_job(meta={"annotations": {"runwright.dev/stop-requested": "now"}}), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running())).steps == (StopRun(1, "Stopped", 30),)
+
+
+def test_a_run_that_does_not_heed_a_stop_is_killed():
+    job = with_runs(a_job(terminationGracePeriodSeconds=5), a_run(state=RUNNING, template_hash="old"))
+    stubborn = running(stop_sent_at=NOW - timedelta(seconds=21))
+
+    assert plan(job, observed_job(stubborn)).steps == (KillRun(1),)
+
+
+def test_deleting_stops_a_running_run_first_and_thaws_it_for_that():
+    job = with_runs(a_job(meta={"deletionTimestamp": "2026-01-02T03:04:05Z"}), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running(frozen=True))).steps == (ThawRun(1, None), StopRun(1, "Stopped", 30))
+
+
+def test_a_shorter_grace_of_the_deletion_wins():
+    meta = {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 0}
+
+    assert plan(with_runs(a_job(meta=meta), a_run(state=RUNNING)), observed_job(running())).steps == (
+        StopRun(1, "Stopped", 0),
+    )
+
+
+def test_deleting_removes_runs_and_logs_once_nothing_runs():
+    job = with_runs(a_job(meta={"deletionTimestamp": "2026-01-02T03:04:05Z"}), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(exited(), logs_present=True)).steps == (RemoveRun(1), RemoveLogs())
+
+
+def test_deleting_makes_sure_that_a_run_on_record_never_starts():
+    job = with_runs(a_job(meta={"deletionTimestamp": "2026-01-02T03:04:05Z"}), a_run())
+
+    assert plan(job, observed_job(unclaimed())).steps == (AbandonRun(1, "Stopped", "the job was deleted"),)
+
+
+def test_a_finished_job_is_deleted_after_its_time_to_live():
+    ended = a_run(state=RunState.ENDED, reason="Completed", exit_code=0, finished_at="2026-01-02T03:04:00.000000Z")
+    fresh = with_runs(a_job(ttlSecondsAfterFinished=60), ended)
+    stale = with_runs(a_job(ttlSecondsAfterFinished=5), ended)
+
+    assert plan(fresh, observed_job()) == Plan.nothing(check_again_seconds=55)
+    assert plan(stale, observed_job()) == Plan.do(DeleteJob())
+
+
+def test_a_full_host_makes_jobs_wait():
+    assert plan(a_job(), observed_job(crowded="200 runs are active")).waiting.reason == "HostBusy"
+
+
+def test_boot_ids_are_those_of_the_builders():
+    assert a_run().boot_id == BOOT
