@@ -54,16 +54,6 @@ class AlreadyRunning(Exception):
     """Another daemon serves this root."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What others of the same process, and tests, may reach."""
-
-    store: Store
-    verbs: Verbs
-    jobs: Controller
-    launcher: LauncherClient
-
-
 class Manager:
     """All of the daemon but its command line."""
 
@@ -89,3 +79,55 @@ class Manager:
         self._make_runtimes()
         self._make_sources()
         self._make_api()
+
+    def _make_store(self) -> None:
+        registry = self._metrics
+        writes = Counter("runwright_store_writes", "Rows written to the store's journal.", registry=registry)
+        commits = Histogram("runwright_store_commit_seconds", "Duration of a commit, durable.", registry=registry)
+
+        def on_commit(seconds: float, rows: int) -> None:
+            writes.inc(rows)
+            commits.observe(seconds)
+
+        self.store = Store.open(self._paths.database, self._clock, on_commit=on_commit)
+        self.verbs = Verbs(self.store, self._clock)
+        self.verbs.bootstrap()
+        self._engine_metrics = EngineMetrics(registry)
+        self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
+
+    def _make_jobs(self) -> None:
+        settings, paths = self._settings, self._paths
+        self._run_dirs = RunDirs(paths.runs)
+        self.launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.logs / "launcher.log")
+        self._cgroups, unenforceable = _open_cgroups(paths.cgroup_parent(settings))
+        self._trees = InstalledTrees(paths.runtimes)
+        runtimes = RuntimesForJobs(self._trees, self.store, enabled=settings.runtime.enabled)
+        self._watch = RunWatch(lambda key: self.jobs.enqueue(key))
+        job_metrics = JobMetrics(self._metrics)
+        defaults = _run_defaults(settings, paths)
+        self._observer = Observer(
+            self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
+            settings.jobs.max_active, unenforceable,
+        )  # fmt: skip
+        self._actor = Actor(
+            self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
+            RuntimeRequests(self.verbs, self.store), defaults, job_metrics,
+        )  # fmt: skip
+        self.jobs = self._controller(
+            JobKind(self._clock, self._observer, self._actor, defaults),
+            workers=settings.jobs.workers,
+            also=((RUNTIME.name, self._jobs_of_runtime), (JOB.name, Announcer(self._recorder, job_metrics).keys)),
+        )
+        self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
+
+    def _controller(self, reconciler: Any, **options: Any) -> Controller:
+        return Controller(
+            reconciler, self.store, self._clock, self._recorder, self._engine_metrics,
+            resync_seconds=self._settings.engine.resync_seconds, **options,
+        )  # fmt: skip
+
+    def _jobs_of_runtime(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Jobs that wait for a runtime look again when any runtime changes; there are few of either."""
+        waiting = ("Pending",)
+        jobs = self.store.list(JOB.name).items
+        return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") in waiting)

@@ -46,11 +46,13 @@ def restore(saved: Path, path: Path) -> int:
     Raises:
         StoreFileError: `saved` is no backup of a store, or there is a store at `path`.
     """
-    if path.exists():
-        raise StoreFileError(f"cannot restore to {path}: there is a store: move it and its -wal file away first")
+    # A -wal file left of another store would be replayed into this one.
+    if remains := sorted(path.parent.glob(f"{path.name}*")):
+        raise StoreFileError(f"cannot restore to {path}: {remains[-1].name} is there: move the old store away first")
     check(saved)
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(sqlite3.connect(saved)) as source:
             _copy(source, partial)
         with closing(sqlite3.connect(partial, isolation_level=None)) as target:

@@ -18,6 +18,7 @@ APPLICATION_ID = 0x72776431
 _BUSY_TIMEOUT_MS = 30_000
 _IDLE_READERS = 16
 _WAL_KEPT_BYTES = 16 * 1024 * 1024
+_SMALLEST_DATABASE_BYTES = 512
 _OURS_TO_READ = 0o600
 
 
@@ -33,27 +34,29 @@ def open_file(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_private(path)
-        connection = connect(path)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreFileError(f"cannot open the store {path}: {error}: check the path and its permissions") from error
+        size = _create_private(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if 0 < size < _SMALLEST_DATABASE_BYTES:  # SQLite would take so short a file for an empty one.
+        raise _damaged(path, f"{size} bytes long")
     try:
-        _check_ours(connection, path)
+        return _open_ours(path)
+    except sqlite3.OperationalError as error:
+        raise _unusable(path, error) from error
     except sqlite3.Error as error:
-        connection.close()
         raise _damaged(path, str(error)) from error
-    except StoreFileError:
-        connection.close()
-        raise
-    return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection with the house's PRAGMAs; transactions are begun by hand."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -120,13 +123,24 @@ class Readers:
             self._idle.pop().close()
 
 
-def _create_private(path: Path) -> None:
+def _create_private(path: Path) -> int:
     # SQLite gives its -wal and -shm files the mode of the file itself.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OURS_TO_READ)
     try:
         os.fchmod(descriptor, _OURS_TO_READ)
+        return os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
+
+
+def _open_ours(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    try:
+        _check_ours(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -139,6 +153,10 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
         raise _damaged(path, finding)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _unusable(path: Path, error: Exception) -> StoreFileError:
+    return StoreFileError(f"cannot open the store {path}: {error}: check the path and its permissions")
 
 
 def _damaged(path: Path, finding: str) -> StoreFileError:

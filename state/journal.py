@@ -113,7 +113,8 @@ _STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < 
 STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
 SINCE = {False: _since(), True: _since(_KIND)}
 NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"  # A table of SQLite's own, never lowered.
-SKIP = "UPDATE sqlite_sequence SET seq = :revision WHERE name = 'journal'"
+FORGET_SEQUENCE = "DELETE FROM sqlite_sequence WHERE name = 'journal'"
+SET_SEQUENCE = "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', :revision)"
 FLOOR = _sql(select(col(MetaRow.value)).where(col(MetaRow.name) == bindparam("name")))
 RAISE_FLOOR = _sql(update(MetaRow).where(col(MetaRow.name) == bindparam("which")).values(value=bindparam("floor")))
 REMOVE_SUPERSEDED = _sql(
@@ -191,7 +192,8 @@ def since(connection: sqlite3.Connection, revision: int, kind: str | None, limit
 
 def skip_to(connection: sqlite3.Connection, revision: int) -> None:
     """Make the next revision given the one after `revision`."""
-    connection.execute(SKIP, {"revision": revision})
+    connection.execute(FORGET_SEQUENCE)
+    connection.execute(SET_SEQUENCE, {"revision": revision})
 
 
 def floor(connection: sqlite3.Connection) -> int:

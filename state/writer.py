@@ -162,6 +162,8 @@ class Writer:
                     done.append((running, result))
                 running = mine  # A COMMIT that fails is everybody's: whoever asked for it is told.
         except BaseException as error:
+            if not isinstance(error, Exception):
+                mine.is_done = True  # This thread is being interrupted: it leaves, with its write.
             self._take_back(batch, running, error)
             if not isinstance(error, Exception):
                 raise

@@ -11,7 +11,7 @@ from api.cli.output import show_columns
 @click.option("--no-headers", is_flag=True, help="Leave out the headers of columns.")
 @click.option("-o", "--output", type=click.Choice(["name", "wide"]), help="Names only, or with categories.")
 @reaching
-def api_resources(no_headers: bool, output: str | None) -> None:
+def api_resources(*, no_headers: bool, output: str | None) -> None:
     """List the kinds of objects."""
     if output == "name":
         for kind in sorted(targets.SERVED, key=lambda kind: kind.resource):

@@ -42,6 +42,7 @@ _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
 @pass_connection
 def apply(
     connection: Connection,
+    *,
     sources: tuple[str, ...],
     recursive: bool,
     dry_run: str,

@@ -87,7 +87,7 @@ def _complete_namespace(ctx: click.Context, _: click.Parameter, incomplete: str)
 
 _OPTIONS = (
     click.option("-s", "--server", metavar="ADDRESS", expose_value=False, callback=_remember("server"),
-                 help="The server: unix:///PATH or http://HOST:PORT. Default: $RUNWRIGHT_SERVER, else the daemon's socket."),
+                 help="unix:///PATH or http://HOST:PORT. Default: $RUNWRIGHT_SERVER, else the daemon's socket."),
     click.option("--root", metavar="DIR", expose_value=False, callback=_remember("root"),
                  help="Speak to the daemon that runs with --root DIR. Default: $RUNWRIGHT_ROOT."),
     click.option("-n", "--namespace", metavar="NAME", expose_value=False, callback=_remember("namespace_flag"),

@@ -1,6 +1,8 @@
 """`rnx delete`: ask for deletion, then wait until the objects are gone."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -59,25 +61,68 @@ from api.meta import Document
 @reaching
 @pass_connection
 def delete(
-    connection: Connection, words: tuple[str, ...], sources: tuple[str, ...], recursive: bool, everything: bool, selector: str,
-    wait: bool, timeout: float | None, grace_period: int | None, ignore_not_found: bool, dry_run: str, output: str | None,
-) -> None:  # fmt: skip
+    connection: Connection,
+    *,
+    words: tuple[str, ...],
+    sources: tuple[str, ...],
+    recursive: bool,
+    everything: bool,
+    selector: str,
+    wait: bool,
+    timeout: float | None,
+    grace_period: int | None,
+    ignore_not_found: bool,
+    dry_run: str,
+    output: str | None,
+) -> None:
     """Delete objects and wait until they are gone; a job's run is stopped first."""
     wanted = _wanted(connection, words, sources, recursive=recursive, everything=everything, selector=selector)
+    options = Options(
+        dry_run == "server", grace_period, ignore_not_found, wait and dry_run == "none", timeout, bool(output)
+    )
+    delete_and_wait(connection, wanted, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to delete, and whether to wait."""
+
+    dry_run: bool = False
+    grace_seconds: int | None = None
+    ignore_not_found: bool = False
+    wait: bool = True
+    timeout_seconds: float | None = None
+    names_only: bool = False
+    quiet: bool = False
+
+
+def delete_and_wait(
+    connection: Connection, wanted: Sequence[tuple[str, Target]], options: Options | None = None
+) -> None:
+    """Delete objects, say so, and wait until they are gone.
+
+    Raises:
+        CommandFailed: one was refused; the others were deleted.
+        TimedOut: one is still there.
+    """
+    options = options or Options()
     failed, going = False, []
     for namespace, target in wanted:
         try:
-            uid = _delete_one(connection.client, namespace, target, grace_period, dry_run=dry_run == "server")
+            uid = _delete_one(connection.client, namespace, target, options)
         except ApiError as error:
-            if not (ignore_not_found and isinstance(error, NotFound)):
+            if not (options.ignore_not_found and isinstance(error, NotFound)):
                 note(describe(error))
                 failed = True
             continue
         going.append((namespace, target, uid))
-        suffix = " (server dry run)" if dry_run == "server" else ""
-        click.echo(str(target) if output else f'{str(target).partition("/")[0]} "{target.name}" deleted{suffix}')
-    if wait and dry_run == "none":
-        _wait_until_gone(connection.client, going, timeout)
+        said = (
+            f'{str(target).partition("/")[0]} "{target.name}" deleted{" (server dry run)" if options.dry_run else ""}'
+        )
+        if not options.quiet:
+            click.echo(str(target) if options.names_only else said)
+    if options.wait:
+        _wait_until_gone(connection.client, going, options.timeout_seconds)
     if failed:
         raise CommandFailed()
 
@@ -122,9 +167,10 @@ def _from_files(connection: Connection, sources: tuple[str, ...], *, recursive: 
     return wanted
 
 
-def _delete_one(client: Client, namespace: str, target: Target, grace_seconds: int | None, *, dry_run: bool) -> str:
+def _delete_one(client: Client, namespace: str, target: Target, options: Options) -> str:
     """Ask for its deletion and return its uid."""
-    answer = client.delete(target.kind, namespace, target.name, grace_seconds=grace_seconds, dry_run=dry_run)
+    grace, dry_run = options.grace_seconds, options.dry_run
+    answer = client.delete(target.kind, namespace, target.name, grace_seconds=grace, dry_run=dry_run)
     return str((answer.get("details") or answer.get("metadata") or {}).get("uid", ""))
 
 

@@ -13,7 +13,8 @@ from api.cli import events, targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.output import age, coloured, columns, note, printable, size
-from api.cli.problems import CommandFailed, describe as describe_error
+from api.cli.problems import CommandFailed
+from api.cli.problems import describe as describe_error
 from api.cli.targets import Target
 from api.client import Selection
 from api.errors import ApiError
@@ -29,7 +30,7 @@ _INDENT = "  "
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @reaching
 @pass_connection
-def describe(connection: Connection, words: tuple[str, ...], selector: str, all_namespaces: bool) -> None:
+def describe(connection: Connection, *, words: tuple[str, ...], selector: str, all_namespaces: bool) -> None:
     """Show all that matters of objects, with their events."""
     found_kinds, named = targets.parse(words)
     documents: list[tuple[Target, Document]] = []

@@ -26,7 +26,7 @@ def parse(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:

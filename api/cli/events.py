@@ -28,6 +28,7 @@ _HEAD = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
 @pass_connection
 def events(
     connection: Connection,
+    *,
     about: str | None,
     watch: bool,
     all_namespaces: bool,

@@ -28,7 +28,7 @@ _INDENT = "  "
 @click.option("--recursive", is_flag=True, help="Show the fields below the field too.")
 @reaching
 @pass_connection
-def explain(connection: Connection, words: tuple[str, ...], output: str | None, recursive: bool) -> None:
+def explain(connection: Connection, *, words: tuple[str, ...], output: str | None, recursive: bool) -> None:
     """Say why a job is where it is, or what a field means.
 
     \b
@@ -51,7 +51,8 @@ def explain(connection: Connection, words: tuple[str, ...], output: str | None, 
 
 def reason_lines(answer: Document, *, wide: bool) -> Iterator[str]:
     """Yield an explanation for a person."""
-    yield f"{click.style(printable(answer.get('object', '')), bold=True)}: {coloured(printable(answer.get('summary', '')))}"
+    name = click.style(printable(answer.get("object", "")), bold=True)
+    yield f"{name}: {coloured(printable(answer.get('summary', '')))}"
     for title, name in (("Why", "reasons"), ("Next", "plan"), ("Sandbox", "sandbox")):
         parts = answer.get(name) or ()
         if name == "sandbox" and not wide:

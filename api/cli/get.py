@@ -54,9 +54,17 @@ class View:
 @reaching
 @pass_connection
 def get(
-    connection: Connection, words: tuple[str, ...], output: str, watch: bool, selector: str, field_selector: str,
-    all_namespaces: bool, no_headers: bool, sort_by: str,
-) -> None:  # fmt: skip
+    connection: Connection,
+    *,
+    words: tuple[str, ...],
+    output: str,
+    watch: bool,
+    selector: str,
+    field_selector: str,
+    all_namespaces: bool,
+    no_headers: bool,
+    sort_by: str,
+) -> None:
     """List objects, or show single ones.
 
     \b

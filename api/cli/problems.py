@@ -38,9 +38,9 @@ def exit_code_of(run: Callable[[], object]) -> int:
             say(error.message)
         return error.exit_code
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # Nobody reads: nothing is to be flushed at exit.
+        sys.stdout = None  # Nobody reads: nothing is to be flushed at exit.
         return PIPE_CLOSED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  The top: every failure becomes a line and an exit code.
         return _of_the_api(error)
     return 0
 

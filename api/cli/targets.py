@@ -10,7 +10,10 @@ from api.cli.lazy import nearest
 from api.kinds import Kind
 from api.meta import Document, Resource
 
-POD = Kind("Pod", "pods", ("po",), True, Resource, (), group="", version="v1", categories=("all", "runwright"))
+POD = Kind(
+    "Pod", "pods", ("po",), namespaced=True, type=Resource, columns=(), group="", version="v1",
+    categories=("all", "runwright"),
+)  # fmt: skip
 SERVED: tuple[Kind, ...] = (*kinds.KINDS, *(() if kinds.by_word("pods") else (POD,)))
 
 

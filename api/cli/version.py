@@ -21,7 +21,7 @@ def client_version() -> str:
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Another form of output.")
 @reaching
 @pass_connection
-def version(connection: Connection, client_only: bool, output: str | None) -> None:
+def version(connection: Connection, *, client_only: bool, output: str | None) -> None:
     """Print the versions of rnx and of the server."""
     if output != "json":
         click.echo(f"Client Version: {client_version()}")

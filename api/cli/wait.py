@@ -37,7 +37,7 @@ _OPPOSITE = {"complete": "Failed", "failed": "Complete"}
 @reaching
 @pass_connection
 def wait(
-    connection: Connection, words: tuple[str, ...], wanted: str, timeout: float, everything: bool, selector: str
+    connection: Connection, *, words: tuple[str, ...], wanted: str, timeout: float, everything: bool, selector: str
 ) -> None:
     """Wait until something is true of objects.
 

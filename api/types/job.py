@@ -284,9 +284,11 @@ class JobSpec(ApiModel):
 
 
 def _refuse_repeats(names: list[str]) -> None:
+    seen: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in seen:
             raise PydanticCustomError("FieldValueDuplicate", '"{name}" is there twice', {"name": name})
+        seen.add(name)
 
 
 class RunState(StrEnum):

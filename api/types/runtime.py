@@ -40,13 +40,15 @@ class RuntimeSpec(ApiModel):
     @field_validator("versions")
     @classmethod
     def _are_versions(cls, versions: tuple[str, ...]) -> tuple[str, ...]:
+        seen: set[str] = set()
         for version in versions:
             try:
                 runtime_spec.parse(f"x@{version}")
             except ValueError as error:
                 raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
-            if versions.count(version) > 1:
+            if version in seen:
                 raise PydanticCustomError("FieldValueDuplicate", '"{v}" is there twice', {"v": version})
+            seen.add(version)
         return versions
 
 

@@ -38,6 +38,10 @@ class JobOutcome(StrEnum):
     FAILED = "Failed"
 
 
+_RUN_OUTCOMES = frozenset(outcome.value for outcome in RunOutcome)
+_JOB_OUTCOMES = frozenset(outcome.value for outcome in JobOutcome)
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """Something that happened to a job, as an event says it."""
@@ -97,12 +101,11 @@ class Announcer:
     def _count(self, before: Document, after: Document) -> None:
         for run in _newly(before, after, RunState.ENDED):
             reason = run.get("reason", "")
-            known = reason in RunOutcome
-            self._metrics.runs.labels(reason if known else RunOutcome.ERROR.value).inc()
+            self._metrics.runs.labels(reason if reason in _RUN_OUTCOMES else RunOutcome.ERROR.value).inc()
         if started := _first_start(before, after):
             self._metrics.start_seconds.observe(_seconds_since_creation(after, started))
         phases = before.get("status", {}).get("phase"), after.get("status", {}).get("phase")
-        if phases[0] != phases[1] and phases[1] in JobOutcome:
+        if phases[0] != phases[1] and phases[1] in _JOB_OUTCOMES:
             self._metrics.jobs.labels(phases[1]).inc()
             finished = after["status"].get("completionTime")
             if finished:

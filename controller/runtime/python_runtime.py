@@ -1,6 +1,6 @@
 """What a Python runtime holds, gathered from the Python that runs this and from the machine around it.
 
-Interpreter, standard library with its bytecode, every shared library that these need, the loader, a
+Interpreter, standard library with bytecode, every shared library that these need, the loader, a
 shell and the usual small tools. STDLIB ONLY. Never here: writing archives (`pack.py`).
 Invariant: the tree is whole: `isolated/` alone, as the root directory, runs Python.
 """
@@ -34,7 +34,6 @@ _LEFT_OUT_DIRECTORIES = frozenset({
 _LEFT_OUT_FILES = ("turtle.py", "_tkinter.", "_test", "_ctypes_test", "xxlimited", "xxsubtype", "_xx")
 _LEFT_OUT_SUFFIXES = (".a", ".exe", ".pyc", ".o")
 _HASHED_UNCHECKED = (1).to_bytes(4, "little")
-_PYC_HEADER = 16
 
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -127,26 +126,10 @@ def _bytecode(source: Path, shown_as: str) -> bytes | None:
     """
     try:
         text = source.read_bytes()
-        code = _existing_code(source) or _compiled(text, shown_as)
-    except (OSError, SyntaxError, ValueError):  # Such as lib2to3's and test's deliberately broken files.
+        code = compile(text, shown_as, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # Python would not import it either.
         return None
-    return util.MAGIC_NUMBER + _HASHED_UNCHECKED + util.source_hash(text) + code
-
-
-def _existing_code(source: Path) -> bytes | None:
-    """Return the code of the bytecode file beside `source`, if that is of this very source."""
-    cached = Path(util.cache_from_source(str(source)))
-    if not cached.is_file():
-        return None
-    data, stat = cached.read_bytes(), source.stat()
-    flags = int.from_bytes(data[4:8], "little")
-    age = int(stat.st_mtime).to_bytes(8, "little")[:4] + stat.st_size.to_bytes(8, "little")[:4]
-    is_current = data[:4] == util.MAGIC_NUMBER and flags == 0 and data[8:_PYC_HEADER] == age
-    return data[_PYC_HEADER:] if is_current else None
-
-
-def _compiled(text: bytes, shown_as: str) -> bytes:
-    return marshal.dumps(compile(text, shown_as, "exec", dont_inherit=True))
+    return util.MAGIC_NUMBER + _HASHED_UNCHECKED + util.source_hash(text) + marshal.dumps(code)
 
 
 def _add_tools(contents: Contents) -> list[Path]:

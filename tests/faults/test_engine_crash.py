@@ -6,14 +6,15 @@ import traceback
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from support.cuts import Scissors, with_scissors
+from support.toy_kind import ToyReconciler, a_toy, toy_key, until, with_content
+
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from prometheus_client import CollectorRegistry
 from state.store import Store
-from support.cuts import Scissors, with_scissors
-from support.toy_kind import ToyReconciler, a_toy, toy_key, until, with_content
 
 NAMES = ("ball", "kite", "doll")
 WRITES = ("create", "update", "update_status")
@@ -54,7 +55,7 @@ def in_a_process(directory: Path, cut_at: int) -> int:
         try:
             live(directory, cut_at)
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 -- a forked child must never return into the test.
             traceback.print_exc()
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

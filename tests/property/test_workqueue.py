@@ -1,11 +1,12 @@
 """The queue against a model of it: whatever is added, taken, given back and however time moves."""
 
-from api.meta import ObjectKey
-from controller.engine.workqueue import WorkQueue
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.hand_clock import HandClock
+
+from api.meta import ObjectKey
+from controller.engine.workqueue import WorkQueue
 
 KEYS = st.sampled_from([ObjectKey("Toy", "default", name) for name in "abcd"])
 

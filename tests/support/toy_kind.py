@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from api.kinds import Kind
 from api.meta import ApiModel, Document, ObjectKey, Resource
 from api.ports import Storage
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
-from pydantic import Field
 
 PATIENCE_SECONDS = 20.0
 

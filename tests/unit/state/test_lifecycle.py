@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from api.errors import BadRequest, Conflict, Invalid
-from api.meta import Document
-from state import lifecycle
 from support.stores import FINALIZER, a_document, an_event, with_metadata, with_spec, with_status
+
+from api.errors import BadRequest, Conflict, Invalid
+from api.meta import Document, ObjectKey
+from state import lifecycle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -196,7 +197,8 @@ def test_an_update_of_our_kinds_must_say_what_it_was_made_from():
         lifecycle.check_version(stored(), a_document())
 
     assert refused.value.message == (
-        'Job.runwright.dev "etl" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update'
+        'Job.runwright.dev "etl" is invalid: metadata.resourceVersion: Invalid value: 0: '
+        "must be specified for an update"
     )
 
 
@@ -230,6 +232,4 @@ def test_a_precondition_that_does_not_hold_stops_a_deletion(uid, revision, why):
 
 
 def test_a_kind_outside_the_table_is_still_named_in_errors():
-    from api.meta import ObjectKey
-
     assert str(lifecycle.about(ObjectKey("Toy", "default", "ball"))) == 'toys.runwright.dev "ball"'

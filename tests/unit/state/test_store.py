@@ -1,10 +1,6 @@
 """The store's operations, on a real file."""
 
 import pytest
-from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
-from api.meta import ObjectKey
-from api.ports import ChangeType
-from state.store import Store
 from support.hand_clock import HandClock
 from support.stores import (
     FINALIZER,
@@ -18,6 +14,11 @@ from support.stores import (
     with_spec,
     with_status,
 )
+
+from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
+from api.meta import ObjectKey
+from api.ports import ChangeType
+from state.store import Store
 
 
 def types(store: Store, since: int = 0) -> list[tuple[ChangeType, int]]:
@@ -39,7 +40,7 @@ def test_what_was_never_created_reads_as_none(store):
 def test_a_name_that_is_taken_is_refused_and_nothing_is_written(store):
     store.create(a_document())
 
-    with pytest.raises(AlreadyExists, match='jobs.runwright.dev "etl" already exists'):
+    with pytest.raises(AlreadyExists, match=r'jobs\.runwright\.dev "etl" already exists'):
         store.create(a_document())
     assert store.revision() == 1
 
@@ -87,7 +88,7 @@ def test_a_stale_status_changes_nothing(store):
 
 @pytest.mark.parametrize("operation", ["update", "update_status"])
 def test_an_object_that_is_not_there_cannot_be_changed(store, operation):
-    with pytest.raises(NotFound, match='jobs.runwright.dev "etl" not found'):
+    with pytest.raises(NotFound, match=r'jobs\.runwright\.dev "etl" not found'):
         getattr(store, operation)(a_document(resourceVersion="1"))
 
 

@@ -2,12 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller.engine.metrics import EngineMetrics
-from controller.engine.recorder import Recorder
 from prometheus_client import CollectorRegistry
-from state.store import Store
 from support.hand_clock import HandClock
 from support.toy_kind import ToyReconciler
+
+from controller.engine.metrics import EngineMetrics
+from controller.engine.recorder import Recorder
+from state.store import Store
 
 
 @pytest.fixture

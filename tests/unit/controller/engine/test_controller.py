@@ -2,8 +2,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
+from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, until, with_content
+
 from api.meta import ObjectKey
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
@@ -11,7 +14,6 @@ from controller.engine.errors import TransientError
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
 from state.store import Store
-from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, until, with_content
 
 Start = Callable[..., Controller]
 
@@ -129,7 +131,7 @@ def test_never_two_workers_on_one_key(store: Store, start: Start, toys: ToyRecon
 
     def change(name: str) -> None:
         for number in range(1, 21):
-            until(store, lambda: try_to_paint(store, name, str(number)))
+            until(store, partial(try_to_paint, store, name, str(number)))
             controller.enqueue(toy_key(name))
 
     painters = [threading.Thread(target=change, args=(name,)) for name in names]

@@ -2,19 +2,20 @@ import errno
 import logging
 
 import pytest
+from prometheus_client import CollectorRegistry
+from support.hand_clock import HandClock
+from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, with_content
+
 from api.errors import About, Conflict, Invalid, NotFound
 from controller.engine.backoff import Backoff
-from controller.engine.errors import TerminalError, TransientError
+from controller.engine.errors import TransientError
 from controller.engine.metrics import EngineMetrics, Outcome
 from controller.engine.reconcile import ReconcileLoop
 from controller.engine.recorder import Recorder
 from controller.engine.worker import MOST_CONFLICTS_AT_ONCE, Worker
 from controller.engine.workqueue import WorkQueue
 from controller.linux.libc import SyscallError
-from prometheus_client import CollectorRegistry
 from state.store import Store
-from support.hand_clock import HandClock
-from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, with_content
 
 KEY = toy_key()
 

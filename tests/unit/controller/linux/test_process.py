@@ -23,6 +23,7 @@ def test_no_new_privs_holds_from_then_on():
     assert in_child(body) == (False, True)
 
 
+@pytest.mark.needs_root
 def test_the_files_of_a_process_that_is_not_dumpable_are_roots():
     def body():
         os.setresuid(65534, 65534, 65534)

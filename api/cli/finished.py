@@ -1,0 +1,77 @@
+"""What a Job's status means for the command line: has it ended, why does it wait, which exit code.
+
+Pure.
+"""
+
+from typing import Any
+
+from api.client_watch import condition
+from api.meta import Document
+
+DEADLINE_EXIT, NEVER_RAN_EXIT = 124, 125
+_PLAIN = frozenset({"", "Error", "Completed", "BackoffLimitExceeded"})
+
+
+def is_finished(job: Document) -> bool:
+    """Say whether the job has ended for good."""
+    found = (condition(job, "Complete"), condition(job, "Failed"))
+    return any(each is not None and each["status"] == "True" for each in found)
+
+
+def runs_of(job: Document) -> list[Document]:
+    """Return the job's runs, oldest first."""
+    return list(job.get("status", {}).get("runs") or ())
+
+
+def has_begun(run: Document) -> bool:
+    """Say whether a run has a log that can be read."""
+    return run.get("state") in ("Running", "Ended")
+
+
+def pod_of(job: Document, run: Document) -> str:
+    """Return the name of the pod that shows a run."""
+    return f"{job['metadata']['name']}-{run['attempt']}"
+
+
+def exit_code(job: Document) -> int:
+    """Return the exit code that an ended job gives to `rnx job run`."""
+    complete = condition(job, "Complete")
+    if complete is not None and complete["status"] == "True":
+        return 0
+    if _reasons(job) & {"DeadlineExceeded"}:
+        return DEADLINE_EXIT
+    ended = [run["exitCode"] for run in runs_of(job) if run.get("exitCode") is not None]
+    return int(ended[-1]) or 1 if ended else NEVER_RAN_EXIT
+
+
+def why_failed(job: Document) -> str:
+    """Return what to tell of a failed job beside its output; nothing if its exit code says it all."""
+    complete = condition(job, "Complete")
+    if complete is not None and complete["status"] == "True":
+        return ""
+    failed: Document = condition(job, "Failed") or {}
+    last: Document = (runs_of(job) or [{}])[-1]
+    for said in (last, failed, job.get("status", {})):
+        if said.get("reason", "") not in _PLAIN:
+            return _joined(said["reason"], said.get("message"))
+    return "" if last.get("exitCode") else _joined(failed.get("reason") or "Failed", failed.get("message"))
+
+
+def waiting_for(job: Document) -> str:
+    """Return why an unfinished job does not run, for a person; nothing if it runs."""
+    status = job.get("status", {})
+    phase = status.get("phase", "Pending")
+    if phase == "Running" or not status:
+        return ""
+    return _joined(
+        " ".join(filter(None, (phase, f"({status['reason']})" if status.get("reason") else ""))), status.get("message")
+    )
+
+
+def _reasons(job: Document) -> set[Any]:
+    last: Document = (runs_of(job) or [{}])[-1]
+    return {last.get("reason"), (condition(job, "Failed") or {}).get("reason"), job.get("status", {}).get("reason")}
+
+
+def _joined(head: str, message: Any) -> str:
+    return f"{head}: {message}" if message else head

@@ -1,0 +1,201 @@
+"""Staying with a job until its end: its output is copied, its stop is asked for when we are stopped.
+
+The main thread takes messages from a queue; one thread watches the job, two copy the run's stdout and
+stderr. Invariant: however it ends, the job's output up to then was written, in order, once.
+"""
+
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from signal import SIGTERM, signal
+from types import FrameType
+from typing import Any
+
+import click
+
+from api import kinds
+from api.cli import finished, run_log
+from api.cli.output import note, printable
+from api.cli.problems import INTERRUPTED, PIPE_CLOSED, CommandFailed
+from api.cli.progress import InstallProgress
+from api.client import Client, LogRequest, Selection
+from api.client_transport import Unreachable
+from api.client_watch import Watch
+from api.errors import ApiError, NotFound
+from api.meta import Document, wire_time
+
+STOP_ANNOTATION = "runwright.dev/stop-requested"
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What a thread has to say: a job, a runtime, the end of an output, or what broke."""
+
+    about: str
+    value: Any = None
+
+
+def announce(job: Document) -> None:
+    """Tell a person at a terminal which job it is and which limits hold."""
+    if not sys.stderr.isatty():
+        return
+    spec = job["spec"]
+    held = [
+        f"{name} {value}" for name, value in spec.get("resources", {}).get("limits", {}).items() if value is not None
+    ]
+    held += [f"deadline {spec['activeDeadlineSeconds']:g}s"] if spec.get("activeDeadlineSeconds") else []
+    note(click.style(f"job {job['metadata']['name']}: {', '.join(held) or 'no limits'}", dim=True))
+
+
+def request_stop(client: Client, namespace: str, name: str) -> Document:
+    """Ask for the job to be stopped: its run ends, it is not tried again, its record stays. Raises NotFound."""
+    now = wire_time(datetime.now(UTC))
+    return client.merge_patch(kinds.JOB, namespace, name, {"metadata": {"annotations": {STOP_ANNOTATION: now}}})
+
+
+def attached(client: Client, namespace: str, name: str, *, quiet: bool = False) -> Document:
+    """Copy the job's output until it has ended, and return it as it was then.
+
+    An interrupt asks for the job's stop and goes on to its end; a second one leaves it.
+
+    Raises:
+        CommandFailed: interrupted, or the job was deleted.
+        Unreachable, ApiError: it cannot be followed any more.
+    """
+    with InstallProgress() as progress, _termination_as_interrupt():
+        follower = _Follower(client, namespace, name, progress, quiet=quiet)
+        try:
+            job = follower.run()
+        except KeyboardInterrupt:
+            note(f"stopping job {name}; interrupt again to leave it to itself")
+            request_stop(client, namespace, name)
+            follower.run()
+            raise CommandFailed(exit_code=INTERRUPTED) from None
+        except BrokenPipeError:
+            request_stop(client, namespace, name)
+            raise CommandFailed(exit_code=PIPE_CLOSED) from None
+    why = finished.why_failed(job)
+    if why and not quiet:
+        note(f"job {name}: {printable(why)}")
+    return job
+
+
+def exit_code(job: Document) -> int:
+    """Return the exit code that an ended job gives to rnx."""
+    return finished.exit_code(job)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that a job does not outlive whoever waits for it unasked."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal(SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal(SIGTERM, before)
+
+
+class _Follower:
+    """The threads around one job and what they have said so far; `run` may be called again after an interrupt."""
+
+    def __init__(self, client: Client, namespace: str, name: str, progress: InstallProgress, *, quiet: bool) -> None:
+        self._client, self._namespace, self._name = client, namespace, name
+        self._progress, self._quiet = progress, quiet
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._job: Document | None = None
+        self._copied = 0
+        self._copying = 0
+        self._said = ""
+        self._shows_waiting = sys.stderr.isatty()
+        self._watches_runtimes = False
+        self._start(self._watch_job)
+
+    def run(self) -> Document:
+        """Take messages until the job has ended and its output was copied; return the job."""
+        while True:
+            job = self._job
+            if job is not None:
+                self._copy_next_run(job)
+                if finished.is_finished(job) and not self._copying:
+                    return job
+                self._show_waiting(job)
+            self._take(self._messages.get())
+
+    def _take(self, message: _Message) -> None:
+        match message.about:
+            case "job":
+                if message.value is None:
+                    raise CommandFailed(f"job {self._name} was deleted")
+                self._job = message.value
+            case "runtime":
+                self._progress.show(message.value)
+            case "output ended":
+                self._copying -= 1
+            case "broken":
+                raise message.value
+
+    def _copy_next_run(self, job: Document) -> None:
+        """Begin to copy the oldest run that was not copied yet, when the one before it is done."""
+        fresh = [run for run in finished.runs_of(job) if run["attempt"] > self._copied and finished.has_begun(run)]
+        if not fresh or self._copying:
+            return
+        self._copied = fresh[0]["attempt"]
+        pod = finished.pod_of(job, fresh[0])
+        streams = (
+            ("stdout", run_log.to_stderr() if self._quiet else run_log.to_stdout()),
+            ("stderr", run_log.to_stderr()),
+        )
+        for stream, write in streams:
+            self._copying += 1
+            self._start(self._copier(pod, stream, write))
+
+    def _copier(self, pod: str, stream: str, write: run_log.Write) -> Callable[[], None]:
+        def copy() -> None:
+            try:
+                run_log.copy(self._client, self._namespace, pod, LogRequest(follow=True, stream=stream), write)
+            except NotFound:
+                pass  # The run ended before it wrote anything.
+            finally:
+                self._messages.put(_Message("output ended"))
+
+        return copy
+
+    def _watch_job(self) -> None:
+        watch = Watch(self._client, kinds.JOB, self._namespace, Selection(fields=f"metadata.name={self._name}"))
+        for event in watch:
+            self._messages.put(_Message("job", None if event.type == "DELETED" else event.document))
+            if event.type == "DELETED" or finished.is_finished(event.document):
+                return
+
+    def _watch_runtimes(self) -> None:
+        for event in Watch(self._client, kinds.RUNTIME, None):
+            if event.type != "DELETED":
+                self._messages.put(_Message("runtime", event.document))
+
+    def _show_waiting(self, job: Document) -> None:
+        if not self._shows_waiting:
+            return
+        waiting = finished.waiting_for(job)
+        if waiting and not self._watches_runtimes and job["spec"].get("runtime"):
+            self._watches_runtimes = True
+            self._start(self._watch_runtimes)
+        if waiting and waiting != self._said and not finished.is_finished(job):
+            note(click.style(f"job {self._name}: {printable(waiting)}", dim=True))
+        self._said = waiting
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def body() -> None:
+            try:
+                work()
+            except (ApiError, Unreachable, OSError) as error:
+                self._messages.put(_Message("broken", error))
+
+        threading.Thread(target=body, daemon=True).start()

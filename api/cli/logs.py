@@ -1,0 +1,125 @@
+"""`rnx logs`: what a job, or one of its runs, wrote."""
+
+import math
+
+import click
+
+from api import kinds
+from api.cli import finished, run_log, targets
+from api.cli.completing import complete_job
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.durations import SECONDS
+from api.cli.problems import CommandFailed
+from api.client import Client, LogRequest
+from api.client_watch import wait_for
+from api.errors import NotFound
+from api.meta import Document
+
+
+@click.command("logs")
+@click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
+@click.option("-f", "--follow", is_flag=True, help="Go on as it writes, until the job's end.")
+@click.option("--tail", type=click.IntRange(min=-1), metavar="LINES", help="Only the last lines.")
+@click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
+@click.option("--timestamps", is_flag=True, help="Put the time before each line.")
+@click.option("--stdout", "stream", flag_value="stdout", help="Only standard output.")
+@click.option("--stderr", "stream", flag_value="stderr", help="Only standard error.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the last.")
+@click.option("-p", "--previous", is_flag=True, help="The run before the last.")
+@reaching
+@pass_connection
+def logs(
+    connection: Connection,
+    *,
+    word: str,
+    follow: bool,
+    tail: int | None,
+    since: float | None,
+    timestamps: bool,
+    stream: str | None,
+    attempt: int | None,
+    previous: bool,
+) -> None:
+    """Print what a job wrote: both streams, as they came."""
+    request = LogRequest(
+        follow=follow,
+        tail_lines=None if tail == -1 else tail,
+        since_seconds=None if since is None else max(1, math.ceil(since)),
+        timestamps=timestamps,
+        stream=stream or "",
+    )
+    if attempt is not None and previous:
+        raise click.UsageError("--attempt and --previous cannot be given together")
+    show_log(connection, word, request, attempt=attempt, previous=previous)
+
+
+def show_log(
+    connection: Connection, word: str, request: LogRequest, *, attempt: int | None = None, previous: bool = False
+) -> None:
+    """Print the log of the job or pod that `word` names."""
+    client, namespace = connection.client, connection.namespace
+    kind, name = _named(word)
+    job = None if kind is targets.POD else _job(client, namespace, name, guess=kind is None)
+    if job is None:
+        run_log.copy(client, namespace, name, request, run_log.to_stdout())
+    elif request.follow and attempt is None and not previous:
+        _follow(client, namespace, job, request)
+    else:
+        run_log.copy(
+            client, namespace, finished.pod_of(job, _run(job, attempt, previous=previous)), request, run_log.to_stdout()
+        )
+
+
+def _named(word: str) -> tuple[kinds.Kind | None, str]:
+    if "/" not in word:
+        return None, word
+    target = targets.parse_objects((word,))[0]
+    if target.kind not in (kinds.JOB, targets.POD):
+        raise click.UsageError(f"a {target.kind.singular} has no log: name a job or a pod")
+    return target.kind, target.name
+
+
+def _job(client: Client, namespace: str, name: str, *, guess: bool) -> Document | None:
+    """Return the job, or None if it is a pod's name that was given."""
+    try:
+        return client.get(kinds.JOB, namespace, name)
+    except NotFound:
+        stem, _, number = name.rpartition("-")
+        if not (guess and stem and number.isdigit()):
+            raise
+        return None
+
+
+def _run(job: Document, attempt: int | None, *, previous: bool) -> Document:
+    runs, name = finished.runs_of(job), job["metadata"]["name"]
+    if attempt is not None:
+        found = [run for run in runs if run["attempt"] == attempt]
+        if not found:
+            known = ", ".join(str(run["attempt"]) for run in runs) or "none"
+            raise CommandFailed(f"job {name} has no run {attempt} on record: there are {known}")
+        return found[0]
+    if len(runs) < (2 if previous else 1):
+        waiting = finished.waiting_for(job) or "Pending"
+        raise CommandFailed(f"job {name} has no previous run" if previous else f"job {name} has not run yet: {waiting}")
+    return runs[-2 if previous else -1]
+
+
+def _follow(client: Client, namespace: str, job: Document, request: LogRequest) -> None:
+    """Copy run after run, from the last one on record, until the job has ended."""
+    name = job["metadata"]["name"]
+    seen = max((run["attempt"] for run in finished.runs_of(job)[:-1]), default=0)
+
+    def has_news(now: Document | None) -> bool:
+        if now is None:
+            raise CommandFailed(f"job {name} was deleted")
+        return finished.is_finished(now) or any(
+            run["attempt"] > seen and finished.has_begun(run) for run in finished.runs_of(now)
+        )
+
+    while True:
+        now = wait_for(client, kinds.JOB, namespace, name, until=has_news, timeout_seconds=None) or job
+        fresh = [run for run in finished.runs_of(now) if run["attempt"] > seen and finished.has_begun(run)]
+        if not fresh:
+            return
+        run_log.copy(client, namespace, finished.pod_of(now, fresh[0]), request, run_log.to_stdout())
+        seen = fresh[0]["attempt"]

@@ -1,0 +1,64 @@
+"""Copying a run's log to this process's output, and going on after a break where it was.
+
+A log that is read from its start is the same each time, so after a break what was already written is
+skipped by counting bytes. Never here: which run.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+
+from api.client import Client, LogRequest
+from api.client_transport import Unreachable
+from api.client_watch import FIRST_PAUSE_SECONDS, GIVE_UP_AFTER_SECONDS, LONGEST_PAUSE_SECONDS
+
+Write = Callable[[bytes], None]
+
+
+def writer(stream: BinaryIO) -> Write:
+    """Return what writes to `stream` and flushes, so that a reader sees each line when it comes."""
+
+    def write(chunk: bytes) -> None:
+        stream.write(chunk)
+        stream.flush()
+
+    return write
+
+
+def to_stdout() -> Write:
+    """Return what writes bytes to standard output."""
+    return writer(sys.stdout.buffer)
+
+
+def to_stderr() -> Write:
+    """Return what writes bytes to standard error."""
+    return writer(sys.stderr.buffer)
+
+
+def copy(client: Client, namespace: str, pod: str, request: LogRequest, write: Write) -> None:
+    """Copy a log until its end; when following, until the run's end, whatever breaks meanwhile.
+
+    Raises:
+        ApiError: there is no such log.
+        Unreachable: the server did not come back, or what was asked for cannot be taken up again.
+    """
+    written, pause, lost_at = 0, FIRST_PAUSE_SECONDS, 0.0
+    resumable = request.follow and request.tail_lines is None and request.since_seconds is None
+    while True:
+        try:
+            skip = written
+            with client.logs(namespace, pod, request) as chunks:
+                for chunk in chunks:
+                    lost_at, pause = 0.0, FIRST_PAUSE_SECONDS
+                    fresh, skip = chunk[skip:], max(0, skip - len(chunk))
+                    if fresh:
+                        write(fresh)
+                        written += len(fresh)
+            return
+        except Unreachable:
+            lost_at = lost_at or time.monotonic()
+            if not resumable or client.closed.is_set() or time.monotonic() - lost_at > GIVE_UP_AFTER_SECONDS:
+                raise
+            client.closed.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,83 @@
+"""Runtime specs on the command line: which Runtime object is meant, whether it is ready, who uses it."""
+
+from typing import Any
+
+import click
+
+from api import kinds, runtime_spec
+from api.cli.finished import is_finished
+from api.client import Client
+from api.client_watch import condition
+from api.errors import NotFound
+from api.meta import Document
+from api.runtime_spec import RuntimeSpec
+
+
+def parse(text: str) -> RuntimeSpec:
+    """Return what a spec asks for. Raises UsageError."""
+    try:
+        return runtime_spec.parse(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def order(version: str) -> Any:
+    """Return a sort key of versions, such as are in a status."""
+    return runtime_spec.version_order(version if runtime_spec.is_version(version) else None)
+
+
+def find(client: Client, wanted: RuntimeSpec) -> Document:
+    """Return the Runtime that a spec names. Raises NotFound with what there is, or UsageError."""
+    if wanted.name is None:
+        return _by_language(client, wanted)
+    try:
+        return client.get(kinds.RUNTIME, "", wanted.name)
+    except NotFound:
+        raise NotFound(_not_found(client, wanted)) from None
+
+
+def _by_language(client: Client, wanted: RuntimeSpec) -> Document:
+    """Return the Runtime whose name is LANGUAGE-VERSION and the tags; of several the one with the fewest more."""
+    start = f"{wanted.language}-{wanted.language_version}"
+    found = []
+    for item in client.list(kinds.RUNTIME)["items"]:
+        name = str(item["metadata"]["name"])
+        extra = name.removeprefix(start).strip("-").split("-") if name.startswith(f"{start}-") else []
+        if (name == start or extra) and set(wanted.tags) <= set(extra):
+            found.append((len(extra), name, item))
+    if not found:
+        raise NotFound(_not_found(client, wanted))
+    return dict(min(found, key=lambda pair: pair[:2])[2])
+
+
+def _not_found(client: Client, wanted: RuntimeSpec) -> str:
+    known = ", ".join(str(item["metadata"]["name"]) for item in client.list(kinds.RUNTIME)["items"])
+    there = f"there are {known}" if known else "none is declared"
+    return f'runtime "{wanted}" not found: {there}: rnx runtime install {wanted}'
+
+
+def readiness(item: Document) -> tuple[str, str]:
+    """Return the reason and message of a Runtime's Ready condition."""
+    ready = condition(item, "Ready") or {}
+    return str(ready.get("reason", "")), str(ready.get("message", ""))
+
+
+def version_of(item: Document, version: str) -> Document:
+    """Return what a Runtime's status says of one version; empty if nothing."""
+    versions = item.get("status", {}).get("versions") or ()
+    return next((dict(each) for each in versions if each["version"] == version), {})
+
+
+def users_of(client: Client, name: str, version: str | None) -> list[str]:
+    """Return the unfinished jobs of all namespaces that run in a runtime, or in one version of it."""
+    return [
+        f"job/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+        for item in client.list(kinds.JOB)["items"]
+        if not is_finished(item) and _uses(item, name, version)
+    ]
+
+
+def _uses(job: Document, name: str, version: str | None) -> bool:
+    said = job.get("status", {}).get("resolvedRuntime") or job.get("spec", {}).get("runtime") or ""
+    used_name, _, used_version = said.partition("@")
+    return used_name == name and (version is None or used_version in ("", version))

@@ -1,0 +1,1 @@
+"""Examples: manifests to start from, and the demo that runs them."""

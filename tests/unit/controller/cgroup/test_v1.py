@@ -1,0 +1,110 @@
+"""What only version 1 has: several hierarchies, of which some may be left behind."""
+
+import os
+import signal
+
+import pytest
+from support.cgroups import exit_code
+
+from controller.cgroup import detect
+from controller.cgroup.choose import hierarchies_of_host
+from controller.cgroup.limits import Limits
+from controller.cgroup.v1 import CgroupV1
+
+HOST = hierarchies_of_host()
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.skipif(HOST.version != 1, reason="this host limits by cgroup version 2"),
+]
+NOTHING = Limits(None, None, None)
+
+
+@pytest.fixture
+def cgroups():
+    cgroups = CgroupV1(HOST, f"runwright-test-v1-{os.getpid()}")
+    yield cgroups
+    for name in cgroups.names():
+        cgroups.remove(name)
+    cgroups.remove_parent()
+    cgroups.close()
+
+
+def directories(cgroups, name):
+    return [f"{directory.path}/{name}" for directory in cgroups._directories]
+
+
+def test_a_run_has_a_directory_in_each_hierarchy(cgroups):
+    cgroups.create("run", NOTHING)
+
+    assert [os.path.isdir(path) for path in directories(cgroups, "run")] == [True] * len(detect.NEEDED_V1)
+
+
+def test_a_half_of_a_cgroup_is_found_completed_and_removed(cgroups):
+    os.mkdir(directories(cgroups, "run")[-1])
+    found = cgroups.names()
+    cgroups.create("run", Limits(64 << 20, 500, 20))
+    complete = all(os.path.isdir(path) for path in directories(cgroups, "run"))
+    cgroups.remove("run")
+
+    assert (found, complete, cgroups.names()) == (("run",), True, ())
+
+
+def test_kill_reaches_a_process_that_joined_one_hierarchy_alone(cgroups):
+    cgroups.create("run", NOTHING)
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    with open(f"{directories(cgroups, 'run')[0]}/cgroup.procs", "w") as procs:
+        procs.write(str(pid))
+
+    cgroups.kill("run")
+
+    assert exit_code(pid) == -signal.SIGKILL
+
+
+def test_a_failed_kill_leaves_nothing_frozen(cgroups, monkeypatch):
+    cgroups.create("run", NOTHING)
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    for path in directories(cgroups, "run"):
+        with open(f"{path}/cgroup.procs", "w") as procs:
+            procs.write(str(pid))
+    monkeypatch.setattr(os, "pidfd_open", _too_many_open_files)
+
+    with pytest.raises(OSError, match="too many"):
+        cgroups.kill("run")
+    monkeypatch.undo()
+
+    assert cgroups._of["freezer"].read("run/freezer.state") == "THAWED\n"
+    cgroups.kill("run")
+    assert exit_code(pid) == -signal.SIGKILL
+
+
+def _too_many_open_files(pid):
+    raise OSError(24, "too many open files")
+
+
+def test_memory_and_swap_are_limited_together(cgroups):
+    cgroups.create("run", Limits(64 << 20, None, None))
+    read = cgroups._of["memory"].read
+
+    assert read("run/memory.limit_in_bytes") == "67108864\n"
+    if cgroups._counts_swap:
+        assert read("run/memory.memsw.limit_in_bytes") == "67108864\n"
+    else:
+        assert read("run/memory.swappiness") == "0\n"
+
+
+def test_two_controllers_on_one_mount_have_one_directory(tmp_path):
+    for mount in ("cpu,cpuacct", "memory", "pids", "freezer"):
+        (tmp_path / mount).mkdir()
+    mounts = {name: str(tmp_path / name) for name in ("memory", "pids", "freezer")}
+    mounts |= {"cpu": str(tmp_path / "cpu,cpuacct"), "cpuacct": str(tmp_path / "cpu,cpuacct")}
+
+    cgroups = CgroupV1(detect.Hierarchies(1, mounts, ()), "runwright")
+    cgroups.create("run", NOTHING)
+
+    assert len(directories(cgroups, "run")) == 4
+    assert (tmp_path / "cpu,cpuacct" / "runwright" / "run").is_dir()
+    cgroups.close()

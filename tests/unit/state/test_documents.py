@@ -1,0 +1,47 @@
+"""Objects to text and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.stores import a_document
+
+from api.errors import BadRequest
+from state import documents
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def test_the_revision_is_not_in_the_text_and_is_there_again_when_read():
+    written = documents.encode(a_document(resourceVersion="3"))
+
+    assert "resourceVersion" not in written
+    assert documents.decode(written, 9) == a_document(resourceVersion="9")
+
+
+def test_a_detached_document_is_equal_and_shares_nothing():
+    given_document = a_document(resourceVersion="3", labels={"a": "b"})
+
+    copy = documents.detach(given_document)
+
+    assert copy == given_document
+    assert copy["metadata"]["labels"] is not given_document["metadata"]["labels"]
+
+
+def test_a_tower_of_lists_is_refused_instead_of_breaking_the_process():
+    tower: list[object] = []
+    for _ in range(100_000):
+        tower = [tower]
+
+    with pytest.raises(BadRequest, match="it is not JSON"):
+        documents.encode(a_document(spec={"tower": tower}))
+
+
+@given(JSON)
+def test_any_json_comes_back_as_it_was(value):
+    document = a_document(spec={"value": value})
+
+    assert documents.decode(documents.encode(document), 1)["spec"] == document["spec"]
