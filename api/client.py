@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from api.client_transport import Address, Answer, Transport
 from api.errors import Conflict, NotFound
 from api.kinds import Kind
-from api.meta import API_VERSION, Document
+from api.meta import Document
 
 USER_AGENT = "rnx"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -199,10 +199,6 @@ class Client:
     def explain(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return why an object is where it is: {object, summary, reasons, plan, sandbox}. Raises NotFound."""
         return self.transport.send("GET", f"{path_of(kind, namespace, name)}/explain").document
-
-    def manifests(self) -> Document:
-        """Return what the manifest sources hold, valid or not."""
-        return self.transport.send("GET", f"/apis/{API_VERSION}/manifests").document
 
     def version(self) -> Document:
         """Return the server's version document."""

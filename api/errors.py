@@ -172,3 +172,9 @@ class ServiceUnavailable(ApiError):
     """A part that the answer needs is not there now."""
 
     code, reason = 503, "ServiceUnavailable"
+
+
+class Timeout(ApiError):
+    """It did not come about in time: ask again."""
+
+    code, reason = 504, "Timeout"

@@ -4,31 +4,32 @@ Here: which part gets which, and the order. Never here: what any part does. Stop
 controller alone: runs and the launcher go on, and the next start finds them.
 """
 
-import fcntl
 import logging
 import os
-import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry
 
 from api import quantity
-from api.errors import About, NotFound
-from api.http.app import build_app
+from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
-from api.kinds import JOB, REGISTRY, RUNTIME
-from api.meta import ObjectKey
+from api.kinds import JOB, RUNTIME
+from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
+from api.ports import Change
+from controller import daemon_lock, first_start
 from controller import host as hosts
 from controller.cgroup import choose
+from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
+from controller.explaining import Explaining
+from controller.housekeeping import Housekeeping
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.explain import JobExplainer
@@ -41,17 +42,27 @@ from controller.job.run_watch import RunWatch
 from controller.job.sweep import sweep
 from controller.job.usage import RunningJobsCollector
 from controller.launcher.client import LauncherClient
+from controller.manifests.applier import Applier
+from controller.manifests.directory import DirectoryFeed
+from controller.manifests.inbox import InboxFeed
+from controller.manifests.loop import ManifestsLoop
+from controller.manifests.reports import ManifestMetrics, Reports
+from controller.manifests.sources import Feed
 from controller.paths import Paths
+from controller.registry import fetch, platforms
+from controller.registry.cache import CatalogueCache
+from controller.registry.kind import RegistryKind
+from controller.runtime import install
+from controller.runtime.kind import RuntimeKind, RuntimeMetrics
+from controller.runtime.offers import Offers
 from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs
 from controller.sandbox.legacy import legacy_binds
 from controller.settings import Settings
+from controller.surroundings import DaemonHealth, DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.version import VERSION
 from state.store import Store
 
 _log = logging.getLogger(__name__)
-
-
-class AlreadyRunning(Exception):
-    """Another daemon serves this root."""
 
 
 class Manager:
@@ -70,55 +81,126 @@ class Manager:
         self._host = hosts.look()
         hosts.require(self._host)
         paths.make()
-        self._lock = _lock(paths.daemon_lock)
+        self._lock = daemon_lock.take(paths.daemon_lock)
         self._clock = SystemClock()
         self._metrics = CollectorRegistry()
-        self._stopping = threading.Event()
         self._make_store()
         self._make_jobs()
         self._make_runtimes()
         self._make_sources()
         self._make_api()
 
+    def start(self) -> None:
+        """Clear what nobody knows, start everything, and return when the API answers."""
+        known = {job["metadata"]["uid"] for job in self.store.list(JOB.name).items}
+        for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
+            _log.warning("removed what no job knows", extra=keys(item=item))
+        install.clean_staging(self._paths.runtimes)
+        self.launcher.ensure_running()
+        first_start.prepare(self._paths, self.verbs, self._settings)
+        self._recorder.start()
+        self._watch.start()
+        for controller in self._controllers:
+            controller.start()
+        self._manifests.start()
+        self._housekeeping.start()
+        self._server.start()
+        _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
+
+    def stop(self) -> None:
+        """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
+        self._server.stop()
+        self._housekeeping.stop()
+        self._manifests.stop()
+        for controller in reversed(self._controllers):
+            controller.stop()
+        self._watch.stop()
+        self._recorder.stop()
+        self.launcher.close()
+        self._http_client.close()
+        self.store.close()
+        self._lock.close()
+        _log.info("ended", extra=keys(host=self._host.name))
+
     def _make_store(self) -> None:
-        registry = self._metrics
-        writes = Counter("runwright_store_writes", "Rows written to the store's journal.", registry=registry)
-        commits = Histogram("runwright_store_commit_seconds", "Duration of a commit, durable.", registry=registry)
-
-        def on_commit(seconds: float, rows: int) -> None:
-            writes.inc(rows)
-            commits.observe(seconds)
-
-        self.store = Store.open(self._paths.database, self._clock, on_commit=on_commit)
+        self.store = Store.open(self._paths.database, self._clock, on_commit=StoreMetrics(self._metrics))
         self.verbs = Verbs(self.store, self._clock)
         self.verbs.bootstrap()
-        self._engine_metrics = EngineMetrics(registry)
+        self._engine_metrics = EngineMetrics(self._metrics)
         self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
 
     def _make_jobs(self) -> None:
         settings, paths = self._settings, self._paths
         self._run_dirs = RunDirs(paths.runs)
-        self.launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.logs / "launcher.log")
+        self.launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
         self._cgroups, unenforceable = _open_cgroups(paths.cgroup_parent(settings))
-        self._trees = InstalledTrees(paths.runtimes)
-        runtimes = RuntimesForJobs(self._trees, self.store, enabled=settings.runtime.enabled)
-        self._watch = RunWatch(lambda key: self.jobs.enqueue(key))
+        trees = InstalledTrees(paths.runtimes)
+        runtimes = RuntimesForJobs(trees, self.store, enabled=settings.runtime.enabled)
+        self._watch = RunWatch(lambda key: self._jobs.enqueue(key))
         job_metrics = JobMetrics(self._metrics)
         defaults = _run_defaults(settings, paths)
-        self._observer = Observer(
+        observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
             settings.jobs.max_active, unenforceable,
         )  # fmt: skip
-        self._actor = Actor(
+        actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
             RuntimeRequests(self.verbs, self.store), defaults, job_metrics,
         )  # fmt: skip
-        self.jobs = self._controller(
-            JobKind(self._clock, self._observer, self._actor, defaults),
+        self._jobs = self._controller(
+            JobKind(self._clock, observer, actor, defaults),
             workers=settings.jobs.workers,
-            also=((RUNTIME.name, self._jobs_of_runtime), (JOB.name, Announcer(self._recorder, job_metrics).keys)),
+            also=((RUNTIME.name, self._jobs_that_wait), (JOB.name, Announcer(self._recorder, job_metrics).keys)),
         )
+        self._job_explainer = JobExplainer(self.store, observer, actor)
         self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
+
+    def _make_runtimes(self) -> None:
+        settings = self._settings
+        self._http_client = fetch.new_client()
+        cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
+        release = Path("/etc/os-release")
+        host = install.Host(
+            self._paths.runtimes,
+            platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine),
+            self._clock,
+            self._http_client,
+            quantity.to_bytes(settings.runtime.minimum_free),
+        )
+        kind = RuntimeKind(
+            host, self.store, Offers(self.store, cache), self._recorder, RuntimeMetrics(self._metrics),
+            enabled=settings.runtime.enabled,
+        )  # fmt: skip
+        self._runtimes = self._controller(kind, workers=4, also=(("Registry", self._runtimes_of_registry),))
+        self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
+        self._controllers = (self._registries, self._runtimes, self._jobs)
+
+    def _make_sources(self) -> None:
+        rescan_seconds = self._settings.manifests.rescan_seconds
+        metrics = ManifestMetrics(self._metrics)
+        self._reports = Reports(self.store, self._recorder, self._clock, metrics)
+        feeds: list[Feed] = [
+            DirectoryFeed(self._paths.manifests, self._clock, rescan_seconds),
+            InboxFeed(self._paths.inbox),
+        ]
+        served = [(feed, Applier(feed, self.verbs, self.store, self._clock, metrics)) for feed in feeds]
+        self._manifests = ManifestsLoop(served, self._reports, self._clock, rescan_seconds)
+        self._housekeeping = Housekeeping(self.store, self.verbs, self._clock, self._settings)
+
+    def _make_api(self) -> None:
+        surroundings = Surroundings(
+            verbs=self.verbs,
+            storage=self.store,
+            clock=self._clock,
+            run_logs=JobLogs(self._paths.job_logs, self._clock, self._run_is_over),
+            explainer=Explaining(self.store, self._job_explainer),
+            health=DaemonHealth(self._controllers, self._manifests, self.launcher),
+            exposition=DaemonMetrics(self._metrics),
+            manifests=self._reports,
+            node_name=self._host.name,
+            version=VERSION,
+        )
+        self._server = ApiServer(build_app(surroundings, HttpMetrics(self._metrics)), self._paths.api_socket)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
         return Controller(
@@ -126,8 +208,45 @@ class Manager:
             resync_seconds=self._settings.engine.resync_seconds, **options,
         )  # fmt: skip
 
-    def _jobs_of_runtime(self, change: Change) -> tuple[ObjectKey, ...]:
-        """Jobs that wait for a runtime look again when any runtime changes; there are few of either."""
-        waiting = ("Pending",)
+    def _run_is_over(self, job: Document, attempt: int) -> bool:
+        now = self.store.get(ObjectKey.of(job))
+        return now is None or is_ended(now, attempt)
+
+    def _jobs_that_wait(self, _change: Change) -> tuple[ObjectKey, ...]:
+        """Jobs that have not started look again when a runtime changes."""
         jobs = self.store.list(JOB.name).items
-        return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") in waiting)
+        return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") == "Pending")
+
+    def _runtimes_of_registry(self, _change: Change) -> tuple[ObjectKey, ...]:
+        """All runtimes look again when a registry changes: it may have what they lack."""
+        return tuple(ObjectKey.of(runtime) for runtime in self.store.list(RUNTIME.name).items)
+
+
+def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:
+    """Return the cgroups of our runs, or why runs cannot be held to their limits here, which is told to each job."""
+    try:
+        return choose.open_lifecycle(choose.hierarchies_of_host(), parent), ""
+    except CgroupError as error:
+        _log.error("cannot limit runs on this host, so none is started", extra=keys(problem=str(error)))
+        return AbsentCgroups(str(error)), str(error)
+
+
+def _run_defaults(settings: Settings, paths: Paths) -> RunDefaults:
+    binds, symlinks = legacy_binds(_links(Path("/")), _links(Path("/etc")))
+    jobs = settings.jobs
+    return RunDefaults(
+        pids=jobs.pids,
+        work_bytes=quantity.to_bytes(jobs.work_size),
+        tmp_bytes=quantity.to_bytes(jobs.tmp_size),
+        shm_bytes=quantity.to_bytes(jobs.shm_size),
+        log_max_bytes=quantity.to_bytes(settings.logs.max_size),
+        log_max_files=settings.logs.max_files,
+        cgroup_parent=paths.cgroup_parent(settings),
+        legacy_binds=binds,
+        legacy_symlinks=symlinks,
+    )
+
+
+def _links(directory: Path) -> dict[str, str | None]:
+    """Return the names in a directory, each with what it points to if it is a symbolic link."""
+    return {entry.name: os.readlink(entry) if entry.is_symlink() else None for entry in directory.iterdir()}

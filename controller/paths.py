@@ -69,6 +69,16 @@ class Paths:
         return self.run / "slots"
 
     @property
+    def job_logs(self) -> Path:
+        """The logs of runs."""
+        return self.logs / "jobs"
+
+    @property
+    def launcher_log(self) -> Path:
+        """What goes wrong in the launcher and in supervisors."""
+        return self.logs / "launcher.log"
+
+    @property
     def daemon_lock(self) -> Path:
         """Held by the one daemon of this root."""
         return self.run / "runwrightd.lock"
@@ -83,7 +93,7 @@ class Paths:
 
     def make(self) -> None:
         """Make the directories that the daemon writes to, closed to others where they hold secrets."""
-        for directory in (self.state, self.run, self.logs, self.runs, self.registry_cache, self.slots):
+        for directory in (self.state, self.run, self.logs, self.job_logs, self.runs, self.registry_cache, self.slots):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
         for directory in (self.runtimes, self.manifests, self.inbox.parent):

@@ -11,7 +11,7 @@ from pathlib import Path
 from api import runtime_spec
 from api.conditions import ConditionStatus, find
 from api.kinds import RUNTIME
-from api.meta import API_VERSION, ObjectKey
+from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Storage
 from api.runtime_spec import RuntimeSpec
@@ -107,7 +107,7 @@ def runtime_name(wanted: RuntimeSpec) -> str:
 
 def _ready(installed: InstalledRuntime) -> RuntimeReady:
     manifest = installed.manifest
-    assert manifest is not None  # noqa: S101  resolve() gives usable trees only
+    assert manifest is not None
     environment = dict(manifest.environment)
     if manifest.path_prepend:
         environment["PATH_PREPEND"] = manifest.path_prepend
@@ -141,6 +141,6 @@ class RuntimeRequests:
     def _asked_before(self, name: str) -> set[str]:
         stored = self._storage.get(ObjectKey(RUNTIME.name, "", name))
         entries = stored["metadata"].get("managedFields", []) if stored else []
-        mine = next((entry for entry in entries if entry["manager"] == REQUEST_MANAGER), {})
+        mine: Document = next((entry for entry in entries if entry["manager"] == REQUEST_MANAGER), {})
         owned = mine.get("fieldsV1", {}).get("f:spec", {}).get("f:versions", {})
         return {member.removeprefix('v:"').removesuffix('"') for member in owned if member.startswith("v:")}

@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection, Error
-from typing import TypeVar
 
 from api.errors import AlreadyExists, NotFound, ServiceUnavailable
 from api.meta import Document, ObjectKey
 from api.ports import Change, Listing
 from state import backup, compaction, connection, documents, journal, lifecycle, migrations, watch
-from state.writer import Clock, OnCommit, Transaction, Writer
+from state.writer import Clock, Hooks, OnCommit, Transaction, Writer
 
-T = TypeVar("T")
 Lifecycle = Callable[[Document, Document], Document]
+
+
+def _tell_nobody(_seconds: float, _rows: int) -> None:
+    return
 
 
 def _new_uid() -> str:
@@ -30,19 +32,21 @@ def _new_uid() -> str:
 class Store:
     """Objects, their history and those who watch it. All methods may be called from any thread."""
 
-    def __init__(self, path: Path, writer: Writer, new_uid: Callable[[], str]) -> None:
+    def __init__(self, path: Path, writer: Writer, watchers: watch.Watchers, new_uid: Callable[[], str]) -> None:
         """Use `Store.open`, which prepares the file."""
         self._path = path
         self._writer = writer
+        self._watchers = watchers
         self._new_uid = new_uid
         self._readers = connection.Readers(path)
-        self._watchers = watch.Watchers()
 
     @classmethod
     def open(
-        cls, path: Path, clock: Clock, *, on_commit: OnCommit | None = None, new_uid: Callable[[], str] = _new_uid
+        cls, path: Path, clock: Clock, *, on_commit: OnCommit = _tell_nobody, new_uid: Callable[[], str] = _new_uid
     ) -> "Store":
         """Open the store's file, made and migrated as needed; the caller closes it.
+
+        `on_commit` is told the seconds and rows of each commit; it must be quick and never raise.
 
         Raises:
             StoreFileError: the file is damaged, another program's, or a newer runwright's.
@@ -53,7 +57,9 @@ class Store:
         except BaseException:
             opened.close()
             raise
-        return cls(path, Writer(opened, str(path), clock, on_commit), new_uid)
+        watchers = watch.Watchers()
+        writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake))
+        return cls(path, writer, watchers, new_uid)
 
     def close(self) -> None:
         """Wait for the write in progress and close the file; later calls are refused."""
@@ -105,7 +111,7 @@ class Store:
                 raise AlreadyExists.of(lifecycle.about(key))
             return tx.create(key, lifecycle.for_create(desired, uid=uid, now=tx.now))
 
-        return self._write(decide)
+        return self._writer.write(decide)
 
     def update(self, document: Document) -> Document:
         """Replace all but status and server-owned metadata. No change makes no revision and no watch event.
@@ -149,7 +155,7 @@ class Store:
             marked = lifecycle.for_delete(current.document, now=tx.now)
             return marked if marked is current.document else tx.replace(key, marked, current)
 
-        return self._write(decide)
+        return self._writer.write(decide)
 
     def revision(self) -> int:
         """Return the newest revision."""
@@ -172,7 +178,7 @@ class Store:
     def compact(self, keep: int = compaction.KEEP_REVISIONS) -> int:
         """Forget history but the newest `keep` revisions; return how many revisions were gone through."""
         total = 0
-        while gone := self._write(lambda tx: compaction.compact_some(tx, keep)):
+        while gone := self._writer.write(lambda tx: compaction.compact_some(tx, keep)):
             total += gone
         return total
 
@@ -180,7 +186,7 @@ class Store:
         """Delete events last written before `before`; return how many."""
         total = 0
         limit = int(before.timestamp())
-        while expired := self._write(lambda tx: compaction.expire_some(tx, "Event", limit)):
+        while expired := self._writer.write(lambda tx: compaction.expire_some(tx, "Event", limit)):
             total += len(expired)
         return total
 
@@ -208,14 +214,7 @@ class Store:
                 return tx.remove(key, changed, current)
             return tx.replace(key, changed, current)
 
-        return self._write(decide)
-
-    def _write(self, decide: Callable[[Transaction], T]) -> T:
-        result, has_committed = self._writer.write(decide)
-        # After COMMIT, never before. Watchers read the journal: a lost wake-up costs time, no event.
-        if has_committed:
-            self._watchers.wake()
-        return result
+        return self._writer.write(decide)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
-from api.errors import ServiceUnavailable
+from api.errors import ApiError, ServiceUnavailable
 from api.meta import Document, ObjectKey
 from state import documents, journal
 from state.connection import transaction
@@ -27,6 +28,14 @@ _MOST_IN_A_COMMIT = 64
 T = TypeVar("T")
 OnCommit = Callable[[float, int], None]
 """Told of each commit: the seconds it took and the rows it added. Must be quick and never raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who is told of a commit: `on_commit` still under the writer's lock, `wake` after it."""
+
+    on_commit: OnCommit
+    wake: Callable[[], None]
 
 
 class Clock(Protocol):
@@ -104,6 +113,17 @@ class _Write(Generic[T]):
         self.result: T | None = None
         self.error: Exception | None = None
 
+    def run(self, tx: Transaction) -> Callable[[], None]:
+        """Do the write in `tx`; return what makes its outcome known, for after the COMMIT."""
+        rows_before = tx.rows
+        try:
+            result = self.decide(tx)
+        except ApiError as error:
+            if tx.rows != rows_before:
+                raise  # It refused after appending: only a rollback takes that back.
+            return partial(self.fail, error)
+        return partial(self.succeed, result)
+
     def succeed(self, result: T) -> None:
         self.result, self.is_done = result, True
 
@@ -119,19 +139,19 @@ class _Write(Generic[T]):
 class Writer:
     """Carries out writes one after the other on its own connection."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock, on_commit: OnCommit | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock, hooks: Hooks) -> None:
         """Write through `connection`, which becomes the writer's to close; errors name `path`."""
         self._connection = connection
         self._path = path
         self._clock = clock
-        self._on_commit = on_commit
+        self._hooks = hooks
         self._lock = threading.Lock()
         self._waiting: deque[_Write[object]] = deque()
 
-    def write(self, decide: Callable[[Transaction], T]) -> tuple[T, bool]:
-        """Run `decide` in a transaction; return its result, and whether this call committed any rows.
+    def write(self, decide: Callable[[Transaction], T]) -> T:
+        """Run `decide` in a transaction and return its result.
 
-        `decide` must refuse before it appends, and may be run again after another write's failure.
+        `decide` may be run again: after the failure of another write that shared the transaction.
 
         Raises:
             ServiceUnavailable: the file cannot be written.
@@ -139,10 +159,15 @@ class Writer:
         mine = _Write(decide)
         self._waiting.append(cast(_Write[object], mine))
         rows = 0
-        with self._lock:
-            while not mine.is_done:
-                rows += self._commit_waiting(cast(_Write[object], mine))
-        return mine.outcome(), rows > 0
+        try:
+            with self._lock:
+                while not mine.is_done:
+                    rows += self._commit_waiting(cast(_Write[object], mine))
+        finally:
+            # Without the lock, for a watcher may write; and whatever became of this thread's own write.
+            if rows:
+                self._hooks.wake()
+        return mine.outcome()
 
     def close(self) -> None:
         """Wait for the write in progress, then close; the last to close moves the WAL into the file."""
@@ -150,36 +175,34 @@ class Writer:
             self._connection.close()
 
     def _commit_waiting(self, mine: _Write[object]) -> int:
+        """Commit what waits, all in one transaction; return the rows it added, 0 if it was rolled back."""
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_A_COMMIT))]
         running = mine
         started = self._clock.monotonic()
-        done: list[tuple[_Write[object], object]] = []
+        outcomes: list[Callable[[], None]] = []
         try:
             with transaction(self._connection):
                 tx = Transaction(self._connection, self._clock.now())
                 for running in batch:
-                    result = running.decide(tx)
-                    done.append((running, result))
+                    outcome = running.run(tx)
+                    outcomes.append(outcome)
                 running = mine  # A COMMIT that fails is everybody's: whoever asked for it is told.
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                mine.is_done = True  # This thread is being interrupted: it leaves, with its write.
-            self._take_back(batch, running, error)
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:  # noqa: BLE001 - raised again in the thread whose write it is.
+            running.fail(self._unavailable(error) if isinstance(error, sqlite3.Error) else error)
+            self._wait_again(batch)
             return 0
-        for write, result in done:
-            write.succeed(result)
-        if tx.rows and self._on_commit is not None:
-            self._on_commit(self._clock.monotonic() - started, tx.rows)
+        except BaseException:
+            mine.is_done = True  # This thread is being interrupted: it leaves, and takes its write along.
+            self._wait_again(batch)
+            raise
+        for tell in outcomes:
+            tell()
+        if tx.rows:
+            self._hooks.on_commit(self._clock.monotonic() - started, tx.rows)
         return tx.rows
 
-    def _take_back(self, batch: list[_Write[object]], at_fault: _Write[object], error: BaseException) -> None:
-        """After a rollback: the write at fault gets the error, the others wait again, in their order."""
-        if isinstance(error, sqlite3.Error):
-            at_fault.fail(self._unavailable(error))
-        elif isinstance(error, Exception):
-            at_fault.fail(error)
+    def _wait_again(self, batch: list[_Write[object]]) -> None:
+        """After a rollback: those without an outcome go back to the head of the queue, in their order."""
         self._waiting.extendleft(write for write in reversed(batch) if not write.is_done)
 
     def _unavailable(self, error: sqlite3.Error) -> ServiceUnavailable:

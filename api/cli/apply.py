@@ -13,6 +13,7 @@ from api.client import Applied
 from api.errors import ApiError, Conflict
 from api.meta import Document
 
+_NOT_DECLARED = ("Pod", "Manifest", "Event")
 _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
 
 
@@ -104,9 +105,7 @@ def _namespace(connection: Connection, manifest: Manifest) -> str:
 
 def _unknown_kind(manifest: Manifest) -> str:
     said = (manifest.document.get("apiVersion", ""), manifest.document.get("kind", ""))
-    served = ", ".join(
-        f"{kind.api_version} {kind.name}" for kind in targets.SERVED if kind.name not in ("Pod", "Event")
-    )
+    served = ", ".join(f"{kind.api_version} {kind.name}" for kind in targets.SERVED if kind.name not in _NOT_DECLARED)
     return (
         f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served: use one of {served}'
     )

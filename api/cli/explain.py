@@ -3,7 +3,7 @@
 `job/etl` asks the server, which plans without doing; `job.spec.env` is read from the types.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -51,33 +51,32 @@ def explain(connection: Connection, *, words: tuple[str, ...], output: str | Non
 
 def reason_lines(answer: Document, *, wide: bool) -> Iterator[str]:
     """Yield an explanation for a person."""
+    summary = answer.get("summary") or {}
+    phase, reason = coloured(printable(summary.get("phase", ""))), printable(summary.get("reason", ""))
     name = click.style(printable(answer.get("object", "")), bold=True)
-    yield f"{name}: {coloured(printable(answer.get('summary', '')))}"
-    for title, name in (("Why", "reasons"), ("Next", "plan"), ("Sandbox", "sandbox")):
-        parts = answer.get(name) or ()
-        if name == "sandbox" and not wide:
-            if parts:
-                yield f"Sandbox: {len(parts)} operations (-o wide shows them)"
-            continue
-        if name == "plan" and not parts:
-            yield "Next: nothing to do"
-        elif parts:
-            yield f"{title}:"
-            yield from (
-                f"{_INDENT}{line}" for number, part in enumerate(parts, 1) for line in _part(part, number, name)
-            )
+    yield f"{name}: {phase}{f' ({reason})' if reason else ''}"
+    if answer.get("reasons"):
+        yield "Why:"
+        yield from (f"{_INDENT}- {printable(reason)}" for reason in answer["reasons"])
+    yield "Next:" if answer.get("plan") else f"Next: {_nothing(answer)}"
+    yield from _steps(answer.get("plan") or ())
+    sandbox = answer.get("sandbox") or ()
+    if sandbox and wide:
+        yield "Sandbox:"
+        yield from _steps(sandbox)
+    elif sandbox:
+        yield f"Sandbox: {len(sandbox)} operations (-o wide shows them)"
 
 
-def _part(part: Any, number: int, name: str) -> Iterator[str]:
-    mark = f"{number:>3}. " if name != "reasons" else "- "
-    if not isinstance(part, dict):
-        yield mark + printable(part)
-        return
-    head = part.get("step") or part.get("op") or part.get("type") or part.get("reason") or ""
-    rest = [
-        f"{key}={_brief(value)}" for key, value in part.items() if value != head and value not in (None, "", [], {})
-    ]
-    yield f"{mark}{printable(head)} {printable(' '.join(rest))}".rstrip()
+def _nothing(answer: Document) -> str:
+    again = answer.get("checkAgainSeconds")
+    return "nothing to do" + (f"; it is looked at again in {again:g} s" if again else "")
+
+
+def _steps(steps: Iterable[Document]) -> Iterator[str]:
+    for number, step in enumerate(steps, 1):
+        rest = [f"{name}={_brief(value)}" for name, value in step.items() if name != "step" and value not in (None, "")]
+        yield f"{number:>5}. {printable(step.get('step', ''))} {printable(' '.join(rest))}".rstrip()
 
 
 def _brief(value: Any) -> str:
@@ -91,8 +90,10 @@ def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
 
     word, *names = path.split(".")
     kind = targets.kind_of(word)
-    if kind is targets.POD:
-        raise click.UsageError("cannot explain pods: they show the runs of jobs: see rnx explain job.status.runs")
+    if kind in (targets.POD, targets.MANIFEST):
+        raise click.UsageError(
+            f"cannot explain {kind.plural}: they are shown and not stored: see rnx explain job.status"
+        )
     schema = crd.schema_of(kind)
     for depth, name in enumerate(names):
         below = _fields(schema)

@@ -1,9 +1,11 @@
 """Manifests from files, directories and stdin: documents that know the file and line they came from.
 
-YAML is read as JSON would be: no dates, no tags, no repeated keys. Lists are taken apart.
+Here: where each document and field is written. How its text is read is `api.objects.reading`'s, so
+that a file means the same here and in a watched directory. Lists are taken apart.
 Never here: what the documents mean; the server says that.
 """
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterator
@@ -14,11 +16,12 @@ from typing import Any
 import click
 import yaml
 
+from api.errors import BadRequest
 from api.meta import Document
+from api.objects import reading, shapes
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MOST_BYTES = 16 << 20
-MOST_NODES = 500_000
 _PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
@@ -43,15 +46,6 @@ class Manifest:
     def place_of(self, path: str) -> str:
         """Return file:line of the field at a dotted path, or of the nearest field above it that is there."""
         return f"{self.file}:{_line_of(self.node, path)}"
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader without dates: what JSON cannot say stays text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  As PyYAML declares it.
-        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
 
 def read(sources: tuple[str, ...], *, recursive: bool) -> Iterator[Manifest | BadManifest]:
@@ -100,25 +94,58 @@ def parse(file: str, content: bytes) -> Iterator[Manifest | BadManifest]:
     except UnicodeDecodeError as error:
         yield BadManifest(f"{file}: cannot read it: it is not UTF-8 text (byte {error.start})")
         return
-    loader = _Loader(text)
     try:
-        while loader.check_node():
-            node = loader.get_node()
+        _check_depth(file, text)
+        for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
             if node is not None and not _is_empty(node):
-                _check(file, node)
-                yield from _documents(file, node, loader.construct_document(node))
+                yield from _documents(file, node, _value(file, text, node))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         yield BadManifest(f"{file}:{line}: cannot read it as YAML: {error.problem or error.context}")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = loader.line + 1
-        yield BadManifest(
-            f"{file}:{line}: cannot read it as YAML: {str(error).splitlines()[0] if str(error) else 'too deep'}"
-        )
+    except yaml.YAMLError as error:
+        yield BadManifest(f"{file}: cannot read it as YAML: {' '.join(str(error).split())}")
     except BadManifest as error:
         yield error
-    finally:
-        loader.dispose()
+
+
+def _check_depth(file: str, text: str) -> None:
+    """Refuse nesting that no object has, before anything recurses into it. Raises BadManifest."""
+    depth = 0
+    with contextlib.suppress(yaml.YAMLError):  # Said with its line when the documents before it were read.
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > shapes.MOST_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise BadManifest(f"{file}:{line}: cannot read it: it nests deeper than {shapes.MOST_DEPTH} levels")
+
+
+def _refuse_repeats(file: str, node: yaml.Node, seen: set[int]) -> None:
+    """Refuse a key that is there twice, which would hide the first one. Raises BadManifest."""
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    below = node.value
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in names:
+                raise BadManifest(f'{file}:{key.start_mark.line + 1}: cannot read it: "{key.value}" is there twice')
+            names.add(str(key.value))
+        below = [value for _, value in node.value]
+    for each in below:
+        _refuse_repeats(file, each, seen)
+
+
+def _value(file: str, text: str, node: yaml.Node) -> Any:
+    """Return what one document says, read as the server reads it. Raises BadManifest."""
+    start, end = node.start_mark.index - node.start_mark.column, node.end_mark.index
+    try:
+        value = reading.read_yaml(text[start:end].encode())
+    except BadRequest as error:
+        why = error.message.partition(": ")[2]
+        raise BadManifest(f"{file}:{node.start_mark.line + 1}: cannot read it: {why}") from error
+    _refuse_repeats(file, node, set())
+    return value
 
 
 def _documents(file: str, node: yaml.Node, document: Any) -> Iterator[Manifest | BadManifest]:
@@ -136,39 +163,6 @@ def _documents(file: str, node: yaml.Node, document: Any) -> Iterator[Manifest |
 
 def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
-
-
-def _check(file: str, node: yaml.Node) -> None:
-    """Refuse repeated keys, and aliases that unfold to more than memory holds. Raises BadManifest."""
-    sizes: dict[int, int] = {}
-
-    def size_of(part: yaml.Node) -> int:
-        if id(part) in sizes:
-            if sizes[id(part)] < 0:
-                raise BadManifest(f"{file}:{part.start_mark.line + 1}: cannot read it: it contains itself")
-            return sizes[id(part)]
-        sizes[id(part)] = -1
-        if isinstance(part, yaml.MappingNode):
-            _refuse_repeats(file, part)
-        children = [n for pair in part.value for n in pair] if isinstance(part, yaml.MappingNode) else part.value
-        total = 1 + (0 if isinstance(part, yaml.ScalarNode) else sum(map(size_of, children)))
-        if total > MOST_NODES:
-            raise BadManifest(
-                f"{file}:{part.start_mark.line + 1}: cannot read it: it unfolds to over {MOST_NODES} values"
-            )
-        sizes[id(part)] = total
-        return total
-
-    size_of(node)
-
-
-def _refuse_repeats(file: str, node: yaml.MappingNode) -> None:
-    seen = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-            if key.value in seen:
-                raise BadManifest(f'{file}:{key.start_mark.line + 1}: cannot read it: "{key.value}" is there twice')
-            seen.add(key.value)
 
 
 def _line_of(node: yaml.Node, path: str) -> int:

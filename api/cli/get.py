@@ -18,8 +18,6 @@ from api.kinds import Kind
 from api.meta import Document
 
 _FORMATS = "wide|yaml|json|name|jsonpath=PATH"
-_MANIFEST_COLUMNS = ("source", "file", "line", "object", "state", "message")
-_MANIFEST_WORDS = ("manifests", "manifest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,6 @@ def get(
     rnx get jobs -l team=data        rnx get manifests
     """
     _check_output(output)
-    if words[0] in _MANIFEST_WORDS:
-        _show_manifests(connection.client.manifests(), words[1:], View(output, not no_headers, all_namespaces, sort_by))
-        return
     kinds, named = targets.parse(words)
     view = View(output, not no_headers, all_namespaces, sort_by, prefixed=len(kinds) > 1)
     selection = Selection(selector, field_selector)
@@ -236,15 +231,3 @@ def _table_printer(kind: Kind, view: View) -> Callable[[Document], None]:
         show_columns([[str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows])
 
     return show
-
-
-def _show_manifests(document: Document, names: tuple[str, ...], view: View) -> None:
-    items = [i for i in document.get("items", ()) if not names or str(i.get("object", "")).rpartition("/")[2] in names]
-    if view.output in ("json", "yaml") or view.output.startswith("jsonpath="):
-        show_document({**document, "items": items}, view)
-        return
-    if not items:
-        note("No manifests found")
-        return
-    head = [[name.upper() for name in _MANIFEST_COLUMNS]] if view.headers else []
-    show_columns(head + [[item.get(name, "") for name in _MANIFEST_COLUMNS] for item in items])

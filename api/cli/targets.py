@@ -10,11 +10,12 @@ from api.cli.lazy import nearest
 from api.kinds import Kind
 from api.meta import Document, Resource
 
+# What is shown and not stored: names alone, for the columns are the server's.
 POD = Kind(
-    "Pod", "pods", ("po",), namespaced=True, type=Resource, columns=(), group="", version="v1",
-    categories=("all", "runwright"),
-)  # fmt: skip
-SERVED: tuple[Kind, ...] = (*kinds.KINDS, *(() if kinds.by_word("pods") else (POD,)))
+    "Pod", "pods", ("po",), namespaced=True, type=Resource, columns=(), group="", version="v1", categories=("all",)
+)
+MANIFEST = Kind("Manifest", "manifests", ("mf",), namespaced=False, type=Resource, columns=(), categories=())
+SERVED: tuple[Kind, ...] = (*kinds.KINDS, POD, MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)

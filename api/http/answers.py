@@ -4,7 +4,7 @@ Here: how an answer travels. Never here: what it says.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -61,7 +61,9 @@ class Stream(Response):
     never grows; it sees a broken connection and starts again from the last thing that it read.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send `chunks`, which are closed in the end whatever happens."""
         super().__init__(None, 200, headers, media_type)
         del self.headers["content-length"]
@@ -79,7 +81,7 @@ class Stream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_chunks(self, send: Send) -> bool:
-        async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
+        async with aclosing(self._chunks) as chunks:
             async for chunk in chunks:
                 if not chunk:
                     continue

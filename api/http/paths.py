@@ -20,8 +20,8 @@ class ResourcePath:
 def parse(path: str) -> ResourcePath | None:
     """Return what a path names, or None if it is no path of a resource.
 
-    >>> parse("/apis/runwright.dev/v1alpha1/namespaces/default/jobs/etl/status")
-    ResourcePath(group='runwright.dev', version='v1alpha1', plural='jobs', namespace='default', name='etl', subresource='status')
+    >>> parse("/api/v1/namespaces/default/pods/etl-1/log")
+    ResourcePath(group='', version='v1', plural='pods', namespace='default', name='etl-1', subresource='log')
     >>> parse("/api/v1/namespaces/default")
     ResourcePath(group='', version='v1', plural='namespaces', namespace='', name='default', subresource='')
     """

@@ -103,10 +103,10 @@ def after_update(
     changed or went. `writer.fields` is ignored.
     """
     old, new = field_sets.leaves(before, shape), field_sets.leaves(after, shape)
-    new_containers = field_sets.containers(after, shape)
-    appeared = new_containers - field_sets.containers(before, shape)
-    gained = {path for path, value in new.items() if path not in old or old[path] != value} | appeared
-    gone = (old.keys() - new.keys()) - new_containers
+    old_containers, new_containers = field_sets.containers(before, shape), field_sets.containers(after, shape)
+    gained = {path for path, value in new.items() if path not in old or old[path] != value}
+    gained |= new_containers - old_containers
+    gone = (old.keys() | old_containers) - (new.keys() | new_containers)
     if not gained and not gone:
         return list(entries)
     lost = gained | gone

@@ -59,6 +59,10 @@ class Verbs:
         """Make what always exists: the namespace `default`."""
         namespaces.ensure_default(self._storage)
 
+    def revision(self) -> int:
+        """Return the store's newest revision."""
+        return self._storage.revision()
+
     def get(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return an object. Raises NotFound."""
         document = self._storage.get(_key(kind, namespace, name))

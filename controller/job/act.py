@@ -52,7 +52,7 @@ class RuntimeRequests(Protocol):
 class Actor:
     """Carries out the steps of jobs on this host."""
 
-    def __init__(  # noqa: PLR0913  everything that a step may touch, plugged in once by the manager
+    def __init__(
         self,
         clock: Clock,
         storage: Storage,

@@ -13,7 +13,8 @@ from controller.job import report as reporting
 from controller.job.act import Actor
 from controller.job.observe import Observer
 from controller.job.observed import ObservedJob, RuntimeMissing
-from controller.sandbox.compile import compile_sandbox
+from controller.sandbox.compile import compile_base, compile_sandbox
+from controller.sandbox.spec import HostIds
 
 
 class JobExplainer:
@@ -52,7 +53,9 @@ class JobExplainer:
     def _sandbox(self, job: Job, observed: ObservedJob) -> list[dict[str, Any]]:
         if isinstance(observed.runtime, RuntimeMissing):
             return []
-        return [_step(op) for op in compile_sandbox(self._actor.sandbox_of(job, observed.runtime))]
+        # Which host ids a run gets is decided when it starts; 0 stands for them here.
+        spec = self._actor.sandbox_of(job, observed.runtime)
+        return [_step(op) for op in (*compile_base(HostIds(0, 0), "/run"), *compile_sandbox(spec, HostIds(0, 0)))]
 
 
 def _step(step: Any) -> dict[str, Any]:

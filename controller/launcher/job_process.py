@@ -1,6 +1,7 @@
 """The job's own process, from its fork by the supervisor to the exec of its command.
 
-Here: the order in which it enters the cgroup, gives up its rights and finds its command.
+It is forked before its run is known, so that only the last steps are left to do when it is.
+Here: the order in which it leaves the supervisor, gives up its rights and finds its command.
 Invariant: either the command is executed with all of it done, or nothing is, and the pipe to the supervisor says why.
 """
 
@@ -10,22 +11,26 @@ import fcntl
 import json
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from controller.launcher import records
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
 from controller.linux import namespaces, process
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox import confine
-from controller.sandbox.confine import Confinement
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _REPORT_FD = 3
-_USER_NAMESPACE_FD = 4
+_ORDERS_FD = 4
+_KEPT_FDS = 2
+_MOST_FDS = 8
+_READ_BYTES = 1 << 16
 _CHANGED_SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -38,18 +43,23 @@ _CHANGED_SIGNALS = (
 
 
 @dataclass(frozen=True, slots=True)
-class JobProcess:
-    """What the job's process is made of. All descriptors are the supervisor's, and closed before the exec."""
+class JobFiles:
+    """The descriptors that a job's process is forked with. All are the supervisor's too, which closes its copies."""
+
+    stdout_fd: int
+    stderr_fd: int
+    report_fd: int
+    orders_fd: int
+    user_namespace_fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the job's process is to execute."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
-    stdout_fd: int
-    stderr_fd: int
-    report_fd: int
-    join_fds: tuple[int, ...]
-    user_namespace_fd: int
-    seccomp: bytes
 
 
 class _CannotRun(Exception):
@@ -60,21 +70,22 @@ class _CannotRun(Exception):
         self.exit_code = exit_code
 
 
-def become(job: JobProcess) -> NoReturn:
-    """Turn this process, just forked, into the job. It ends here if that fails."""
-    report_fd = job.report_fd
-    doing = "join its cgroups"
+def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
+    """Make this process, just forked, ready to be a job, wait for its command, and turn into it.
+
+    It ends here if any of it fails, or if the supervisor closes the orders without a word.
+    """
+    report_fd = files.report_fd
+    doing = "leave the supervisor's session and files"
     try:
-        for fd in job.join_fds:
-            os.write(fd, b"0")
-        doing = "leave the supervisor's session and files"
-        namespaces.unshare(LinuxNamespace.CGROUP)  # After the join: so it sees its own cgroup as the root.
-        _leave_the_supervisor(job)
+        _leave_the_supervisor(files)
         report_fd = _REPORT_FD
+        doing = "make the claim durable, or join its cgroup"
+        command = _wait_for_orders()
         doing = "give up its rights"
-        confine.confine(Confinement(_USER_NAMESPACE_FD, seccomp=job.seccomp))
-        os.close(_USER_NAMESPACE_FD)
-        _execute(job)
+        namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
+        confine.give_up_rights(frozenset(), seccomp)
+        _execute(command)
     except _CannotRun as error:
         _report(report_fd, NeverRan(Reason.CONTAINER_CANNOT_RUN, str(error), error.exit_code))
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not go on as a second supervisor
@@ -83,7 +94,7 @@ def become(job: JobProcess) -> NoReturn:
         os._exit(NOT_EXECUTABLE)
 
 
-def _leave_the_supervisor(job: JobProcess) -> None:
+def _leave_the_supervisor(files: JobFiles) -> None:
     os.setsid()
     for number in _CHANGED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -91,45 +102,105 @@ def _leave_the_supervisor(job: JobProcess) -> None:
     os.umask(0o022)
     confine.limit_process()
     _take_off_the_launchers_protection()
-    _arrange_descriptors(job)
+    confine.become(files.user_namespace_fd, 0, 0)
+    _arrange_descriptors(files)
 
 
-def _arrange_descriptors(job: JobProcess) -> None:
-    """Leave 0, 1 and 2, the report and the user namespace, and nothing else."""
+def _arrange_descriptors(files: JobFiles) -> None:
+    """Leave 0, 1 and 2, the report and the orders, and nothing else; the last two end with the exec."""
     # Above the numbers they are to have, first, so that none is overwritten before it is moved.
-    wanted = (job.stdout_fd, job.stderr_fd, job.report_fd, job.user_namespace_fd)
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _USER_NAMESPACE_FD + 1) for fd in wanted]
+    wanted = (files.stdout_fd, files.stderr_fd, files.report_fd, files.orders_fd)
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ORDERS_FD + 1) for fd in wanted]
     null_fd = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null_fd, 0)
     for number, fd in enumerate(moved, start=1):
-        os.dup2(fd, number, inheritable=number < _REPORT_FD)
-    process.close_range(_USER_NAMESPACE_FD + 1, process.LAST_FD)
+        os.dup2(fd, number, inheritable=number <= _KEPT_FDS)
+    process.close_range(_ORDERS_FD + 1, process.LAST_FD)
 
 
-def _execute(job: JobProcess) -> NoReturn:
+def give_files_to_sync(orders: socket.socket, fds: list[int]) -> None:
+    """Have the job's process make these durable before anything else: so the claim is, while the sandbox is made.
+
+    Raises:
+        OSError: it is not there any more: its report says why.
+    """
+    socket.send_fds(orders, [b"S"], fds)
+
+
+def give_cgroup(orders: socket.socket, join_fds: tuple[int, ...]) -> None:
+    """Have the job's process join a cgroup by its own `Lifecycle.open_join_fds`. They are closed here.
+
+    By itself, as that is cheap: to move another process, the kernel waits until no CPU can be forking (kernel/cgroup/cgroup.c,
+    cgroup_procs_write_start), which took up to 15 ms.
+
+    Raises:
+        OSError: it is not there any more: its report says why.
+    """
+    socket.send_fds(orders, [b"J"], join_fds)
+    for fd in join_fds:
+        os.close(fd)
+
+
+def give_command(orders: socket.socket, command: Command) -> None:
+    """Have the job's process, which is in its cgroup and its sandbox by now, execute the command.
+
+    Raises:
+        OSError: it is not there any more: its report says why.
+    """
+    orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd]).encode())
+    orders.shutdown(socket.SHUT_WR)
+
+
+def _wait_for_orders() -> Command:
+    with socket.socket(fileno=_ORDERS_FD) as orders:
+        to_sync = _receive_fds(orders)
+        records.make_durable(to_sync)
+        to_join = _receive_fds(orders)
+        for fd in to_join:
+            os.write(fd, b"0")
+        for fd in (*to_sync, *to_join):
+            os.close(fd)
+        received = bytearray()
+        while part := orders.recv(_READ_BYTES):
+            received += part
+    if not received:
+        os._exit(NOT_EXECUTABLE)  # The sandbox could not be made, and the supervisor says so.
+    argv, env, cwd = json.loads(received)
+    return Command(tuple(argv), env, cwd)
+
+
+def _receive_fds(orders: socket.socket) -> list[int]:
+    _, fds, _, _ = socket.recv_fds(orders, 1, _MOST_FDS)
+    if not fds:
+        os._exit(NOT_EXECUTABLE)  # The supervisor has ended, or has no run for this process.
+    return fds
+
+
+def _execute(command: Command) -> NoReturn:
     try:
-        os.chdir(job.cwd)
+        os.chdir(command.cwd)
     except OSError as error:
-        cause = f"cannot enter the working directory {job.cwd}: {error.strerror}"
+        cause = f"cannot enter the working directory {command.cwd}: {error.strerror}"
         raise _CannotRun(NOT_EXECUTABLE, cause) from error
-    command = job.argv[0]
-    if "/" in command:
-        raise _refusal(command, _try_exec(command, job))
-    path = job.env.get("PATH", _DEFAULT_PATH)
+    program = command.argv[0]
+    if "/" in program:
+        raise _refusal(program, _try_exec(program, command))
+    path = command.env.get("PATH", _DEFAULT_PATH)
     denied = None
     for directory in path.split(":"):
-        candidate = f"{directory or '.'}/{command}"
-        error = _try_exec(candidate, job)
+        candidate = f"{directory or '.'}/{program}"
+        error = _try_exec(candidate, command)
         if error.errno == errno.EACCES:
             denied = denied or _refusal(candidate, error)
         elif error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.exists(candidate):
             raise _refusal(candidate, error)
-    raise denied or _CannotRun(NOT_FOUND, f"cannot run {command}: it is in no directory of PATH={path}")
+    raise denied or _CannotRun(NOT_FOUND, f"cannot run {program}: it is in no directory of PATH={path}")
 
 
-def _try_exec(path: str, job: JobProcess) -> OSError:
+def _try_exec(path: str, command: Command) -> OSError:
+    """Return why the kernel refused; there is no return if it did not."""
     try:
-        os.execve(path, job.argv, job.env)
+        os.execve(path, command.argv, command.env)
     except OSError as error:
         return error
 

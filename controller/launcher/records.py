@@ -8,7 +8,7 @@ ended. Both say all there is to know, so that a controller started later needs n
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +17,8 @@ from controller.linux import pidfd, process, procfs
 
 CLAIM = "claim.json"
 EXIT = "exit.json"
-_RESERVED_BYTES = 8192  # An exit record fits, so that a full disk cannot keep it from being written.
+_EXIT_TO_BE = "exit.json.new"
+_RESERVED_BYTES = 4096  # An exit record fits, and it is one block.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_STATES = "ZXx"
 
@@ -137,8 +138,16 @@ def _observe(directory_fd: int) -> Observed:
     if cause is None:
         return Running(claim.pid, claim.start_time, claim.started_at)
     # It was alive when we looked for the record at first, and may have written it since.
-    record = read_exit(directory_fd)
+    record = read_exit(directory_fd) or _unnamed_record(directory_fd)
     return Exited(record) if record is not None else Lost(cause, claim.started_at)
+
+
+def _unnamed_record(directory_fd: int) -> ExitRecord | None:
+    """Return a record that is whole but lost its name with the machine's power; see `ExitFile`."""
+    try:
+        return read_exit(directory_fd, _EXIT_TO_BE)
+    except ValueError:
+        return None
 
 
 def _why_dead(claim: Claim) -> str | None:
@@ -161,30 +170,39 @@ def read_claim(directory_fd: int) -> Claim | None:
         ValueError: there is one, and it cannot be read.
     """
     fields = _read(directory_fd, CLAIM)
-    if fields is None:
-        return None
+    return None if fields is None else parse_claim(fields)
+
+
+def parse_claim(fields: dict[str, object]) -> Claim:
+    """Read a claim from its JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    outcome = fields.pop("outcome", None)
     try:
-        outcome = fields.pop("outcome", None)
-        return Claim(**fields, outcome=None if outcome is None else ExitRecord(**outcome))
+        return Claim(**fields, outcome=None if outcome is None else ExitRecord(**outcome))  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"cannot read {CLAIM}: {error}") from error
 
 
-def read_exit(directory_fd: int) -> ExitRecord | None:
+def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
     """Return how the run in this directory ended, or None if it has not.
 
     Raises:
         ValueError: there is a record, and it cannot be read.
     """
-    fields = _read(directory_fd, EXIT)
     try:
+        fields = _read(directory_fd, name)
         return None if fields is None else ExitRecord(**fields)
-    except TypeError as error:
-        raise ValueError(f"cannot read {EXIT}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"cannot read {name}: {error}") from error
 
 
-def claim_run(directory_fd: int, claim: Claim) -> bool:
-    """Claim the run in this directory for good, durably; False if somebody else has done so before.
+def place_claim(directory_fd: int, claim: Claim) -> int | None:
+    """Claim the run in this directory for good; None if somebody else has done so before.
+
+    Nothing may be executed before `make_durable` of the descriptor returned, and of the directory.
 
     Raises:
         OSError: it cannot be written: then it is not claimed.
@@ -193,16 +211,26 @@ def claim_run(directory_fd: int, claim: Claim) -> bool:
     fd = os.open(aside, _NEW, 0o600, dir_fd=directory_fd)
     try:
         os.write(fd, json.dumps(asdict(claim)).encode())
-        try:
-            os.link(aside, CLAIM, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
-        except FileExistsError:
-            return False
-        os.fsync(fd)
-        os.fsync(directory_fd)
-        return True
-    finally:
+        os.link(aside, CLAIM, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+    except FileExistsError:
         os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    finally:
         os.unlink(aside, dir_fd=directory_fd)
+    return fd
+
+
+def make_durable(fds: Iterable[int]) -> None:
+    """Have what was written to these files and directories survive a loss of power.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    for fd in fds:
+        os.fsync(fd)
 
 
 def cancel(run_dir: Path, record: ExitRecord) -> bool:
@@ -214,32 +242,41 @@ def cancel(run_dir: Path, record: ExitRecord) -> bool:
     directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         claim = Claim(record.run_id, process.boot_id(), 0, 0, record.started_at, "", outcome=record)
-        return claim_run(directory_fd, claim)
+        fd = place_claim(directory_fd, claim)
+        if fd is None:
+            return False
+        try:
+            make_durable((fd, directory_fd))
+        finally:
+            os.close(fd)
+        return True
     finally:
         os.close(directory_fd)
 
 
 class ExitFile:
-    """The exit record to be, with its place on disk taken at the start of the run."""
+    """The exit record to be, its place on disk taken at the start: neither a full disk nor its journal is in its way then.
+
+    Once `fd` and the directory are durable, writing the record is one flush of one block: that it has got its
+    name need not be durable too, as `read_exit` also knows a whole record by its first name.
+    """
 
     def __init__(self, directory_fd: int) -> None:
         self._directory_fd = directory_fd
-        self.fd = os.open(f"{EXIT}.new", _NEW, 0o600, dir_fd=directory_fd)
-        os.posix_fallocate(self.fd, 0, _RESERVED_BYTES)
+        self.fd = os.open(_EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
+        os.write(self.fd, b" " * _RESERVED_BYTES)
 
     def write(self, record: ExitRecord) -> None:
-        """Write the record, durably; when it can be seen, it is whole.
+        """Write the record, durably; when it has its name, it is whole.
 
         Raises:
             OSError: the disk refused.
         """
         content = json.dumps(asdict(record)).encode()
-        if os.pwrite(self.fd, content, 0) != len(content):
+        if os.pwrite(self.fd, content.ljust(_RESERVED_BYTES), 0) < len(content):
             raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
-        os.ftruncate(self.fd, len(content))
-        os.fsync(self.fd)
-        os.rename(f"{EXIT}.new", EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
-        os.fsync(self._directory_fd)
+        os.fdatasync(self.fd)
+        os.rename(_EXIT_TO_BE, EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
         os.close(self.fd)
 
 

@@ -28,7 +28,9 @@ def wake_on(*numbers: signal.Signals) -> int:
 
 def forget(numbers: tuple[signal.Signals, ...]) -> None:
     """In a forked child: undo `wake_on`, whose descriptors are the parent's."""
-    signal.set_wakeup_fd(-1)
+    write_fd = signal.set_wakeup_fd(-1)
+    if write_fd >= 0:
+        os.close(write_fd)
     for number in numbers:
         signal.signal(number, signal.SIG_DFL)
 

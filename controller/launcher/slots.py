@@ -48,9 +48,8 @@ class SlotPool:
     The one longest out of use is taken first: a user namespace just left by a run is still busy being cleaned up.
     """
 
-    def __init__(self, directory: str, spare: int = 4) -> None:
+    def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._spare = spare
         self._idle: deque[int] = deque()  # Numbers this launcher has a namespace of, oldest first.
         self._user_namespaces: dict[int, int] = {}
         self._next = 0
@@ -73,18 +72,6 @@ class SlotPool:
     def give_back(self, number: int) -> None:
         """Note that the run in slot `number` has ended."""
         self._idle.append(number)
-
-    def make_spare(self) -> bool:
-        """Make one more namespace ahead of need; False if there are enough."""
-        if len(self._idle) >= self._spare:
-            return False
-        try:
-            slot = self._take_new()
-        except NoSlot:
-            return False
-        os.close(slot.lock_fd)
-        self._idle.append(slot.number)
-        return True
 
     def _take_new(self) -> Slot:
         # From where the last search ended, and round: an earlier launcher's run may have ended since.

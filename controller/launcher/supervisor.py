@@ -1,27 +1,34 @@
-"""One run's supervisor: process 1 of the run's pid namespace, forked by the launcher, on its own from then on.
+"""One run's supervisor: process 1 of the run's pid namespace, forked by the launcher, on its own once it has its run.
 
-It claims the run, makes the sandbox around itself, forks the job into it, gives up what it does not
-need any more, stays until the job has ended, and writes the exit record.
+It makes ready what it can, waits for its run, claims it, makes the sandbox around itself, has the
+job go, gives up what it does not need any more, stays until the job has ended, and writes the exit record.
 
 Invariants: nothing is executed unless this process has claimed the run, durably. After the claim
 there is an exit record, unless this process is killed or the disk refuses.
 """
 
+import errno
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from controller.cgroup.lifecycle import Lifecycle, OomWatch
+from controller.cgroup import choose
+from controller.cgroup.detect import Hierarchies
+from controller.cgroup.lifecycle import Lifecycle
 from controller.cgroup.usage import UsageReader
-from controller.launcher import job_process, outcome, protocol, records, signals
+from controller.launcher import crew, job_process, outcome, protocol, records, runspec, signals
 from controller.launcher.control import ControlFifo
+from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
-from controller.launcher.job_process import JobProcess
-from controller.launcher.log_writer import STDERR, STDOUT, LogWriter
-from controller.launcher.outcome import NeverRan, Outcome
+from controller.launcher.job_process import Command
+from controller.launcher.log_writer import LogWriter
+from controller.launcher.outcome import Outcome
+from controller.launcher.protocol import Decoder, Message
 from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
@@ -30,10 +37,7 @@ from controller.linux import libc, process
 from controller.linux.capabilities import Capability
 from controller.sandbox import confine
 from controller.sandbox.compile import compile_sandbox
-from controller.sandbox.confine import Confinement
 from controller.sandbox.errors import InvalidSpec, SandboxError
-from controller.sandbox.interpret import interpret
-from controller.sandbox.spec import HostIds
 
 SUPERVISOR_SANDBOX_UID = 65534
 """Who the supervisor is inside: nobody, so that the job, which is root there without rights, cannot touch it."""
@@ -42,195 +46,220 @@ _PR_SET_NAME = 15
 _OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEEP = frozenset({Capability.KILL})
+_READ_BYTES = 1 << 16
+_MESSAGE_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
-    """A run and what the launcher has ready for it. `status_fd` is where the launcher hears of the claim."""
+class Post:
+    """What the launcher gives a supervisor at its birth. `channel` brings its run, and takes back one answer."""
 
-    spec: RunSpec
     slot: Slot
-    lifecycle: Lifecycle
+    channel: socket.socket
+    hierarchies: Hierarchies
+    lifecycles: Mapping[str, Lifecycle]
     seccomp: bytes
     staging: str
     boot_id: str
-    status_fd: int
+    host_mounts_fd: int
+    launchers_fds: tuple[int, ...]
 
 
-def supervise(assignment: Assignment) -> None:
+def supervise(post: Post) -> None:
     """Do all that the module says. The process is to end when this returns.
 
     Raises:
         OSError: the run could not be claimed (then nothing of it was done), or its record not written.
     """
     signals.forget(_OWN_SIGNALS)
+    for fd in post.launchers_fds:
+        os.close(fd)
     libc.syscall("prctl", _PR_SET_NAME, b"rnx-run", purpose="name the process")
-    started_ns = time.time_ns()
-    run_dir_fd = os.open(assignment.spec.run_dir, _DIRECTORY)
-    claim, control = _claim(assignment, run_dir_fd, started_ns)
-    if claim is None or control is None:
-        _tell_launcher(assignment, {"claimed": True})
+    pid, start_time = process.host_pid(), process.start_time()  # As the host counts: /proc is the host's here.
+    ready = _make_ready(post)
+    request = _wait_for_run(post.channel)
+    if request is None:
+        return  # The launcher ended first.
+    started_at = utc_text(time.time_ns())
+    try:
+        spec = runspec.from_plain(request)
+    except ValueError as error:
+        _answer(post.channel, {"error": str(error), "kind": "invalid"})
         return
-    _tell_launcher(assignment, {"claimed": False, "pid": claim.pid, "start_time": claim.start_time})
-    exit_file = ExitFile(run_dir_fd)
-    supervisor = _Supervisor(assignment, control, run_dir_fd, exit_file.fd)
-    try:
-        result = supervisor.run()
-    except (SandboxError, InvalidSpec, OSError) as error:
-        result = Outcome(Reason.SANDBOX_FAILED, str(error), None, None)
-    except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
-        traceback.print_exc(file=sys.stderr)
-        result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
-    exit_file.write(supervisor.record(result, claim))
-
-
-def _claim(assignment: Assignment, run_dir_fd: int, started_ns: int) -> tuple[Claim | None, ControlFifo | None]:
-    pid = process.host_pid()  # As the host counts: /proc is still the host's here.
+    run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
     control = ControlFifo(run_dir_fd, f"control.{pid}")
-    claim = Claim(
-        run_id=assignment.spec.run_id,
-        boot_id=assignment.boot_id,
-        pid=pid,
-        start_time=process.start_time(),
-        started_at=utc_text(started_ns),
-        control=control.name,
-    )
-    if records.claim_run(run_dir_fd, claim):
-        return claim, control
-    os.unlink(control.name, dir_fd=run_dir_fd)
-    return None, None
+    claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.name)
+    claim_fd = records.place_claim(run_dir_fd, claim)
+    if claim_fd is None:
+        os.unlink(control.name, dir_fd=run_dir_fd)
+        _answer(post.channel, {"claimed": True})
+        return
+    kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
+    _answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
+    _Supervisor(post, spec, claim, control, run_dir_fd, ready).run(claim_fd)
 
 
-def _tell_launcher(assignment: Assignment, message: protocol.Message) -> None:
+def _make_ready(post: Post) -> Crew | Exception:
+    """Return the crew, or why there is none: which the run shall say, once there is one."""
     try:
-        os.write(assignment.status_fd, protocol.encode(message))
-    except BrokenPipeError:
+        ready = Crew(post.slot, post.staging, post.seccomp, post.host_mounts_fd)
+    except (SandboxError, OSError) as error:
+        return error
+    os.close(post.host_mounts_fd)
+    crew.rehearse()
+    return ready
+
+
+def _wait_for_run(channel: socket.socket) -> Message | None:
+    decoder = Decoder()
+    while received := channel.recv(_READ_BYTES):
+        for message in decoder.feed(received):
+            return message
+    return None
+
+
+def _answer(channel: socket.socket, message: Message, keep_fds: tuple[int, ...] = ()) -> None:
+    """Answer, and have the launcher keep `keep_fds` until this process has ended.
+
+    What the launcher keeps, this process need not take apart on its way out, which somebody waits for.
+    """
+    try:
+        socket.send_fds(channel, [protocol.encode(message)], keep_fds)
+    except (BrokenPipeError, ConnectionResetError):
         pass  # It was killed. Whoever comes after it finds the claim.
     finally:
-        os.close(assignment.status_fd)
+        channel.close()
 
 
 class _Supervisor:
     """The run between its claim and its record."""
 
-    def __init__(self, assignment: Assignment, control: ControlFifo, run_dir_fd: int, exit_fd: int) -> None:
-        self._assignment = assignment
-        self._spec = assignment.spec
+    def __init__(
+        self, post: Post, spec: RunSpec, claim: Claim, control: ControlFifo, run_dir_fd: int, ready: Crew | Exception
+    ) -> None:
+        self._post = post
+        self._spec = spec
+        self._claim = claim
         self._control = control
         self._run_dir_fd = run_dir_fd
-        self._exit_fd = exit_fd
+        self._ready = ready
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
-        self._sandboxed = False
+        self._exit_file: ExitFile | None = None
+        self._enforced = False
 
-    def run(self) -> Outcome:
-        """Run the job and return how it ended.
+    def run(self, claim_fd: int) -> None:
+        """Run the job and write how it ended, whatever happens."""
+        try:
+            if isinstance(self._ready, Exception):
+                raise self._ready
+            result = self._run(self._ready, claim_fd)
+        except (SandboxError, InvalidSpec, OSError) as error:
+            result = Outcome(Reason.SANDBOX_FAILED, str(error), None, None)
+        except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
+            traceback.print_exc(file=sys.stderr)
+            result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
+        exit_file = self._exit_file or ExitFile(self._run_dir_fd)
+        exit_file.write(self._record(result))
 
-        Raises:
-            SandboxError, InvalidSpec, OSError: it could not be started.
-        """
-        spec, slot, lifecycle = self._spec, self._assignment.slot, self._assignment.lifecycle
+    def _run(self, ready: Crew, claim_fd: int) -> Outcome:
+        spec = self._spec
         log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
         self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns)
-        lifecycle.create(spec.cgroup, spec.limits)
-        join_fds = lifecycle.open_join_fds(spec.cgroup)
-        oom = lifecycle.open_oom_watch(spec.cgroup)
+        lifecycle = self._lifecycle()
+        try:
+            job_process.give_files_to_sync(ready.orders, [claim_fd, self._run_dir_fd])
+            lifecycle.create(spec.cgroup, spec.limits)
+            job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
+            oom = lifecycle.open_oom_watch(spec.cgroup)
+            self._make_sandbox(ready)
+            job_process.give_command(ready.orders, Command(spec.argv, spec.env, spec.cwd))
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESRCH):
+                return _why_the_job_is_gone(ready, error)
+            raise
+        # The job is on its way from here on; what follows goes on beside it.
+        self._enforced = True
+        self._exit_file = ExitFile(self._run_dir_fd)
         self._usage = lifecycle.open_usage(spec.cgroup)
-        self._close_the_launchers_files({log_dir_fd, self._log.fd, *join_fds, *oom.fds, *self._usage.fds})
-
-        host_ids = HostIds(slot.host_base, slot.host_base)
-        interpret(compile_sandbox(spec.sandbox, host_ids, self._assignment.staging))
-        self._sandboxed = True
-
-        outputs, job, report_fd = self._pipes(join_fds)
-        job_pid = os.fork()
-        if job_pid == 0:
-            job_process.become(job)
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
-        for fd in (job.stdout_fd, job.stderr_fd, job.report_fd, *join_fds):
+        for fd in (claim_fd, ready.builder.root_fd):
             os.close(fd)
+        ready.orders.close()
+        for known in (lifecycle, *self._post.lifecycles.values()):
+            known.close()
         self._give_up_rights(log_dir_fd)
-        return self._stay(job_pid, outputs, report_fd, wakeup_fd, oom)
-
-    def _close_the_launchers_files(self, kept: set[int]) -> None:
-        """Close what the fork has brought along: its socket, its clients, its other runs."""
-        slot = self._assignment.slot
-        kept |= {slot.lock_fd, slot.user_namespace_fd, self._run_dir_fd, self._exit_fd, self._control.fd}
-        first = 3
-        for fd in sorted(kept):
-            if first < fd:
-                process.close_range(first, fd - 1)
-            first = max(first, fd + 1)
-        process.close_range(first, process.LAST_FD)
-
-    def _pipes(self, join_fds: tuple[int, ...]) -> tuple[dict[int, bytes], JobProcess, int]:
-        spec, slot = self._spec, self._assignment.slot
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        report_read, report_write = os.pipe2(os.O_CLOEXEC)
-        for fd in (out_write, err_write):
-            os.fchown(fd, slot.host_base, slot.host_base)  # So that the job may open /dev/stdout.
-        job = JobProcess(
-            argv=spec.argv,
-            env=spec.env,
-            cwd=spec.cwd,
-            stdout_fd=out_write,
-            stderr_fd=err_write,
-            report_fd=report_write,
-            join_fds=join_fds,
-            user_namespace_fd=slot.user_namespace_fd,
-            seccomp=self._assignment.seccomp,
+        loop = RunLoop(
+            ready.job_pid,
+            ready.outputs,
+            self._log,
+            self._control,
+            oom,
+            wakeup_fd,
+            spec.deadline_seconds,
+            spec.grace_seconds,
         )
-        return {out_read: STDOUT, err_read: STDERR}, job, report_read
+        wait_status = loop.run()
+        never_ran = job_process.read_report(ready.report_fd)
+        return outcome.decide(wait_status, loop.ending, oom.killed_count(), never_ran)
+
+    def _lifecycle(self) -> Lifecycle:
+        parent = self._spec.cgroup_parent
+        known = self._post.lifecycles.get(parent)
+        return known if known is not None else choose.open_lifecycle(self._post.hierarchies, parent)
+
+    def _make_sandbox(self, ready: Crew) -> None:
+        ops = compile_sandbox(self._spec.sandbox, ready.host_ids)
+        ready.builder.take_sources(ops)
+        ready.enter_sandbox()
+        ready.builder.carry_out(ops)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""
-        slot = self._assignment.slot
+        slot = self._post.slot
         host_uid = slot.host_base + SUPERVISOR_SANDBOX_UID
         for fd in (self._run_dir_fd, log_dir_fd):
             os.fchown(fd, host_uid, host_uid)
-        uid = SUPERVISOR_SANDBOX_UID
-        confine.confine(Confinement(slot.user_namespace_fd, uid, uid, keep=_KEEP))
-        os.close(slot.user_namespace_fd)
+        confine.become(slot.user_namespace_fd, SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID)
+        confine.give_up_rights(_KEEP, None)
         process.set_dumpable(False)
+        os.close(slot.user_namespace_fd)
 
-    def _stay(self, job_pid: int, outputs: dict[int, bytes], report_fd: int, wakeup_fd: int, oom: OomWatch) -> Outcome:
-        spec, log = self._spec, self._log
-        if log is None or self._usage is None:
-            raise AssertionError("unreachable: `run` has opened both")
-        loop = RunLoop(job_pid, outputs, log, self._control, oom, wakeup_fd, spec.deadline_seconds, spec.grace_seconds)
-        wait_status = loop.run()
-        never_ran: NeverRan | None = job_process.read_report(report_fd)
-        return outcome.decide(wait_status, loop.ending, oom.killed_count(), never_ran)
-
-    def record(self, result: Outcome, claim: Claim) -> ExitRecord:
-        """Return the exit record."""
+    def _record(self, result: Outcome) -> ExitRecord:
         record = ExitRecord(
-            run_id=claim.run_id,
+            run_id=self._claim.run_id,
             reason=result.reason,
-            message=result.message,
+            message=result.message[:_MESSAGE_CHARACTERS],
             exit_code=result.exit_code,
             signal=result.signal,
-            started_at=claim.started_at,
+            started_at=self._claim.started_at,
             finished_at=utc_text(time.time_ns()),
             dropped_log_bytes=self._log.dropped_bytes if self._log else 0,
         )
-        if self._usage is None or not self._sandboxed:
+        if self._usage is None or not self._enforced:
             return record
         usage = self._usage.read()
         return replace(record, usage=asdict(usage), oom_kills=usage.oom_kills, receipt=self._receipt())
 
     def _receipt(self) -> dict[str, records.Plain]:
         """Return what was enforced: nothing of it may fail without ending the run, so having got here is the proof."""
-        limits, slot = self._spec.limits, self._assignment.slot
+        limits = self._spec.limits
         return {
             "memoryBytes": limits.memory_bytes,
             "cpuMillicpu": limits.cpu_millicpu,
             "pids": limits.pids,
             "deadlineSeconds": self._spec.deadline_seconds,
             "namespaces": ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"],
-            "hostUid": slot.host_base,
+            "hostUid": self._post.slot.host_base,
             "capabilities": [],
             "noNewPrivs": True,
             "seccomp": True,
         }
+
+
+def _why_the_job_is_gone(ready: Crew, error: OSError) -> Outcome:
+    _, wait_status = os.waitpid(ready.job_pid, 0)
+    never_ran = job_process.read_report(ready.report_fd)
+    if never_ran is None:
+        raise error
+    return outcome.decide(wait_status, None, 0, never_ran)

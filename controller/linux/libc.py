@@ -29,11 +29,9 @@ _COMMON = {
 _NUMBERS = {
     "x86_64": {
         **_COMMON,
-        "capget": 125,
         "capset": 126,
         "inotify_add_watch": 254,
         "inotify_init1": 294,
-        "mount": 165,
         "pivot_root": 155,
         "prctl": 157,
         "seccomp": 317,
@@ -43,11 +41,9 @@ _NUMBERS = {
     },
     "aarch64": {
         **_COMMON,
-        "capget": 90,
         "capset": 91,
         "inotify_add_watch": 27,
         "inotify_init1": 26,
-        "mount": 40,
         "pivot_root": 41,
         "prctl": 167,
         "seccomp": 277,
@@ -67,15 +63,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _with_arguments(count: int) -> Callable[..., int]:
     function = _libc["syscall"]  # A function of its own each time, so each can declare its types once.
     function.restype = ctypes.c_long
-    # c_void_p takes what our callers pass: int (also negative), bytes, None, and ctypes buffers.
+    # c_void_p takes what our callers pass: int (also negative), bytes and None.
     function.argtypes = (ctypes.c_long,) + (ctypes.c_void_p,) * count
     return function
 
 
 _syscall_of_arity = tuple(_with_arguments(count) for count in range(7))
-
-Buffer = ctypes.Array[ctypes.c_char]
-"""Memory that the kernel may write to; see `buffer`."""
 
 
 class SyscallError(OSError):
@@ -97,11 +90,11 @@ class SyscallError(OSError):
         return SyscallError, (self.call, self.purpose, self.errno or 0, self.detail)
 
 
-def syscall(name: str, *args: int | bytes | Buffer | None, purpose: str) -> int:
+def syscall(name: str, *args: int | bytes | None, purpose: str) -> int:
     """Make the system call `name` and return its result.
 
     Args:
-        args: integers, `bytes` or buffers by address, None as the null pointer; as many as the kernel reads,
+        args: integers, `bytes` by address, None as the null pointer; as many as the kernel reads,
             for the registers of missing ones hold anything.
         purpose: finishes the sentence "cannot …" should the call fail.
 
@@ -115,11 +108,6 @@ def syscall(name: str, *args: int | bytes | Buffer | None, purpose: str) -> int:
     if result == -1:
         raise SyscallError(name, purpose, ctypes.get_errno())
     return result
-
-
-def buffer(size: int) -> Buffer:
-    """Return `size` zero bytes that a system call may write to; `.raw` reads them."""
-    return ctypes.create_string_buffer(size)
 
 
 def address_of(data: bytes) -> int:

@@ -33,6 +33,8 @@ _LEFT_OUT_DIRECTORIES = frozenset({
 })  # fmt: skip
 _LEFT_OUT_FILES = ("turtle.py", "_tkinter.", "_test", "_ctypes_test", "xxlimited", "xxsubtype", "_xx")
 _LEFT_OUT_SUFFIXES = (".a", ".exe", ".pyc", ".o")
+# Later formats write down which objects happen to be shared in memory, which differs from run to run.
+_MARSHAL = 2
 _HASHED_UNCHECKED = (1).to_bytes(4, "little")
 
 _FILES = {
@@ -129,7 +131,7 @@ def _bytecode(source: Path, shown_as: str) -> bytes | None:
         code = compile(text, shown_as, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):  # Python would not import it either.
         return None
-    return util.MAGIC_NUMBER + _HASHED_UNCHECKED + util.source_hash(text) + marshal.dumps(code)
+    return util.MAGIC_NUMBER + _HASHED_UNCHECKED + util.source_hash(text) + marshal.dumps(code, _MARSHAL)
 
 
 def _add_tools(contents: Contents) -> list[Path]:

@@ -67,14 +67,17 @@ class _Reader:
             "environment": self.environment, "requirements": self.requirements,
             "package_manager": self.package_manager, "packages": self.texts,
         }  # fmt: skip
+        bad = set()
         for key, value in self.pairs(root):
+            before = len(self.problems)
             if key.text in readers:
                 known[key.text] = readers[key.text](value, key.text)
+                bad |= {key.text} if len(self.problems) > before else set()
             elif key.text not in _IGNORED:
                 why = "no longer used" if key.text == "init" else "not a field of runtime.yml"
                 self.warn(key, f"{key.text} is {why}: ignored")
         for required in ("name", "mounts"):
-            if not known.get(required) and not (required == "mounts" and self.problems):
+            if not known.get(required) and required not in bad:
                 self.problem(root, f"{required} is missing or empty: a runtime needs its name and what it mounts")
         path_prepend = dict(known.get("environment") or ()).get("PATH_PREPEND", "")
         variables = {k: v for k, v in (known.get("environment") or {}).items() if k != "PATH_PREPEND"}

@@ -1,5 +1,8 @@
 """From a sandbox as wanted to the operations that make it. Pure: no I/O, and the same answer every time.
 
+They come in two parts: the base, alike for all runs, and the rest. Between the two the maker goes
+back to the host's mounts once, to take the sources of the rest as they are then (`interpret`).
+
 Here: what every sandbox has (namespaces, /proc and its masks, /dev, /tmp, /work, generated /etc files)
 and the order of things. Never here: carrying it out, and the host.
 Invariant: whatever has a parent directory in the sandbox comes after the mount that brings it.
@@ -71,12 +74,29 @@ _DEVICE_LINKS = (
 )
 
 
-def compile_sandbox(spec: SandboxSpec, host_ids: HostIds, staging: str) -> tuple[Op, ...]:
-    """Return the operations that make `spec` out of this process' namespaces, to be carried out in this order.
+def compile_base(host_ids: HostIds, staging: str) -> tuple[Op, ...]:
+    """Return what every sandbox begins with, whatever is wanted of it: so it can be made before anything is.
 
     Args:
         host_ids: the host's ids of the sandbox's root.
         staging: an existing host directory to mount the new root on for a moment; many runs may share it.
+    """
+    return (
+        EnterNewNamespaces(_NAMESPACES),
+        MakeMountsPrivate(),
+        BringUpLoopback(),
+        MountRoot(staging, _ROOT_BYTES),
+        *_devices(),
+        MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP),
+        MountProc("/proc"),
+        *(Mask(f"/proc/{name}") for name in _MASKED),
+        *(MakeReadOnly(f"/proc/{name}") for name in _READ_ONLY),
+        PivotRoot(),
+    )
+
+
+def compile_sandbox(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
+    """Return the operations that make `spec` out of the base, to be carried out in this order after it.
 
     Raises:
         InvalidSpec: two things at one place, a place that is runwright's own, a size that is none.
@@ -84,21 +104,11 @@ def compile_sandbox(spec: SandboxSpec, host_ids: HostIds, staging: str) -> tuple
     _refuse_nonsense(spec)
     targets = tuple(mount.target for mount in chain(spec.binds, spec.private_copies))
     return (
-        EnterNewNamespaces(_NAMESPACES),
-        MakeMountsPrivate(),
         SetHostname(spec.hostname),
-        BringUpLoopback(),
-        MountRoot(staging, _ROOT_BYTES),
         *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
-        *_devices(),
         *_etc(spec, targets + tuple(path for path, _ in spec.symlinks)),
         *_usual_places(spec, targets),
         *_mounts(spec, host_ids),
-        MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP),
-        MountProc("/proc"),
-        *(Mask(f"/proc/{name}") for name in _MASKED),
-        *(MakeReadOnly(f"/proc/{name}") for name in _READ_ONLY),
-        PivotRoot(),
         SealRoot(),
     )
 
@@ -137,8 +147,8 @@ def _usual_places(spec: SandboxSpec, targets: tuple[str, ...]) -> Iterable[Op]:
     taken = tuple(chain(targets, (path for path, _ in spec.symlinks)))
     if not _brought_by(taken, "/run"):
         yield MakeDirectory("/run")
-    if not _brought_by(taken, "/var/tmp"):  # noqa: S108 - the sandbox's, not the host's
-        yield MakeSymlink("/var/tmp", "/tmp")  # noqa: S108
+    if not _brought_by(taken, "/var/tmp"):
+        yield MakeSymlink("/var/tmp", "/tmp")
 
 
 def _mounts(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
@@ -146,8 +156,8 @@ def _mounts(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
     links = dict(spec.symlinks)
     groups: list[tuple[str, tuple[Op, ...]]] = [
         (WORK_DIRECTORY, _work(spec, ids)),
-        ("/tmp", (_tmpfs("/tmp", spec.tmp_bytes, 0o1777, ids),)),  # noqa: S108
-        ("/dev/shm", (_tmpfs("/dev/shm", spec.shm_bytes, 0o1777, ids),)),  # noqa: S108
+        ("/tmp", (_tmpfs("/tmp", spec.tmp_bytes, 0o1777, ids),)),
+        ("/dev/shm", (_tmpfs("/dev/shm", spec.shm_bytes, 0o1777, ids),)),
     ]
     groups += [(bind.target, (_bind(bind),)) for bind in spec.binds]
     groups += [(copy.target, _private_copy(copy, ids)) for copy in spec.private_copies]

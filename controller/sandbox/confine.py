@@ -6,7 +6,6 @@ order in which each still may be done. Never here: mounts (`interpret`), cgroups
 
 import os
 import resource
-from dataclasses import dataclass
 
 from controller.linux import capabilities, libc, namespaces, process
 from controller.linux.capabilities import Capability
@@ -18,34 +17,30 @@ _PR_SET_SECUREBITS = 28
 _NO_SETUID_FIXUP = 1 << 2
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
-    """Who the process becomes (ids inside the user namespace) and what it keeps."""
-
-    user_namespace_fd: int
-    sandbox_uid: int = 0
-    sandbox_gid: int = 0
-    keep: frozenset[Capability] = frozenset()
-    seccomp: bytes | None = None
-
-
-def confine(confinement: Confinement) -> None:
-    """Confine this process. Not to be undone, and not to be trusted half done: on an error, end the process.
+def become(user_namespace_fd: int, sandbox_uid: int, sandbox_gid: int) -> None:
+    """Enter the user namespace as this user of it, without groups but with all rights over the namespace so far.
 
     Raises:
-        OSError: a step was refused.
+        OSError: a step was refused: end the process.
     """
-    namespaces.enter(confinement.user_namespace_fd, LinuxNamespace.USER)  # Fills the bounding set again.
+    namespaces.enter(user_namespace_fd, LinuxNamespace.USER)  # Fills the bounding set again.
     os.setgroups([])
-    uid, gid = confinement.sandbox_uid, confinement.sandbox_gid
-    os.setresgid(gid, gid, gid)
+    os.setresgid(sandbox_gid, sandbox_gid, sandbox_gid)
     # Else leaving uid 0 would clear the capabilities that dropping them takes.
     libc.syscall("prctl", _PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0, purpose="keep capabilities over setuid")
-    os.setresuid(uid, uid, uid)
-    capabilities.drop_all_except(confinement.keep)
+    os.setresuid(sandbox_uid, sandbox_uid, sandbox_uid)
+
+
+def give_up_rights(keep: frozenset[Capability], seccomp: bytes | None) -> None:
+    """Drop all capabilities but `keep`, for good, and allow only the system calls of `seccomp`, if it is given.
+
+    Raises:
+        OSError: a step was refused: end the process.
+    """
+    capabilities.drop_all_except(keep)
     process.no_new_privs()
-    if confinement.seccomp is not None:
-        process.load_seccomp(confinement.seccomp)
+    if seccomp is not None:
+        process.load_seccomp(seccomp)
 
 
 def limit_process() -> None:

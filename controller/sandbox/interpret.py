@@ -44,75 +44,84 @@ _MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagati
 _DEVICE_MODE = 0o020666  # S_IFCHR, and everybody's.
 
 
-def interpret(ops: Sequence[Op]) -> None:
-    """Carry out `ops` in this process, in order: it ends inside the sandbox they make.
+class Builder:
+    """One sandbox in the making, by this process.
 
-    Raises:
-        SandboxError: an operation was refused. This process is then good for nothing but to report it and end.
+    `take_sources` wants to be where the sources are; `carry_out` where the sandbox is, which may be another mount
+    namespace. After an error, the process is good for nothing but to report it and end.
     """
-    root = _Root()
-    for step, op in enumerate(ops):
-        try:
-            _interpret_one(op, root)
-        except OSError as error:
-            raise SandboxError(step, op, error) from error
-    os.close(root.fd)
-
-
-class _Root:
-    """The new root, once `MountRoot` has made it."""
-
-    __slots__ = ("fd",)
 
     def __init__(self) -> None:
-        self.fd = -1
+        self.root_fd = -1
+        self._parents: dict[str, int] = {}
+        self._taken: dict[Op, MountTree] = {}
 
+    def take_sources(self, ops: Sequence[Op]) -> None:
+        """Take hold of the host's files and directories that `ops` speak of.
 
-def _interpret_one(op: Op, root: _Root) -> None:  # noqa: C901 - one line for each operation
-    match op:
-        case EnterNewNamespaces(kinds):
-            namespaces.unshare(kinds)
-        case MakeMountsPrivate():
-            mount_api.make_private()
-        case SetHostname(name):
-            socket.sethostname(name)
-        case BringUpLoopback():
-            loopback.bring_up()
-        case MountRoot():
-            root.fd = _mount_root(op)
-        case MakeDirectory(path, mode):
-            os.close(rootfs.open_directory(root.fd, path, mode))
-        case MakeSymlink() | MakeDevice() | WriteFile():
-            _make_entry(op, root.fd)
-        case BindMount():
-            _bind(op, root.fd)
-        case MountTmpfs() | MountDevpts() | MountProc():
-            with _new_filesystem(op) as tree:
-                _attach(tree, root.fd, op.target)
-        case Mask(path):
-            _mask(path, root.fd)
-        case MakeReadOnly(path):
-            _make_read_only(path, root.fd)
-        case CopyTree():
-            _copy(op, root.fd)
-        case PivotRoot():
-            _pivot(root.fd)
-        case SealRoot():
-            _seal()
-        case _:
-            assert_never(op)  # The type checker names every operation that was forgotten.
+        Raises:
+            SandboxError: one is not there, or may not be taken.
+        """
+        for step, op in enumerate(ops):
+            if isinstance(op, BindMount | CopyTree):
+                try:
+                    self._taken[op] = _take_source(op)
+                except OSError as error:
+                    raise SandboxError(step, op, error) from error
 
+    def carry_out(self, ops: Sequence[Op]) -> None:
+        """Carry out `ops` in order, their sources taken before.
 
-def _mount_root(op: MountRoot) -> int:
-    options = {"size": str(op.size_bytes), "mode": "755"}
-    tree = mount_api.new_filesystem("tmpfs", options, MountAttribute.NOSUID)
-    mount_api.attach(tree, op.staging)
-    return tree.fd
+        Raises:
+            SandboxError: an operation was refused; those after it were not tried.
+        """
+        for step, op in enumerate(ops):
+            try:
+                self._carry_out_one(op)
+            except OSError as error:
+                raise SandboxError(step, op, error) from error
 
+    def _carry_out_one(self, op: Op) -> None:  # noqa: C901 - one line for each operation
+        match op:
+            case EnterNewNamespaces(kinds):
+                namespaces.unshare(kinds)
+            case MakeMountsPrivate():
+                mount_api.make_private()
+            case SetHostname(name):
+                socket.sethostname(name)
+            case BringUpLoopback():
+                loopback.bring_up()
+            case MountRoot():
+                self.root_fd = _mount_root(op)
+            case MakeDirectory(path, mode):
+                os.close(rootfs.open_directory(self.root_fd, path, mode))
+            case MakeSymlink() | MakeDevice() | WriteFile():
+                self._make_entry(op)
+            case BindMount():
+                with self._taken.pop(op) as tree:
+                    _attach(tree, self.root_fd, op.target, directory=rootfs.is_directory(tree.fd))
+            case CopyTree():
+                with self._taken.pop(op) as tree:
+                    _copy(tree.fd, op, self.root_fd)
+            case MountTmpfs() | MountDevpts() | MountProc():
+                with _new_filesystem(op) as tree:
+                    _attach(tree, self.root_fd, op.target)
+            case Mask(path):
+                _mask(path, self.root_fd)
+            case MakeReadOnly(path):
+                _make_read_only(path, self.root_fd)
+            case PivotRoot():
+                _pivot(self.root_fd)
+            case SealRoot():
+                _seal()
+            case _:
+                assert_never(op)  # The type checker names every operation that was forgotten.
 
-def _make_entry(op: MakeSymlink | MakeDevice | WriteFile, root_fd: int) -> None:
-    parent_fd, name = rootfs.open_parent(root_fd, op.path)
-    try:
+    def _make_entry(self, op: MakeSymlink | MakeDevice | WriteFile) -> None:
+        parent, _, name = op.path.rpartition("/")
+        parent_fd = self._parents.get(parent)
+        if parent_fd is None:
+            parent_fd = self._parents[parent] = rootfs.open_directory(self.root_fd, parent or "/")
         match op:
             case MakeSymlink(_, points_to):
                 os.symlink(points_to, name, dir_fd=parent_fd)
@@ -121,8 +130,13 @@ def _make_entry(op: MakeSymlink | MakeDevice | WriteFile, root_fd: int) -> None:
                 os.chmod(name, _DEVICE_MODE & 0o777, dir_fd=parent_fd)  # Whatever the umask is.
             case WriteFile(_, content):
                 _write_file(parent_fd, name, content.encode())
-    finally:
-        os.close(parent_fd)
+
+
+def _mount_root(op: MountRoot) -> int:
+    options = {"size": str(op.size_bytes), "mode": "755"}
+    tree = mount_api.new_filesystem("tmpfs", options, MountAttribute.NOSUID)
+    mount_api.attach(tree, op.staging)
+    return tree.fd
 
 
 def _write_file(parent_fd: int, name: str, content: bytes) -> None:
@@ -134,14 +148,16 @@ def _write_file(parent_fd: int, name: str, content: bytes) -> None:
         os.close(fd)
 
 
-def _bind(op: BindMount, root_fd: int) -> None:
+def _take_source(op: BindMount | CopyTree) -> MountTree:
+    if isinstance(op, CopyTree):
+        return MountTree(_open_source(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY), op.source)
     source_fd = _open_source(op.source, op.within)
     try:
-        with mount_api.clone_from_fd(source_fd, op.source) as tree:
-            mount_api.set_attributes(tree, op.attributes)
-            _attach(tree, root_fd, op.target, directory=rootfs.is_directory(source_fd))
+        tree = mount_api.clone_from_fd(source_fd, op.source)
     finally:
         os.close(source_fd)
+    mount_api.set_attributes(tree, op.attributes)
+    return tree
 
 
 def _open_source(source: str, within: str | None, flags: int = os.O_PATH) -> int:
@@ -221,16 +237,12 @@ def _open_if_there(root_fd: int, path: str) -> int | None:
         raise
 
 
-def _copy(op: CopyTree, root_fd: int) -> None:
-    source_fd = _open_source(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY)
+def _copy(source_fd: int, op: CopyTree, root_fd: int) -> None:
+    target_fd = openat2.open_in_root(root_fd, op.target, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        target_fd = openat2.open_in_root(root_fd, op.target, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            copy_tree(source_fd, target_fd, op.host_uid, op.host_gid)
-        finally:
-            os.close(target_fd)
+        copy_tree(source_fd, target_fd, op.host_uid, op.host_gid)
     finally:
-        os.close(source_fd)
+        os.close(target_fd)
 
 
 def _pivot(root_fd: int) -> None:

@@ -89,7 +89,9 @@ class Play:
     def install(self) -> None:
         """Show the installation of both versions as it goes."""
         with self.act("The runtime is installed"):
-            with Progress(TextColumn("    {task.description}"), BarColumn(), DownloadColumn(), console=self.console) as bars:
+            with Progress(
+                TextColumn("    {task.description}"), BarColumn(), DownloadColumn(), console=self.console
+            ) as bars:
                 tasks = {version: bars.add_task(f"demo-python@{version}", total=None) for version in _VERSIONS}
 
                 def installed(world: World) -> bool:
@@ -169,7 +171,9 @@ class Play:
         with self.act("Manifests: edited, broken, deleted"):
             self.expect("greeting", "Succeeded", "Completed")
             self.stage.drop("greeting.yaml", {"good morning": "good evening"})
-            self.world.until("greeting ran again", lambda w: w.ended("greeting") and w.status("greeting")["attempts"] == 2)
+            self.world.until(
+                "greeting ran again", lambda w: w.ended("greeting") and w.status("greeting")["attempts"] == 2
+            )
             self.require(self.world.log("greeting").strip() == "good evening", "the edit took no effect")
             self.say("greeting.yaml was edited, and greeting ran again: good evening")
             self.stage.drop("greeting.yaml", {'command: ["echo", "good morning"]': "command: 7"})
@@ -197,11 +201,15 @@ class Play:
         """Show the metrics."""
         with self.act("Metrics"):
             text = self.client.transport.text("/metrics")
-            for pattern in (r'runwright_runs_total\{outcome="Completed"\} \d', r"workqueue_adds_total", r"controller_runtime_reconcile_total"):
+            for pattern in (
+                r'runwright_runs_total\{outcome="Completed"\} \d',
+                r"workqueue_adds_total",
+                r"controller_runtime_reconcile_total",
+            ):
                 self.require(re.search(pattern, text) is not None, f"no {pattern} in /metrics")
             families = len(re.findall(r"^# TYPE ", text, re.MULTILINE))
             self.say(f"{families} metric families, {len(text.splitlines())} lines, such as:")
-            for line in re.findall(r'^runwright_runs_total\{.*\} [1-9].*$', text, re.MULTILINE):
+            for line in re.findall(r"^runwright_runs_total\{.*\} [1-9].*$", text, re.MULTILINE):
                 self.console.print(f"      [dim]{line}[/]", highlight=False)
 
     def expect(self, name: str, phase: str, reason: str) -> None:

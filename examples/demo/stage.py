@@ -19,7 +19,7 @@ _QUICKSTART_PORT = "8473"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
+    def log_message(self, format: str, *args: object) -> None:
         return
 
 
@@ -64,7 +64,9 @@ class HostState:
 
 
 def _mounts() -> frozenset[str]:
-    return frozenset(line.split(" - ")[0].split(" ", 3)[3] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return frozenset(
+        line.split(" - ")[0].split(" ", 3)[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    )
 
 
 def _cgroups() -> frozenset[str]:
@@ -111,10 +113,12 @@ class Stage:
         """Give the stage."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop the daemon, end what runs, remove the root; keep its log if something went wrong."""
         self.stop_daemon()
-        subprocess.run([*self._command(), "--clean"], check=False, stdout=subprocess.DEVNULL)  # noqa: S603, TID251
+        subprocess.run([*self._command(), "--clean"], check=False, stdout=subprocess.DEVNULL)  # noqa: TID251
         if self.registry is not None:
             self.registry.close()
         if error is not None:
@@ -138,12 +142,12 @@ class Stage:
     def start_daemon(self) -> int:
         """Start the daemon; return its pid."""
         with self.log.open("ab") as log:
-            self._daemon = subprocess.Popen(self._command(), stdout=log, stderr=log)  # noqa: S603
+            self._daemon = subprocess.Popen(self._command(), stdout=log, stderr=log)
         return self._daemon.pid
 
     def kill_daemon(self) -> None:
         """Kill the daemon as a crash would."""
-        assert self._daemon is not None  # noqa: S101
+        assert self._daemon is not None
         self._daemon.send_signal(signal.SIGKILL)
         self._daemon.wait()
 

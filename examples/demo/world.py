@@ -11,7 +11,6 @@ from api.kinds import JOB, RUNTIME, Kind
 from api.meta import Document
 
 
-
 class Failure(Exception):
     """Something that the demo shows did not happen."""
 
@@ -86,4 +85,6 @@ class World:
     def summary(self) -> str:
         """Return every job's phase and reason, for messages."""
         jobs = {name: doc.get("status", {}) for (kind, name), doc in self._objects.items() if kind == JOB.name}
-        return ", ".join(f"{name} {status.get('phase', '?')}/{status.get('reason', '?')}" for name, status in jobs.items())
+        return ", ".join(
+            f"{name} {status.get('phase', '?')}/{status.get('reason', '?')}" for name, status in jobs.items()
+        )

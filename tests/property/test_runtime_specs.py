@@ -17,7 +17,9 @@ builds = st.lists(st.from_regex(r"[0-9A-Za-z-]{1,5}", fullmatch=True), max_size=
     lambda parts: "+" + ".".join(parts) if parts else ""
 )
 versions = st.tuples(cores, prereleases, builds).map("".join)
-tags = st.lists(st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), max_size=3).map(lambda found: tuple(sorted(set(found))))
+tags = st.lists(st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), max_size=3).map(
+    lambda found: tuple(sorted(set(found)))
+)
 specs = st.one_of(
     st.builds(RuntimeSpec, name=names, version=st.one_of(st.none(), versions)),
     st.builds(

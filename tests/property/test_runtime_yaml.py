@@ -4,23 +4,29 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.runtime import runtime_yaml
-from controller.runtime.manifest import InvalidManifest
+from controller.runtime.manifest import InvalidManifest, Problem
 
 scalars = st.one_of(st.text(max_size=12), st.sampled_from(["/", "/usr", "..", "true", "3.10", "~", "/proc", "512MB"]))
 keys = st.sampled_from(
     ["name", "mounts", "source", "target", "selective", "environment", "PATH_PREPEND", "requirements", "type", "x"]
 )
 documents = st.recursive(
-    scalars, lambda below: st.one_of(st.lists(below, max_size=4), st.dictionaries(keys, below, max_size=6)), max_leaves=20
+    scalars,
+    lambda below: st.one_of(st.lists(below, max_size=4), st.dictionaries(keys, below, max_size=6)),
+    max_leaves=20,
 )
 
 
 def is_kept_or_refused(text: bytes) -> None:
+    problems: tuple[Problem, ...] = ()
+    manifest = None
     try:
         manifest = runtime_yaml.load(text)
     except InvalidManifest as error:
-        assert error.problems
-        assert all(problem.message for problem in error.problems)
+        problems = error.problems
+    assert (manifest is None) == bool(problems)
+    assert all(problem.message for problem in problems)
+    if manifest is None:
         return
     for mount in manifest.mounts:
         assert mount.target.startswith("/")

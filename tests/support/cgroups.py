@@ -37,19 +37,24 @@ def remove_once_reaped(lifecycle: Lifecycle, name: str) -> None:
 
 
 def start_in(lifecycle: Lifecycle, name: str, body: Callable[[], object]) -> int:
-    """Return the pid of a new process in the cgroup, which runs `body`; the caller waits for it."""
+    """Return the pid of a new process that is in the cgroup and runs `body`; the caller waits for it."""
     fds = lifecycle.open_join_fds(name)
+    joined_read, joined_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             for fd in fds:
                 os.write(fd, b"0")
+            os.write(joined_write, b".")
             body()
             os._exit(0)
         finally:
             os._exit(70)
-    for fd in fds:
+    os.close(joined_write)
+    joined = os.read(joined_read, 1)
+    for fd in (*fds, joined_read):
         os.close(fd)
+    assert joined, f"the child could not join {name}"
     return pid
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from support.hand_clock import HandClock
+
 from controller.registry import catalogue, fetch, location
 from controller.registry.catalogue import Catalogue
 from controller.runtime.install import Host, Package
-from support.hand_clock import HandClock
 
 PLATFORM = "ubuntu-amd64"
 
@@ -141,6 +142,7 @@ class Server:
     lie_about_length: int = 0
     etags: bool = True
     gate: threading.Event | None = None
+    arrived: threading.Event = field(default_factory=threading.Event)
 
     def count(self, suffix: str) -> int:
         return sum(path.endswith(suffix) for path in self.requests)
@@ -174,6 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = self.behaviour
         path = unquote(urlsplit(self.path).path)
         behaviour.requests.append(path)
+        behaviour.arrived.set()
         if behaviour.gate is not None:
             behaviour.gate.wait(30)
         file = behaviour.directory / path.lstrip("/")

@@ -12,7 +12,7 @@ from support.stores import a_document, job_key
 
 from api.errors import Conflict, ServiceUnavailable
 from state import connection, migrations
-from state.writer import Transaction, Writer
+from state.writer import Hooks, Transaction, Writer, _Write
 
 
 @pytest.fixture
@@ -20,11 +20,25 @@ def commits() -> list[int]:
     return []
 
 
+class Wake:
+    """Counts how often it was called."""
+
+    calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
 @pytest.fixture
-def writer(tmp_path: Path, commits: list[int]) -> Iterator[Writer]:
+def wake() -> Wake:
+    return Wake()
+
+
+@pytest.fixture
+def writer(tmp_path: Path, commits: list[int], wake: Wake) -> Iterator[Writer]:
     opened = connection.open_file(tmp_path / "s.db")
     migrations.migrate(opened, "s.db")
-    made = Writer(opened, "s.db", HandClock(), lambda seconds, rows: commits.append(rows))
+    made = Writer(opened, "s.db", HandClock(), Hooks(lambda seconds, rows: commits.append(rows), wake))
     yield made
     made.close()
 
@@ -62,24 +76,58 @@ def while_the_writer_is_busy(writer: Writer, *decisions) -> list[object]:
     return outcomes
 
 
-def test_writes_that_wait_share_one_commit(writer, commits, tmp_path):
+def test_writes_that_wait_share_one_commit_and_one_wake_up(writer, commits, wake, tmp_path):
     outcomes = while_the_writer_is_busy(writer, *(creating(name) for name in "abc"))
 
     assert commits == [3]
     assert rows(tmp_path) == ["a", "b", "c"]
-    assert sorted(has_committed for _, has_committed in outcomes) == [False, False, True]
+    assert [outcome["metadata"]["name"] for outcome in outcomes] == ["a", "b", "c"]
+    assert wake.calls == 1
 
 
 @pytest.mark.invariant("S5")
-def test_a_refused_write_takes_only_itself_back(writer, tmp_path):
+def test_a_refused_write_takes_only_itself_back(writer, commits, tmp_path):
     def refuse(tx: Transaction) -> None:
         raise Conflict("not this one")
 
     outcomes = while_the_writer_is_busy(writer, creating("a"), refuse, creating("c"))
 
     assert isinstance(outcomes[1], Conflict)
-    assert [outcome[0]["metadata"]["name"] for outcome in (outcomes[0], outcomes[2])] == ["a", "c"]
+    assert [outcome["metadata"]["name"] for outcome in (outcomes[0], outcomes[2])] == ["a", "c"]
+    assert rows(tmp_path) == ["a", "c"]
+    assert commits == [2]
+
+
+@pytest.mark.invariant("S5")
+def test_a_write_refused_after_appending_takes_only_itself_back(writer, tmp_path):
+    def refuse(tx: Transaction) -> None:
+        tx.create(job_key("half"), a_document("half"))
+        raise Conflict("too late")
+
+    outcomes = while_the_writer_is_busy(writer, creating("a"), refuse, creating("c"))
+
+    assert isinstance(outcomes[1], Conflict)
     assert sorted(rows(tmp_path)) == ["a", "c"]
+
+
+@pytest.mark.invariant("S13")
+def test_watchers_are_woken_for_the_writes_of_others_although_the_own_one_is_refused(writer, wake, monkeypatch):
+    monkeypatch.setattr("state.writer._MOST_IN_A_COMMIT", 1)
+    woken_when_refused: list[int] = []
+
+    def refuse(tx: Transaction) -> None:
+        raise Conflict("not this one")
+
+    def own_write_is_refused() -> None:
+        with pytest.raises(Conflict):
+            writer.write(refuse)
+        woken_when_refused.append(wake.calls)
+
+    # As if another thread had left this write and not got the lock yet.
+    writer._waiting.append(_Write(creating("of-another")))
+    own_write_is_refused()
+
+    assert woken_when_refused == [1]
 
 
 @pytest.mark.invariant("S5")
@@ -97,7 +145,7 @@ def test_a_write_that_breaks_after_appending_takes_only_itself_back(writer, tmp_
 def test_a_write_sees_what_those_before_it_in_the_same_commit_wrote(writer, commits):
     outcomes = while_the_writer_is_busy(writer, creating("a"), lambda tx: tx.current(job_key("a")))
 
-    assert outcomes[1][0].document["metadata"]["resourceVersion"] == "1"
+    assert outcomes[1].document["metadata"]["resourceVersion"] == "1"
     assert commits == [1]
 
 

@@ -184,7 +184,7 @@ def test_a_cgroup_with_processes_is_not_removed(lifecycle):
     lifecycle.create("run", NOTHING)
     pid = start_in(lifecycle, "run", signal.pause)
 
-    with pytest.raises(CgroupBusy, match="EBUSY .*kill it, reap them, and try again"):
+    with pytest.raises(CgroupBusy, match=r"EBUSY .*kill it, reap them, and try again"):
         lifecycle.remove("run")
 
     os.kill(pid, signal.SIGKILL)
@@ -224,7 +224,7 @@ def test_a_cgroup_that_is_not_there_is_enoent_with_its_path(lifecycle):
     )
     for step in steps:
         before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(CgroupError, match="gone.*ENOENT") as refused:
+        with pytest.raises(CgroupError, match=r"gone.*ENOENT") as refused:
             step()
         assert refused.value.errno == errno.ENOENT
         assert len(os.listdir("/proc/self/fd")) == before

@@ -38,15 +38,6 @@ def test_both_machines_know_the_same_calls():
     assert libc._NUMBERS["x86_64"].keys() == libc._NUMBERS["aarch64"].keys()
 
 
-def test_a_buffer_receives_what_the_kernel_writes():
-    # capget(2) answers an unknown version in the header with the version it prefers.
-    header = libc.buffer(8)
-
-    libc.syscall("capget", header, None, purpose="ask for the version")
-
-    assert int.from_bytes(header.raw[:4], "little") == 0x20080522
-
-
 def test_an_address_is_that_of_the_bytes_themselves(tmp_path):
     path = os.fsencode(tmp_path)
     before = os.open(tmp_path, os.O_PATH)

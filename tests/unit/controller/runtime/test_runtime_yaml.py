@@ -135,11 +135,15 @@ def test_the_same_target_twice_is_refused_unless_both_are_selective():
 
 
 def test_a_key_that_is_there_twice_is_refused():
-    assert "name is there twice, first in line 1" in problems_of("name: a\nname: b\nmounts: [{source: a, target: /a}]")[0]
+    assert (
+        "name is there twice, first in line 1" in problems_of("name: a\nname: b\nmounts: [{source: a, target: /a}]")[0]
+    )
 
 
 def test_what_we_do_not_know_is_a_warning():
-    text = with_mount("{source: a, target: /a, mode: 7}") + "type: wasm\ninit: x\nfoo: 1\nrequirements: {gpu: 1, x: 2}\n"
+    text = (
+        with_mount("{source: a, target: /a, mode: 7}") + "type: wasm\ninit: x\nfoo: 1\nrequirements: {gpu: 1, x: 2}\n"
+    )
     manifest = load(text)
 
     assert manifest.type == "system"
@@ -147,7 +151,9 @@ def test_what_we_do_not_know_is_a_warning():
 
 
 def test_fields_of_other_builders_are_left_alone():
-    text = with_mount("{source: a, target: /a}") + "libraries: [x]\nbuild_info: {built_at: now}\noriginal_yaml: |\n  x\n"
+    text = (
+        with_mount("{source: a, target: /a}") + "libraries: [x]\nbuild_info: {built_at: now}\noriginal_yaml: |\n  x\n"
+    )
 
     assert load(text).warnings == ()
 
@@ -193,9 +199,7 @@ def test_few_aliases_that_multiply_are_refused():
     lines = ["a0: &a0 [" + ", ".join(["x"] * 1000) + "]"]
     lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 5)]
 
-    assert problems_of("\n".join(lines)) == ["1:10: its aliases make it too large: write it out"] or "aliases" in str(
-        problems_of("\n".join(lines))
-    )
+    assert "its aliases make it too large" in problems_of("\n".join(lines))[0]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 5000, "- " * 5000])

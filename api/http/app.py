@@ -1,0 +1,165 @@
+"""The application: which path is answered by whom, and what happens to errors.
+
+Every refusal becomes a Status here, and every bug a 500 without details and one logged traceback.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeAlias
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import kinds
+from api.errors import ApiError
+from api.http import answers, discovery
+from api.http.feed import Feed, Threads
+from api.http.health import HealthPages
+from api.http.logs import PodLogs
+from api.http.resources import Resources, not_found, sources_of
+from api.objects.projections import Manifests, Pods
+from api.objects.verbs import Clock, Verbs
+from api.ports import Explainer, Exposition, Health, ManifestReports, RunLogs, Storage
+
+log = logging.getLogger(__name__)
+
+OnRequest: TypeAlias = Callable[[str, str, int, float], None]
+"""Told of each request: verb, resource, HTTP code, and the seconds until its answer began."""
+
+STORE_THREADS = 16
+LOG_THREADS = 64
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the API serves and asks: the layers above it, behind their ports."""
+
+    verbs: Verbs
+    storage: Storage
+    clock: Clock
+    run_logs: RunLogs
+    explainer: Explainer
+    health: Health
+    exposition: Exposition
+    manifests: ManifestReports
+    node_name: str
+    version: str
+
+
+def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> None:
+    """Measure nothing."""
+
+
+def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_request) -> Starlette:
+    """Return the application, to be run by `server.ApiServer`; `app.state.feed.end()` ends its watches."""
+    threads = Threads(STORE_THREADS)
+    feed = Feed(surroundings.storage, threads)
+    pods = Pods(surroundings.verbs, surroundings.node_name)
+    manifests = Manifests(surroundings.verbs, surroundings.manifests)
+    sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
+    logs = PodLogs(pods, surroundings.run_logs, threads, Threads(LOG_THREADS, abandoning=True))
+    resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, logs)
+    health = HealthPages(surroundings.health, surroundings.exposition, threads)
+
+    async def list_resources(request: Request) -> Response:
+        group, version = request.path_params.get("group", ""), request.path_params["version"]
+        return _found(discovery.resources(group, version, sources.values()))
+
+    async def one_group(request: Request) -> Response:
+        return _found(discovery.group(request.path_params["group"]))
+
+    routes = [
+        *_both("/version", _constant(discovery.version(surroundings.version))),
+        *_both("/api", _constant(discovery.core_versions())),
+        *_both("/apis", _constant(discovery.groups())),
+        *_both("/api/{version}", list_resources),
+        *_both("/apis/{group}", one_group),
+        *_both("/apis/{group}/{version}", list_resources),
+        Route("/livez", health.live),
+        Route("/readyz", health.ready),
+        Route("/healthz", health.ready),
+        Route("/metrics", health.metrics),
+        Route("/api/{rest:path}", resources.answer, methods=_METHODS),
+        Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
+        Route("/{rest:path}", _answer_not_found, methods=_METHODS),
+    ]
+    middleware = [Middleware(_Guard, on_request=on_request)]
+    app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
+    app.state.feed = feed
+    return app
+
+
+def _following(feed: Feed) -> Callable[[Starlette], Any]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.run)
+            yield
+            feed.end()
+            tasks.cancel_scope.cancel()
+
+    return lifespan
+
+
+def _both(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+    """Serve a path with and without a slash at its end: some clients add one and follow no redirect."""
+    return [Route(path, endpoint), Route(path + "/", endpoint)]
+
+
+def _constant(document: object) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(_request: Request) -> Response:
+        return answers.answer(document)
+
+    return endpoint
+
+
+def _found(document: object | None) -> Response:
+    return not_found() if document is None else answers.answer(document)
+
+
+async def _answer_not_found(_request: Request) -> Response:
+    return not_found()
+
+
+class _Guard:
+    """Turns what is raised into answers, and tells of each request."""
+
+    def __init__(self, app: ASGIApp, on_request: OnRequest) -> None:
+        """Stand around `app`."""
+        self._app = app
+        self._on_request = on_request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and answer for it if need be."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, has_started = monotonic(), False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                verb, resource = scope.get("runwright.asked", (scope["method"], "other"))
+                self._on_request(verb, resource, message["status"], monotonic() - begun)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except ApiError as error:
+            await answers.refusal(error)(scope, receive, sending)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+            if not has_started:
+                await answers.refusal(ApiError("Internal error occurred"))(scope, receive, sending)

@@ -1,0 +1,107 @@
+"""`pods/NAME/log`: the output of a run, as bytes, while it comes or afterwards."""
+
+import threading
+from collections.abc import AsyncGenerator, Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import BadRequest, NotFound, TooManyRequests
+from api.http import answers, requests
+from api.http.feed import Threads
+from api.meta import Document, read_time
+from api.objects import admission
+from api.objects.projections import POD, Pods
+from api.ports import LogOptions, RunLogs
+from api.types.pod import CONTAINER_NAME
+
+_STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
+
+
+class PodLogs:
+    """Answers the requests for logs."""
+
+    def __init__(self, pods: Pods, logs: RunLogs, threads: Threads, follow_threads: Threads) -> None:
+        """Read `logs`; those who follow one hold one of `follow_threads` while they wait."""
+        self._pods = pods
+        self._logs = logs
+        self._threads = threads
+        self._follow_threads = follow_threads
+
+    async def answer(self, request: Request, namespace: str, name: str) -> Response:
+        """Answer a request for the log of a run.
+
+        Raises:
+            NotFound: there is no such run, or it left no log.
+            BadRequest: it has not started, or an option cannot be read.
+            TooManyRequests: too many follow logs already.
+        """
+        options = _options(request)
+        job, attempt = await self._threads.call(self._run_of, request, namespace, name)
+        if self._follow_threads.are_busy:
+            raise _busy()
+        stopped = threading.Event()
+        chunks = self._logs.read(job, attempt, options, stopped.is_set)
+        first = await self._follow_threads.call(next, chunks, None)
+        return answers.Stream(self._stream(first, chunks, stopped), "text/plain")
+
+    async def _stream(
+        self, first: bytes | None, chunks: Iterator[bytes], stopped: threading.Event
+    ) -> AsyncGenerator[bytes, None]:
+        chunk = first
+        try:
+            while chunk is not None:
+                yield chunk
+                chunk = await self._follow_threads.call(next, chunks, None)
+        finally:
+            stopped.set()
+
+    def _run_of(self, request: Request, namespace: str, name: str) -> tuple[Document, int]:
+        pod, job = self._pods.get(namespace, name), self._pods.job_of(namespace, name)
+        container = request.query_params.get("container") or CONTAINER_NAME
+        if container != CONTAINER_NAME:
+            raise BadRequest(f"container {container[:60]} is not valid for pod {name}")
+        if requests.is_set(request, "previous"):
+            raise BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
+        waiting = pod["status"]["containerStatuses"][0]["state"].get("waiting")
+        if waiting is not None:
+            reason = waiting.get("reason", "Pending")
+            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
+        attempt = name.rpartition("-")[2]
+        if str(int(attempt)) != attempt:
+            raise NotFound.of(admission.about(POD, name))
+        return job, int(attempt)
+
+
+def _busy() -> TooManyRequests:
+    error = TooManyRequests("too many logs are being followed: try again later")
+    error.retry_after_seconds = 5
+    return error
+
+
+def _options(request: Request) -> LogOptions:
+    query = request.query_params
+    since_time = query.get("sinceTime") or None
+    since_seconds = requests.number(request, "sinceSeconds")
+    if since_time and since_seconds is not None:
+        raise BadRequest("cannot read a log by both sinceTime and sinceSeconds: use one of them")
+    if since_time:
+        try:
+            read_time(since_time)
+        except ValueError:
+            raise BadRequest(f'cannot read sinceTime="{since_time[:40]}": it must be RFC 3339') from None
+    stream = query.get("stream", "")
+    if stream not in _STREAMS:
+        raise BadRequest(f'cannot read the stream "{stream[:40]}": use All, Stdout or Stderr')
+    limit = requests.number(request, "limitBytes")
+    if limit == 0:
+        raise BadRequest("limitBytes must be greater than 0")
+    return LogOptions(
+        follow=requests.is_set(request, "follow"),
+        tail_lines=requests.number(request, "tailLines"),
+        since_seconds=since_seconds,
+        since_time=since_time,
+        limit_bytes=limit,
+        timestamps=requests.is_set(request, "timestamps"),
+        stream=_STREAMS[stream],
+    )

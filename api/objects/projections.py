@@ -1,0 +1,241 @@
+"""What may be read: objects as stored, runs as Pods, manifests as reports; nothing is stored twice.
+
+Each source can get and list, and says what a change of the store means to those who watch it. Pure
+but for reading through the verbs and ports. Never here: HTTP.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from pydantic import ValidationError
+
+from api.errors import NotFound
+from api.kinds import JOB, Column, Kind, field
+from api.meta import Document, Resource
+from api.objects import admission
+from api.objects.listing import Page
+from api.objects.selectors import EVERYTHING, Selector
+from api.objects.verbs import Verbs
+from api.ports import Change, ChangeType, ManifestReports
+from api.types.job import Job
+from api.types.pod import pods_of
+
+
+class Step(NamedTuple):
+    """One object before and after a change; None is absent."""
+
+    before: Document | None
+    after: Document | None
+
+
+class Source(Protocol):
+    """Objects of one kind, for reading."""
+
+    @property
+    def kind(self) -> Kind:
+        """What its objects are."""
+        ...
+
+    @property
+    def followed(self) -> str | None:
+        """The stored kind whose changes make this source's; None: it cannot be watched."""
+        ...
+
+    def get(self, namespace: str, name: str) -> Document:
+        """Return an object. Raises NotFound."""
+        ...
+
+    def list(
+        self,
+        namespace: str | None,
+        selector: Selector = EVERYTHING,
+        *,
+        limit: int = 0,
+        continue_: str = "",
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return a page of objects."""
+        ...
+
+    def steps(self, change: Change) -> Iterable[Step]:
+        """Return what a change of the followed kind did to the objects of this source."""
+        ...
+
+
+def _pod_ready(document: Document) -> str:
+    statuses = document["status"].get("containerStatuses", [])
+    return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
+
+
+def _pod_status(document: Document) -> str:
+    return str(document["status"].get("reason") or document["status"].get("phase", ""))
+
+
+POD = Kind(
+    name="Pod", plural="pods", short_names=("po",), namespaced=True, type=Resource,
+    columns=(
+        Column("Ready", _pod_ready, description="Whether its container runs."),
+        Column("Status", _pod_status, description="Its phase, or why it ended."),
+        Column("Restarts", lambda _document: "0", description="Always 0: each retry is a pod of its own."),
+        Column("Node", field("spec.nodeName"), wide=True, description="The host."),
+    ),
+    group="", version="v1", categories=("all",),
+)  # fmt: skip
+
+MANIFEST = Kind(
+    name="Manifest", plural="manifests", short_names=("mf",), namespaced=False, type=Resource,
+    columns=(
+        Column("Source", field("source"), description="The directory or table that it is in."),
+        Column("File", field("file"), description="The file, or the row, in it."),
+        Column("Line", field("line"), description="The line that it starts at, or where it is wrong."),
+        Column("Object", field("object"), description="The object that it declares."),
+        Column("State", field("state"), description="Whether it is applied, or why not."),
+        Column("Message", field("message"), description="What is wrong and what to do."),
+    ),
+    has_status=False, categories=(),
+)  # fmt: skip
+
+
+class Stored:
+    """The objects of a kind as they are stored."""
+
+    def __init__(self, verbs: Verbs, kind: Kind) -> None:
+        """Read `kind` through `verbs`."""
+        self._verbs = verbs
+        self.kind = kind
+        self.followed: str | None = kind.name
+
+    def get(self, namespace: str, name: str) -> Document:
+        """Return an object. Raises NotFound."""
+        return self._verbs.get(self.kind, namespace, name)
+
+    def list(
+        self,
+        namespace: str | None,
+        selector: Selector = EVERYTHING,
+        *,
+        limit: int = 0,
+        continue_: str = "",
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return a page of objects. Raises Expired, BadRequest."""
+        return self._verbs.list(self.kind, namespace, selector, limit, continue_, at_revision=at_revision)
+
+    def steps(self, change: Change) -> Iterable[Step]:
+        """Return the change itself."""
+        before = change.previous if change.previous is not None or change.type is ChangeType.ADDED else change.document
+        return (Step(before, None if change.type is ChangeType.DELETED else change.document),)
+
+
+class Pods:
+    """The runs of jobs as core/v1 Pods."""
+
+    kind = POD
+    followed: str | None = JOB.name
+
+    def __init__(self, verbs: Verbs, node_name: str) -> None:
+        """Show the runs on the node `node_name`."""
+        self._verbs = verbs
+        self._node_name = node_name
+
+    def get(self, namespace: str, name: str) -> Document:
+        """Return a pod. Raises NotFound."""
+        for pod in self._pods(self.job_of(namespace, name)):
+            if pod["metadata"]["name"] == name:
+                return pod
+        raise NotFound.of(admission.about(POD, name))
+
+    def job_of(self, namespace: str, name: str) -> Document:
+        """Return the job whose run the pod `name` is. Raises NotFound."""
+        job_name, _, attempt = name.rpartition("-")
+        try:
+            if not (job_name and attempt.isascii() and attempt.isdigit()):
+                raise NotFound.of(admission.about(POD, name))
+            return self._verbs.get(JOB, namespace, job_name)
+        except NotFound:
+            raise NotFound.of(admission.about(POD, name)) from None
+
+    def list(
+        self,
+        namespace: str | None,
+        selector: Selector = EVERYTHING,
+        *,
+        limit: int = 0,
+        continue_: str = "",
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return all pods in one page, as a server may."""
+        jobs = self._verbs.list(JOB, namespace, at_revision=at_revision)
+        pods = (pod for job in jobs.items for pod in self._pods(job))
+        return Page(tuple(pod for pod in pods if selector.matches(pod)), jobs.revision)
+
+    def steps(self, change: Change) -> Iterable[Step]:
+        """Return what the change of a job did to its pods."""
+        before = {pod["metadata"]["name"]: pod for pod in self._pods(change.previous)}
+        is_gone = change.type is ChangeType.DELETED
+        after = {pod["metadata"]["name"]: pod for pod in self._pods(None if is_gone else change.document)}
+        if is_gone and not before:
+            before = {pod["metadata"]["name"]: pod for pod in self._pods(change.document)}
+        steps = (Step(before.get(name), after.get(name)) for name in before | after)
+        return [step for step in steps if not _is_same(step)]
+
+    def _pods(self, job: Document | None) -> tuple[Document, ...]:
+        if job is None:
+            return ()
+        try:
+            return pods_of(Job.model_validate(job), self._node_name)
+        except ValidationError:
+            return ()  # Stored by a newer version, whose runs this one cannot show.
+
+
+def _is_same(step: Step) -> bool:
+    if step.before is None or step.after is None:
+        return False
+    before, after = step.before, step.after
+    version = {"resourceVersion": ""}
+    return before | {"metadata": before["metadata"] | version} == after | {"metadata": after["metadata"] | version}
+
+
+class Manifests:
+    """What the manifest sources hold, and what is wrong with it."""
+
+    kind = MANIFEST
+    followed: str | None = None
+
+    def __init__(self, verbs: Verbs, reports: ManifestReports) -> None:
+        """Show `reports`."""
+        self._verbs = verbs
+        self._reports = reports
+
+    def get(self, namespace: str, name: str) -> Document:
+        """Return a report. Raises NotFound."""
+        for item in self._items():
+            if item["metadata"]["name"] == name:
+                return item
+        raise NotFound.of(admission.about(MANIFEST, name))
+
+    def list(
+        self,
+        namespace: str | None,
+        selector: Selector = EVERYTHING,
+        *,
+        limit: int = 0,
+        continue_: str = "",
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return all reports in one page."""
+        items = tuple(item for item in self._items() if selector.matches(item))
+        return Page(items, self._verbs.revision())
+
+    def steps(self, change: Change) -> Iterable[Step]:
+        """Return nothing: reports are not in the store."""
+        return ()
+
+    def _items(self) -> Iterable[Document]:
+        for report in self._reports.reports():
+            place = ":".join(
+                str(report[part]) for part in ("source", "file", "line") if report.get(part) not in (None, "")
+            )
+            given = report.get("metadata", {})
+            metadata = {"name": place} | ({"creationTimestamp": report["since"]} if report.get("since") else {}) | given
+            yield report | {"apiVersion": MANIFEST.api_version, "kind": MANIFEST.name, "metadata": metadata}

@@ -1,0 +1,121 @@
+"""`runwrightd`: the daemon's command line. Parses, checks, runs until told to end; never more.
+
+Exit status: 0 ended as asked, 1 it cannot run (the message says why and what to do), 2 usage.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller import settings as loading
+from controller.engine import log
+from controller.engine.log import LogFormat
+from controller.paths import Paths
+from controller.settings import Loaded, Settings, SettingsError
+
+_EPILOG = "Stopping the daemon (SIGTERM, SIGINT) leaves runs alive; the next start finds them."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon; return the exit status."""
+    wanted = _parser().parse_args(arguments)
+    log.setup(getattr(logging, wanted.log_level.upper()), LogFormat(wanted.log_format))
+    root = wanted.root.resolve()
+    try:
+        loaded = _load(root, wanted)
+    except SettingsError as error:
+        return _fail(str(error))
+    if wanted.check_config:
+        return _check(loaded)
+    for warning in loaded.warnings:
+        logging.getLogger(__name__).warning("setting ignored", extra=log.keys(problem=warning))
+    paths = Paths.of(root, loaded.settings)
+    return _clean(loaded.settings, paths) if wanted.clean else _run(loaded.settings, paths)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runwrightd", description="Keep this host at its declared state.", epilog=_EPILOG
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("/"), metavar="DIR", help="move all paths under DIR, for trials"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: etc/runwright/config.yaml in the root)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one setting; repeatable"
+    )
+    parser.add_argument(
+        "--log-level", default="info", choices=["debug", "info", "warning", "error"], help="default: info"
+    )
+    parser.add_argument("--log-format", default="text", choices=["text", "json"], help="default: text")
+    parser.add_argument("--check-config", action="store_true", help="check the settings, print what is wrong, and end")
+    parser.add_argument(
+        "--clean", action="store_true", help="end all runs of this root, remove what they left on the host, and end"
+    )
+    return parser
+
+
+def _load(root: Path, wanted: argparse.Namespace) -> Loaded:
+    path = wanted.config or root / "etc/runwright/config.yaml"
+    return loading.load(path, tuple(wanted.set), required=wanted.config is not None)
+
+
+def _check(loaded: Loaded) -> int:
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning}\n")
+    if not loaded.warnings:
+        sys.stdout.write("settings are good\n")
+    return 1 if loaded.warnings else 0
+
+
+def _run(settings: Settings, paths: Paths) -> int:
+    # Imported late: --check-config and --help answer at once.
+    from api.http.server import ServerError
+    from controller.daemon_lock import AlreadyRunning
+    from controller.host import HostError
+    from controller.manager import Manager
+    from state.connection import StoreFileError
+
+    asked_to_end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked_to_end.set())
+    try:
+        manager = Manager(settings, paths)
+    except (HostError, AlreadyRunning, StoreFileError, OSError) as error:
+        return _fail(str(error))
+    try:
+        manager.start()
+        asked_to_end.wait()
+    except (ServerError, OSError) as error:
+        return _fail(str(error))
+    finally:
+        manager.stop()
+    return 0
+
+
+def _clean(settings: Settings, paths: Paths) -> int:
+    from controller import cleaning
+
+    try:
+        swept = cleaning.clean(settings, paths)
+    except (cleaning.StillRunning, OSError) as error:
+        return _fail(str(error))
+    for item in swept:
+        sys.stdout.write(f"removed {item}\n")
+    return 0
+
+
+def _fail(message: str) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"runwrightd: {line}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Leaving a host as it was: ends all runs of a root, the launcher too, and removes their cgroups.
+
+For who is done with a root: trials, tests, an uninstall. What is declared and remembered stays.
+"""
+
+from controller import daemon_lock
+from controller.cgroup import choose
+from controller.cgroup.lifecycle import CgroupError
+from controller.daemon_lock import AlreadyRunning
+from controller.job.run_dirs import RunDirs
+from controller.job.sweep import sweep
+from controller.launcher.client import LauncherClient, LauncherError
+from controller.paths import Paths
+from controller.settings import Settings
+
+
+class StillRunning(Exception):
+    """The daemon of this root is running: stop it first."""
+
+
+def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
+    """End and remove everything of this root that is on the host; return what was removed.
+
+    Raises:
+        StillRunning: its daemon is running.
+        OSError: something cannot be removed.
+    """
+    if not paths.run.is_dir():
+        return ()
+    try:
+        lock = daemon_lock.take(paths.daemon_lock)
+    except AlreadyRunning as error:
+        raise StillRunning(f"cannot clean {paths.root}: {error}") from error
+    with lock:
+        launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
+        try:
+            launcher.shutdown()
+        except LauncherError:
+            pass  # There is none.
+        try:
+            cgroups = choose.open_lifecycle(choose.hierarchies_of_host(), paths.cgroup_parent(settings))
+        except CgroupError:
+            return ()  # Without cgroups no run was ever started.
+        swept = sweep((), RunDirs(paths.runs), cgroups, paths.job_logs)
+        cgroups.remove_parent()
+        return swept

@@ -1,0 +1,58 @@
+"""Which objects a source owns, read from the objects themselves, so that no restart forgets one.
+
+Here: whose fields an object carries, and whether a source is the last that declares it. Pure but for
+one listing of the store.
+"""
+
+from collections.abc import Iterable
+
+from api.kinds import EVENT, KINDS
+from api.meta import Document, ObjectKey
+from api.ports import Storage
+from controller.manifests.sources import FeedKind, Source
+
+Ownership = tuple[Source, ObjectKey]
+
+
+def listed(storage: Storage, feed: FeedKind) -> dict[Ownership, str]:
+    """Return everything that sources of `feed` own, with the file that each came from."""
+    found = {}
+    for kind in KINDS:
+        if kind is EVENT:
+            continue
+        for document in storage.list(kind.name).items:
+            for source in sources_of(document):
+                if source.feed is feed:
+                    found[source, ObjectKey.of(document)] = file_of(document, source)
+    return found
+
+
+def sources_of(document: Document) -> set[Source]:
+    """Return the sources that declare an object: by their annotation, or as managers of its fields."""
+    metadata = document["metadata"]
+    found = {Source.of_annotation(key) for key in metadata.get("annotations", {})}
+    found |= {_of_manager(manager) for manager in appliers(document)}
+    return {source for source in found if source is not None}
+
+
+def file_of(document: Document, source: Source) -> str:
+    """Return the file or row that `source` declared an object in."""
+    return str(document["metadata"].get("annotations", {}).get(source.annotation, ""))
+
+
+def appliers(document: Document) -> Iterable[str]:
+    """Return the managers that applied fields of an object and still have some."""
+    for entry in document["metadata"].get("managedFields", ()):
+        if entry.get("operation") == "Apply" and not entry.get("subresource"):
+            yield entry.get("manager", "")
+
+
+def is_last(document: Document, source: Source) -> bool:
+    """Whether nobody but `source` applies an object."""
+    return all(manager == source.manager for manager in appliers(document))
+
+
+def _of_manager(manager: str) -> Source | None:
+    family, _, rest = manager.partition("/")
+    feed, _, name = rest.partition("/")
+    return Source(FeedKind(feed), name) if family == "manifests" and feed in list(FeedKind) else None

@@ -1,0 +1,119 @@
+"""The Registry kind: keeps a catalogue at hand for installs and says how it is.
+
+The catalogue is what is observed. A registry that cannot be reached is its own condition and nobody's
+failure: installs use what is kept of it, or another registry.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from api import conditions
+from api.conditions import Condition, ConditionStatus
+from api.kinds import REGISTRY, Kind
+from api.meta import wire_time
+from api.types.registry import Registry, RegistryReason, RegistryStatus
+from controller.engine.clock import Clock
+from controller.engine.errors import TerminalError, TransientError
+from controller.engine.plan import Plan
+from controller.registry import location
+from controller.registry.cache import Cached, CatalogueCache
+
+RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCatalogue:
+    """Drop what is kept of the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRegistry:
+    """The catalogue, or why there is none."""
+
+    cached: Cached | None = None
+    reason: str = ""
+    error: str = ""
+
+
+class RegistryKind:
+    """What the engine needs to reconcile registries."""
+
+    kind: Kind = REGISTRY
+
+    def __init__(self, cache: CatalogueCache, clock: Clock) -> None:
+        """Keep catalogues in `cache`."""
+        self._cache = cache
+        self._clock = clock
+
+    def observe(self, obj: Registry) -> ObservedRegistry:
+        """Return the catalogue: the one that is kept while it is fresh, else as the registry has it now."""
+        if obj.meta.is_deleting or not obj.spec.enabled:
+            return ObservedRegistry()
+        try:
+            where = location.locate(obj.spec.url)
+            return ObservedRegistry(self._cache.get(where, ttl_seconds=obj.spec.cache_seconds))
+        except (TransientError, TerminalError) as error:
+            return ObservedRegistry(None, error.reason, error.message)
+
+    def plan(self, obj: Registry, observed: ObservedRegistry) -> Plan:
+        """Return what the registry needs next: to be looked at again, mostly."""
+        if obj.meta.is_deleting:
+            return Plan.do(ForgetCatalogue())
+        if not obj.spec.enabled:
+            return Plan.nothing()
+        if observed.cached is None or observed.cached.is_stale:
+            return Plan.nothing(check_again_seconds=RETRY_SECONDS)
+        left = obj.spec.cache_seconds - observed.cached.age_seconds
+        return Plan.nothing(check_again_seconds=max(left, RETRY_SECONDS))
+
+    def act(self, obj: Registry, step: Any) -> None:
+        """Carry out one step."""
+        match step:
+            case ForgetCatalogue():
+                with contextlib.suppress(TerminalError):  # Nothing can be kept of a URL that says nothing.
+                    self._cache.forget(location.locate(obj.spec.url))
+            case _:
+                raise AssertionError(f"no such step: {step!r}")
+
+    def report(self, obj: Registry, observed: ObservedRegistry, plan: Plan) -> RegistryStatus:
+        """Return the registry's status as observed."""
+        ready = _ready(obj, observed)
+        entries = observed.cached.catalogue.entries if observed.cached else {}
+        return RegistryStatus(
+            observed_generation=obj.meta.generation,
+            conditions=conditions.merge(obj.status.conditions, [ready], self._clock.now()),
+            last_fetch_time=wire_time(observed.cached.fetched_at) if observed.cached else None,
+            runtimes=len(entries),
+            versions=sum(len(versions) for versions in entries.values()),
+        )
+
+    def report_failure(self, obj: Registry, error: TransientError | TerminalError) -> RegistryStatus:
+        """Return the status of a registry that a pass failed for."""
+        failed = Condition(type="Ready", status=ConditionStatus.FALSE, reason=error.reason, message=error.message)
+        merged = conditions.merge(obj.status.conditions, [failed], self._clock.now())
+        return obj.status.model_copy(update={"conditions": merged, "observed_generation": obj.meta.generation})
+
+    def is_gone(self, observed: ObservedRegistry) -> bool:
+        """Whether nothing is kept: asked only of one being deleted, after its plan was carried out."""
+        return observed.cached is None
+
+
+def _ready(obj: Registry, observed: ObservedRegistry) -> Condition:
+    def say(status: ConditionStatus, reason: str, message: str) -> Condition:
+        return Condition(type="Ready", status=status, reason=reason, message=message)
+
+    if not obj.spec.enabled:
+        return say(ConditionStatus.FALSE, RegistryReason.DISABLED, "spec.enabled is false")
+    if observed.cached is None:
+        return say(ConditionStatus.FALSE, observed.reason, observed.error)
+    if observed.cached.is_stale:
+        age = f"{observed.cached.age_seconds / 3600:.1f} h old"
+        return say(ConditionStatus.TRUE, RegistryReason.STALE, f"its catalogue is {age}: {observed.cached.error}")
+    problems = observed.cached.catalogue.problems
+    message = (
+        f"{len(problems)} entries cannot be used: {'; '.join(problems[:3])}"
+        if problems
+        else "its catalogue was fetched"
+    )
+    return say(ConditionStatus.TRUE, RegistryReason.FETCHED, message)

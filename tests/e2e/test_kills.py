@@ -1,0 +1,82 @@
+"""The promise that nothing is lost and nothing runs twice, under SIGKILLs at random moments."""
+
+import random
+import threading
+
+import pytest
+from support.daemon import Daemon
+
+pytestmark = pytest.mark.needs_root
+
+MANIFEST = """\
+apiVersion: runwright.dev/v1alpha1
+kind: Job
+metadata: {{name: {name}}}
+spec:
+  command: [sh, -c, "echo ran $JOB_ID; sleep {seconds}; exit {code}"]
+  backoffLimit: 1
+  backoffSeconds: 0.5
+"""
+
+
+def drop_jobs(daemon: Daemon, count: int, moments: random.Random) -> dict[str, int]:
+    """Put one file a job into the watched directory; return how each is going to exit."""
+    codes = {f"job-{number}": int(number % 10 == 0) for number in range(count)}
+    for name, code in codes.items():
+        daemon.write(f"{name}.yaml", MANIFEST.format(name=name, seconds=round(moments.random() / 2, 3), code=code))
+    return codes
+
+
+def storm(daemon: Daemon, controller_kills: int, launcher_kills: int, moments: random.Random) -> None:
+    """Kill controller and launcher at random moments, and start the controller again each time."""
+    never = threading.Event()
+    kills = ["controller"] * controller_kills + ["launcher"] * launcher_kills
+    moments.shuffle(kills)
+    for victim in kills:
+        never.wait(moments.uniform(0.05, 1.2))
+        if victim == "controller":
+            daemon.kill_daemon()
+            daemon.start_daemon()
+        else:
+            daemon.kill_launcher()
+
+
+def check(daemon: Daemon, codes: dict[str, int], seconds: float) -> None:
+    """Wait for all jobs, and see that each attempt ran once and has one outcome."""
+
+    def all_ended():
+        jobs = daemon.jobs()
+        phases = {name: job.get("status", {}).get("phase") for name, job in jobs.items()}
+        return set(phases) == set(codes) and all(phase in ("Succeeded", "Failed") for phase in phases.values()) and jobs
+
+    jobs = daemon.until("all jobs ended", all_ended, seconds, every=0.2)
+    for name, code in codes.items():
+        status = jobs[name]["status"]
+        attempts = 2 if code else 1
+        assert (status["phase"], status["attempts"]) == ("Failed" if code else "Succeeded", attempts), status
+        assert [run["exitCode"] for run in status["runs"]] == [code] * attempts
+        for attempt in range(1, attempts + 1):
+            uid = jobs[name]["metadata"]["uid"]
+            assert daemon.log_of(name, attempt) == f"ran {uid}-{attempt}\n"
+
+
+@pytest.mark.invariant("J1")
+@pytest.mark.timeout(300)
+def test_sixty_jobs_survive_ten_kills_of_the_controller_and_five_of_the_launcher(host_is_clean):
+    moments = random.Random(20261121)
+    with Daemon() as daemon:
+        daemon.start()
+        codes = drop_jobs(daemon, 60, moments)
+        storm(daemon, 10, 5, moments)
+        check(daemon, codes, 120)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_three_hundred_jobs_survive_fifty_kills_of_the_controller_and_twenty_of_the_launcher(host_is_clean):
+    moments = random.Random()
+    with Daemon() as daemon:
+        daemon.start()
+        codes = drop_jobs(daemon, 300, moments)
+        storm(daemon, 50, 20, moments)
+        check(daemon, codes, 400)

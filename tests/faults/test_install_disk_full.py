@@ -1,0 +1,38 @@
+"""A disk that fills up while a runtime is unpacked."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, snapshot
+
+from controller.engine.errors import TransientError
+from controller.runtime import install
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.needs_root
+def test_a_full_disk_is_told_leaves_nothing_and_is_no_end(tmp_path: Path, small_disk: Path):
+    registry = RegistryOnDisk(tmp_path / "registry").add("a", "1.0.0")
+    registry.add("big", "1.0.0", a_package("big", "1.0.0", a_file("zeros", b"\0" * (1 << 20))))
+    with a_host(small_disk / "root") as host:
+        install.install(registry.package("a"), host)
+        before = snapshot(small_disk / "root" / "a-1.0.0")
+        with pytest.raises(TransientError, match="No space left on device") as caught:
+            install.install(registry.package("big"), host)
+
+        assert caught.value.reason == "InsufficientSpace"
+        assert os.listdir(small_disk / "root" / ".staging") == []
+        assert snapshot(small_disk / "root" / "a-1.0.0") == before
+        assert install.remove(small_disk / "root", "a", "1.0.0")

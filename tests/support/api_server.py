@@ -1,0 +1,129 @@
+"""The real HTTP API over a real store on a unix socket, and `rnx` pointed at it.
+
+Tests play the controller: they write statuses and logs where it would.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from api.client import Client
+from api.client_transport import Address
+from api.errors import NotFound
+from api.http.app import Surroundings, build_app
+from api.http.server import ApiServer
+from api.kinds import JOB, Kind
+from api.meta import Document, ObjectKey
+from api.objects.verbs import Verbs, WriteOptions
+from controller.engine.clock import SystemClock
+from controller.job.logs import JobLogs, log_directory
+from state.store import Store
+
+
+class Host:
+    """What the API asks of the layers above it, as far as these tests go: nothing is wrong, little is known."""
+
+    def __init__(self) -> None:
+        self.manifests: list[Document] = []
+        self.explanations: dict[str, Document] = {}
+
+    def checks(self) -> dict[str, str]:
+        return {}
+
+    def render(self) -> bytes:
+        return b""
+
+    def reports(self) -> Sequence[Document]:
+        return self.manifests
+
+    def explain(self, key: ObjectKey) -> dict[str, Any]:
+        if str(key) not in self.explanations:
+            raise NotFound(f"{key} is not explained")
+        return self.explanations[str(key)]
+
+
+class LiveApi:
+    """A server that answers at `socket`, its store, and a client of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.socket = directory / "run/runwright/api.sock"
+        self.clock = SystemClock()
+        self.store = Store.open(directory / "store.db", self.clock)
+        self.verbs = Verbs(self.store, self.clock)
+        self.verbs.bootstrap()
+        self.host = Host()
+        self.logs = directory / "logs"
+        self.client = Client(Address.of_socket(self.socket))
+        self.start()
+
+    def start(self) -> None:
+        """Serve; also again after `stop`."""
+        self._server = ApiServer(build_app(self._surroundings()), self.socket)
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving; the store stays open."""
+        self._server.stop()
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
+        self.store.close()
+
+    def _surroundings(self) -> Surroundings:
+        logs = JobLogs(self.logs, self.clock, self._is_over)
+        host = self.host
+        return Surroundings(
+            verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, explainer=host, health=host,
+            exposition=host, manifests=host, node_name="testhost", version="0.1.0",
+        )  # fmt: skip
+
+    def _is_over(self, job: Document, attempt: int) -> bool:
+        runs = self.get(JOB, job["metadata"]["name"]).get("status", {}).get("runs", ())
+        return all(run["state"] == "Ended" for run in runs if run["attempt"] == attempt)
+
+    def create(self, kind: Kind, document: Document) -> Document:
+        """Store an object."""
+        namespace = "default" if kind.namespaced else ""
+        return self.verbs.create(kind, namespace, document, WriteOptions(field_manager="tests")).document
+
+    def get(self, kind: Kind, name: str) -> Document:
+        """Return an object as stored."""
+        return self.verbs.get(kind, "default" if kind.namespaced else "", name)
+
+    def set_status(self, kind: Kind, name: str, **fields: Any) -> Document:
+        """Report the status of an object, as its controller would."""
+        document = self.get(kind, name)
+        return self.store.update_status(document | {"status": document.get("status", {}) | fields})
+
+    def write_log(self, name: str, attempt: int, *lines: str) -> None:
+        """Add CRI records, such as `stdout hello`, to a run's log."""
+        directory = log_directory(self.logs, self.get(JOB, name)["metadata"]) / str(attempt)
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "0.log").open("a") as log:
+            for line in lines:
+                stream, _, text = line.partition(" ")
+                log.write(f"{self.clock.now():%Y-%m-%dT%H:%M:%S.%f}000Z {stream} F {text}\n")
+
+
+@contextmanager
+def a_live_api(directory: Path) -> Iterator[LiveApi]:
+    """Serve the API below `directory` for the block."""
+    live = LiveApi(directory)
+    try:
+        yield live
+    finally:
+        live.close()
+
+
+def run_status(state: str, attempt: int = 1, *, exit_code: int | None = None, reason: str = "") -> Document:
+    """Return one run as a Job's status has it."""
+    run: Document = {"attempt": attempt, "state": state, "reason": reason, "startedAt": "2026-01-01T00:00:00Z"}
+    return run | ({"finishedAt": "2026-01-01T00:00:05Z", "exitCode": exit_code} if exit_code is not None else {})
+
+
+def condition_of(type_: str, reason: str = "", message: str = "", status: str = "True") -> Document:
+    """Return a condition as a status has it."""
+    return {"type": type_, "status": status, "reason": reason, "message": message}

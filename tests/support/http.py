@@ -1,0 +1,91 @@
+"""The real API over a real store, served on a unix socket; parts of the layers above stand at their ports."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from api.errors import About, NotFound
+from api.http.app import Surroundings, build_app
+from api.http.server import ApiServer
+from api.meta import Document, ObjectKey
+from api.objects.verbs import Verbs
+from api.ports import LogOptions
+from state.store import Store
+from support.hand_clock import HandClock
+from support.objects import open_verbs
+
+
+@dataclass
+class Above:
+    """What the daemon plugs in above the API, reduced to what a test sets."""
+
+    problems: dict[str, str] = field(default_factory=dict)
+    manifests: list[Document] = field(default_factory=list)
+    log: Callable[[Document, int, LogOptions, Callable[[], bool]], Iterator[bytes]] | None = None
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def checks(self) -> dict[str, str]:
+        return {"store": ""} | self.problems
+
+    def render(self) -> bytes:
+        return b"# HELP runwright_up Up.\n# TYPE runwright_up gauge\nrunwright_up 1\n"
+
+    def reports(self) -> list[Document]:
+        return self.manifests
+
+    def explain(self, key: ObjectKey) -> dict[str, Any]:
+        return {"object": str(key), "summary": "waits", "reasons": [], "plan": [], "sandbox": []}
+
+    def read(self, job: Document, attempt: int, options: LogOptions, stopped: Callable[[], bool]) -> Iterator[bytes]:
+        if self.log is None:
+            raise NotFound.of(About("", "pods", "none"))
+        return self.log(job, attempt, options, stopped)
+
+    def on_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.requests.append((verb, resource, code))
+
+
+@dataclass
+class Api:
+    """A running API and a client of it."""
+
+    client: httpx.Client
+    verbs: Verbs
+    store: Store
+    clock: HandClock
+    above: Above
+    socket: Path
+    server: ApiServer
+
+    def jobs(self, name: str = "", namespace: str = "default", subresource: str = "") -> str:
+        """Return the path of the jobs of a namespace, or of one of them."""
+        parts = ("/apis/runwright.dev/v1alpha1/namespaces", namespace, "jobs", name, subresource)
+        return "/".join(part for part in parts if part)
+
+
+def client_of(socket: Path, timeout: float = 10) -> httpx.Client:
+    """Return a client that talks to a unix socket; the caller closes it."""
+    transport = httpx.HTTPTransport(uds=str(socket))
+    return httpx.Client(transport=transport, base_url="http://runwright", timeout=timeout)
+
+
+@contextlib.contextmanager
+def serving(path: Path) -> Iterator[Api]:
+    """Serve the API with its store in `path`, on a socket in a short directory of its own."""
+    clock, above = HandClock(), Above()
+    verbs, store = open_verbs(path, clock)
+    with contextlib.closing(store), tempfile.TemporaryDirectory(prefix="rnx-") as short:
+        around = Surroundings(verbs, store, clock, above, above, above, above, above, "host-1", "0.1.0")
+        server = ApiServer(build_app(around, above.on_request), Path(short) / "api.sock")
+        server.start()
+        try:
+            with client_of(Path(short) / "api.sock") as client:
+                yield Api(client, verbs, store, clock, above, Path(short) / "api.sock", server)
+        finally:
+            server.stop()

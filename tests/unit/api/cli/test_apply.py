@@ -1,0 +1,147 @@
+"""`rnx apply` on the real API."""
+
+import json
+
+import pytest
+from support.objects import a_job
+
+from api.kinds import JOB
+
+JOB_YAML = """\
+apiVersion: runwright.dev/v1alpha1
+kind: Job
+metadata:
+  name: {name}
+spec:
+  command: ["true"]
+  env:
+  - name: A
+    value: "{value}"
+"""
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    def write(name: str = "etl", value: str = "1", file: str = "etl.yaml") -> str:
+        (tmp_path / file).write_text(JOB_YAML.format(name=name, value=value))
+        return str(tmp_path / file)
+
+    return write
+
+
+def test_an_object_is_created_then_unchanged_then_configured(rnx, manifest):
+    said = [rnx("apply", "-f", manifest()), rnx("apply", "-f", manifest()), rnx("apply", "-f", manifest(value="2"))]
+
+    assert [(each.code, each.out) for each in said] == [
+        (0, "job.runwright.dev/etl created\n"),
+        (0, "job.runwright.dev/etl unchanged\n"),
+        (0, "job.runwright.dev/etl configured\n"),
+    ]
+
+
+def test_a_dry_run_changes_nothing_and_says_so(rnx, live, manifest):
+    assert rnx("apply", "-f", manifest(), "--dry-run=server").out == "job.runwright.dev/etl created (server dry run)\n"
+    assert rnx("get", "jobs").err == "No resources found in default namespace\n"
+
+
+def test_an_unchanged_object_is_unchanged_in_a_dry_run_too(rnx, manifest):
+    rnx("apply", "-f", manifest())
+
+    assert (
+        rnx("apply", "-f", manifest(), "--dry-run=server").out == "job.runwright.dev/etl unchanged (server dry run)\n"
+    )
+
+
+def test_one_bad_document_does_not_stop_the_others(rnx, tmp_path):
+    good = [JOB_YAML.format(name=name, value="1") for name in ("one", "three")]
+    (tmp_path / "all.yaml").write_text(f"{good[0]}---\n{JOB_YAML.format(name='Two!', value='1')}---\n{good[1]}")
+
+    said = rnx("apply", "-f", str(tmp_path / "all.yaml"))
+
+    assert said.code == 1
+    assert said.out == "job.runwright.dev/one created\njob.runwright.dev/three created\n"
+    assert f"{tmp_path}/all.yaml:11: Error from server (Invalid)" in said.err
+
+
+def test_every_cause_is_told_with_the_line_of_its_field(rnx, tmp_path):
+    bad = "apiVersion: runwright.dev/v1alpha1\nkind: Job\nmetadata: {name: x}\nspec:\n  command: []\n  env:\n  - {name: 1A}\n"
+    (tmp_path / "bad.yaml").write_text(bad)
+
+    said = rnx("apply", "-f", str(tmp_path / "bad.yaml"))
+
+    assert said.code == 1
+    assert "bad.yaml:5: spec.command: " in said.err
+    assert "bad.yaml:7: spec.env[0].name: " in said.err
+
+
+def test_an_unknown_field_is_an_error_and_not_dropped(rnx, tmp_path):
+    (tmp_path / "odd.yaml").write_text(JOB_YAML.format(name="x", value="1") + "  comand: [x]\n")
+
+    said = rnx("apply", "-f", str(tmp_path / "odd.yaml"))
+
+    assert said.code == 1
+    assert 'unknown field "spec.comand"' in said.err
+
+
+def test_an_unknown_kind_is_told_with_those_there_are(rnx, tmp_path):
+    (tmp_path / "pod.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n")
+
+    said = rnx("apply", "-f", str(tmp_path / "pod.yaml"))
+
+    assert said.code == 1
+    assert "runwright.dev/v1alpha1 Job, runwright.dev/v1alpha1 Runtime" in said.err
+
+
+def test_a_conflict_names_the_line_and_the_way_out(rnx, live, manifest):
+    rnx("apply", "-f", manifest())
+    live.client.field_manager = "someone"
+    live.client.merge_patch(JOB, "default", "etl", {"spec": {"workingDir": "/tmp"}})
+    path = manifest()
+    with open(path, "a") as file:
+        file.write("  workingDir: /work\n")
+
+    said = rnx("apply", "-f", path)
+    forced = rnx("apply", "-f", path, "--force-conflicts")
+
+    assert said.code == 1
+    assert f"{path}:10: .spec.workingDir" in said.err
+    assert "--force-conflicts" in said.err
+    assert forced.out == "job.runwright.dev/etl configured\n"
+
+
+def test_a_directory_is_applied_whole(rnx, tmp_path, manifest):
+    manifest("a", file="a.yaml"), manifest("b", file="b.yaml")
+
+    assert rnx("apply", "-f", str(tmp_path)).lines == ["job.runwright.dev/a created", "job.runwright.dev/b created"]
+
+
+def test_what_get_printed_can_be_applied_again(rnx, live, tmp_path):
+    live.create(JOB, a_job("etl"))
+    (tmp_path / "backup.yaml").write_text(rnx("get", "jobs", "-o", "yaml").out)
+
+    assert rnx("apply", "-f", str(tmp_path / "backup.yaml")).out == "job.runwright.dev/etl unchanged\n"
+
+
+def test_the_objects_are_printed_if_asked_for(rnx, manifest):
+    assert json.loads(rnx("apply", "-f", manifest(), "-o", "json").out)["metadata"]["name"] == "etl"
+    assert rnx("apply", "-f", manifest(), "-o", "name").out == "job.runwright.dev/etl\n"
+
+
+def test_a_file_for_another_namespace_is_not_moved(rnx, tmp_path):
+    (tmp_path / "a.yaml").write_text(JOB_YAML.format(name="x\n  namespace: one", value="1"))
+
+    said = rnx("apply", "-f", str(tmp_path / "a.yaml"), "-n", "two")
+
+    assert said.code == 1
+    assert f'{tmp_path}/a.yaml:5: it is for namespace "one", not "two"' in said.err
+
+
+@pytest.mark.parametrize(("source", "why"), [("missing.yaml", "there is no such file"), (".", "it holds no .yaml")])
+def test_a_source_that_is_not_there_is_wrong_usage(rnx, tmp_path, monkeypatch, source, why):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+
+    said = rnx("apply", "-f", source)
+
+    assert said.code == 2
+    assert why in said.err

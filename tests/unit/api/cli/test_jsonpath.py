@@ -1,0 +1,48 @@
+"""The part of JSONPath that people use with kubectl."""
+
+import pytest
+
+from api.cli import jsonpath
+
+JOB = {
+    "metadata": {"name": "etl", "labels": {"app.kubernetes.io/name": "x"}},
+    "status": {
+        "phase": "Running",
+        "active": 1,
+        "conditions": [{"type": "Complete", "status": "False"}, {"type": "Failed", "status": "True"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("{.status.phase}", ["Running"]),
+        ("status.phase", ["Running"]),
+        ("$.status.active", [1]),
+        (".status.conditions[0].type", ["Complete"]),
+        (".status.conditions[-1].type", ["Failed"]),
+        (".status.conditions[*].status", ["False", "True"]),
+        ('{.status.conditions[?(@.type=="Failed")].status}', ["True"]),
+        (r".metadata.labels.app\.kubernetes\.io/name", ["x"]),
+        (".metadata.labels['app.kubernetes.io/name']", ["x"]),
+        (".nothing.here", []),
+        (".status.conditions[9]", []),
+    ],
+)
+def test_a_path_finds_what_is_there(path, found):
+    assert jsonpath.find(path, JOB) == found
+
+
+def test_a_template_keeps_the_text_around_its_paths():
+    assert jsonpath.expand('{.metadata.name}: {.status.phase} {.status.active}{"\\n"}', JOB) == "etl: Running 1\n"
+
+
+def test_what_is_not_text_is_shown_as_json():
+    assert jsonpath.expand("{.metadata.labels}", JOB) == '{"app.kubernetes.io/name": "x"}'
+
+
+@pytest.mark.parametrize("path", ["{.a[}", ".a[?(@.x>1)]", ".a[x]"])
+def test_what_is_no_path_is_refused_with_where_it_stops_being_one(path):
+    with pytest.raises(jsonpath.BadPath, match="it stops making sense at"):
+        jsonpath.find(path, {})

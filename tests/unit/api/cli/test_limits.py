@@ -1,0 +1,60 @@
+"""Megabytes, cores and seconds, as the documents write them."""
+
+import pytest
+
+from api.cli import limits
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("512", "512Mi"), ("1024", "1024Mi"), ("512Mi", "512Mi"), ("2Gi", "2Gi"), ("1.5G", "1.5G"), (" 64 ", "64Mi")],
+)
+def test_memory_is_megabytes_unless_it_has_a_unit(written, meant):
+    assert limits.memory(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("4", "4"), ("8", "8"), ("0.5", "500m"), ("1.25", "1250m"), ("150%", "1500m"), ("400%", "4"), ("250m", "250m")],
+)
+def test_cpu_is_cores_and_a_percentage_is_of_one_core(written, meant):
+    assert limits.cpu(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("3600", 3600), ("90s", 90), ("1h30m", 5400), ("2d", 172800), ("0.5", 0.5), ("500ms", 0.5)]
+)
+def test_time_is_seconds_unless_it_has_units(written, meant):
+    assert limits.runtime_seconds(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "fix"),
+    [
+        (limits.memory, "512MB", "write 512M (powers of 1000) or 512Mi (powers of 1024)"),
+        (limits.memory, "8kb", "write 8k (powers of 1000) or 8Ki (powers of 1024)"),
+        (limits.memory, "much", "use megabytes such as 512"),
+        (limits.memory, "", "use megabytes such as 512"),
+        (limits.memory, "0", "leave the flag out for no limit"),
+        (limits.memory, "-5", "leave the flag out for no limit"),
+        (limits.cpu, "fast", "use cores such as 4 or 0.5"),
+        (limits.cpu, "%", "use cores such as 4 or 0.5"),
+        (limits.cpu, "nan%", "leave the flag out for no limit"),
+        (limits.cpu, "0", "leave the flag out for no limit"),
+        (limits.cpu, "0.0001", "finer than a thousandth of a core"),
+        (limits.runtime_seconds, "1 hour", "use seconds, or 90s, 15m, 1h30m, 2d"),
+        (limits.runtime_seconds, "0", "leave the flag out for no limit"),
+        (limits.runtime_seconds, "1000d", "at most 365d"),
+        (limits.env, "HOME", "write KEY=VALUE"),
+        (limits.env, "=x", "write KEY=VALUE"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_with_the_fix(read, written, fix):
+    with pytest.raises(ValueError) as refused:
+        read(written)
+
+    assert fix in str(refused.value)
+
+
+def test_a_variable_keeps_every_byte_after_its_first_equals_sign():
+    assert limits.env('OPTS=-a=1 b\n"c"') == ("OPTS", '-a=1 b\n"c"')

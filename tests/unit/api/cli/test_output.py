@@ -1,0 +1,38 @@
+"""How results look."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from api.cli import output
+
+
+def test_columns_are_aligned_and_lines_have_no_spaces_at_their_end():
+    assert output.columns([["NAME", "PHASE", "X"], ["etl", "?", ""]]) == ["NAME   PHASE   X", "etl    ?"]
+
+
+def test_what_an_object_holds_cannot_steer_the_terminal():
+    assert output.columns([["\x1b[2J", "a\nb"]]) == [r"\x1b[2J   a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (119, "119s"), (120, "2m"), (599, "9m59s"), (10800, "3h"), (100_000, "27h"), (864_000, "10d")],
+)
+def test_an_age_has_two_units_at_most(seconds, shown):
+    assert output.duration(seconds) == shown
+
+
+def test_a_time_in_the_future_is_no_age():
+    assert output.age("2026-01-01T00:00:09Z", datetime(2026, 1, 1, tzinfo=UTC)) == "0s"
+
+
+def test_yaml_leaves_managed_fields_out_and_json_nothing(capsys):
+    job = {"metadata": {"name": "a", "managedFields": [{"manager": "rnx"}]}}
+
+    output.show_yaml({"items": [job]})
+    output.show_json(job)
+
+    yaml, json = capsys.readouterr().out.split("{", 1)
+    assert "managedFields" not in yaml
+    assert "managedFields" in json
