@@ -111,6 +111,7 @@ class Transport:
             ApiError: the server refused; the class says why.
             Unreachable: nobody answered.
         """
+        self._require_socket()
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
         content = None if body is None else json.dumps(body).encode()
         try:
@@ -123,6 +124,7 @@ class Transport:
 
     def text(self, path: str) -> str:
         """Return the plain text at `path`. Raises ApiError, Unreachable."""
+        self._require_socket()
         try:
             response = self._http.get(path, headers={"Accept": "*/*"})
         except httpx.HTTPError as error:
@@ -142,6 +144,7 @@ class Transport:
             Unreachable: the connection could not be made, or broke.
             Silence: nothing came for `silence_seconds`.
         """
+        self._require_socket()
         timeout = httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS)
         try:
             with self._http.stream(
@@ -155,23 +158,23 @@ class Transport:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
+    def _require_socket(self) -> None:
+        if self.address.socket and not self.address.socket.exists():
+            raise self._not_there("there is no such socket")
+
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            why = _why_not_connected(self.address, error)
-            fix = "is runwrightd running? Start it, or name another with --server or --root"
-            return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
         cause = str(error) or type(error).__name__
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return self._not_there((cause.partition("] ")[2] or cause).lower())
         return Unreachable(f"cannot talk to {self.address}: {cause}: did runwrightd stop? Try again")
+
+    def _not_there(self, why: str) -> Unreachable:
+        fix = "is runwrightd running? Start it, or name another with --server or --root"
+        return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
 
 
 class Silence(Exception):
     """A stream was silent for longer than the caller allows; the server may be well."""
-
-
-def _why_not_connected(address: Address, error: httpx.HTTPError) -> str:
-    if address.socket and not address.socket.exists():
-        return "there is no such socket"
-    return str(error).partition("] ")[2].lower() or str(error).lower() or "no answer"
 
 
 def error_of(code: int, body: bytes) -> ApiError:

@@ -159,9 +159,9 @@ class Resources:
             raise Invalid(f"ListOptions.meta.k8s.io is invalid: sendInitialEvents: {why}", causes=causes)
         if requests.is_set(request, "sendInitialEvents"):
             return replace(watch, since=None, ends_initial=watch.bookmarks)
-        return (
-            watch if watch.since is not None else replace(watch, since=await self._threads.call(self._verbs.revision))
-        )
+        if watch.since is None:
+            return replace(watch, since=await self._threads.call(self._verbs.revision))
+        return watch
 
     async def _create(self, request: Request, target: Target) -> Response:
         if target.kind.namespaced and target.namespace is None:

@@ -5,6 +5,7 @@ counts it up instead of adding another.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,7 +42,9 @@ class Saying:
         """The key of the Event that says it."""
         said = "\0".join((self.kind, self.uid, self.type, self.reason, self.message))
         digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        name = f"{self.name[: _MOST_NAME_CHARACTERS - 17]}.{digest}"
+        # What an event is about need not be an object: a file has a name that no object may have.
+        about = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.") or "unnamed"
+        name = f"{about[: _MOST_NAME_CHARACTERS - 17].rstrip('-.')}.{digest}"
         return ObjectKey("Event", self.namespace or _HOME_OF_CLUSTER_SCOPED, name)
 
 

@@ -21,7 +21,7 @@ from controller.launcher.runspec import RunSpec
 _READ_BYTES = 1 << 16
 _READY_SECONDS = 20
 _REPLY_SECONDS = 60
-# -I and -S: nothing of the environment or of site-packages is in reach, so it starts fast and imports no more than it says.
+# -I and -S: nothing of the environment or of site-packages is in reach, so it starts fast and imports little.
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from controller.launcher.__main__ import main; sys.exit(main())"
 )

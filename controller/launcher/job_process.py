@@ -130,8 +130,8 @@ def give_files_to_sync(orders: socket.socket, fds: list[int]) -> None:
 def give_cgroup(orders: socket.socket, join_fds: tuple[int, ...]) -> None:
     """Have the job's process join a cgroup by its own `Lifecycle.open_join_fds`. They are closed here.
 
-    By itself, as that is cheap: to move another process, the kernel waits until no CPU can be forking (kernel/cgroup/cgroup.c,
-    cgroup_procs_write_start), which took up to 15 ms.
+    By itself, as that is cheap: before it moves another process, the kernel waits until no CPU can be forking,
+    which took up to 15 ms. Source: kernel/cgroup/cgroup.c, cgroup_procs_write_start.
 
     Raises:
         OSError: it is not there any more: its report says why.
@@ -189,11 +189,11 @@ def _execute(command: Command) -> NoReturn:
     denied = None
     for directory in path.split(":"):
         candidate = f"{directory or '.'}/{program}"
-        error = _try_exec(candidate, command)
-        if error.errno == errno.EACCES:
-            denied = denied or _refusal(candidate, error)
-        elif error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.exists(candidate):
-            raise _refusal(candidate, error)
+        refused = _try_exec(candidate, command)
+        if refused.errno == errno.EACCES:
+            denied = denied or _refusal(candidate, refused)
+        elif refused.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.exists(candidate):
+            raise _refusal(candidate, refused)
     raise denied or _CannotRun(NOT_FOUND, f"cannot run {program}: it is in no directory of PATH={path}")
 
 

@@ -22,7 +22,7 @@ _RESERVED_BYTES = 4096  # An exit record fits, and it is one block.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_STATES = "ZXx"
 
-Plain: TypeAlias = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
+Plain: TypeAlias = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
 
 
 class Reason:
@@ -194,7 +194,7 @@ def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
     """
     try:
         fields = _read(directory_fd, name)
-        return None if fields is None else ExitRecord(**fields)
+        return None if fields is None else ExitRecord(**fields)  # type: ignore[arg-type]  # TypeError if it is not.
     except (ValueError, TypeError) as error:
         raise ValueError(f"cannot read {name}: {error}") from error
 
@@ -255,7 +255,7 @@ def cancel(run_dir: Path, record: ExitRecord) -> bool:
 
 
 class ExitFile:
-    """The exit record to be, its place on disk taken at the start: neither a full disk nor its journal is in its way then.
+    """The exit record to be, its place on disk taken at the start, so that a full disk is not in its way.
 
     Once `fd` and the directory are durable, writing the record is one flush of one block: that it has got its
     name need not be durable too, as `read_exit` also knows a whole record by its first name.

@@ -119,8 +119,10 @@ def _sandbox(plain: dict[str, object]) -> SandboxSpec:
         _check(name, given.get(name, 0), int)
     _check("files_dir", given.get("files_dir"), str, type(None))
     spec = SandboxSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
-    for mount in (*spec.binds, *spec.private_copies):
-        _check_mount(mount)
+    for bind in spec.binds:
+        _check_mount(bind)
+    for copy in spec.private_copies:
+        _check_mount(copy)
     return spec
 
 

@@ -151,7 +151,7 @@ class Launcher:
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             client, _ = self._listener.accept()
-            client.setblocking(False)
+            client.settimeout(0)
             self._connections[client.fileno()] = Connection(client)
             self._epoll.register(client.fileno(), select.EPOLLIN)
 

@@ -21,7 +21,7 @@ from controller.manifests import owned
 from controller.manifests.declare import Declared, Mistake, Wanted, declared, why_kept
 from controller.manifests.owned import Ownership
 from controller.manifests.reports import ManifestMetrics, Report, State
-from controller.manifests.sources import FORCE_ANNOTATION, Feed, Reading
+from controller.manifests.sources import FORCE_ANNOTATION, Entry, Feed, Reading
 
 _log = logging.getLogger(__name__)
 _RELIST_SECONDS = 600.0
@@ -63,8 +63,10 @@ class Applier:
         self._metrics = metrics
         self._memory = _Memory()
 
-    def apply(self, reading: Reading) -> Applied:
+    def apply(self, reading: Reading, *, thoroughly: bool = True) -> Applied:
         """Apply what `reading` declares, then prune; say what became of each.
+
+        Thoroughly is also looking at what was applied before and others may have changed since.
 
         Raises:
             ServiceUnavailable: the store cannot be read.
@@ -74,7 +76,7 @@ class Applier:
         reports = [self._mistake(mistake) for mistake in said.mistakes]
         retries = []
         for wanted in said.wanted:
-            report, retry_seconds = self._apply(wanted)
+            report, retry_seconds = self._apply(wanted, thoroughly=thoroughly)
             reports.append(report)
             retries.append(retry_seconds)
         pruned, retry_seconds = self._prune(reading, said)
@@ -93,13 +95,17 @@ class Applier:
         source = str(mistake.source)
         return Report(self._feed.kind, source, mistake.file, mistake.line, state, mistake.message, mistake.key)
 
-    def _apply(self, wanted: Wanted) -> tuple[Report, float | None]:
+    def _apply(self, wanted: Wanted, *, thoroughly: bool) -> tuple[Report, float | None]:
         this = (wanted.source, wanted.key)
+        before = self._memory.applied.get(this)
+        if not thoroughly and before is not None and before[0] == wanted.digest:
+            return self._report(wanted, State.APPLIED), None
         live = self._storage.get(wanted.key)
         if live is not None and "deletionTimestamp" in live["metadata"]:
+            self._memory.applied.pop(this, None)
             message = f"{wanted.place}: {wanted.key} is being deleted: it is made again when it is gone"
             return self._report(wanted, State.PENDING, message), _GOING_SECONDS
-        if live is not None and self._memory.applied.get(this) == _footprint(wanted, live):
+        if live is not None and before == _footprint(wanted, live):
             return self._report(wanted, State.APPLIED), None
         options = WriteOptions(wanted.source.manager, force=wanted.is_forced, field_validation="Strict")
         try:
@@ -144,15 +150,13 @@ class Applier:
             if left > 0:
                 retries.append(left)
                 continue
-            problem = self._prune_one(this)
-            if problem:
-                source, key = this
-                reports.append(Report(self._feed.kind, str(source), file, 0, State.PENDING, problem, key))
-                retries.append(_RETRY_SECONDS)
+            report, retry_seconds = self._prune_one(this, file)
+            reports += report
+            retries += retry_seconds
         return reports, min(retries, default=None)
 
-    def _prune_one(self, this: Ownership) -> str:
-        """Take away what a source no longer declares; return why that is not possible now."""
+    def _prune_one(self, this: Ownership, file: str) -> tuple[list[Report], list[float]]:
+        """Take away what a source no longer declares, or say why that is not possible and when to try again."""
         source, key = this
         document = self._storage.get(key)
         try:
@@ -160,11 +164,13 @@ class Applier:
                 self._let_go(this, document)
         except NotFound:
             pass  # Somebody else was faster.
+        except (Conflict, ServiceUnavailable):
+            return [], [_RETRY_SECONDS]  # It changed this moment.
         except ApiError as error:
-            _log.warning("cannot prune an object", extra=keys(object=key, source=source, error=error))
-            return f"cannot prune {key}: {error.message}"
+            message = f"{Entry(source, file).place}: cannot prune {key}: {error.message}"
+            return [Report(self._feed.kind, str(source), file, 0, State.CONFLICT, message, key)], []
         self._forget(this)
-        return ""
+        return [], []
 
     def _let_go(self, this: Ownership, document: Document) -> None:
         source, key = this

@@ -9,11 +9,16 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
 from api.errors import ApiError
+from api.objects.verbs import Verbs
+from api.ports import Storage
 from controller.engine.clock import Clock
 from controller.engine.log import keys
+from controller.engine.recorder import Recorder
 from controller.manifests.applier import Applier
-from controller.manifests.reports import Reports
+from controller.manifests.reports import ManifestMetrics, Reports
 from controller.manifests.sources import Feed, FeedError, Reading
 
 _log = logging.getLogger(__name__)
@@ -31,6 +36,7 @@ class _Served:
     look_at: float = 0.0
     thoroughly_at: float = 0.0
     apply_at: float | None = None
+    is_thorough: bool = True
     has_been_read: bool = False
     failure: str = ""
 
@@ -42,8 +48,8 @@ class ManifestsLoop:
         self, feeds: Sequence[tuple[Feed, Applier]], reports: Reports, clock: Clock, thorough_seconds: float = 30.0
     ) -> None:
         """Serve `feeds`; every `thorough_seconds` also put right what others changed in the store."""
+        self.reports = reports
         self._served = [_Served(feed, applier) for feed, applier in feeds]
-        self._reports = reports
         self._clock = clock
         self._thorough_seconds = thorough_seconds
         self._condition = threading.Condition()
@@ -51,6 +57,23 @@ class ManifestsLoop:
         self._is_stopped = False
         self._synced = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manifests", daemon=True)
+
+    @classmethod
+    def over(
+        cls,
+        feeds: Sequence[Feed],
+        verbs: Verbs,
+        storage: Storage,
+        recorder: Recorder,
+        clock: Clock,
+        registry: CollectorRegistry,
+        thorough_seconds: float = 30.0,
+    ) -> "ManifestsLoop":
+        """Return a loop over `feeds` with all that it needs, its metrics in `registry`."""
+        metrics = ManifestMetrics(registry)
+        reports = Reports(storage, recorder, clock, metrics)
+        pairs = [(feed, Applier(feed, verbs, storage, clock, metrics)) for feed in feeds]
+        return cls(pairs, reports, clock, thorough_seconds)
 
     def start(self) -> None:
         """Begin to watch and apply."""
@@ -98,9 +121,10 @@ class ManifestsLoop:
         if is_woken or now >= served.look_at:
             is_due |= self._look(served, now)
             served.look_at = now + served.feed.look_again_seconds()
+            if served.thoroughly_at > now:
+                served.look_at = min(served.look_at, served.thoroughly_at)
         if is_due and served.reading is not None:
             self._apply(served, served.reading)
-        served.has_been_read |= served.apply_at is None or bool(served.failure)
 
     def _look(self, served: _Served, now: float) -> bool:
         is_thorough = now >= served.thoroughly_at
@@ -110,25 +134,28 @@ class ManifestsLoop:
             if served.failure != str(error):
                 _log.error("cannot read a source of manifests", extra=keys(source=served.feed.kind, error=error))
             served.failure = str(error)
-            self._reports.feed_failed(served.feed.kind, served.failure)
+            self.reports.feed_failed(served.feed.kind, served.failure)
+            served.has_been_read = True
             served.reading = None  # What it held may have changed: nothing is done until it can be read.
             served.apply_at = None
             return False
         served.failure = ""
         if is_thorough:
             served.thoroughly_at = now + self._thorough_seconds
+            served.is_thorough = True
         if reading is not None:
             served.reading = reading
         return reading is not None
 
     def _apply(self, served: _Served, reading: Reading) -> None:
         try:
-            applied = served.applier.apply(reading)
+            applied = served.applier.apply(reading, thoroughly=served.is_thorough)
         except ApiError as error:
             _log.warning("cannot apply manifests", extra=keys(source=served.feed.kind, error=error))
             served.apply_at = self._clock.monotonic() + _RETRY_SECONDS
             return
-        self._reports.replace(served.feed.kind, applied.reports)
+        self.reports.replace(served.feed.kind, applied.reports)
+        served.has_been_read, served.is_thorough = True, False
         retry = applied.retry_seconds
         served.apply_at = None if retry is None else self._clock.monotonic() + retry
 

@@ -17,7 +17,6 @@ from controller.engine.clock import Clock
 from controller.engine.recorder import EventType, Recorder
 from controller.manifests.sources import FeedKind
 
-_REASON = "InvalidManifest"
 _WHOLE_FEED = "*"
 
 
@@ -29,6 +28,13 @@ class State(StrEnum):
     INVALID = "Invalid"
     CONFLICT = "Conflict"
     UNREADABLE = "Unreadable"
+
+
+_REASONS = {
+    State.INVALID: "InvalidManifest",
+    State.CONFLICT: "ManifestConflict",
+    State.UNREADABLE: "UnreadableManifest",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,10 @@ class Reports:
         for state in State:
             self._metrics.manifests.labels(feed.value, state.value).set(tally[state])
         for report in after:
-            if report not in before and report.state not in (State.APPLIED, State.PENDING):
+            reason = _REASONS.get(report.state)
+            if report not in before and reason is not None:
                 self._metrics.invalid.labels(feed.value).inc()
-                self._recorder.record(self._about(report), EventType.WARNING, _REASON, report.message)
+                self._recorder.record(self._about(report), EventType.WARNING, reason, report.message)
 
     def feed_failed(self, feed: FeedKind, message: str) -> None:
         """Say that all of `feed` cannot be read; what it declared before stays as it is."""

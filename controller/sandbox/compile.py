@@ -102,7 +102,7 @@ def compile_sandbox(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
         InvalidSpec: two things at one place, a place that is runwright's own, a size that is none.
     """
     _refuse_nonsense(spec)
-    targets = tuple(mount.target for mount in chain(spec.binds, spec.private_copies))
+    targets = _mount_targets(spec)
     return (
         SetHostname(spec.hostname),
         *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
@@ -111,6 +111,10 @@ def compile_sandbox(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
         *_mounts(spec, host_ids),
         SealRoot(),
     )
+
+
+def _mount_targets(spec: SandboxSpec) -> tuple[str, ...]:
+    return (*(bind.target for bind in spec.binds), *(copy.target for copy in spec.private_copies))
 
 
 def _devices() -> Iterable[Op]:
@@ -188,7 +192,7 @@ def _tmpfs(target: str, size_bytes: int, mode: int, ids: HostIds) -> MountTmpfs:
 
 def _refuse_nonsense(spec: SandboxSpec) -> None:
     _refuse_a_bad_hostname(spec.hostname)
-    mounts = tuple(mount.target for mount in chain(spec.binds, spec.private_copies))
+    mounts = _mount_targets(spec)
     places = tuple(chain(mounts, (path for path, _ in spec.symlinks), (file.path for file in spec.etc_files)))
     for place in places:
         _refuse_a_bad_place(place)

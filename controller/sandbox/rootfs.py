@@ -24,7 +24,7 @@ def open_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
     """Open the directory at `path`, made with those above it where it is missing. The caller closes it.
 
     Raises:
-        OSError: it cannot be made: EROFS in a read-only mount that lacks it, ENOTDIR, ELOOP, EEXIST for a dangling link.
+        OSError: it cannot be made: EROFS in a read-only mount without it, ENOTDIR, ELOOP, EEXIST for a dangling link.
     """
     try:
         return openat2.open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY)

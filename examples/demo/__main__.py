@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from api.client import Client
 from api.client_transport import Address
+from api.objects.projections import MANIFEST
 from controller.runtime import builder
 from examples.demo.stage import HostState, RegistryServer, Stage
 from examples.demo.world import Failure, World
@@ -188,9 +189,9 @@ class Play:
         """Wait for the report of the broken manifest; return where and what."""
 
         def reported(_: World) -> str | None:
-            for item in self.client.manifests().get("items", ()):
+            for item in self.client.list(MANIFEST)["items"]:
                 if item.get("state") == "Invalid" and "greeting.yaml" in item.get("file", ""):
-                    return f"{Path(item['file']).name}:{item.get('line')}: {item['message']}"
+                    return str(item["message"])
             return None
 
         found = str(self.world.until("the broken manifest reported", reported, 15))

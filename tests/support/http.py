@@ -62,11 +62,17 @@ class Api:
     above: Above
     socket: Path
     server: ApiServer
+    space: str = "default"
 
-    def jobs(self, name: str = "", namespace: str = "default", subresource: str = "") -> str:
-        """Return the path of the jobs of a namespace, or of one of them."""
-        parts = ("/apis/runwright.dev/v1alpha1/namespaces", namespace, "jobs", name, subresource)
+    def jobs(self, name: str = "", subresource: str = "", namespace: str = "") -> str:
+        """Return the path of the jobs of the test's namespace, or of one of them."""
+        parts = ("/apis/runwright.dev/v1alpha1/namespaces", namespace or self.space, "jobs", name, subresource)
         return "/".join(part for part in parts if part)
+
+    def apply(self, path: str, document: Document, manager: str = "tests", **query: str) -> httpx.Response:
+        """Apply a document as a field manager."""
+        headers = {"content-type": "application/apply-patch+yaml"}
+        return self.client.patch(path, json=document, params={"fieldManager": manager, **query}, headers=headers)
 
 
 def client_of(socket: Path, timeout: float = 10) -> httpx.Client:

@@ -13,7 +13,7 @@ from controller.cgroup.limits import Limits
 from controller.launcher import records
 from controller.launcher.client import LauncherClient, Started
 from controller.launcher.log_writer import in_order
-from controller.launcher.records import ExitRecord, Exited, Observed
+from controller.launcher.records import Exited, ExitRecord, Observed
 from controller.launcher.runspec import RunSpec
 from controller.sandbox.legacy import legacy_binds
 from controller.sandbox.spec import SandboxSpec

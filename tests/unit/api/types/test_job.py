@@ -1,0 +1,99 @@
+import base64
+
+import pytest
+from pydantic import ValidationError
+
+from api.types.job import FILES_MOST_BYTES, InstallPolicy, Job
+from support.objects import a_job
+
+
+def spec_of(**fields):
+    return Job.model_validate(a_job(**fields)).spec
+
+
+def reasons(**fields):
+    with pytest.raises(ValidationError) as caught:
+        spec_of(**fields)
+    return [(".".join(map(str, error["loc"])), error["type"]) for error in caught.value.errors()]
+
+
+def test_a_job_needs_only_a_command():
+    spec = spec_of()
+
+    assert spec.command == ("true",)
+    assert (spec.backoff_limit, spec.working_dir, spec.install_policy) == (6, "/work", InstallPolicy.IF_NOT_PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "why"),
+    [
+        ({"command": []}, "spec.command", "too_short"),
+        ({"command": [""]}, "spec.command", "FieldValueInvalid"),
+        ({"command": ["a\0b"]}, "spec.command", "FieldValueInvalid"),
+        ({"env": [{"name": "1A"}]}, "spec.env.0.name", "FieldValueInvalid"),
+        ({"env": [{"name": "JOB_ID"}]}, "spec.env.0.name", "FieldValueForbidden"),
+        ({"env": [{"name": "A", "value": "\0"}]}, "spec.env.0.value", "FieldValueInvalid"),
+        ({"env": [{"name": "A"}, {"name": "A"}]}, "spec.env", "FieldValueDuplicate"),
+        ({"workingDir": "work"}, "spec.workingDir", "FieldValueInvalid"),
+        ({"workingDir": "/work/../etc"}, "spec.workingDir", "FieldValueInvalid"),
+        ({"runtime": "Python 3"}, "spec.runtime", "FieldValueInvalid"),
+        ({"backoffLimit": -1}, "spec.backoffLimit", "greater_than_equal"),
+        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds", "greater_than"),
+        ({"installPolicy": "Always"}, "spec.installPolicy", "enum"),
+        ({"resources": {"limits": {"memory": "512mb"}}}, "spec.resources.limits.memory", "FieldValueInvalid"),
+        ({"resources": {"limits": {"memory": "64"}}}, "spec.resources.limits.memory", "FieldValueInvalid"),
+        ({"resources": {"limits": {"cpu": "1m"}}}, "spec.resources.limits.cpu", "FieldValueInvalid"),
+        ({"resources": {"limits": {"cpu": "1e18"}}}, "spec.resources.limits.cpu", "FieldValueInvalid"),
+        ({"resources": {"limits": {"pids": 0}}}, "spec.resources.limits.pids", "greater_than_equal"),
+    ],
+)
+def test_a_bad_field_is_refused_where_it_is(fields, where, why):
+    assert reasons(**fields) == [(where, why)]
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\0b", "x" * 300, "a/" * 600 + "b"])
+def test_a_file_stays_inside_the_work_directory(path):
+    assert reasons(files=[{"path": path, "text": ""}]) == [("spec.files.0.path", "FieldValueInvalid")]
+
+
+@pytest.mark.parametrize("content", [{}, {"text": "a", "base64": "YQ=="}, {"base64": "%%%"}])
+def test_a_file_has_one_readable_content(content):
+    assert reasons(files=[{"path": "a", **content}]) == [("spec.files.0", "FieldValueInvalid")]
+
+
+def test_a_file_gives_its_bytes_and_mode():
+    spec = spec_of(files=[{"path": "a", "text": "é"}, {"path": "b", "base64": base64.b64encode(b"\0\xff").decode(), "mode": 493}])
+
+    assert [file.content for file in spec.files] == ["é".encode(), b"\0\xff"]
+    assert [file.mode for file in spec.files] == [0o644, 0o755]
+
+
+def test_files_have_one_megabyte_together():
+    half = "x" * (FILES_MOST_BYTES // 2)
+    fit = [{"path": "a", "text": half}, {"path": "b", "text": half}]
+
+    assert len(spec_of(files=fit).files) == 2
+    assert reasons(files=[*fit, {"path": "c", "text": "x"}]) == [("spec.files", "FieldValueInvalid")]
+    assert reasons(files=[fit[0], fit[0]]) == [("spec.files", "FieldValueDuplicate")]
+
+
+def test_limits_are_numbers_of_the_kernel_whatever_their_spelling():
+    limits = spec_of(resources={"limits": {"cpu": 1.5, "memory": "64Mi", "ephemeral-storage": "1Gi"}}).resources.limits
+
+    assert (limits.millicpu, limits.memory_bytes, limits.storage_bytes) == (1500, 64 << 20, 1 << 30)
+    unset = spec_of().resources.limits
+    assert (unset.millicpu, unset.memory_bytes, unset.storage_bytes) == (None, None, None)
+
+
+def test_many_env_variables_are_checked_in_no_time():
+    env = [{"name": f"A{number}"} for number in range(50_000)]
+
+    assert len(spec_of(env=env).env) == 50_000
+
+
+def test_the_template_hash_changes_with_what_a_run_is_made_of_only():
+    first = spec_of().template_hash()
+
+    assert spec_of(backoffLimit=1, suspend=True, ttlSecondsAfterFinished=5).template_hash() == first
+    assert spec_of(args=["x"]).template_hash() != first
+    assert spec_of(env=[{"name": "A"}]).template_hash() != first

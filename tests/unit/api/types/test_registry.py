@@ -1,0 +1,26 @@
+import pytest
+from pydantic import ValidationError
+
+from api.types.registry import Registry
+
+
+def a_registry(url: str, **spec) -> Registry:
+    return Registry.model_validate({"metadata": {"name": "default"}, "spec": {"url": url, **spec}})
+
+
+@pytest.mark.parametrize("url", ["file:///srv/runtimes", "https://x.example/registry.json", "http://h:1/r", "owner/repo"])
+def test_a_registry_is_a_directory_a_url_or_a_repository(url):
+    assert a_registry(url).spec.url == url
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "/srv/runtimes", "owner", "owner/", "a/b/c", "https://", "a b/c"])
+def test_anything_else_is_refused_with_what_would_be(url):
+    with pytest.raises(ValidationError, match="must be file://DIR"):
+        a_registry(url)
+
+
+def test_its_numbers_have_bounds():
+    with pytest.raises(ValidationError) as caught:
+        a_registry("owner/repo", priority=5000, cacheSeconds=-1)
+
+    assert [error["loc"] for error in caught.value.errors()] == [("spec", "priority"), ("spec", "cacheSeconds")]
