@@ -5,7 +5,7 @@ have let it go. Documents here are owned parts (`field_sets.owned_part`); shapes
 Source: Kubernetes, "Server-Side Apply"; structured-merge-diff v4, package merge.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +40,8 @@ def apply(
     Raises:
         Conflict: another manager owns a field that would change, and `force` is not set.
     """
-    want = frozenset(field_sets.leaves(applied, shape)) - {()}
+    wanted = field_sets.leaves(applied, shape)
+    want = frozenset(wanted) - {()}
     last = next((entry.fields for entry in entries if entry.key == applier.key), frozenset())
     others = [entry for entry in entries if entry.key != applier.key]
 
@@ -48,7 +49,8 @@ def apply(
     taken = _taken(live, laid, want, shape)
     _refuse_conflicts(others, taken, about, force=force)
     others = [replace(entry, fields=entry.fields - taken) for entry in others]
-    result = _let_go(laid, last - want, want, others, shape)
+    unwanted = [path for path in last - want if not _is_inside(path, wanted)]
+    result = _let_go(laid, unwanted, want, others, shape)
 
     mine = replace(applier, fields=want)
     if want == last:
@@ -134,7 +136,13 @@ def _next_positions(wanted: list[str | None], position: dict[str | None, int]) -
     return found[::-1]
 
 
-def _let_go(document: Any, unwanted: FieldSet, want: FieldSet, others: Sequence[Entry], shape: Shape) -> Any:
+def _is_inside(path: Path, wanted: Mapping[Path, Any]) -> bool:
+    """Return whether `path` lies inside a value that is wanted whole, so that there is nothing to remove."""
+    above = (wanted.get(path[:depth]) for depth in range(1, len(path)))
+    return any(value is not None and value is not field_sets.ITEM and value not in ({}, []) for value in above)
+
+
+def _let_go(document: Any, unwanted: Iterable[Path], want: FieldSet, others: Sequence[Entry], shape: Shape) -> Any:
     """Remove what the manager applied before and does not want now, unless somebody still has it."""
     kept = set(want).union(*(entry.fields for entry in others))
     for path in sorted(unwanted):

@@ -130,10 +130,14 @@ def _bounded(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry not in surplus] + list(merged.values())
 
 
-def same_but_times(one: Sequence[Document], other: Sequence[Document]) -> bool:
+def same_but_times(one: object, other: object) -> bool:
     """Return whether two managedFields lists say the same, whenever it was written."""
+    if not isinstance(one, list) or not isinstance(other, list):
+        return one == other
     return [_timeless(entry) for entry in one] == [_timeless(entry) for entry in other]
 
 
-def _timeless(entry: Document) -> Document:
+def _timeless(entry: object) -> object:
+    if not isinstance(entry, dict):
+        return entry
     return {name: value for name, value in entry.items() if name != "time"}

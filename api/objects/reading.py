@@ -132,12 +132,15 @@ def _check_size(text: str) -> None:
 class _Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: times stay text, no base 60, keys are strings."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+    def construct_object_node(self, node: Any) -> Iterator[dict[str, Any]]:
         """Build an object with string keys, and remember which of them came twice."""
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "expected a mapping", node.start_mark)
         repeated = _repeated([self._key(key) for key, _ in node.value])
+        built: dict[str, Any] = Repeating([], repeated) if repeated else {}
+        yield built
         self.flatten_mapping(node)
-        pairs = [(self._key(key), self.construct_object(value, deep=deep)) for key, value in node.value]
-        return Repeating(pairs, repeated) if repeated else dict(pairs)
+        built.update((self._key(key), self.construct_object(value)) for key, value in node.value)
 
     def _key(self, node: Any) -> str:
         if not isinstance(node, yaml.ScalarNode):
@@ -158,6 +161,7 @@ def _set_up(loader: type[yaml.CSafeLoader]) -> None:
     loader.yaml_implicit_resolvers = kept
     loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
     loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    loader.add_constructor("tag:yaml.org,2002:map", loader.construct_object_node)
     for tag in ("binary", "set", "omap", "pairs", "timestamp"):
         loader.add_constructor(f"tag:yaml.org,2002:{tag}", loader.construct_undefined)  # type: ignore[type-var]
 

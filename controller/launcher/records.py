@@ -257,8 +257,8 @@ def cancel(run_dir: Path, record: ExitRecord) -> bool:
 class ExitFile:
     """The exit record to be, its place on disk taken at the start, so that a full disk is not in its way.
 
-    Once `fd` and the directory are durable, writing the record is one flush of one block: that it has got its
-    name need not be durable too, as `read_exit` also knows a whole record by its first name.
+    Writing it is one flush, of its content and with it of the file's first name. That its last name reaches the disk too
+    is not waited for: `observe` knows a whole record of a dead run by either.
     """
 
     def __init__(self, directory_fd: int) -> None:

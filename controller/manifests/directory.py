@@ -60,7 +60,7 @@ class DirectoryFeed:
 
     def __init__(self, root: Path, clock: Clock, rescan_seconds: float = 30.0) -> None:
         """Read `root`, and every `rescan_seconds` even if nobody says that it changed."""
-        self._root = os.fspath(root)
+        self.root = os.fspath(root)
         self._clock = clock
         self._rescan_seconds = rescan_seconds
         self._known: dict[str, _Known] = {}
@@ -73,6 +73,7 @@ class DirectoryFeed:
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
         self._is_missing = False
+        self._is_lost = False  # The watched directory was deleted; a new one may have its very inode number.
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to watch."""
@@ -95,7 +96,7 @@ class DirectoryFeed:
             touched, self._touched = self._touched, set()
             closed, self._closed = self._closed, set()
         try:
-            found = tree.walk(self._root)
+            found = tree.walk(self.root)
         except FeedError:
             self._is_missing = True
             self._last = None
@@ -160,7 +161,7 @@ class DirectoryFeed:
     def _read(self, path: str, signature: Signature, before: _Known | None) -> _Known | None:
         """Return the file's entry, or None if it changed while it was read."""
         try:
-            content, after = tree.read_file(os.path.join(self._root, path))
+            content, after = tree.read_file(os.path.join(self.root, path))
         except InvalidText as error:
             name = printable(path)
             return _Known(signature, Entry(_SOURCE, name, problem=Problem(f"{name}: {error.message}")))
@@ -178,22 +179,26 @@ class DirectoryFeed:
         if self._wake is None:
             return
         try:
-            about = os.stat(self._root)
+            about = os.stat(self.root)
             identity = (about.st_dev, about.st_ino)
         except OSError:
             self._unwatch()
             return
-        if self._observer is not None and identity == self._watched:
+        if self._is_watching() and identity == self._watched and not self._is_lost:
             return
         self._unwatch()
+        self._is_lost = False
         observer = Observer()
         try:
-            observer.schedule(_Listener(self), self._root, recursive=True, event_filter=_EVENTS)
+            observer.schedule(_Listener(self), self.root, recursive=True, event_filter=_EVENTS)
             observer.start()
         except OSError as error:
             _log.warning("cannot watch the manifests, looking at them instead", extra=keys(error=error))
             return
         self._observer, self._watched = observer, identity
+
+    def _is_watching(self) -> bool:
+        return self._observer is not None and all(emitter.is_alive() for emitter in self._observer.emitters)
 
     def _unwatch(self) -> None:
         if self._observer is not None:
@@ -203,10 +208,18 @@ class DirectoryFeed:
 
     def heard(self, path: str, *, is_closed: bool) -> None:
         """Take note that a file was written to, and whether its writer is done."""
-        relative = os.path.relpath(path, self._root)
+        relative = os.path.relpath(path, self.root)
         with self._lock:
             self._touched.add(relative)
             self._closed.add(relative) if is_closed else self._closed.discard(relative)
+        self._say()
+
+    def lost(self) -> None:
+        """Take note that the directory was deleted, and the watch on it with it."""
+        self._is_lost = True
+        self._say()
+
+    def _say(self) -> None:
         if self._wake is not None:
             self._wake()
 
@@ -216,6 +229,8 @@ class _Listener(events.FileSystemEventHandler):
         self._feed = feed
 
     def on_any_event(self, event: events.FileSystemEvent) -> None:
+        if isinstance(event, events.DirDeletedEvent) and event.src_path == self._feed.root:
+            self._feed.lost()
         if isinstance(event, events.FileMovedEvent) and event.dest_path:
             self._feed.heard(os.fsdecode(event.dest_path), is_closed=True)
         is_closed = isinstance(event, events.FileClosedEvent)

@@ -6,7 +6,8 @@ import threading
 import pytest
 from support.daemon import Daemon
 
-pytestmark = pytest.mark.needs_root
+# httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.
+pytestmark = [pytest.mark.needs_root, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 MANIFEST = """\
 apiVersion: runwright.dev/v1alpha1

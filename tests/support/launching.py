@@ -4,7 +4,6 @@ import itertools
 import os
 import select
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,7 +44,7 @@ class Launching:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.cgroup_parent = f"runwright-test-{uuid.uuid4().hex[:12]}"
+        self.cgroup_parent = f"runwright-test-{os.getpid()}-{root.name}"
         self.log_path = root / "launcher.log"
         (root / "slots").mkdir()
         self.client = LauncherClient(root / "launcher.sock", root / "slots", self.log_path)

@@ -24,7 +24,7 @@ def put(path: Path, text: str | bytes) -> None:
     """Leave a file as one that was written long ago."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    long_ago = START.timestamp() - 1000 + path.stat().st_size
+    long_ago = START.timestamp() - 1000 + path.stat().st_size % 1000
     os.utime(path, (long_ago, long_ago))
 
 

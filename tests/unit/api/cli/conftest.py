@@ -1,7 +1,12 @@
 """`rnx` against the real API on a unix socket."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from support.api_server import LiveApi, a_live_api
@@ -44,3 +49,61 @@ def rnx(live, capfdbinary, monkeypatch) -> Rnx:
         return Said(code, out.decode(), err.decode())
 
     return call
+
+
+class Started:
+    """`rnx` as a process of its own."""
+
+    def __init__(self, live: LiveApi, *arguments: str) -> None:
+        environment = os.environ | {"RUNWRIGHT_ROOT": str(live.directory), "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "api.cli.main", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[4],
+        )  # fmt: skip
+
+    def line(self) -> str:
+        """Return the next line that it prints."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def stop_reading(self) -> None:
+        """Close our end of its output, as `head` does."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self._process.send_signal(number)
+
+    def ended(self) -> Said:
+        """Return what it said since the last line, when it has ended."""
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        out = "" if stdout.closed else stdout.read()
+        return Said(self._process.wait(30), out, stderr.read())
+
+    def interrupted(self) -> Said:
+        """Interrupt it, as Ctrl-C does, and return what it said since."""
+        self.interrupt()
+        return self.ended()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.fixture
+def started(live) -> Iterator[Callable[..., Started]]:
+    running: list[Started] = []
+
+    def start(*arguments: str) -> Started:
+        running.append(Started(live, *arguments))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.close()

@@ -1,7 +1,6 @@
 """`rnx get` on the real API."""
 
 import json
-import threading
 
 import yaml
 from support.api_server import condition_of, run_status
@@ -156,27 +155,28 @@ def test_a_form_of_output_that_does_not_exist_is_wrong_usage(rnx):
     assert rnx("get", "jobs", "-o", "xml").code == 2
 
 
-def test_a_watch_prints_changes_as_they_come(live, monkeypatch, capfd):
-    from api.cli.main import run
-
-    monkeypatch.setenv("RUNWRIGHT_ROOT", str(live.directory))
+def test_a_watch_prints_changes_as_they_come_until_it_is_interrupted(live, started):
     two_jobs(live)
-    printed: list[str] = []
-    enough = threading.Event()
+    watching = started("get", "jobs", "-w")
 
-    class Stop(Exception):
-        pass
+    first = [watching.line() for _ in range(3)]
+    live.set_status(JOB, "report", phase="Failed", conditions=[condition_of("Failed")])
+    change = watching.line()
 
-    def take(rows):
-        printed.extend(rows[-1][:2])
-        if len(printed) == 2:
-            live.set_status(JOB, "report", phase="Failed", conditions=[condition_of("Failed")])
-        elif "Failed" in printed:
-            enough.set()
-            raise KeyboardInterrupt
+    assert [line.split()[0] for line in first] == ["NAME", "etl", "report"]
+    assert change.split()[:2] == ["report", "Failed"]
+    assert change.index("Failed") == first[0].index("PHASE")
+    assert watching.interrupted().code == 130
 
-    monkeypatch.setattr("api.cli.get.show_columns", take)
 
-    assert run(["get", "jobs", "-w"]) == 130
-    assert enough.is_set()
-    assert printed[-2].strip() == "report"
+def test_a_watch_goes_on_after_the_server_was_away(live, started):
+    two_jobs(live)
+    watching = started("get", "job/report", "-w", "-o", "name")
+    watching.line()
+
+    live.stop()
+    live.set_status(JOB, "report", phase="Failed")
+    live.start()
+
+    assert watching.line() == "job.runwright.dev/report\n"
+    assert watching.interrupted().code == 130

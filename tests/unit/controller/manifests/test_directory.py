@@ -109,7 +109,7 @@ def test_a_torn_file_is_reported_only_once_it_was_left_like_that(feed: Directory
     assert later is not None
     [entry] = later.entries
     assert entry.problem is not None
-    assert entry.problem.message.startswith("a.yaml:1:17: not YAML: found unexpected end of stream")
+    assert entry.problem.message.startswith("a.yaml:1:21: not YAML: found unexpected end of stream")
 
 
 def test_a_file_that_never_rests_is_read_in_the_end(feed: DirectoryFeed, root: Path, clock: HandClock):
@@ -170,18 +170,18 @@ class Watched:
     def __init__(self, root: Path) -> None:
         self.feed = DirectoryFeed(root, SystemClock())
         self.woken = threading.Event()
+        self.held: list[str] | None = None
 
     def until(self, wanted: list[str]) -> None:
         """Look whenever woken, and often enough for files to settle, until the directory holds `wanted`."""
-        held: list[str] | None = None
-        for _ in range(100):
+        for _ in range(50):
             self.woken.clear()
             reading = look(self.feed)
-            held = names(reading) if reading is not None else held
-            if held == wanted:
+            self.held = names(reading) if reading is not None else self.held
+            if self.held == wanted:
                 return
             self.woken.wait(0.2)
-        raise AssertionError(f"the directory holds {held}")
+        raise AssertionError(f"the directory holds {self.held}")
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""`rnx describe`, `explain` and `events` on the real API."""
+
+import json
+
+from support.api_server import condition_of, run_status
+from support.objects import a_job, a_runtime
+
+from api.kinds import EVENT, JOB, RUNTIME
+
+
+def an_event(name: str, reason: str, about: str = "etl", **fields: object) -> dict:
+    return {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "reason": reason, "message": f"{reason}!",
+        "involvedObject": {"kind": "Job", "namespace": "default", "name": about},
+        "type": "Warning" if reason == "OOMKilled" else "Normal", "lastTimestamp": "2026-01-01T00:00:00Z",
+    } | fields  # fmt: skip
+
+
+def a_failed_job(live):
+    limits = {"limits": {"memory": "64Mi", "cpu": "500m"}}
+    spec = {"env": [{"name": "A", "value": "1"}], "resources": limits, "command": ["sh", "-c", "exit 3"]}
+    live.create(JOB, a_job("etl", activeDeadlineSeconds=60, **spec))
+    live.create(EVENT, an_event("e2", "OOMKilled", lastTimestamp="2026-01-01T00:00:09Z"))
+    live.create(EVENT, an_event("e1", "Started"))
+    live.create(EVENT, an_event("e3", "Started", about="other"))
+    live.set_status(
+        JOB, "etl", phase="Failed", reason="OOMKilled", message="it used all of its 64Mi",
+        conditions=[condition_of("Failed", "OOMKilled")], runs=[run_status("Ended", exit_code=137, reason="OOMKilled")],
+    )  # fmt: skip
+
+
+def test_a_job_is_described_with_its_limits_runs_conditions_and_events(rnx, live):
+    a_failed_job(live)
+
+    out = rnx("describe", "job", "etl").out
+
+    for line in (
+        "Name:             etl",
+        "Phase:            Failed (OOMKilled)",
+        "Message:          it used all of its 64Mi",
+        "Command:          sh -c 'exit 3'",
+        "Limits:           cpu 500m, memory 64Mi, deadline 60s",
+        "  A=1",
+    ):
+        assert f"{line}\n" in out
+    assert (
+        out.index("Runs:")
+        < out.index("Conditions:")
+        < out.index("Events:")
+        < out.index("Started")
+        < out.index("OOMKilled!")
+    )
+    assert "137" in out
+
+
+def test_other_kinds_are_described_field_by_field(rnx, live):
+    live.create(RUNTIME, a_runtime("python-3.11", versions=["1.0.0", "latest"]))
+    live.set_status(RUNTIME, "python-3.11", versions=[{"version": "1.0.0", "state": "Installed", "path": "/opt/x"}])
+
+    out = rnx("describe", "runtime/python-3.11").out
+
+    assert "Versions:         1.0.0, latest\n" in out
+    assert "    - Version:          1.0.0\n      State:            Installed\n" in out
+
+
+def test_one_that_is_not_there_is_told_beside_the_others(rnx, live):
+    a_failed_job(live)
+
+    said = rnx("describe", "job", "nope", "etl")
+
+    assert said.code == 1
+    assert '"nope" not found' in said.err
+    assert "Name:             etl" in said.out
+
+
+def test_events_are_listed_oldest_first(rnx, live):
+    a_failed_job(live)
+
+    lines = rnx("events", "--for", "job/etl").lines
+
+    assert lines[0].split()[:2] == ["LAST", "SEEN"]
+    assert [line.split()[-1] for line in lines[1:]] == ["Started!", "OOMKilled!"]
+    assert rnx("events", "--types", "warning", "--no-headers").lines[0].split()[-1] == "OOMKilled!"
+
+
+def test_repeated_events_say_how_often(rnx, live):
+    live.create(EVENT, an_event("e1", "BackOff", count=4, firstTimestamp="2026-01-01T00:00:00Z"))
+
+    assert "(x4 over " in rnx("events").out
+
+
+def test_events_can_be_watched(live, started):
+    live.create(EVENT, an_event("e1", "Started"))
+    watching = started("events", "-w", "--no-headers")
+    assert watching.line().split()[-1] == "Started!"
+
+    live.create(EVENT, an_event("e2", "OOMKilled"))
+
+    assert watching.line().split()[-1] == "OOMKilled!"
+    assert watching.interrupted().code == 130
+
+
+def test_an_explanation_is_the_servers(rnx, live):
+    live.create(JOB, a_job("etl"))
+    live.host.explanations["job/default/etl"] = {
+        "object": "job/default/etl", "summary": {"phase": "Pending", "reason": "RuntimeNotReady"},
+        "reasons": ["python-3.11 is being installed"], "plan": [], "sandbox": [], "checkAgainSeconds": 5.0,
+    }  # fmt: skip
+
+    assert rnx("explain", "job/etl").lines == [
+        "job/default/etl: Pending (RuntimeNotReady)",
+        "Why:",
+        "  - python-3.11 is being installed",
+        "Next: nothing to do; it is looked at again in 5 s",
+    ]
+    assert json.loads(rnx("explain", "job", "etl", "-o", "json").out) == live.host.explanations["job/default/etl"]
+
+
+def test_a_field_is_explained_without_a_server(rnx, live):
+    live.stop()
+
+    said = rnx("explain", "job.spec.resources.limits.memory")
+    live.start()
+
+    assert "FIELD: memory <Quantity>" in said.lines
+
+
+def test_the_server_says_its_version(rnx, live):
+    assert rnx("version").lines[1].startswith("Server Version: v1.32.0+runwright.")

@@ -1,0 +1,162 @@
+"""What a sandbox compiles to: the order of its operations, and what is refused before any is done."""
+
+import pytest
+
+from controller.linux.mount_api import MountAttribute
+from controller.sandbox.compile import compile_base, compile_sandbox
+from controller.sandbox.errors import InvalidSpec
+from controller.sandbox.ops import (
+    BindMount,
+    CopyTree,
+    EnterNewNamespaces,
+    MakeReadOnly,
+    MakeSymlink,
+    Mask,
+    MountProc,
+    MountTmpfs,
+    PivotRoot,
+    SealRoot,
+    WriteFile,
+)
+from controller.sandbox.spec import Bind, EtcFile, HostIds, PrivateCopy, SandboxSpec
+
+IDS = HostIds(100_000, 100_000)
+
+
+def ops_of(**fields):
+    return compile_sandbox(SandboxSpec(**{"hostname": "etl", **fields}), IDS)
+
+
+def targets(ops):
+    return [op.target for op in ops if isinstance(op, BindMount | MountTmpfs)]
+
+
+def test_the_base_begins_with_namespaces_and_ends_without_the_hosts_root():
+    base = compile_base(IDS, "/stage")
+
+    assert isinstance(base[0], EnterNewNamespaces)
+    assert isinstance(base[-1], PivotRoot)
+
+
+def test_proc_is_masked_after_it_is_mounted():
+    base = compile_base(IDS, "/stage")
+
+    mounted = base.index(MountProc("/proc"))
+    masks = [index for index, op in enumerate(base) if isinstance(op, Mask | MakeReadOnly)]
+    assert min(masks) > mounted
+    assert {Mask("/proc/kcore"), Mask("/proc/keys"), MakeReadOnly("/proc/sys")} <= set(base)
+
+
+def test_the_root_is_sealed_last():
+    assert isinstance(ops_of(binds=(Bind("/usr", "/usr"),))[-1], SealRoot)
+
+
+def test_the_same_spec_compiles_to_the_same_operations():
+    assert ops_of(binds=(Bind("/a", "/a"),)) == ops_of(binds=(Bind("/a", "/a"),))
+
+
+def test_a_mount_comes_after_those_it_lies_in_whatever_the_order_they_are_given_in():
+    ops = ops_of(binds=(Bind("/c", "/usr/local/lib"), Bind("/b", "/usr/local"), Bind("/a", "/usr")))
+
+    wanted = ["/usr", "/usr/local", "/usr/local/lib"]
+    assert [target for target in targets(ops) if target.startswith("/usr")] == wanted
+
+
+def test_a_mount_below_a_link_comes_after_what_the_link_leads_into():
+    """/bin is a link into /usr: a mount on /bin made before that of /usr would be buried under it."""
+    ops = ops_of(binds=(Bind("/b", "/bin"), Bind("/a", "/usr")), symlinks=(("/bin", "usr/bin"),))
+
+    found = targets(ops)
+    assert found.index("/usr") < found.index("/bin")
+
+
+def test_binds_are_read_only_without_setuid_and_devices():
+    (bind,) = [op for op in ops_of(binds=(Bind("/a", "/a"),)) if isinstance(op, BindMount)]
+
+    assert bind.attributes == MountAttribute.RDONLY | MountAttribute.NOSUID | MountAttribute.NODEV
+
+
+def test_a_writable_bind_is_still_without_setuid_and_devices():
+    (bind,) = [op for op in ops_of(binds=(Bind("/a", "/a", read_only=False),)) if isinstance(op, BindMount)]
+
+    assert bind.attributes == MountAttribute.NOSUID | MountAttribute.NODEV
+
+
+def test_files_are_copied_into_work_once_it_is_mounted():
+    ops = ops_of(files_dir="/files", work_bytes=4096)
+
+    work = next(index for index, op in enumerate(ops) if isinstance(op, MountTmpfs) and op.target == "/work")
+    assert ops[work].size_bytes == 4096
+    assert ops[work + 1] == CopyTree("/files", "/work", IDS.uid, IDS.gid)
+
+
+def test_a_private_copy_is_a_limited_file_system_with_the_content_of_its_source():
+    ops = ops_of(private_copies=(PrivateCopy("cache", "/var/cache", 8192, within="/tree"),))
+
+    place = next(index for index, op in enumerate(ops) if isinstance(op, MountTmpfs) and op.target == "/var/cache")
+    assert ops[place].size_bytes == 8192
+    assert ops[place + 1] == CopyTree("cache", "/var/cache", IDS.uid, IDS.gid, within="/tree")
+
+
+def generated(ops):
+    return {op.path: op.content for op in ops if isinstance(op, WriteFile)}
+
+
+def test_the_usual_etc_files_are_generated():
+    assert set(generated(ops_of())) == {
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/nsswitch.conf",
+    }
+
+
+def test_an_etc_that_is_brought_is_not_generated_into():
+    assert generated(ops_of(binds=(Bind("/runtime/etc", "/etc"),))) == {}
+
+
+def test_an_etc_file_that_is_brought_is_not_generated():
+    assert "/etc/passwd" not in generated(ops_of(binds=(Bind("/runtime/passwd", "/etc/passwd"),)))
+
+
+def test_an_etc_file_that_is_a_link_is_not_generated():
+    assert "/etc/hosts" not in generated(ops_of(symlinks=(("/etc/hosts", "/usr/etc/hosts"),)))
+
+
+def test_a_given_etc_file_takes_the_place_of_the_usual_one():
+    assert generated(ops_of(etc_files=(EtcFile("/etc/hosts", "10.0.0.2 db\n"),)))["/etc/hosts"] == "10.0.0.2 db\n"
+
+
+def test_var_tmp_is_tmp_unless_var_is_brought():
+    link = MakeSymlink("/var/tmp", "/tmp")
+
+    assert link in ops_of()
+    assert link not in ops_of(binds=(Bind("/runtime/var", "/var"),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"binds": (Bind("/a", "/a"), Bind("/b", "/a"))}, "two things are wanted there"),
+        ({"binds": (Bind("/a", "/a"),), "symlinks": (("/a", "b"),)}, "two things are wanted there"),
+        ({"binds": (Bind("/a", "/proc/sys"),)}, "each run has its own"),
+        ({"binds": (Bind("/a", "/dev"),)}, "each run has its own"),
+        ({"binds": (Bind("/a", "/tmp"),)}, "each run has its own"),
+        ({"symlinks": (("/work", "/etc"),)}, "each run has its own"),
+        ({"binds": (Bind("/a", "relative"),)}, "without '..'"),
+        ({"binds": (Bind("/a", "/a/../../b"),)}, "without '..'"),
+        ({"binds": (Bind("/a", "/"),)}, "without '..'"),
+        ({"binds": (Bind("/a", "/a\0b"),)}, "without '..'"),
+        ({"work_bytes": 0}, "a size is at least 1"),
+        ({"private_copies": (PrivateCopy("/a", "/a", -1),)}, "a size is at least 1"),
+        ({"hostname": "two words"}, "cannot name a host"),
+        ({"hostname": "x" * 65}, "cannot name a host"),
+        ({"etc_files": (EtcFile("/usr/x", ""),)}, "not below /etc"),
+        ({"etc_files": (EtcFile("/etc/x", ""),), "binds": (Bind("/e", "/etc"),)}, "a mount covers it"),
+        ({"binds": (Bind("/a", "/x/y"),), "symlinks": (("/x", "/z"), ("/z", "/x"))}, "go in a circle"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_cause(fields, cause):
+    with pytest.raises(InvalidSpec, match=cause):
+        tuple(ops_of(**fields))
