@@ -3,6 +3,8 @@
 For who is done with a root: trials, tests, an uninstall. What is declared and remembered stays.
 """
 
+import contextlib
+
 from controller import daemon_lock
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import CgroupError
@@ -33,10 +35,8 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
         raise StillRunning(f"cannot clean {paths.root}: {error}") from error
     with lock:
         launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
-        try:
+        with contextlib.suppress(LauncherError):  # There is none.
             launcher.shutdown()
-        except LauncherError:
-            pass  # There is none.
         try:
             cgroups = choose.open_lifecycle(choose.hierarchies_of_host(), paths.cgroup_parent(settings))
         except CgroupError:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from api.errors import ApiError
 from api.objects.verbs import Verbs
 from controller.engine.clock import Clock
 from controller.settings import Settings
@@ -50,6 +51,5 @@ class Housekeeping:
     def _chore(name: str, do: Callable[[], object]) -> None:
         try:
             do()
-        except Exception:
-            # A chore is never worth the daemon; the log tells, and it is tried again.
+        except (ApiError, OSError):
             _log.exception("chore failed", extra={"chore": name})

@@ -22,11 +22,13 @@ class _Section(BaseModel):
 class RuntimeSettings(_Section):
     """Runtimes on this host."""
 
-    enabled: bool = Field(True, description="False refuses jobs that name a runtime and installs none.")
-    base_path: str = Field("/opt/joblet/runtimes", description="The directory of installed runtimes.")
-    minimum_free: str = Field("1Gi", description="Space that must be free for an install, beside three times its size.")
+    enabled: bool = Field(default=True, description="False refuses jobs that name a runtime and installs none.")
+    base_path: str = Field(default="/opt/joblet/runtimes", description="The directory of installed runtimes.")
+    minimum_free: str = Field(
+        default="1Gi", description="Space that must be free for an install, beside three times its size."
+    )
     default_registry: str = Field(
-        "ehsaniara/joblet-runtimes",
+        default="ehsaniara/joblet-runtimes",
         description='The Registry "default" made at first start; an empty value makes none.',
     )
 
@@ -34,8 +36,8 @@ class RuntimeSettings(_Section):
 class ManifestSettings(_Section):
     """The declared sources."""
 
-    directory: str = Field("/etc/runwright/manifests", description="The watched directory.")
-    inbox: str = Field("/var/lib/runwright/inbox.db", description="The SQLite file with the table `manifests`.")
+    directory: str = Field(default="/etc/runwright/manifests", description="The watched directory.")
+    inbox: str = Field(default="/var/lib/runwright/inbox.db", description="The SQLite file with the table `manifests`.")
     rescan_seconds: float = Field(
         30, gt=0, description="Seconds between full looks at the directory, whatever inotify says."
     )
@@ -44,34 +46,36 @@ class ManifestSettings(_Section):
 class StateSettings(_Section):
     """What is remembered."""
 
-    directory: str = Field("/var/lib/runwright", description="The store, run records and registry caches.")
-    event_ttl_seconds: int = Field(3600, gt=0, description="Seconds that events are kept.")
-    compact_seconds: float = Field(300, gt=0, description="Seconds between compactions of the journal.")
+    directory: str = Field(default="/var/lib/runwright", description="The store, run records and registry caches.")
+    event_ttl_seconds: int = Field(default=3600, gt=0, description="Seconds that events are kept.")
+    compact_seconds: float = Field(default=300, gt=0, description="Seconds between compactions of the journal.")
 
 
 class LogSettings(_Section):
     """Logs of runs."""
 
-    directory: str = Field("/var/log/runwright", description="The directory of the logs.")
-    max_size: str = Field("10Mi", description="Size at which a run's log is rotated.")
-    max_files: int = Field(5, ge=1, le=100, description="Rotated files kept for each run, the current one included.")
+    directory: str = Field(default="/var/log/runwright", description="The directory of the logs.")
+    max_size: str = Field(default="10Mi", description="Size at which a run's log is rotated.")
+    max_files: int = Field(
+        default=5, ge=1, le=100, description="Rotated files kept for each run, the current one included."
+    )
 
 
 class JobSettings(_Section):
     """What a job gets that does not say."""
 
-    pids: int = Field(512, ge=1, description="Processes and threads at once.")
-    work_size: str = Field("256Mi", description="Size of /work.")
-    tmp_size: str = Field("64Mi", description="Size of /tmp.")
-    shm_size: str = Field("64Mi", description="Size of /dev/shm.")
-    workers: int = Field(4, ge=1, le=64, description="Jobs reconciled at once.")
-    max_active: int = Field(200, ge=1, description="Runs at once on this host; further ones wait.")
+    pids: int = Field(default=512, ge=1, description="Processes and threads at once.")
+    work_size: str = Field(default="256Mi", description="Size of /work.")
+    tmp_size: str = Field(default="64Mi", description="Size of /tmp.")
+    shm_size: str = Field(default="64Mi", description="Size of /dev/shm.")
+    workers: int = Field(default=4, ge=1, le=64, description="Jobs reconciled at once.")
+    max_active: int = Field(default=200, ge=1, description="Runs at once on this host; further ones wait.")
 
 
 class CgroupSettings(_Section):
     """Control groups."""
 
-    parent: str = Field("", description="The cgroup of all runs; empty is `runwright`, or one for each --root.")
+    parent: str = Field(default="", description="The cgroup of all runs; empty is `runwright`, or one for each --root.")
 
     @field_validator("parent")
     @classmethod
@@ -84,7 +88,7 @@ class CgroupSettings(_Section):
 class EngineSettings(_Section):
     """The reconcile loops."""
 
-    resync_seconds: float = Field(600, gt=0, description="Seconds after which every object is looked at again.")
+    resync_seconds: float = Field(default=600, gt=0, description="Seconds after which every object is looked at again.")
 
 
 class Settings(_Section):

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from support import host
 from support.launching import Launching
 

@@ -153,7 +153,7 @@ _FLOAT = re.compile(r"^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+
 _DROPPED = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
-def _set_up(loader: type[yaml.CSafeLoader]) -> None:
+def _set_up(loader: type[_Loader]) -> None:
     kept = {
         first: [(tag, form) for tag, form in resolvers if tag not in _DROPPED]
         for first, resolvers in loader.yaml_implicit_resolvers.items()

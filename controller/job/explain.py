@@ -8,6 +8,7 @@ from api.kinds import JOB
 from api.meta import ObjectKey
 from api.ports import Storage
 from api.types.job import Job
+from controller.job import history
 from controller.job import plan as planning
 from controller.job import report as reporting
 from controller.job.act import Actor
@@ -72,12 +73,12 @@ def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
         reasons.append("no runtime is named: it sees the host's read-only directories")
     failed, limit = job.status.failed, job.spec.backoff_limit
     if failed:
-        last = job.status.runs[-1] if job.status.runs else None
+        last = next((run for run in reversed(job.status.runs) if history.counts_as_failure(run)), None)
         reasons.append(
             f"{failed} runs failed, backoffLimit is {limit}" + (f"; the last: {last.message}" if last else "")
         )
-    for run in observed.runs:
-        reasons.append(
-            f"run {run.attempt} on this host: {type(run.record).__name__}" + (", frozen" if run.frozen else "")
-        )
+    reasons += [
+        f"run {run.attempt} on this host: {type(run.record).__name__}" + (", frozen" if run.frozen else "")
+        for run in observed.runs
+    ]
     return list(dict.fromkeys(reasons))

@@ -45,11 +45,10 @@ def plan(job: Job, observed: ObservedJob) -> Plan:
     runs = history.runs(job, observed)
     if job.meta.is_deleting:
         return _plan_teardown(job, observed, runs)
-    if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
-        if not history.active(runs):
-            return Plan.do(again=True)  # An end is put on record before anything else is done about it.
     if active := history.active(runs):
         return _plan_active(job, observed, active[0])
+    if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
+        return Plan.do(again=True)  # An end is put on record before anything else is done about it.
     if leftovers := _ended_on_host(observed, runs):
         return Plan.do(*leftovers, again=True)
     result = verdict.of(job, runs, observed.now)
@@ -68,7 +67,7 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
         if job.spec.suspend:
             return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
         if isinstance(observed.runtime, RuntimeMissing):
-            return _plan_runtime(job, observed.runtime)
+            return _plan_runtime(observed.runtime)
         return Plan.do(StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now)))
     if found is None:
         return Plan.nothing()
@@ -146,7 +145,7 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
     if observed.unenforceable:
         return Plan.wait(Reason.LIMIT_UNENFORCEABLE, observed.unenforceable, 60)
     if isinstance(observed.runtime, RuntimeMissing):
-        return _plan_runtime(job, observed.runtime)
+        return _plan_runtime(observed.runtime)
     _check_requirements(job, observed.runtime)
     due = next_retry(job, runs)
     if due is not None and due > observed.now:
@@ -167,7 +166,7 @@ def _check_requirements(job: Job, runtime: RuntimeReady) -> None:
         raise TerminalError(Reason.REQUIREMENTS_NOT_MET, message)
 
 
-def _plan_runtime(job: Job, missing: RuntimeMissing) -> Plan:
+def _plan_runtime(missing: RuntimeMissing) -> Plan:
     wait = Plan.wait(missing.reason, missing.message, _RUNTIME_CHECK_SECONDS)
     ask = (RequestRuntime(*missing.request),) if missing.request else ()
     return Plan(ask, wait.waiting, wait.check_again_seconds)

@@ -19,7 +19,7 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
     runs = _with_deadlines(job, history.runs(job, observed), plan) + _begun(job, observed, plan)
     active = history.active(runs)
     result = None if active else verdict.of(job, runs, observed.now)
-    phase, reason, message = _summary(job, observed, plan, runs, result)
+    phase, reason, message = _summary(job, plan, runs, result)
     template = job.spec.template_hash()
     same = job.status.template_hash == template
     retry = None if result or active else planning.next_retry(job, runs)
@@ -80,9 +80,7 @@ def _resolved(job: Job, observed: ObservedJob, *, same: bool) -> str:
     return job.status.resolved_runtime if same else ""
 
 
-def _summary(
-    job: Job, observed: ObservedJob, plan: Plan, runs: tuple[Run, ...], result: verdict.Verdict | None
-) -> tuple[str, str, str]:
+def _summary(job: Job, plan: Plan, runs: tuple[Run, ...], result: verdict.Verdict | None) -> tuple[str, str, str]:
     if job.meta.is_deleting:
         return "Terminating", "Deleting", "it is being deleted"
     if result is not None:
@@ -106,17 +104,18 @@ def _summary_of_active(job: Job, run: Run, plan: Plan) -> tuple[str, str, str]:
 
 
 def _conditions(job: Job, result: verdict.Verdict | None, now: datetime) -> tuple[Condition, ...]:
-    def say(type_: str, holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001  a table reads better
-        status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+    def say(type_: str, status: ConditionStatus, reason: str, message: str) -> Condition:
         return Condition(type=type_, status=status, reason=reason, message=message)
 
     wanted = []
     if result is not None:
-        wanted.append(say("Complete" if result.complete else "Failed", True, result.reason, result.message))
+        wanted.append(
+            say("Complete" if result.complete else "Failed", ConditionStatus.TRUE, result.reason, result.message)
+        )
     if job.spec.suspend:
-        wanted.append(say("Suspended", True, Reason.SUSPENDED, "spec.suspend is true"))
+        wanted.append(say("Suspended", ConditionStatus.TRUE, Reason.SUSPENDED, "spec.suspend is true"))
     elif conditions.find(job.status.conditions, "Suspended") is not None:
-        wanted.append(say("Suspended", False, "Resumed", "spec.suspend is false"))
+        wanted.append(say("Suspended", ConditionStatus.FALSE, "Resumed", "spec.suspend is false"))
     return conditions.merge(job.status.conditions, wanted, now)
 
 

@@ -20,6 +20,16 @@ class Verdict:
     message: str
     finished_at: str | None
 
+    @classmethod
+    def good(cls, reason: str, message: str, finished_at: str | None) -> "Verdict":
+        """It has completed."""
+        return cls(complete=True, reason=reason, message=message, finished_at=finished_at)
+
+    @classmethod
+    def bad(cls, reason: str, message: str, finished_at: str | None) -> "Verdict":
+        """It has failed for good."""
+        return cls(complete=False, reason=reason, message=message, finished_at=finished_at)
+
 
 def stop_requested(job: Job) -> bool:
     """Whether someone asked for the job to be stopped and kept."""
@@ -32,22 +42,22 @@ def of(job: Job, runs: tuple[Run, ...], now: datetime) -> Verdict | None:
     mine = [run for run in runs if run.template_hash == template]
     last = mine[-1] if mine else None
     if last is not None and history.succeeded(last):
-        return Verdict(True, Reason.COMPLETED, last.message or "the command succeeded", last.finished_at)
+        return Verdict.good(Reason.COMPLETED, last.message or "the command succeeded", last.finished_at)
     if recorded := _recorded(job):
         return recorded
     if history.active(runs):
         return None
     ended_at = last.finished_at if last else wire_time(now)
     if last is not None and last.reason == Reason.DEADLINE_EXCEEDED:
-        return Verdict(False, Reason.DEADLINE_EXCEEDED, last.message, ended_at)
+        return Verdict.bad(Reason.DEADLINE_EXCEEDED, last.message, ended_at)
     if stop_requested(job):
-        return Verdict(False, Reason.STOPPED, "it was asked to stop", ended_at)
+        return Verdict.bad(Reason.STOPPED, "it was asked to stop", ended_at)
     if _deadline_passed(job, now):
         text = f"it did not finish within activeDeadlineSeconds, {job.spec.active_deadline_seconds:g}"
-        return Verdict(False, Reason.DEADLINE_EXCEEDED, text, wire_time(now))
+        return Verdict.bad(Reason.DEADLINE_EXCEEDED, text, wire_time(now))
     failed = history.failures(job, runs)
     if last is not None and failed > job.spec.backoff_limit:
-        return Verdict(False, _final_reason(job, last), _final_message(job, last, failed), ended_at)
+        return Verdict.bad(_final_reason(job, last), _final_message(job, last, failed), ended_at)
     return None
 
 
@@ -60,7 +70,7 @@ def _recorded(job: Job) -> Verdict | None:
         return None
     if job.status.observed_generation != job.meta.generation:
         return None
-    return Verdict(False, failed.reason, failed.message, failed.last_transition_time)
+    return Verdict.bad(failed.reason, failed.message, failed.last_transition_time)
 
 
 def _deadline_passed(job: Job, now: datetime) -> bool:

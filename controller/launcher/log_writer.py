@@ -21,6 +21,7 @@ CURRENT = "0.log"
 STDOUT = b"stdout"
 STDERR = b"stderr"
 PARTIAL_AFTER_BYTES = 16384
+_NEXT = f"{CURRENT}.next"
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -106,10 +107,12 @@ class LogWriter:
         self._size += len(entries)
 
     def _rotate(self) -> None:
+        # First what may fail on a full disk: then the old file goes on being the current one.
+        fresh = os.open(_NEXT, _FLAGS | os.O_TRUNC, 0o640, dir_fd=self._directory_fd)
         self._rotations += 1
-        closed = rotated_name(self._rotations)
-        os.rename(CURRENT, closed, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
-        fresh = os.open(CURRENT, _FLAGS, 0o640, dir_fd=self._directory_fd)
+        directory = {"src_dir_fd": self._directory_fd, "dst_dir_fd": self._directory_fd}
+        os.rename(CURRENT, rotated_name(self._rotations), **directory)
+        os.rename(_NEXT, CURRENT, **directory)
         os.close(self.fd)
         self.fd, self._size = fresh, 0
         oldest = self._rotations - self._max_files + 1

@@ -143,8 +143,11 @@ def _list(value: object) -> list[object]:
 
 
 def _pair(value: object) -> tuple[str, str]:
-    path, points_to = _strings(value)
-    return path, points_to
+    match _strings(value):
+        case (path, points_to):
+            return path, points_to
+        case words:
+            raise ValueError(f"cannot read a run spec: a symbolic link is (path, target), not {words!r:.80}")
 
 
 def _strings(value: object) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from controller.manifests.tree import Found, Signature
 
 _log = logging.getLogger(__name__)
 _SETTLE_SECONDS = 1.0
-_BEING_WRITTEN_SECONDS = 10.0  # After that a file that never comes to rest is taken as it is.
+_BEING_WRITTEN_SECONDS = 10.0  # After that a new file that never comes to rest holds nothing up.
 _POLL_SECONDS = 0.2  # While a file is being written.
 _BLIND_SECONDS = 2.0  # While inotify does not work, or the directory is not there.
 _SOURCE = Source(FeedKind.DIRECTORY)
@@ -120,10 +120,17 @@ class DirectoryFeed:
         return self._rescan_seconds
 
     def _news(self, *, thoroughly: bool) -> Reading | None:
-        entries = tuple(self._known[path].entry for path in sorted(self._known))
+        now = self._clock.monotonic()
+        unknown = {path: state.since for path, state in self._unsettled.items() if path not in self._known}
+        entries = {path: known.entry for path, known in self._known.items()}
+        for path in [path for path, since in unknown.items() if now - since >= _BEING_WRITTEN_SECONDS]:
+            del unknown[path]
+            entries[path] = _restless(path)
+        return self._if_new(tuple(entries[path] for path in sorted(entries)), sorted(unknown), thoroughly=thoroughly)
+
+    def _if_new(self, entries: tuple[Entry, ...], unknown: list[str], *, thoroughly: bool) -> Reading | None:
         unreadable = next((entry for entry in entries if entry.problem and entry.problem.is_unreadable), None)
-        unknown = next((path for path in self._unsettled if path not in self._known), None)
-        why = f"{printable(unknown)} is being written" if unknown else ""
+        why = f"{printable(unknown[0])} is being written" if unknown else ""
         why = f"{unreadable.place} cannot be read" if unreadable else why
         reading = Reading(entries, keep_all=why)
         if self._last is not None and reading == self._last and not thoroughly:
@@ -143,11 +150,10 @@ class DirectoryFeed:
         state = self._state(found, found.signature)
         is_old = self._clock.now().timestamp() - found.mtime >= _SETTLE_SECONDS
         rests = self._clock.monotonic() - state.same_since >= _SETTLE_SECONDS
-        is_endless = self._clock.monotonic() - state.since >= _BEING_WRITTEN_SECONDS
-        if is_closed or is_old or rests or is_endless:
+        if is_closed or is_old or rests:
             known = self._read(found.path, found.signature, before)
             is_torn = known is None or known.entry.problem is not None
-            if known is not None and (not is_torn or is_old or rests or is_endless):
+            if known is not None and (not is_torn or is_old or rests):
                 self._unsettled.pop(found.path, None)
                 return known
         self._unsettled[found.path] = state
@@ -241,6 +247,12 @@ def _unreadable(path: str, error: str, before: _Known | None) -> Entry:
     name = printable(path)
     entry = Entry(_SOURCE, name, problem=Problem(f"{name}: {error}", is_unreadable=True))
     return before.entry if before is not None and _is_same(before.entry, entry) else entry
+
+
+def _restless(path: str) -> Entry:
+    name = printable(path)
+    message = f"{name}: it has been written to for more than {_BEING_WRITTEN_SECONDS:.0f} s: close it"
+    return Entry(_SOURCE, name, problem=Problem(message))
 
 
 def _is_same(one: Entry, other: Entry) -> bool:

@@ -148,11 +148,11 @@ class ManifestsLoop:
         return reading is not None
 
     def _apply(self, served: _Served, reading: Reading) -> None:
+        served.apply_at = self._clock.monotonic() + _RETRY_SECONDS  # Unless we come to the end of it.
         try:
             applied = served.applier.apply(reading, thoroughly=served.is_thorough)
         except ApiError as error:
             _log.warning("cannot apply manifests", extra=keys(source=served.feed.kind, error=error))
-            served.apply_at = self._clock.monotonic() + _RETRY_SECONDS
             return
         self.reports.replace(served.feed.kind, applied.reports)
         served.has_been_read, served.is_thorough = True, False

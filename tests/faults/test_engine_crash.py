@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.cuts import Scissors, with_scissors
-from support.toy_kind import ToyReconciler, a_toy, toy_key, until, with_content
 
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
 from state.store import Store
+from support.cuts import Scissors, with_scissors
+from support.toy_kind import ToyReconciler, a_toy, toy_key, until, with_content
 
 NAMES = ("ball", "kite", "doll")
 WRITES = ("create", "update", "update_status")

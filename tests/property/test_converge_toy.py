@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.cuts import Cut, Scissors, raise_cut, with_scissors
-from support.hand_clock import HandClock
-from support.toy_kind import ToyReconciler, a_toy, toy_key, with_content
 
 from api.ports import Storage
 from controller.engine.reconcile import ReconcileLoop
 from state.store import Store
+from support.cuts import Cut, Scissors, raise_cut, with_scissors
+from support.hand_clock import HandClock
+from support.toy_kind import ToyReconciler, a_toy, toy_key, with_content
 
 CONTENTS = st.sampled_from(["red", "green", "blue"])
 DEEDS = st.lists(

@@ -3,10 +3,10 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support.hand_clock import HandClock
 
 from api.meta import ObjectKey
 from controller.engine.workqueue import WorkQueue
+from support.hand_clock import HandClock
 
 KEYS = st.sampled_from([ObjectKey("Toy", "default", name) for name in "abcd"])
 

@@ -84,10 +84,18 @@ class LiveApi:
         runs = self.get(JOB, job["metadata"]["name"]).get("status", {}).get("runs", ())
         return all(run["state"] == "Ended" for run in runs if run["attempt"] == attempt)
 
-    def create(self, kind: Kind, document: Document) -> Document:
-        """Store an object."""
+    def create(self, kind: Kind, document: Document, *, held: bool = False) -> Document:
+        """Store an object; unless it is `held`, its controller has nothing to clean up."""
         namespace = "default" if kind.namespaced else ""
-        return self.verbs.create(kind, namespace, document, WriteOptions(field_manager="tests")).document
+        created = self.verbs.create(kind, namespace, document, WriteOptions(field_manager="tests")).document
+        if created["metadata"].get("finalizers") and not held:
+            self.let_go(kind, created["metadata"]["name"])
+        return created
+
+    def let_go(self, kind: Kind, name: str) -> None:
+        """Say that nothing of an object is left on the host, as its controller would."""
+        namespace = "default" if kind.namespaced else ""
+        self.client.merge_patch(kind, namespace, name, {"metadata": {"finalizers": None}})
 
     def get(self, kind: Kind, name: str) -> Document:
         """Return an object as stored."""

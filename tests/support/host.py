@@ -37,7 +37,7 @@ def snapshot() -> Snapshot:
 
 
 def assert_as_before(before: Snapshot) -> None:
-    """Fail, saying what is left, unless the host comes to be as it was within three seconds: the kernel's own tidying."""
+    """Fail, saying what is left, unless the host comes to be as it was within three seconds: the kernel also tidies."""
     left = difference(before, snapshot())
     for _ in range(_TRIES):
         if not left:

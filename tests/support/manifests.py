@@ -6,7 +6,9 @@ from pathlib import Path
 from support.hand_clock import START
 
 
-def a_manifest(name: str = "etl", *, memory: str = "64Mi", command: str = "print(1)", kind: str = "Job", extra: str = "") -> str:
+def a_manifest(
+    name: str = "etl", *, memory: str = "64Mi", command: str = "print(1)", kind: str = "Job", extra: str = ""
+) -> str:
     return f"""\
 apiVersion: runwright.dev/v1alpha1
 kind: {kind}

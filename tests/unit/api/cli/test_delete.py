@@ -6,8 +6,6 @@ from support.objects import a_job
 from api.errors import NotFound
 from api.kinds import JOB
 
-HELD = {"finalizers": ["runwright.dev/test"]}
-
 
 def test_objects_are_deleted_by_name(rnx, live):
     live.create(JOB, a_job("a")), live.create(JOB, a_job("b"))
@@ -18,37 +16,37 @@ def test_objects_are_deleted_by_name(rnx, live):
 
 
 def test_it_waits_until_the_object_is_gone(live, started):
-    live.create(JOB, a_job("a", metadata=HELD))
+    live.create(JOB, a_job("a"), held=True)
     deleting = started("delete", "job/a")
     assert deleting.line() == 'job.runwright.dev "a" deleted\n'
 
-    live.client.merge_patch(JOB, "default", "a", {"metadata": {"finalizers": None}})
+    live.let_go(JOB, "a")
 
     assert deleting.ended().code == 0
 
 
 def test_a_new_object_of_the_name_is_another_one(live, started):
-    live.create(JOB, a_job("a", metadata=HELD))
+    live.create(JOB, a_job("a"), held=True)
     deleting = started("delete", "job/a")
     deleting.line()
 
-    live.client.merge_patch(JOB, "default", "a", {"metadata": {"finalizers": None}})
+    live.let_go(JOB, "a")
     live.create(JOB, a_job("a"))
 
     assert deleting.ended().code == 0
 
 
 def test_what_does_not_go_in_time_is_exit_code_4_with_what_holds_it(rnx, live):
-    live.create(JOB, a_job("a", metadata=HELD))
+    live.create(JOB, a_job("a"), held=True)
 
     said = rnx("delete", "job/a", "--timeout=100ms")
 
     assert said.code == 4
-    assert "its finalizers are runwright.dev/test" in said.err
+    assert "its finalizers are runwright.dev/job" in said.err
 
 
 def test_it_need_not_wait(rnx, live):
-    live.create(JOB, a_job("a", metadata=HELD))
+    live.create(JOB, a_job("a"), held=True)
 
     assert rnx("delete", "job/a", "--wait=false").code == 0
     assert live.get(JOB, "a")["metadata"]["deletionTimestamp"]

@@ -60,7 +60,7 @@ def test_other_kinds_are_described_field_by_field(rnx, live):
     out = rnx("describe", "runtime/python-3.11").out
 
     assert "Versions:         1.0.0, latest\n" in out
-    assert "    - Version:          1.0.0\n      State:            Installed\n" in out
+    assert "    - Version:        1.0.0\n      State:          Installed\n" in out
 
 
 def test_one_that_is_not_there_is_told_beside_the_others(rnx, live):

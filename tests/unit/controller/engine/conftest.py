@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
-from support.toy_kind import ToyReconciler
 
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
 from state.store import Store
+from support.hand_clock import HandClock
+from support.toy_kind import ToyReconciler
 
 
 @pytest.fixture

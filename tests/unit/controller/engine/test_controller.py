@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, until, with_content
 
 from api.meta import ObjectKey
 from controller.engine.clock import SystemClock
@@ -14,6 +13,7 @@ from controller.engine.errors import TransientError
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
 from state.store import Store
+from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, until, with_content
 
 Start = Callable[..., Controller]
 

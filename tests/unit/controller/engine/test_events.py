@@ -1,10 +1,9 @@
 from datetime import timedelta
 
-from support.hand_clock import START
-from support.toy_kind import Toy, a_toy
-
 from controller.engine import events
 from controller.engine.events import EventType
+from support.hand_clock import START
+from support.toy_kind import Toy, a_toy
 
 
 def said(message: str = "no such file", **metadata: object) -> events.Saying:

@@ -1,6 +1,5 @@
-from support.toy_kind import a_toy
-
 from controller.engine import finalizers
+from support.toy_kind import a_toy
 
 
 def test_a_finalizer_is_added_behind_those_of_others_without_touching_the_original():

@@ -1,14 +1,14 @@
 import threading
 
 import pytest
-from support.hand_clock import HandClock
-from support.toy_kind import TOY, a_toy, toy_key, with_content
 
 from api.errors import ServiceUnavailable
 from api.meta import Document, ObjectKey
 from api.ports import Change, ChangeType
 from controller.engine.informer import Informer, Source, matters, own_keys
 from state.store import Store
+from support.hand_clock import HandClock
+from support.toy_kind import TOY, a_toy, toy_key, with_content
 
 FINALIZER = TOY.finalizer
 

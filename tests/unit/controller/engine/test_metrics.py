@@ -3,11 +3,11 @@ import subprocess
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from support.hand_clock import HandClock
 
 from api.meta import ObjectKey
 from controller.engine.metrics import EngineMetrics, Outcome
 from controller.engine.workqueue import WorkQueue
+from support.hand_clock import HandClock
 
 A = ObjectKey("Toy", "default", "a")
 

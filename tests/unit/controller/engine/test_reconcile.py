@@ -1,11 +1,11 @@
 import pytest
-from support.toy_kind import TOY, Toy, ToyReconciler, ToyStatus, WriteFile, a_toy, toy_key, with_content
 
 from api.errors import Conflict
 from controller.engine.errors import TerminalError
 from controller.engine.plan import Plan
 from controller.engine.reconcile import MOST_PASSES_IN_A_ROW, ReconcileLoop, Result, UnreadableError
 from state.store import Store
+from support.toy_kind import TOY, Toy, ToyReconciler, ToyStatus, WriteFile, a_toy, toy_key, with_content
 
 FINALIZER = TOY.finalizer
 

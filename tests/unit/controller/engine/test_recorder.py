@@ -1,12 +1,12 @@
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
-from support.toy_kind import a_toy, until
 
 from api.errors import ServiceUnavailable
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import EventType, Recorder
 from state.store import Store
+from support.hand_clock import HandClock
+from support.toy_kind import a_toy, until
 
 
 def a_stored_toy(store: Store, name: str = "ball") -> dict:

@@ -3,8 +3,6 @@ import logging
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
-from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, with_content
 
 from api.errors import About, Conflict, Invalid, NotFound
 from controller.engine.backoff import Backoff
@@ -16,6 +14,8 @@ from controller.engine.worker import MOST_CONFLICTS_AT_ONCE, Worker
 from controller.engine.workqueue import WorkQueue
 from controller.linux.libc import SyscallError
 from state.store import Store
+from support.hand_clock import HandClock
+from support.toy_kind import Toy, ToyReconciler, a_toy, toy_key, with_content
 
 KEY = toy_key()
 

@@ -1,9 +1,8 @@
 import threading
 
-from support.hand_clock import HandClock
-
 from api.meta import ObjectKey
 from controller.engine.workqueue import QueueObserver, WorkQueue
+from support.hand_clock import HandClock
 
 A, B = ObjectKey("Toy", "default", "a"), ObjectKey("Toy", "default", "b")
 NOW = 0.0

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
 
 from api.objects.verbs import Verbs
 from controller.engine.metrics import EngineMetrics
@@ -11,6 +10,7 @@ from controller.engine.recorder import Recorder
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.loop import ManifestsLoop
 from state.store import Store
+from support.hand_clock import HandClock
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
-from support.manifests import a_manifest, put, put_fresh
 
 from api import kinds
 from api.meta import ObjectKey
@@ -14,6 +12,8 @@ from api.objects.verbs import Verbs, WriteOptions
 from controller.engine.recorder import Recorder
 from controller.manifests.loop import ManifestsLoop
 from state.store import Store
+from support.hand_clock import HandClock
+from support.manifests import a_manifest, put, put_fresh
 
 JOB = kinds.JOB
 BY_HAND = WriteOptions("kubectl", force=True)
@@ -71,7 +71,9 @@ def test_a_file_becomes_an_object_that_says_where_it_came_from(loop: ManifestsLo
     assert loop.is_synced()
 
 
-def test_an_edited_file_takes_effect_and_an_unchanged_one_writes_nothing(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock):
+def test_an_edited_file_takes_effect_and_an_unchanged_one_writes_nothing(
+    loop: ManifestsLoop, root: Path, store: Store, clock: HandClock
+):
     put(root / "etl.yaml", a_manifest(memory="64Mi"))
     woken(loop)
     revision = store.revision()
@@ -85,7 +87,9 @@ def test_an_edited_file_takes_effect_and_an_unchanged_one_writes_nothing(loop: M
     assert (memory(store), job(store)["metadata"]["generation"]) == ("128Mi", 2)
 
 
-def test_a_removed_file_takes_its_object_with_it_after_a_second(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock):
+def test_a_removed_file_takes_its_object_with_it_after_a_second(
+    loop: ManifestsLoop, root: Path, store: Store, clock: HandClock
+):
     put(root / "etl.yaml", a_manifest())
     put(root / "other.yaml", a_manifest("other"))
     woken(loop)
@@ -101,7 +105,9 @@ def test_a_removed_file_takes_its_object_with_it_after_a_second(loop: ManifestsL
     assert not is_deleting(store, "other")
 
 
-def test_a_file_that_comes_back_within_a_second_costs_its_object_nothing(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock):
+def test_a_file_that_comes_back_within_a_second_costs_its_object_nothing(
+    loop: ManifestsLoop, root: Path, store: Store, clock: HandClock
+):
     put(root / "etl.yaml", a_manifest())
     woken(loop)
     uid = job(store)["metadata"]["uid"]
@@ -163,7 +169,9 @@ def test_all_that_is_wrong_is_said_at_once(loop: ManifestsLoop, root: Path):
     ]
 
 
-def test_a_misspelt_field_is_an_error_and_not_a_limit_that_is_silently_dropped(loop: ManifestsLoop, root: Path, store: Store):
+def test_a_misspelt_field_is_an_error_and_not_a_limit_that_is_silently_dropped(
+    loop: ManifestsLoop, root: Path, store: Store
+):
     put(root / "etl.yaml", a_manifest(extra="      memroy: 32Mi\n"))
 
     woken(loop)
@@ -221,7 +229,9 @@ def test_what_was_broken_before_a_restart_keeps_its_objects_after_it(
     assert (is_deleting(store, "etl"), is_deleting(store, "gone")) == (False, True)
 
 
-def test_a_directory_that_cannot_be_read_prunes_nothing_and_says_so(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock):
+def test_a_directory_that_cannot_be_read_prunes_nothing_and_says_so(
+    loop: ManifestsLoop, root: Path, store: Store, clock: HandClock
+):
     put(root / "etl.yaml", a_manifest())
     woken(loop)
 
@@ -238,7 +248,9 @@ def test_a_directory_that_cannot_be_read_prunes_nothing_and_says_so(loop: Manife
     assert states(loop) == [("etl.yaml", "job/default/etl", "Applied")]
 
 
-def test_while_any_file_cannot_be_read_nothing_is_pruned(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock):
+def test_while_any_file_cannot_be_read_nothing_is_pruned(
+    loop: ManifestsLoop, root: Path, store: Store, clock: HandClock
+):
     put(root / "etl.yaml", a_manifest())
     woken(loop)
 
@@ -286,7 +298,9 @@ def test_a_field_that_somebody_else_took_is_a_conflict_until_it_is_taken_back(
     clock.advance(31)
     woken(loop)
     in_conflict = (states(loop), memory(store), messages(loop))
-    forced = a_manifest(memory="64Mi").replace("  name: etl", '  name: etl\n  annotations: {runwright.dev/force-conflicts: "true"}')
+    forced = a_manifest(memory="64Mi").replace(
+        "  name: etl", '  name: etl\n  annotations: {runwright.dev/force-conflicts: "true"}'
+    )
     put(root / "etl.yaml", forced)
     woken(loop)
 
@@ -409,7 +423,11 @@ def test_the_same_mistake_is_one_event_however_often_it_is_looked_at(
     assert [event["count"] for event in store.list("Event").items] == [1]
 
 
-@pytest.mark.parametrize("content", [b"\x00\x01\x02\xff" * 100, b"", b"\n", b"[" * 10_000, b"\xff\xfe"], ids=["junk", "empty", "blank", "deep", "utf16"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x00\x01\x02\xff" * 100, b"", b"\n", b"[" * 10_000, b"\xff\xfe"],
+    ids=["junk", "empty", "blank", "deep", "utf16"],
+)
 def test_junk_disturbs_nothing_else(loop: ManifestsLoop, root: Path, store: Store, clock: HandClock, content: bytes):
     put(root / "etl.yaml", a_manifest())
     put(root / "junk.yaml", content)

@@ -1,8 +1,7 @@
-from support.manifests import a_manifest
-
 from api.meta import ObjectKey
 from controller.manifests.declare import declared, why_kept
 from controller.manifests.sources import Entry, FeedKind, Reading, Source, entry_of
+from support.manifests import a_manifest
 
 DIRECTORY = Source(FeedKind.DIRECTORY)
 BILLING = Source(FeedKind.INBOX, "billing")
@@ -42,7 +41,12 @@ def test_annotations_of_others_name_no_source():
 
 
 def test_what_others_need_is_applied_before_them():
-    texts = [a_manifest(), a_manifest(kind="Runtime"), a_manifest(kind="Registry"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n"]
+    texts = [
+        a_manifest(),
+        a_manifest(kind="Runtime"),
+        a_manifest(kind="Registry"),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n",
+    ]
 
     found = declared(a_reading(an_entry("\n---\n".join(texts)))).wanted
 
@@ -53,11 +57,15 @@ def test_of_two_declarations_of_one_object_the_first_counts_and_the_other_names_
     said = declared(a_reading(an_entry(a_manifest(), "a.yaml"), an_entry("\n\n" + a_manifest(), "b.yaml")))
 
     assert [wanted.place for wanted in said.wanted] == ["a.yaml:1"]
-    assert [m.message for m in said.mistakes] == ["b.yaml:3: job/default/etl is declared in a.yaml:1 already: remove one of them"]
+    assert [m.message for m in said.mistakes] == [
+        "b.yaml:3: job/default/etl is declared in a.yaml:1 already: remove one of them"
+    ]
 
 
 def test_two_sources_may_declare_one_object():
-    said = declared(a_reading(an_entry(a_manifest(), "x", BILLING), an_entry(a_manifest(), "x", Source(FeedKind.INBOX, "other"))))
+    said = declared(
+        a_reading(an_entry(a_manifest(), "x", BILLING), an_entry(a_manifest(), "x", Source(FeedKind.INBOX, "other")))
+    )
 
     assert (len(said.wanted), said.mistakes) == (2, ())
 
@@ -120,4 +128,7 @@ def test_nothing_is_pruned_while_the_feed_says_so():
 def test_a_source_that_has_not_written_into_a_new_inbox_keeps_what_it_had():
     reading = a_reading(only=frozenset({Source(FeedKind.INBOX, "other")}))
 
-    assert why_kept(reading, declared(reading), BILLING, ETL, "x") == "inbox/billing has not written since the inbox was made anew"
+    assert (
+        why_kept(reading, declared(reading), BILLING, ETL, "x")
+        == "inbox/billing has not written since the inbox was made anew"
+    )

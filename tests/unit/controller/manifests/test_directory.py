@@ -4,12 +4,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.hand_clock import HandClock
-from support.manifests import a_manifest, put, put_fresh
 
 from controller.engine.clock import SystemClock
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.sources import FeedError, Reading
+from support.hand_clock import HandClock
+from support.manifests import a_manifest, put, put_fresh
 
 
 def names(reading: Reading | None) -> list[str]:
@@ -112,15 +112,21 @@ def test_a_torn_file_is_reported_only_once_it_was_left_like_that(feed: Directory
     assert entry.problem.message.startswith("a.yaml:1:21: not YAML: found unexpected end of stream")
 
 
-def test_a_file_that_never_rests_is_read_in_the_end(feed: DirectoryFeed, root: Path, clock: HandClock):
-    read = []
+def test_a_new_file_that_never_rests_is_reported_and_holds_nothing_up(
+    feed: DirectoryFeed, root: Path, clock: HandClock
+):
+    readings = []
     for number in range(15):
-        put_fresh(root / "a.yaml", a_manifest(f"n-{number:02}", command="x" * number))
-        reading = look(feed)
-        read += names(reading) if reading is not None else []
+        put_fresh(root / "a.yaml", a_manifest(command="x" * number))
+        readings += [reading] if (reading := look(feed)) is not None else []
         clock.advance(0.9)
 
-    assert read[:1] == ["n-12"]
+    first, last = readings
+    assert first.keep_all == "a.yaml is being written"
+    assert (last.keep_all, last.entries[0].problem.message) == (
+        "",
+        "a.yaml: it has been written to for more than 10 s: close it",
+    )
 
 
 def test_a_file_that_cannot_be_read_is_reported_and_keeps_everything(feed: DirectoryFeed, root: Path):

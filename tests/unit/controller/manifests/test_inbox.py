@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hand_clock import HandClock
-from support.manifests import a_manifest
 
 from api.meta import ObjectKey
 from api.objects.verbs import Verbs
@@ -18,6 +16,8 @@ from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import FeedError
 from state.inbox import Inbox
 from state.store import Store
+from support.hand_clock import HandClock
+from support.manifests import a_manifest
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def look(loop: ManifestsLoop, clock: HandClock) -> float:
     return loop.step()
 
 
-def test_a_row_becomes_an_object_of_its_source_within_a_second(loop: ManifestsLoop, path: Path, store: Store, clock: HandClock):
+def test_a_row_becomes_an_object_of_its_source_within_a_second(
+    loop: ManifestsLoop, path: Path, store: Store, clock: HandClock
+):
     wait = loop.step()
     insert(path, "billing", "nightly", a_manifest())
 
@@ -106,7 +108,13 @@ def test_when_nothing_is_written_nothing_is_done(loop: ManifestsLoop, path: Path
 
 def test_json_and_several_documents_in_a_row_are_read(loop: ManifestsLoop, path: Path, store: Store):
     insert(path, "billing", "all", a_manifest("a") + "\n---\n" + a_manifest("b"))
-    insert(path, "billing", "json", '{"apiVersion": "runwright.dev/v1alpha1", "kind": "Job", "metadata": {"name": "c"}, "spec": {"command": ["true"]}}')
+    insert(
+        path,
+        "billing",
+        "json",
+        '{"apiVersion": "runwright.dev/v1alpha1", "kind": "Job",\n'
+        ' "metadata": {"name": "c"}, "spec": {"command": ["true"]}}',
+    )
 
     loop.step()
 
@@ -115,7 +123,7 @@ def test_json_and_several_documents_in_a_row_are_read(loop: ManifestsLoop, path:
 
 def test_what_is_wrong_with_a_row_is_said_with_its_source_name_and_line(loop: ManifestsLoop, path: Path):
     insert(path, "billing", "nightly", a_manifest(memory="lots"))
-    insert(path, "billing", "torn", "kind: [")
+    insert(path, "billing", "torn", "kind: [\n")
     insert(path, "billing", "blob", b"\xff\xfe")
 
     loop.step()
@@ -123,10 +131,12 @@ def test_what_is_wrong_with_a_row_is_said_with_its_source_name_and_line(loop: Ma
     messages = [report["message"] for report in loop.reports.reports()]
     assert messages[0].startswith("inbox/billing/blob: the document is not ")
     assert messages[1].startswith("inbox/billing/nightly:9: spec.resources.limits.memory: ")
-    assert messages[2].startswith("inbox/billing/torn:1:8: not YAML: ")
+    assert messages[2].startswith("inbox/billing/torn:2:1: not YAML: ")
 
 
-def test_a_row_that_cannot_be_read_keeps_what_it_declared(loop: ManifestsLoop, path: Path, store: Store, clock: HandClock):
+def test_a_row_that_cannot_be_read_keeps_what_it_declared(
+    loop: ManifestsLoop, path: Path, store: Store, clock: HandClock
+):
     insert(path, "billing", "nightly", a_manifest())
     loop.step()
 
@@ -151,7 +161,13 @@ def test_two_sources_own_their_own_fields_and_the_last_that_goes_takes_the_objec
     loop: ManifestsLoop, path: Path, store: Store, clock: HandClock
 ):
     insert(path, "billing", "nightly", a_manifest())
-    insert(path, "ops", "limits", "apiVersion: runwright.dev/v1alpha1\nkind: Job\nmetadata: {name: etl}\nspec: {backoffLimit: 2, command: [python3, -c, print(1)]}")
+    insert(
+        path,
+        "ops",
+        "limits",
+        "apiVersion: runwright.dev/v1alpha1\nkind: Job\nmetadata: {name: etl}\n"
+        "spec: {backoffLimit: 2, command: [python3, -c, print(1)]}",
+    )
     loop.step()
     both = job(store)["spec"]
 
@@ -176,7 +192,9 @@ def test_what_a_source_deleted_while_nobody_looked_is_pruned_at_the_next_start(n
     assert is_deleting(store)
 
 
-def test_an_inbox_that_is_lost_prunes_nothing_and_says_so(loop: ManifestsLoop, path: Path, store: Store, clock: HandClock):
+def test_an_inbox_that_is_lost_prunes_nothing_and_says_so(
+    loop: ManifestsLoop, path: Path, store: Store, clock: HandClock
+):
     insert(path, "billing", "nightly", a_manifest())
     loop.step()
     for file in path.parent.glob("inbox.db*"):

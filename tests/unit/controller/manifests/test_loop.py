@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.manifests import a_manifest, put
-from support.toy_kind import until
 
 from api.errors import ServiceUnavailable
 from api.meta import ObjectKey
@@ -20,12 +18,16 @@ from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
 from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import Reading
+from state.inbox import Inbox
 from state.store import Store
+from support.manifests import a_manifest, put
+from support.toy_kind import until
 
 
 @pytest.fixture
 def running(root: Path, tmp_path: Path, store: Store, verbs: Verbs, recorder: Recorder) -> Iterator[ManifestsLoop]:
     clock = SystemClock()
+    Inbox.open(tmp_path / "inbox.db").close()
     feeds = [DirectoryFeed(root, clock), InboxFeed(tmp_path / "inbox.db")]
     loop = ManifestsLoop.over(feeds, verbs, store, recorder, clock, CollectorRegistry())
     loop.start()
@@ -42,10 +44,11 @@ def is_going(store: Store, name: str) -> Callable[[], bool]:
     return lambda: "deletionTimestamp" in store.get(ObjectKey("Job", "default", name))["metadata"]
 
 
-def test_files_and_rows_become_objects_and_go_with_them(running: ManifestsLoop, root: Path, tmp_path: Path, store: Store):
+def test_files_and_rows_become_objects_and_go_with_them(
+    running: ManifestsLoop, root: Path, tmp_path: Path, store: Store
+):
     (root / "etl.yaml").write_text(a_manifest("from-file"))
     until(store, has(store, "from-file"))
-    until_inbox_exists(running)
     with closing(sqlite3.connect(tmp_path / "inbox.db")) as connection, connection:
         connection.execute("INSERT INTO manifests (name, document) VALUES ('x', ?)", [a_manifest("from-row")])
     until(store, has(store, "from-row"))
@@ -55,10 +58,6 @@ def test_files_and_rows_become_objects_and_go_with_them(running: ManifestsLoop, 
 
     assert running.is_synced()
     assert not is_going(store, "from-row")()
-
-
-def until_inbox_exists(running: ManifestsLoop) -> None:
-    assert running.is_synced()
 
 
 def test_three_hundred_files_dropped_at_once_are_all_applied(running: ManifestsLoop, root: Path, store: Store):
@@ -71,7 +70,13 @@ def test_three_hundred_files_dropped_at_once_are_all_applied(running: ManifestsL
 
 
 def test_a_store_that_is_away_for_a_moment_costs_a_moment(
-    feed: DirectoryFeed, verbs: Verbs, store: Store, recorder: Recorder, root: Path, clock: object, registry: CollectorRegistry
+    feed: DirectoryFeed,
+    verbs: Verbs,
+    store: Store,
+    recorder: Recorder,
+    root: Path,
+    clock: object,
+    registry: CollectorRegistry,
 ):
     failures = [ServiceUnavailable("cannot write the store: it is full")]
 

@@ -21,7 +21,19 @@ def test_manifests_are_found_below_in_the_order_of_their_paths(root: Path):
 
 
 @pytest.mark.parametrize(
-    "name", [".a.yaml.swp", "a.yaml~", ".#a.yaml", "#a.yaml#", "4913", "a.yaml.tmp", ".hidden.yaml", "a.yaml.swx", "a.yaml.orig", "~a.yaml"]
+    "name",
+    [
+        ".a.yaml.swp",
+        "a.yaml~",
+        ".#a.yaml",
+        "#a.yaml#",
+        "4913",
+        "a.yaml.tmp",
+        ".hidden.yaml",
+        "a.yaml.swx",
+        "a.yaml.orig",
+        "~a.yaml",
+    ],
 )
 def test_what_editors_leave_lying_about_does_not_count(root: Path, name: str):
     (root / name).touch()

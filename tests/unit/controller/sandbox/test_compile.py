@@ -63,11 +63,12 @@ def test_a_mount_comes_after_those_it_lies_in_whatever_the_order_they_are_given_
 
 
 def test_a_mount_below_a_link_comes_after_what_the_link_leads_into():
-    """/bin is a link into /usr: a mount on /bin made before that of /usr would be buried under it."""
-    ops = ops_of(binds=(Bind("/b", "/bin"), Bind("/a", "/usr")), symlinks=(("/bin", "usr/bin"),))
+    """Made before, it would be buried under it."""
+    binds = (Bind("/a", "/data/today"), Bind("/b", "/srv/data/etl"))
+    ops = ops_of(binds=binds, symlinks=(("/data", "srv/data/etl"),))
 
     found = targets(ops)
-    assert found.index("/usr") < found.index("/bin")
+    assert found.index("/srv/data/etl") < found.index("/data/today")
 
 
 def test_binds_are_read_only_without_setuid_and_devices():

@@ -4,11 +4,11 @@ import errno
 import os
 
 import pytest
-from support.in_child import in_own_mounts
 
 from controller.linux import mount_api
 from controller.linux.mount_api import MountAttribute
 from controller.sandbox import rootfs
+from support.in_child import in_own_mounts
 
 
 @pytest.fixture

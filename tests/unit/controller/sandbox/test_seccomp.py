@@ -1,10 +1,10 @@
 import errno
 
 import pytest
-from support.bpf import decode, evaluate
 
 from controller.sandbox import seccomp, syscalls
 from controller.sandbox.seccomp import AnyBit, NoneOf, OneOf, Policy, Refuse
+from support.bpf import decode, evaluate
 
 MACHINES = syscalls.MACHINES
 PROGRAMS = {machine: seccomp.default_program(machine) for machine in MACHINES}

@@ -1,0 +1,150 @@
+"""What a run's directory tells of it, in every state that a crash can leave it in."""
+
+import json
+import os
+import signal
+from dataclasses import asdict, replace
+
+import pytest
+
+from controller.launcher import records
+from controller.launcher.records import Claim, Exited, ExitFile, ExitRecord, Lost, Running, Unclaimed
+from controller.linux import process
+
+RECORD = ExitRecord("uid-1", "Completed", "", 0, None, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def run_dir_fd(run_dir):
+    fd = os.open(run_dir, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def own_claim(**changes):
+    claim = Claim("uid-1", process.boot_id(), os.getpid(), process.start_time(), "2026-01-01T00:00:00Z", "control.1")
+    return replace(claim, **changes)
+
+
+def place(run_dir_fd, claim):
+    fd = records.place_claim(run_dir_fd, claim)
+    if fd is not None:
+        records.make_durable((fd, run_dir_fd))
+        os.close(fd)
+    return fd is not None
+
+
+def test_a_run_without_a_claim_is_unclaimed(run_dir):
+    assert records.observe(run_dir) == Unclaimed()
+
+
+def test_a_run_whose_directory_is_not_there_is_unclaimed(run_dir):
+    assert records.observe(run_dir / "gone") == Unclaimed()
+
+
+def test_a_claimed_run_whose_supervisor_lives_is_running(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim())
+
+    observed = records.observe(run_dir)
+
+    assert observed == Running(os.getpid(), process.start_time(), "2026-01-01T00:00:00Z")
+    os.close(observed.hold())
+
+
+def test_a_run_is_claimed_once(run_dir, run_dir_fd):
+    assert place(run_dir_fd, own_claim())
+    assert not place(run_dir_fd, own_claim(pid=1, start_time=0))
+
+    assert records.observe(run_dir).pid == os.getpid()
+    assert os.listdir(run_dir) == [records.CLAIM]
+
+
+def test_a_run_of_another_boot_is_lost(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(boot_id="another"))
+
+    assert records.observe(run_dir) == Lost(
+        "the machine was restarted while the run was running", "2026-01-01T00:00:00Z"
+    )
+
+
+def test_a_pid_that_is_another_processs_by_now_is_not_taken_for_the_supervisor(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(start_time=process.start_time() - 1))
+
+    assert isinstance(records.observe(run_dir), Lost)
+
+
+def test_a_supervisor_that_died_without_a_record_is_lost_even_before_it_is_reaped(run_dir, run_dir_fd):
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    place(run_dir_fd, own_claim(pid=pid, start_time=process.start_time(pid)))
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    observed = records.observe(run_dir)
+    os.waitpid(pid, 0)
+
+    assert isinstance(observed, Lost)
+    assert f"process {pid}" in observed.reason
+
+
+def test_a_run_with_a_record_has_exited_whether_its_supervisor_lives_or_not(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim())
+    ExitFile(run_dir_fd).write(RECORD)
+
+    assert records.observe(run_dir) == Exited(RECORD)
+
+
+def test_a_record_that_lost_its_name_with_the_power_is_found(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(boot_id="another"))
+    ExitFile(run_dir_fd).write(RECORD)
+    os.rename(run_dir / records.EXIT, run_dir / "exit.json.new")
+
+    assert records.observe(run_dir) == Exited(RECORD)
+
+
+def test_a_record_not_yet_written_is_none(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(boot_id="another"))
+    reserved = ExitFile(run_dir_fd)
+
+    assert isinstance(records.observe(run_dir), Lost)
+    os.close(reserved.fd)
+
+
+def test_a_claim_that_cannot_be_read_is_lost_and_not_run_again(run_dir):
+    (run_dir / records.CLAIM).write_text('{"run_id"')
+
+    assert isinstance(records.observe(run_dir), Lost)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"run_id": "uid-1"}'])
+def test_a_record_that_cannot_be_read_is_an_error_and_no_outcome(run_dir, text):
+    (run_dir / records.EXIT).write_text(text)
+
+    with pytest.raises(ValueError, match=r"cannot read exit\.json"):
+        records.observe(run_dir)
+
+
+def test_a_cancelled_run_has_its_outcome_and_cannot_be_claimed(run_dir, run_dir_fd):
+    assert records.cancel(run_dir, RECORD)
+
+    assert records.observe(run_dir) == Exited(RECORD)
+    assert not place(run_dir_fd, own_claim())
+
+
+def test_a_run_that_was_begun_cannot_be_cancelled(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim())
+
+    assert not records.cancel(run_dir, RECORD)
+    assert isinstance(records.observe(run_dir), Running)
+
+
+def test_records_are_plain_json(run_dir, run_dir_fd):
+    ExitFile(run_dir_fd).write(RECORD)
+
+    assert json.loads((run_dir / records.EXIT).read_text()) == asdict(RECORD)
