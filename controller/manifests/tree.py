@@ -16,6 +16,7 @@ from controller.manifests.sources import FeedError, printable
 SUFFIXES = (".yaml", ".yml", ".json")
 _MOST_FILES = 20_000
 _MOST_LEVELS = 32
+_ANYBODY = "anybody may write to it"
 
 Signature = tuple[int, int, int, int, int]
 """Device, inode, size, mtime and ctime: what changes when a file does."""
@@ -56,6 +57,7 @@ def _walk(root: str, below: str, above: frozenset[tuple[int, int]]) -> Iterator[
     directory = os.path.join(root, below)
     try:
         about = os.stat(directory)
+        _check_private(directory, about.st_mode)
         with os.scandir(directory) as entries:
             names = [entry.name for entry in entries]
     except OSError as error:
@@ -75,6 +77,8 @@ def _walk(root: str, below: str, above: frozenset[tuple[int, int]]) -> Iterator[
 def _look_at(root: str, path: str, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
     try:
         about = os.stat(os.path.join(root, path))
+        if is_manifest(os.path.basename(path)):
+            _check_private(os.path.join(root, path), about.st_mode)
     except OSError as error:
         # Also for a link to nowhere: what it led to, files or a directory of them, may be back in a moment.
         if not _is_gone(os.path.join(root, path), error):
@@ -87,8 +91,18 @@ def _look_at(root: str, path: str, above: frozenset[tuple[int, int]]) -> Iterato
         yield Found(path, signature, about.st_mtime)
 
 
+def _check_private(path: str, mode: int) -> None:
+    """Refuse what any user of the host could change: whoever writes a manifest has jobs run.
+
+    A mounted ConfigMap is mode 0777 and mounted read-only, so that nobody may write to it.
+    """
+    if mode & stat.S_IWOTH and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise PermissionError(errno.EPERM, _ANYBODY)
+
+
 def _unreadable(path: str, error: OSError) -> Found:
-    return Found(path, None, 0.0, f"{os.strerror(error.errno or 0)}: make it readable, or remove it")
+    fix = "take that away with chmod o-w" if error.strerror == _ANYBODY else "make it readable, or remove it"
+    return Found(path, None, 0.0, f"{error.strerror}: {fix}")
 
 
 def _is_gone(path: str, error: OSError) -> bool:
@@ -98,7 +112,8 @@ def _is_gone(path: str, error: OSError) -> bool:
 
 def _explained(directory: str, error: OSError) -> str:
     fix = "make it" if error.errno == errno.ENOENT else "make it readable"
-    return f"cannot read manifests in {printable(directory)}: {os.strerror(error.errno or 0)}: {fix}; nothing is pruned"
+    fix = "take that away with chmod o-w" if error.strerror == _ANYBODY else fix
+    return f"cannot read manifests in {printable(directory)}: {error.strerror}: {fix}; nothing is pruned"
 
 
 def read_file(path: str) -> tuple[bytes, Signature]:

@@ -12,11 +12,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from support.registry_fixtures import a_directory, a_file, a_hardlink, a_special, a_symlink, an_archive, snapshot
 
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import archive
 from controller.runtime.archive import Limits
+from support.registry_fixtures import a_directory, a_file, a_hardlink, a_special, a_symlink, an_archive, snapshot
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import signal
 import time
 
 import pytest
-from support.cgroups import exit_code, own_cgroups, start_in
 
 from controller.cgroup.limits import Limits
+from support.cgroups import exit_code, own_cgroups, start_in
 
 pytestmark = pytest.mark.needs_root
 

@@ -7,12 +7,12 @@ import errno
 import os
 
 import pytest
-from support.in_child import in_own_mounts
 
 from controller.linux import mount_api, openat2
 from controller.linux.libc import SyscallError
 from controller.linux.mount_api import MountAttribute
 from controller.linux.openat2 import Resolve
+from support.in_child import in_own_mounts
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import errno
 import os
 
 import pytest
-from support.in_child import in_own_mounts
 
 from controller.linux import mount_api, namespaces, user_namespace
 from controller.linux.libc import SyscallError
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
+from support.in_child import in_own_mounts
 
 pytestmark = pytest.mark.needs_root
 

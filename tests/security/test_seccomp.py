@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import pytest
-from support.in_child import in_child, wait_status_of
 
 from controller.linux import process
 from controller.sandbox import seccomp, syscalls
+from support.in_child import in_child, wait_status_of
 
 MACHINE = os.uname().machine
 NUMBERS = syscalls.numbers(MACHINE)

@@ -4,12 +4,12 @@ import itertools
 import os
 import select
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.cgroup import choose
 from controller.cgroup.limits import Limits
-from controller.launcher import records
+from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, Started
 from controller.launcher.log_writer import in_order
 from controller.launcher.records import Exited, ExitRecord, Observed
@@ -73,11 +73,14 @@ class Launching:
             **{"sandbox": host_sandbox(), "grace_seconds": 5.0, **fields},
         )
 
-    def run(self, *argv: str, **fields: object) -> tuple[ExitRecord, str]:
-        """Run to the end; return the record and standard output, line by line as it was."""
+    sandbox = staticmethod(host_sandbox)
+
+    def run(self, *argv: str, stderr: bool = False, **fields: object) -> tuple[ExitRecord, str]:
+        """Run to the end; return the record and standard output as it was, after it standard error if asked for."""
         spec = self.spec(*argv, **fields)
         self.client.start(spec)
-        return self.record_of(spec), self.output_of(spec)
+        record = self.record_of(spec)
+        return record, (self.errors_of(record) if stderr else "") + self.output_of(spec)
 
     def shell(self, script: str, **fields: object) -> tuple[ExitRecord, str]:
         return self.run("sh", "-c", script, **fields)
@@ -91,6 +94,23 @@ class Launching:
         if not isinstance(observed, Exited):
             raise AssertionError(f"{spec.run_id} is {observed}; the launcher's log: {self.log_path.read_text()}")
         return observed.record
+
+    def errors_of(self, record: ExitRecord) -> str:
+        return output_in(self.root / "logs" / record.run_id, "stderr")
+
+    def stop(self, spec: RunSpec) -> None:
+        control.stop(Path(spec.run_dir), "Stopped", 0)
+
+    def wait_for_output(self, spec: RunSpec, text: str) -> None:
+        self.until(lambda: text in self.output_of(spec))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what nothing else tells of."""
+        for _ in range(WAIT_SECONDS * 200):
+            if condition():
+                return
+            select.poll().poll(5)
+        raise AssertionError(f"it has not come after {WAIT_SECONDS} s")
 
     def output_of(self, spec: RunSpec, stream: str = "stdout") -> str:
         return output_in(Path(spec.log_dir), stream)

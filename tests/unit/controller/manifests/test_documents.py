@@ -137,7 +137,7 @@ def test_a_list_is_taken_apart_and_its_items_know_their_lines():
         (b"a: 1\nb: x\x00y\n", "control character 0x00: remove it", 2, 5),
         (b"a: 1\na: 2\n", 'key "a" is given twice: remove one', 2, 1),
         (b"a:\n  b: 1\n\tc: 2\n", "a tab in the indentation: use spaces", 3, 1),
-        (b"a: !!python/name:os.system\n", 'tag "tag:yaml.org,2002:python/name:os.system" is not supported: remove it', 1, 4),
+        (b"a: !!python/name:x\n", 'tag "tag:yaml.org,2002:python/name:x" is not supported: remove it', 1, 4),
         (b"a: .inf\n", '".inf" is no number that JSON has: write a number, or quote it', 1, 4),
         (b"a: 1e999\n", '"1e999" is no number that JSON has: write a number, or quote it', 1, 4),
         (b"? [a]\n: b\n", "a key is not text: write a plain key", 1, 3),

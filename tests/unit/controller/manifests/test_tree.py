@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.linux import mount_api
 from controller.manifests import tree
 from controller.manifests.documents import InvalidText
 from controller.manifests.sources import FeedError
+from support.in_child import in_own_mounts
 
 
 def paths(root: Path) -> list[str]:
@@ -101,3 +103,38 @@ def test_a_huge_file_is_refused_by_its_size(root: Path):
 
     with pytest.raises(InvalidText, match="it has 10737418240 bytes, the most is 4194304: split it"):
         tree.read_file(str(root / "a.yaml"))
+
+
+def test_a_directory_that_anybody_may_write_to_is_refused(root: Path):
+    root.chmod(0o777)
+
+    with pytest.raises(FeedError, match="anybody may write to it: take that away with chmod o-w; nothing is pruned"):
+        tree.walk(str(root))
+
+
+def test_files_and_directories_below_that_anybody_may_write_to_are_not_read(root: Path):
+    (root / "sub").mkdir()
+    (root / "sub").chmod(0o777)
+    (root / "a.yaml").touch()
+    (root / "a.yaml").chmod(0o666)
+    (root / "notes.txt").touch()
+    (root / "notes.txt").chmod(0o666)
+
+    assert [(found.path, found.signature, found.error) for found in tree.walk(str(root))] == [
+        ("a.yaml", None, "anybody may write to it: take that away with chmod o-w"),
+        ("sub", None, "anybody may write to it: take that away with chmod o-w"),
+    ]
+
+
+@pytest.mark.needs_root
+def test_a_directory_of_any_mode_is_read_if_it_is_mounted_read_only(root: Path):
+    root.chmod(0o777)
+    (root / "a.yaml").touch()
+
+    def mounted_read_only() -> list[str]:
+        with mount_api.clone_tree(root) as mounted:
+            mount_api.set_attributes(mounted, mount_api.MountAttribute.RDONLY)
+            mount_api.attach(mounted, root)
+        return paths(root)
+
+    assert in_own_mounts(mounted_read_only) == ["a.yaml"]

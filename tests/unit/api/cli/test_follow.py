@@ -1,0 +1,175 @@
+"""`rnx job run` stays with its job: output, exit code, interrupts. The tests play the controller."""
+
+import json
+import signal
+
+import pytest
+from support.api_server import condition_of, run_status
+from support.objects import a_job
+
+from api.cli.follow import STOP_ANNOTATION
+from api.client import Selection
+from api.client_watch import Watch
+from api.kinds import JOB
+
+
+def only_job(live) -> str:
+    """Return the name of the one job there is, as soon as there is one."""
+    for event in Watch(live.client, JOB, "default", Selection()):
+        return str(event.document["metadata"]["name"])
+    raise AssertionError("a watch does not end")
+
+
+def end(live, name: str, code: int, reason: str = "", message: str = "") -> None:
+    condition = condition_of("Failed", reason, message) if code else condition_of("Complete")
+    run = run_status("Ended", exit_code=code, reason=reason or "Error") | {"message": message}
+    live.set_status(JOB, name, phase="Failed" if code else "Succeeded", runs=[run], conditions=[condition])
+
+
+@pytest.fixture
+def running(live, started):
+    """A job that runs and was started by `rnx job run`."""
+    process = started("job", "run", "--name=etl", "sh", "-c", "true")
+    assert only_job(live) == "etl"
+    live.write_log("etl", 1, "stdout hello")
+    live.set_status(JOB, "etl", phase="Running", runs=[run_status("Running")])
+    return process
+
+
+def test_the_jobs_output_is_ours_each_stream_by_itself(live, running):
+    assert running.line() == "hello\n"
+    live.write_log("etl", 1, "stderr oh", "stdout bye")
+    end(live, "etl", 0)
+
+    said = running.ended()
+
+    assert (said.code, said.out, said.err) == (0, "bye\n", "oh\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message", "ours", "told"),
+    [
+        (7, "", "", 7, ""),
+        (137, "OOMKilled", "it used all of its 64Mi", 137, "job etl: OOMKilled: it used all of its 64Mi\n"),
+        (143, "DeadlineExceeded", "after 60 s", 124, "job etl: DeadlineExceeded: after 60 s\n"),
+    ],
+)
+def test_the_jobs_exit_code_is_ours(live, running, code, reason, message, ours, told):
+    end(live, "etl", code, reason, message)
+
+    said = running.ended()
+
+    assert (said.code, said.err) == (ours, told)
+
+
+def test_a_job_that_never_ran_is_125_with_why(live, started):
+    process = started("job", "run", "true")
+    live.set_status(
+        JOB, only_job(live), conditions=[condition_of("Failed", "LimitUnenforceable", "no memory controller")]
+    )
+
+    said = process.ended()
+
+    assert said.code == 125
+    assert "LimitUnenforceable: no memory controller" in said.err
+
+
+def test_a_retry_goes_on_in_the_same_output(live, running):
+    live.write_log("etl", 2, "stdout again")
+    first, second = run_status("Ended", 1, exit_code=1, reason="Error"), run_status("Ended", 2, exit_code=0)
+    live.set_status(JOB, "etl", runs=[first, second], phase="Succeeded", conditions=[condition_of("Complete")])
+
+    said = running.ended()
+
+    assert (said.code, said.out) == (0, "hello\nagain\n")
+
+
+def test_the_output_goes_on_after_the_server_was_away_and_nothing_comes_twice(live, running):
+    assert running.line() == "hello\n"
+    live.stop()
+    live.write_log("etl", 1, "stdout meanwhile")
+    live.start()
+    assert running.line() == "meanwhile\n"
+    end(live, "etl", 0)
+
+    said = running.ended()
+
+    assert (said.code, said.out) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_job_and_shows_its_last_words(live, running, number):
+    assert running.line() == "hello\n"
+    running.interrupt(number)
+    for event in Watch(live.client, JOB, "default"):
+        if STOP_ANNOTATION in event.document["metadata"].get("annotations", {}):
+            break
+    live.write_log("etl", 1, "stdout stopping")
+    end(live, "etl", 143, "Stopped")
+
+    said = running.ended()
+
+    assert (said.code, said.out) == (130, "stopping\n")
+    assert "stopping job etl" in said.err
+
+
+def test_a_second_interrupt_leaves_the_job_to_itself(live, running):
+    assert running.line() == "hello\n"
+    running.interrupt()
+    for event in Watch(live.client, JOB, "default"):
+        if STOP_ANNOTATION in event.document["metadata"].get("annotations", {}):
+            break
+
+    assert running.interrupted().code == 130
+    assert live.get(JOB, "etl")["status"]["phase"] == "Running"
+
+
+def test_a_reader_that_goes_away_stops_the_job(live, running):
+    assert running.line() == "hello\n"
+    running.stop_reading()
+    live.write_log("etl", 1, "stdout more")
+
+    assert running.ended().code == 141
+    assert STOP_ANNOTATION in live.get(JOB, "etl")["metadata"]["annotations"]
+
+
+def test_a_deleted_job_is_an_error(live, running):
+    assert running.line() == "hello\n"
+    live.client.delete(JOB, "default", "etl")
+    live.let_go(JOB, "etl")
+
+    said = running.ended()
+
+    assert said.code == 1
+    assert "job etl was deleted" in said.err
+
+
+def test_a_detached_job_gives_its_name_and_nothing_else(rnx, live):
+    said = rnx("job", "run", "-d", "--max-cpu=150%", "true")
+
+    assert said.code == 0
+    assert said.out.startswith("run-")
+    job = live.get(JOB, said.out.strip())
+    assert job["spec"]["resources"]["limits"] == {"cpu": "1500m"}
+    assert job["spec"]["backoffLimit"] == 0
+
+
+def test_json_is_the_job(rnx, live):
+    assert json.loads(rnx("run", "-d", "--json", "--name=x", "true").out) == live.get(JOB, "x")
+
+
+def test_a_spec_that_is_refused_tells_every_cause(rnx):
+    said = rnx("job", "run", "--env=JOB_X=1", "--max-memory=1k", "true")
+
+    assert said.code == 1
+    assert "spec.env[0].name: " in said.err
+    assert "spec.resources.limits.memory: " in said.err
+
+
+def test_a_name_that_is_taken_is_told(rnx, live):
+    live.create(JOB, a_job("etl"))
+
+    said = rnx("job", "run", "--name=etl", "true")
+
+    assert said.code == 1
+    assert 'jobs.runwright.dev "etl" already exists' in said.err

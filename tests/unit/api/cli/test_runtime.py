@@ -1,0 +1,191 @@
+"""`rnx runtime` on the real API. The tests play the controller."""
+
+import pytest
+from support.api_server import condition_of, run_status
+from support.objects import a_job, a_runtime
+
+from api.client_watch import wait_for
+from api.errors import NotFound
+from api.kinds import JOB, REGISTRY, RUNTIME
+
+
+def installed(*versions: str, latest: str = "") -> dict:
+    listed = [{"version": version, "state": "Installed", "registry": "default"} for version in versions]
+    ready = condition_of("Ready", "Installed") | {"observedGeneration": 9}
+    return {"versions": listed, "latest": latest or versions[-1], "conditions": [ready], "observedGeneration": 9}
+
+
+@pytest.fixture
+def python(live):
+    live.create(RUNTIME, a_runtime("python-3.11-ml", versions=["1.9.0", "1.10.0"]))
+    live.set_status(RUNTIME, "python-3.11-ml", **installed("1.10.0", "1.9.0", latest="1.10.0"))
+
+
+def appeared(live, kind, name, until=lambda document: document is not None):
+    return wait_for(live.client, kind, "", name, until=until, timeout_seconds=20)
+
+
+def test_versions_are_listed_in_their_order_and_the_latest_is_marked(rnx, live, python):
+    live.create(RUNTIME, a_runtime("java-17"))
+    live.set_status(RUNTIME, "java-17", conditions=[condition_of("Ready", "RuntimeNotFound", "nobody has it", "False")])
+
+    rows = [line.split() for line in rnx("runtime", "list").lines]
+
+    assert rows[0][:4] == ["NAME", "VERSION", "STATE", "LATEST"]
+    assert rows[1][:2] == ["java-17", "RuntimeNotFound"]
+    assert rows[2][:3] == ["python-3.11-ml", "1.9.0", "Installed"]
+    assert rows[3][:4] == ["python-3.11-ml", "1.10.0", "Installed", "yes"]
+
+
+def test_what_registries_offer_is_not_served_and_that_is_said(rnx):
+    said = rnx("runtime", "list", "--registry")
+
+    assert said.code == 2
+    assert "--registry is not supported yet: the API does not serve catalogues" in said.err
+
+
+@pytest.mark.parametrize("spec", ["python-3.11-ml", "python-3.11-ml@1.9.0", "python:3.11+ml", "python:3.11"])
+def test_info_takes_every_way_to_name_a_runtime(rnx, live, python, spec):
+    live.create(JOB, a_job("etl", runtime="python-3.11-ml"))
+
+    said = rnx("runtime", "info", spec)
+
+    assert "Name:             python-3.11-ml" in said.out
+    assert said.lines[-1] == "Used By:          job/default/etl"
+
+
+def test_a_runtime_that_nobody_declared_is_told_with_those_there_are(rnx, python):
+    said = rnx("runtime", "info", "ruby-3.2")
+
+    assert said.code == 1
+    assert 'runtime "ruby-3.2" not found: there are python-3.11-ml' in said.err
+
+
+def test_an_install_declares_the_version_and_waits_for_it(live, started):
+    installing = started("runtime", "install", "python-3.11@1.0.0")
+    runtime = appeared(live, RUNTIME, "python-3.11")
+    assert runtime["spec"]["versions"] == ["1.0.0"]
+
+    under_way = {"version": "1.0.0", "state": "Installing", "doneBytes": 5, "sizeBytes": 10}
+    live.set_status(RUNTIME, "python-3.11", versions=[under_way])
+    live.set_status(RUNTIME, "python-3.11", **installed("1.0.0"))
+
+    said = installing.ended()
+    assert (said.code, said.out) == (0, "Runtime python-3.11@1.0.0 installed\n")
+
+
+def test_a_further_version_is_added_to_those_declared(rnx, live, python):
+    rnx("runtime", "install", "python-3.11-ml@2.0.0", "--wait=false")
+
+    assert live.get(RUNTIME, "python-3.11-ml")["spec"]["versions"] == ["1.9.0", "1.10.0", "2.0.0"]
+
+
+def test_what_is_installed_already_is_said_and_is_fine(rnx, live, python):
+    before = live.get(RUNTIME, "python-3.11-ml")
+
+    said = rnx("runtime", "install", "python-3.11-ml@1.9.0")
+
+    assert (said.code, said.out) == (0, "Runtime python-3.11-ml@1.9.0 is already installed\n")
+    assert live.get(RUNTIME, "python-3.11-ml") == before
+
+
+def test_the_latest_that_is_installed_already_is_said_with_its_version(rnx, live):
+    live.create(RUNTIME, a_runtime("java-17", versions=["latest"]))
+    live.set_status(RUNTIME, "java-17", **installed("3.0.0"))
+
+    assert rnx("runtime", "install", "java-17@latest").out == "Runtime java-17@3.0.0 is already installed\n"
+
+
+def test_an_install_that_cannot_succeed_ends_with_why(live, started):
+    installing = started("runtime", "install", "python-9")
+    appeared(live, RUNTIME, "python-9")
+    refused = condition_of("Ready", "RuntimeNotFound", "no registry has python-9", "False")
+    live.set_status(RUNTIME, "python-9", conditions=[refused], observedGeneration=1)
+
+    said = installing.ended()
+
+    assert said.code == 1
+    assert "cannot install python-9@latest: RuntimeNotFound: no registry has python-9" in said.err
+
+
+def test_a_registry_named_by_its_address_is_declared(rnx, live):
+    rnx("runtime", "install", "custom-runtime", "--registry=myorg/runtimes", "--wait=false")
+
+    assert live.get(REGISTRY, "myorg-runtimes")["spec"]["url"] == "myorg/runtimes"
+    assert live.get(RUNTIME, "custom-runtime")["spec"] == {"versions": ["latest"], "registry": "myorg-runtimes"}
+
+
+def test_a_registry_that_is_not_declared_is_an_error(rnx):
+    said = rnx("runtime", "install", "x", "--registry=nope", "--wait=false")
+
+    assert said.code == 1
+    assert 'registries.runwright.dev "nope" not found' in said.err
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"), [("python:3.11", "name the runtime"), ("Python", "is not a name"), ("x@1.3", "version")]
+)
+def test_what_cannot_be_installed_is_wrong_usage(rnx, spec, why):
+    said = rnx("runtime", "install", spec)
+
+    assert said.code == 2
+    assert why in said.err
+
+
+def test_one_version_is_removed_and_the_others_stay(live, python, started):
+    removing = started("runtime", "remove", "python-3.11-ml@1.9.0")
+    appeared(live, RUNTIME, "python-3.11-ml", lambda runtime: runtime["spec"]["versions"] == ["1.10.0"])
+    live.set_status(RUNTIME, "python-3.11-ml", **installed("1.10.0"))
+
+    assert removing.ended().out == "Runtime python-3.11-ml@1.9.0 removed\n"
+
+
+def test_a_whole_runtime_is_removed(rnx, live, python):
+    assert rnx("runtime", "remove", "python-3.11-ml").out == "Runtime python-3.11-ml removed\n"
+    with pytest.raises(NotFound):
+        live.get(RUNTIME, "python-3.11-ml")
+
+
+def test_what_jobs_use_is_not_removed_unless_forced(rnx, live, python):
+    live.create(JOB, a_job("etl", runtime="python-3.11-ml@1.9.0"))
+
+    said = rnx("runtime", "remove", "python-3.11-ml")
+
+    assert said.code == 1
+    assert "it is used by job/default/etl: stop them first, or say --force" in said.err
+    assert rnx("runtime", "remove", "python-3.11-ml", "--force").code == 0
+
+
+def test_a_version_that_nobody_declared_is_not_removed(rnx, python):
+    said = rnx("runtime", "remove", "python-3.11-ml@3.0.0")
+
+    assert said.code == 1
+    assert "what is declared is 1.9.0, 1.10.0" in said.err
+
+
+def test_a_test_runs_the_interpreter_in_a_job_and_removes_it(live, started):
+    testing = started("runtime", "test", "python-3.11-ml")
+    names: list[str] = []
+    from api.client_watch import Watch
+
+    for event in Watch(live.client, JOB, "default"):
+        names.append(event.document["metadata"]["name"])
+        break
+    assert live.get(JOB, names[0])["spec"]["command"] == ["python", "--version"]
+    live.write_log(names[0], 1, "stdout Python 3.11.9")
+    live.set_status(
+        JOB, names[0], phase="Succeeded", conditions=[condition_of("Complete")], runs=[run_status("Ended", exit_code=0)]
+    )
+    live.let_go(JOB, names[0])
+
+    said = testing.ended()
+
+    assert (said.code, said.out) == (0, "Python 3.11.9\nRuntime python-3.11-ml works\n")
+    assert live.client.list(JOB)["items"] == []
+
+
+def test_a_language_without_a_known_question_needs_a_command(rnx):
+    said = rnx("runtime", "test", "mystery-1")
+
+    assert said.code == 2
+    assert "rnx runtime test mystery-1 COMMAND" in said.err
