@@ -20,6 +20,30 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class ReasonEnum(StrEnum):
+    """Reasons of conditions and statuses: each member is its word, and says in `meaning` what it tells a person.
+
+    `docs/reference/conditions.md` is made of them.
+    """
+
+    _value_: str
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str) -> "ReasonEnum":
+        """Make the member that is `word`."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
+
+
+class CommonReason(ReasonEnum):
+    """What an object of any kind may say, beside the reasons of its own kind."""
+
+    HOST_ERROR = "HostError", "The host refused something for now; it is tried again, with growing pauses."
+    HOST_UNSUPPORTED = "HostUnsupported", "The kernel does not know what was asked of it; another kernel is needed."
+
+
 class Condition(ApiModel):
     """One fact about an object."""
 

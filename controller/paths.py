@@ -96,5 +96,9 @@ class Paths:
         for directory in (self.state, self.run, self.logs, self.job_logs, self.runs, self.registry_cache, self.slots):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
-        for directory in (self.runtimes, self.manifests, self.inbox.parent):
+        for directory in (self.runtimes, self.inbox.parent):
             directory.mkdir(parents=True, exist_ok=True)
+        if not self.database.exists():
+            # Only at the first start: later, a directory that is missing may be a disk that is not mounted, and an
+            # empty one in its place would be believed, and everything pruned.
+            self.manifests.mkdir(parents=True, exist_ok=True)

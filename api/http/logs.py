@@ -1,7 +1,8 @@
 """`pods/NAME/log`: the output of a run, as bytes, while it comes or afterwards."""
 
+import contextlib
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -55,6 +56,7 @@ class PodLogs:
                 chunk = await self._follow_threads.call(next, chunks, None)
         finally:
             stopped.set()
+            _close(chunks)
 
     def _run_of(self, request: Request, namespace: str, name: str) -> tuple[Document, int]:
         pod, job = self._pods.get(namespace, name), self._pods.job_of(namespace, name)
@@ -71,6 +73,13 @@ class PodLogs:
         if str(int(attempt)) != attempt:
             raise NotFound.of(admission.about(POD, name))
         return job, int(attempt)
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    """Let go of what a reader holds; one that is still reading sees that it is to stop, and does so itself."""
+    if isinstance(chunks, Generator):
+        with contextlib.suppress(ValueError):  # It is being executed.
+            chunks.close()
 
 
 def _busy() -> TooManyRequests:

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity, runtime_spec
-from api.conditions import Condition
+from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -33,30 +33,63 @@ class InstallPolicy(StrEnum):
     NEVER = "Never"
 
 
-class Reason(StrEnum):
-    """Why a run ended, or why a job waits; documented in docs/reference/conditions.md."""
+class Reason(ReasonEnum):
+    """Why a run ended, or why a job waits; listed in docs/reference/conditions.md."""
 
-    COMPLETED = "Completed"
-    ERROR = "Error"
-    OOM_KILLED = "OOMKilled"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    STOPPED = "Stopped"
-    SUPERSEDED = "Superseded"
-    SANDBOX_FAILED = "SandboxFailed"
-    CANNOT_RUN = "ContainerCannotRun"
-    RUN_LOST = "RunLost"
-    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
-    BACK_OFF = "BackOff"
-    SUSPENDED = "Suspended"
-    RUNTIME_NOT_FOUND = "RuntimeNotFound"
-    RUNTIME_NOT_READY = "RuntimeNotReady"
-    RUNTIME_BROKEN = "RuntimeBroken"
-    RUNTIMES_DISABLED = "RuntimesDisabled"
-    LIMIT_UNENFORCEABLE = "LimitUnenforceable"
-    HOST_BUSY = "HostBusy"
-    REQUIREMENTS_NOT_MET = "RequirementsNotMet"
-    PENDING = "Pending"
-    RUNNING = "Running"
+    COMPLETED = "Completed", "The command exited with 0."
+    ERROR = "Error", "The command exited with another code than 0, or was killed by a signal."
+    OOM_KILLED = "OOMKilled", "The run needed more memory than its limit and was killed; raise the limit, or use less."
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "activeDeadlineSeconds were over; there is no retry after that."
+    STOPPED = "Stopped", "Somebody asked for the stop: rnx job stop, or the deletion of the job."
+    SUPERSEDED = (
+        "Superseded",
+        "What the run was made of was changed in the spec, so another run takes its place; it counts as no failure.",
+    )
+    SANDBOX_FAILED = (
+        "SandboxFailed",
+        "The sandbox could not be made, so nothing was executed; the message names the step.",
+    )
+    CANNOT_RUN = (
+        "ContainerCannotRun",
+        "The sandbox was made, but the command is not in it or cannot be executed (exit codes 127 and 126).",
+    )
+    RUN_LOST = (
+        "RunLost",
+        "The run left no exit record: its supervisor was killed, or the host went down. It counts as a failure.",
+    )
+    BACKOFF_LIMIT_EXCEEDED = (
+        "BackoffLimitExceeded",
+        "More runs failed than backoffLimit allows; the job has failed for good.",
+    )
+    BACK_OFF = "BackOff", "A run failed, and the next one waits until status.nextRetryTime."
+    SUSPENDED = "Suspended", "spec.suspend is true: no run is started, and a running one is frozen."
+    RUNTIME_NOT_FOUND = (
+        "RuntimeNotFound",
+        "The runtime is not installed, and installPolicy Never forbids to install it.",
+    )
+    RUNTIME_NOT_READY = (
+        "RuntimeNotReady",
+        "The runtime is being installed, or cannot be; the Runtime object of that name says more.",
+    )
+    RUNTIME_BROKEN = (
+        "RuntimeBroken",
+        "The runtime is there but cannot be used; the message says what is wrong with its tree.",
+    )
+    RUNTIMES_DISABLED = "RuntimesDisabled", "The job names a runtime, and the setting runtime.enabled is false."
+    LIMIT_UNENFORCEABLE = (
+        "LimitUnenforceable",
+        "This host's cgroups cannot hold runs to their limits, so none is started.",
+    )
+    HOST_BUSY = "HostBusy", "As many runs are active as the setting jobs.max_active allows."
+    REQUIREMENTS_NOT_MET = "RequirementsNotMet", "The job's memory limit is below what its runtime says it needs."
+    INVALID_RUN = (
+        "InvalidRun",
+        "No sandbox can be made of what the job and its runtime say together; change one of them.",
+    )
+    PENDING = "Pending", "The job was accepted; its next run is about to start."
+    RUNNING = "Running", "A run is running."
+    RESUMED = "Resumed", "Of the condition Suspended: the job was suspended, and is not any more."
+    DELETING = "Deleting", "The job is being deleted: its run is stopped and what it left is removed."
 
 
 class EnvVar(ApiModel):
@@ -229,7 +262,9 @@ class JobSpec(ApiModel):
         default=30, ge=0, le=86_400, description="Seconds between SIGTERM and SIGKILL when a run is stopped."
     )
     ttl_seconds_after_finished: int | None = Field(
-        default=None, ge=0, description="Seconds after its end when the job is deleted; unset keeps it."
+        default=None,
+        ge=0,
+        description="Seconds after its end when the job is deleted, unless a manifest declares it; unset keeps it.",
     )
     suspend: bool = Field(default=False, description="True holds the job: it is not started, or its run is frozen.")
 

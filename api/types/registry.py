@@ -1,23 +1,22 @@
 """Registry: a catalogue of runtimes to install from."""
 
-from enum import StrEnum
-
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.conditions import Condition
+from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
 
-class RegistryReason(StrEnum):
-    """Why a registry is, or is not, ready."""
+class RegistryReason(ReasonEnum):
+    """Why a registry is, or is not, ready; listed in docs/reference/conditions.md."""
 
-    FETCHED = "Fetched"
-    CACHED = "Cached"
-    STALE = "Stale"
-    UNREACHABLE = "Unreachable"
-    INVALID_CATALOGUE = "InvalidCatalogue"
-    DISABLED = "Disabled"
+    FETCHED = "Fetched", "Its catalogue was fetched."
+    CACHED = "Cached", "Its catalogue is kept from an earlier fetch."
+    STALE = "Stale", "It cannot be read now; the catalogue that was kept is used meanwhile."
+    UNREACHABLE = "Unreachable", "It cannot be read, and nothing is kept of it; it is tried again every minute."
+    INVALID_CATALOGUE = "InvalidCatalogue", "What is there is no catalogue."
+    INVALID_LOCATION = "InvalidLocation", "spec.url is not written in a way that is known."
+    DISABLED = "Disabled", "spec.enabled is false."
 
 
 class RegistrySpec(ApiModel):

@@ -6,25 +6,41 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from api import runtime_spec
-from api.conditions import Condition
+from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
 
-class RuntimeReason(StrEnum):
-    """Why a runtime is, or is not, ready."""
+class RuntimeReason(ReasonEnum):
+    """Why a runtime is, or is not, ready; listed in docs/reference/conditions.md."""
 
-    INSTALLED = "Installed"
-    INSTALLING = "Installing"
-    REGISTRY_UNAVAILABLE = "RegistryUnavailable"
-    RUNTIME_NOT_FOUND = "RuntimeNotFound"
-    PLATFORM_UNSUPPORTED = "PlatformUnsupported"
-    CHECKSUM_MISMATCH = "ChecksumMismatch"
-    INSUFFICIENT_SPACE = "InsufficientSpace"
-    INVALID_RUNTIME = "InvalidRuntime"
-    CONFLICT = "Conflict"
-    IN_USE = "InUse"
-    NOTHING_WANTED = "NothingWanted"
-    RUNTIMES_DISABLED = "RuntimesDisabled"
+    INSTALLED = "Installed", "Every version that is wanted is installed."
+    INSTALLING = "Installing", "A version is being installed; status.versions tells how far it is."
+    REGISTRY_UNAVAILABLE = "RegistryUnavailable", "There is no registry to install from, or none of them can be read."
+    RUNTIME_NOT_FOUND = "RuntimeNotFound", "No registry has a runtime of this name and version."
+    PLATFORM_UNSUPPORTED = "PlatformUnsupported", "The registry has it, but not for this machine or distribution."
+    CHECKSUM_MISMATCH = (
+        "ChecksumMismatch",
+        "The archive is not the one that the registry promised; nothing of it was kept.",
+    )
+    SIZE_MISMATCH = "SizeMismatch", "The archive is longer or shorter than the registry says; nothing of it was kept."
+    DAMAGED_ARCHIVE = "DamagedArchive", "The archive ends early or cannot be unpacked; nothing of it was kept."
+    INVALID_ARCHIVE = (
+        "InvalidArchive",
+        "The archive holds what a runtime may not hold, such as a path that leads out of it.",
+    )
+    TOO_LARGE = "TooLarge", "The archive, or what it unpacks to, is larger than an install may be."
+    INSUFFICIENT_SPACE = (
+        "InsufficientSpace",
+        "There is too little free space for the install; see the setting runtime.minimum_free.",
+    )
+    INVALID_RUNTIME = "InvalidRuntime", "It was unpacked, but its runtime.yml cannot be used."
+    INVALID_LOCATION = "InvalidLocation", "The URL of the registry or of the archive is not one that can be used."
+    INSTALL_IN_PROGRESS = "InstallInProgress", "Another process is installing or removing this very version."
+    RUNTIME_ROOT_UNAVAILABLE = "RuntimeRootUnavailable", "The directory of runtimes cannot be read."
+    CONFLICT = "Conflict", "Something that is no install of ours is where the version would go."
+    IN_USE = "InUse", "A version that is no longer wanted stays until the runs that use it have ended."
+    NOTHING_WANTED = "NothingWanted", "spec.versions is empty."
+    RUNTIMES_DISABLED = "RuntimesDisabled", "The setting runtime.enabled is false."
 
 
 class RuntimeSpec(ApiModel):

@@ -8,7 +8,7 @@ A run is put on record before it is started, and started only from the record: s
 from datetime import datetime, timedelta
 
 from api import quantity
-from api.meta import read_time, wire_time
+from api.meta import MANIFESTS_ANNOTATION_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
 from controller.engine.errors import TerminalError
 from controller.engine.plan import Plan
@@ -132,11 +132,16 @@ def _is_over(attempt: int, runs: tuple[Run, ...]) -> bool:
 
 def _plan_finished(job: Job, observed: ObservedJob, result: verdict.Verdict) -> Plan:
     ttl = job.spec.ttl_seconds_after_finished
-    if ttl is None:
+    if ttl is None or _is_declared(job):
         return Plan.nothing()
     finished = read_time(result.finished_at) if result.finished_at else observed.now
     left = (finished + timedelta(seconds=ttl) - observed.now).total_seconds()
     return Plan.do(DeleteJob()) if left <= 0 else Plan.nothing(check_again_seconds=left)
+
+
+def _is_declared(job: Job) -> bool:
+    """Whether a source still declares it: deleted, it would be made again at once, and run again, for ever."""
+    return any(name.startswith(MANIFESTS_ANNOTATION_PREFIX) for name in job.meta.annotations)
 
 
 def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:

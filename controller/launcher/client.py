@@ -60,7 +60,7 @@ class LauncherClient:
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
         self._starting = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []  # Launchers started here and not known to have ended.
 
     def start(self, spec: RunSpec) -> Started | None:
         """Start the run; None if it was claimed before, however it stands now: observe it.
@@ -136,7 +136,7 @@ class LauncherClient:
         ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
         try:
             with open(self._log_path, "ab") as log:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     [
                         sys.executable,
                         *("-I", "-S", "-c", _BOOT, str(_SOURCE_ROOT)),
@@ -155,13 +155,14 @@ class LauncherClient:
             raise LauncherError(f"cannot start the launcher: {error}") from error
         finally:
             os.close(ready_write)
+        self._processes.append(process)
         _wait_readable(ready_read, _READY_SECONDS)
 
     def _reap(self, timeout_seconds: float) -> None:
-        if self._process is not None:
+        for process in list(self._processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_seconds)
-                self._process = None
+                process.wait(timeout_seconds)
+                self._processes.remove(process)
 
     def _retire_other_version(self) -> None:
         """Tell a launcher of another version of runwright to end, which every version understands."""

@@ -257,8 +257,8 @@ def cancel(run_dir: Path, record: ExitRecord) -> bool:
 class ExitFile:
     """The exit record to be, its place on disk taken at the start, so that a full disk is not in its way.
 
-    Writing it is one flush, of its content and with it of the file's first name. That its last name reaches the disk too
-    is not waited for: `observe` knows a whole record of a dead run by either.
+    Writing it is one flush, of the content and with it of the file's first name. That its last name reaches the disk
+    too is not waited for: `observe` knows a whole record of a dead run by either.
     """
 
     def __init__(self, directory_fd: int) -> None:

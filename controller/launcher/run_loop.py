@@ -68,7 +68,7 @@ class RunLoop:
             self._poll.register(fd, select.POLLIN)
 
     def run(self) -> int:
-        """Return the wait status of the job's main process, once nothing is left of the run and its output is logged."""
+        """Return the wait status of the job's main process, once nothing is left of it and its output is logged."""
         self._reap(os.WNOHANG)  # It may have ended before its signal could wake us.
         while self._wait_status is None:
             for fd, _ in self._poll.poll(self._wait_milliseconds()):

@@ -91,6 +91,7 @@ class Launcher:
         self._children: dict[int, Child] = {}
         self._by_channel: dict[int, Child] = {}
         self._warm: deque[Child] = deque()
+        self._can_fork = True
         self._started = 0
         self._ending = False
         self._epoll = select.epoll()
@@ -100,14 +101,22 @@ class Launcher:
     def serve(self) -> None:
         """Serve until a `shutdown` request or SIGTERM. Supervisors without a run end with the launcher."""
         while not self._ending:
-            wanting = len(self._warm) < WARM
+            wanting = self._can_fork and len(self._warm) < WARM
             events = self._epoll.poll(_IDLE_SECONDS if wanting else None)
             if not events and wanting:
-                self._warm.append(self._fork())
+                self._make_one_ready()
             for fd, event in events:
                 self._dispatch(fd, event)
         for connection in list(self._connections.values()):
             self._flush(connection)
+
+    def _make_one_ready(self) -> None:
+        try:
+            self._warm.append(self._fork())
+        except (OSError, NoSlot):
+            # Not again before something has changed. A run that is asked for says why it cannot be.
+            traceback.print_exc(file=sys.stderr)
+            self._can_fork = False
 
     def _dispatch(self, fd: int, event: int) -> None:
         if fd == self._wakeup_fd:
@@ -136,6 +145,7 @@ class Launcher:
 
     def _on_exit(self, pid: int) -> None:
         child = self._children.pop(pid)
+        self._can_fork = True
         if child.channel.fileno() >= 0:
             self._on_answer(child)
         if child in self._warm:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from api.meta import MANIFESTS_ANNOTATION_PREFIX
 from controller.manifests.documents import InvalidText, Parsed, read
-
-ANNOTATION_PREFIX = "manifests.runwright.dev/"
-"""An object that a source declares carries PREFIX + source, with the file it came from."""
 
 FORCE_ANNOTATION = "runwright.dev/force-conflicts"
 """In a manifest, "true" takes fields over from other managers."""
@@ -46,14 +44,14 @@ class Source:
     @property
     def annotation(self) -> str:
         """The key of the annotation on its objects."""
-        return ANNOTATION_PREFIX + str(self).replace("/", ".")
+        return MANIFESTS_ANNOTATION_PREFIX + str(self).replace("/", ".")
 
     @classmethod
     def of_annotation(cls, key: str) -> "Source | None":
         """Return the source that an annotation names, if it is such an annotation."""
-        if not key.startswith(ANNOTATION_PREFIX):
+        if not key.startswith(MANIFESTS_ANNOTATION_PREFIX):
             return None
-        feed, _, name = key.removeprefix(ANNOTATION_PREFIX).partition(".")
+        feed, _, name = key.removeprefix(MANIFESTS_ANNOTATION_PREFIX).partition(".")
         return cls(FeedKind(feed), name) if feed in list(FeedKind) else None
 
 

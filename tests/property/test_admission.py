@@ -11,7 +11,9 @@ from api.kinds import JOB, KINDS
 from api.objects import admission, reading, shapes
 from api.objects.admission import WriteOptions
 
-_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+_scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+)
 _keys = st.sampled_from(
     ["name", "value", "command", "env", "files", "path", "text", "resources", "limits", "cpu", "labels", "finalizers"]
 ) | st.text(max_size=4)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,7 +177,6 @@ def test_a_working_directory_that_is_not_there_is_named(launching):
 
 
 def test_a_cgroup_that_cannot_be_made_stops_the_run(launching):
-    from dataclasses import replace
 
     spec = replace(launching.spec("true"), cgroup="../outside")
     launching.client.start(spec)

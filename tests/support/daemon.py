@@ -4,27 +4,28 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from api.client import Client, LogRequest
-from api.client_transport import Address
+from api.client_transport import Address, Unreachable
 from api.errors import ApiError
 from api.kinds import EVENT, JOB, Kind
 from api.meta import API_VERSION, Document
 from api.objects.projections import MANIFEST
 from controller.cgroup import choose
 from controller.launcher.client import LauncherClient
+from controller.paths import Paths
+from controller.settings import Settings
 from examples.demo.stage import Stage
 
 READY_SECONDS = 30
-RNX = Path(__file__).resolve().parents[2] / ".venv/bin/rnx"
-_DOWN = (ApiError, OSError, httpx.TransportError)
+RNX = Path(sys.executable).with_name("rnx")
+_DOWN = (ApiError, Unreachable)
 
 
 class Daemon(Stage):
@@ -210,9 +211,6 @@ class Daemon(Stage):
 
     def cgroup_parent(self) -> str:
         """The name of the cgroup that all runs of this root are in."""
-        from controller.paths import Paths
-        from controller.settings import Settings
-
         return Paths.of(self.root, Settings()).cgroup_parent(Settings())
 
     # Metrics

@@ -7,13 +7,24 @@ from api import quantity
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("1", 1), ("1.5", "1.5"), ("100m", "0.1"), ("1Ki", 1024), ("1k", 1000), ("2e3", 2000), (".5Gi", 536870912), (" 1 ", 1)],
+    [
+        ("1", 1),
+        ("1.5", "1.5"),
+        ("100m", "0.1"),
+        ("1Ki", 1024),
+        ("1k", 1000),
+        ("2e3", 2000),
+        (".5Gi", 536870912),
+        (" 1 ", 1),
+    ],
 )
 def test_a_quantity_is_the_number_that_it_says(text, number):
     assert quantity.parse(text) == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["", "512mb", "1 Gi", "Mi", "1e400", "0x10", "1_000", "NaN", "Infinity", "1.2.3", "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "512mb", "1 Gi", "Mi", "1e400", "0x10", "1_000", "NaN", "Infinity", "1.2.3", "9" * 40]
+)
 def test_what_is_no_quantity_is_refused_with_the_suffixes_there_are(text):
     with pytest.raises(ValueError, match="as a quantity: (use a number with Ki, Mi|its exponent is out of range)"):
         quantity.parse(text)

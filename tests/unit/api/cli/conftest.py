@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.api_server import LiveApi, a_live_api
 
 from api.cli.main import run
+from support.api_server import LiveApi, a_live_api
 
 
 @dataclass(frozen=True)

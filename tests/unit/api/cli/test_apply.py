@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from support.objects import a_job
 
 from api.kinds import JOB
+from support.objects import a_job
 
 JOB_YAML = """\
 apiVersion: runwright.dev/v1alpha1

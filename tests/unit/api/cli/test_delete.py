@@ -1,10 +1,10 @@
 """`rnx delete` on the real API."""
 
 import pytest
-from support.objects import a_job
 
 from api.errors import NotFound
 from api.kinds import JOB
+from support.objects import a_job
 
 
 def test_objects_are_deleted_by_name(rnx, live):

@@ -2,10 +2,9 @@
 
 import json
 
+from api.kinds import EVENT, JOB, RUNTIME
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
-
-from api.kinds import EVENT, JOB, RUNTIME
 
 
 def an_event(name: str, reason: str, about: str = "etl", **fields: object) -> dict:

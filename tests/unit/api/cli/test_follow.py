@@ -4,13 +4,13 @@ import json
 import signal
 
 import pytest
-from support.api_server import condition_of, run_status
-from support.objects import a_job
 
 from api.cli.follow import STOP_ANNOTATION
 from api.client import Selection
 from api.client_watch import Watch
 from api.kinds import JOB
+from support.api_server import condition_of, run_status
+from support.objects import a_job
 
 
 def only_job(live) -> str:

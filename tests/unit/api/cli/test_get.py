@@ -3,10 +3,10 @@
 import json
 
 import yaml
-from support.api_server import condition_of, run_status
-from support.objects import a_job, a_runtime
 
 from api.kinds import JOB, RUNTIME
+from support.api_server import condition_of, run_status
+from support.objects import a_job, a_runtime
 
 
 def two_jobs(live):

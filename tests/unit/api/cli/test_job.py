@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from support.api_server import condition_of, run_status
-from support.objects import a_job
 
 from api.cli.follow import STOP_ANNOTATION
 from api.errors import NotFound
 from api.kinds import JOB
+from support.api_server import condition_of, run_status
+from support.objects import a_job
 
 
 @pytest.fixture

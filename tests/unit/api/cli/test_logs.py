@@ -1,10 +1,10 @@
 """`rnx logs` on the real API, with logs as the supervisor writes them."""
 
 import pytest
-from support.api_server import condition_of, run_status
-from support.objects import a_job
 
 from api.kinds import JOB
+from support.api_server import condition_of, run_status
+from support.objects import a_job
 
 
 @pytest.fixture

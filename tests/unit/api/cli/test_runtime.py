@@ -1,12 +1,12 @@
 """`rnx runtime` on the real API. The tests play the controller."""
 
 import pytest
-from support.api_server import condition_of, run_status
-from support.objects import a_job, a_runtime
 
 from api.client_watch import wait_for
 from api.errors import NotFound
 from api.kinds import JOB, REGISTRY, RUNTIME
+from support.api_server import condition_of, run_status
+from support.objects import a_job, a_runtime
 
 
 def installed(*versions: str, latest: str = "") -> dict:

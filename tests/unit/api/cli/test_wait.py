@@ -1,10 +1,10 @@
 """`rnx wait` on the real API."""
 
 import pytest
-from support.api_server import condition_of
-from support.objects import a_job
 
 from api.kinds import JOB
+from support.api_server import condition_of
+from support.objects import a_job
 
 
 @pytest.fixture

@@ -75,7 +75,12 @@ def test_a_repeated_key_is_a_duplicate():
 
 @pytest.mark.parametrize(
     ("field", "value", "text"),
-    [("suspend", "yes", "true or false"), ("env", {}, "a list"), ("resources", [], "an object"), ("backoffLimit", True, "an integer")],
+    [
+        ("suspend", "yes", "true or false"),
+        ("env", {}, "a list"),
+        ("resources", [], "an object"),
+        ("backoffLimit", True, "an integer"),
+    ],
 )
 def test_types_are_those_of_json_and_not_guessed(field, value, text):
     ((_, reason, message),) = causes(a_job(**{field: value}))
@@ -236,7 +241,10 @@ def test_an_object_is_identified_by_what_it_says(kind):
         ({}, "it has no kind: write kind: Job"),
         ({"kind": "Job"}, "it has no apiVersion: write apiVersion: runwright.dev/v1alpha1"),
         ({"kind": "Jub", "apiVersion": "v1"}, 'no matches for kind "Jub" in version "v1": there are Job, Runtime'),
-        ({"kind": "Job", "apiVersion": "batch/v1"}, 'no matches for kind "Job" in version "batch/v1": use runwright.dev'),
+        (
+            {"kind": "Job", "apiVersion": "batch/v1"},
+            'no matches for kind "Job" in version "batch/v1": use runwright.dev',
+        ),
         ({"kind": ["Job"], "apiVersion": "v1"}, "it has no kind"),
     ],
 )

@@ -132,7 +132,7 @@ def test_several_conflicts_are_listed_by_manager(apply_job):
         apply_job("me", a_job(command=["false"], runtime="java-17", env=[{"name": "A", "value": "2"}]))
 
     assert caught.value.message == (
-        "Apply failed with 3 conflicts: conflicts with \"dir\":\n- .spec.command\n- .spec.env[name=\"A\"].value\n"
+        'Apply failed with 3 conflicts: conflicts with "dir":\n- .spec.command\n- .spec.env[name="A"].value\n'
         'conflicts with "inbox":\n- .spec.runtime'
     )
     assert len(caught.value.causes) == 3

@@ -8,7 +8,9 @@ SHAPE = shapes.of(JOB.type)
 
 
 def test_what_the_server_owns_is_no_managers():
-    document = a_job(metadata={"uid": "u", "labels": {"a": "b"}, "managedFields": []}) | {"status": {"phase": "Running"}}
+    document = a_job(metadata={"uid": "u", "labels": {"a": "b"}, "managedFields": []}) | {
+        "status": {"phase": "Running"}
+    }
 
     assert field_sets.owned_part(document, "") == {"metadata": {"labels": {"a": "b"}}, "spec": {"command": ["true"]}}
     assert field_sets.owned_part(document, "status") == {"status": {"phase": "Running"}}

@@ -80,7 +80,9 @@ def test_a_list_can_be_of_an_earlier_moment(seven):
     assert len(seven.list(JOB, "default", at_revision=revision).items) == 7
 
 
-@pytest.mark.parametrize("token", ["x", "é", "AAAA", base64.b64encode(b"{}").decode(), base64.b64encode(b"[1]").decode()])
+@pytest.mark.parametrize(
+    "token", ["x", "é", "AAAA", base64.b64encode(b"{}").decode(), base64.b64encode(b"[1]").decode()]
+)
 def test_a_token_that_is_none_of_ours_is_refused(verbs, token):
     with pytest.raises(BadRequest, match="continue key is not valid"):
         verbs.list(JOB, "default", limit=1, continue_=token)

@@ -17,7 +17,9 @@ def patch_job(verbs):
 
 
 def owners(document):
-    return {(entry["manager"], entry["operation"]): entry["fieldsV1"] for entry in document["metadata"]["managedFields"]}
+    return {
+        (entry["manager"], entry["operation"]): entry["fieldsV1"] for entry in document["metadata"]["managedFields"]
+    }
 
 
 def test_a_create_owns_what_it_sent_and_not_what_the_server_added(verbs):

@@ -43,14 +43,21 @@ def test_a_failed_test_is_an_invalid_request():
 
 
 @pytest.mark.parametrize(
-    "change", [[{"op": "remove", "path": "/none"}], [{"op": "add", "path": "/a/b/c", "value": 1}], [{"op": "replace", "path": "/x/9", "value": 1}]]
+    "change",
+    [
+        [{"op": "remove", "path": "/none"}],
+        [{"op": "add", "path": "/a/b/c", "value": 1}],
+        [{"op": "replace", "path": "/x/9", "value": 1}],
+    ],
 )
 def test_a_json_patch_that_does_not_fit_says_to_what(change):
     with pytest.raises(Invalid, match='cannot apply the JSON patch to jobs.runwright.dev "etl"'):
         patch.patch({"a": 1}, change, PatchType.JSON, ETL)
 
 
-@pytest.mark.parametrize("change", [{}, "x", [1], [{"op": "burn", "path": "/a"}], [{"path": "/a"}], [{"op": "add", "path": 3}]])
+@pytest.mark.parametrize(
+    "change", [{}, "x", [1], [{"op": "burn", "path": "/a"}], [{"path": "/a"}], [{"op": "add", "path": 3}]]
+)
 def test_what_is_no_json_patch_is_refused(change):
     with pytest.raises(BadRequest, match="cannot read the JSON patch"):
         patch.patch({"a": 1}, change, PatchType.JSON, ETL)

@@ -52,7 +52,9 @@ def test_pods_are_selected(pods, run):
 def test_a_change_of_a_job_is_a_change_of_the_pods_that_it_changes_only(store, pods, run):
     run({"attempt": 1, "state": "Ended", "exitCode": 1}, {"attempt": 2, "state": "Running"})
     before = store.revision()
-    run({"attempt": 1, "state": "Ended", "exitCode": 1}, {"attempt": 2, "state": "Ended", "exitCode": 0}, {"attempt": 3})
+    run(
+        {"attempt": 1, "state": "Ended", "exitCode": 1}, {"attempt": 2, "state": "Ended", "exitCode": 0}, {"attempt": 3}
+    )
 
     (change,) = store.changes(before)
     steps = list(pods.steps(change))
@@ -91,7 +93,14 @@ def test_the_changes_of_stored_objects_are_told_before_and_after(verbs, store):
 class Reports:
     def reports(self):
         return [
-            {"source": "dir", "file": "a.yaml", "line": 3, "object": "job/default/etl", "state": "Applied", "message": ""},
+            {
+                "source": "dir",
+                "file": "a.yaml",
+                "line": 3,
+                "object": "job/default/etl",
+                "state": "Applied",
+                "message": "",
+            },
             {"source": "dir", "file": "b.yaml", "line": 1, "object": "", "state": "Invalid", "message": "bad"},
         ]
 

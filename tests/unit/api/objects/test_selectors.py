@@ -41,7 +41,9 @@ def test_labels_are_selected_as_kubernetes_does(text, labels, is_selected):
     assert selectors.parse(JOB, text, None).matches(labelled(**labels)) is is_selected
 
 
-@pytest.mark.parametrize("text", ["a=b=c", "a in b", "a in (b", "=b", "a b", ",", "a,,b", "a in ()(", "-a=b", "a=b!", "a>1", "a in (b c)"])
+@pytest.mark.parametrize(
+    "text", ["a=b=c", "a in b", "a in (b", "=b", "a b", ",", "a,,b", "a in ()(", "-a=b", "a=b!", "a>1", "a in (b c)"]
+)
 def test_what_is_no_label_selector_is_refused(text):
     with pytest.raises(BadRequest, match="unable to parse requirement"):
         selectors.parse(JOB, text, None)

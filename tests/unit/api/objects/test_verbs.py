@@ -31,7 +31,12 @@ def test_what_is_created_can_be_read(verbs, etl):
 
 
 def test_what_the_server_sets_cannot_be_set(verbs):
-    sent = {"uid": "mine", "generation": 9, "creationTimestamp": "2000-01-01T00:00:00Z", "deletionTimestamp": "2000-01-01T00:00:00Z"}
+    sent = {
+        "uid": "mine",
+        "generation": 9,
+        "creationTimestamp": "2000-01-01T00:00:00Z",
+        "deletionTimestamp": "2000-01-01T00:00:00Z",
+    }
     metadata = verbs.create(JOB, "default", a_job(metadata=sent), ME).document["metadata"]
 
     assert metadata["uid"] != "mine"
@@ -88,7 +93,10 @@ def test_without_a_namespace_the_documents_counts_and_then_default(verbs):
 def test_a_put_replaces_all_but_the_status_and_what_the_server_owns(verbs, etl):
     verbs.patch(JOB, "default", "etl", {"status": {"phase": "Running"}}, MERGE, ME, "status")
     live = verbs.get(JOB, "default", "etl")
-    sent = a_job(command=["false"], metadata={"resourceVersion": live["metadata"]["resourceVersion"], "uid": live["metadata"]["uid"]})
+    sent = a_job(
+        command=["false"],
+        metadata={"resourceVersion": live["metadata"]["resourceVersion"], "uid": live["metadata"]["uid"]},
+    )
 
     replaced = verbs.replace(JOB, "default", "etl", sent | {"status": {"phase": "Failed"}}, ME).document
 

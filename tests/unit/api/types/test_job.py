@@ -51,7 +51,9 @@ def test_a_bad_field_is_refused_where_it_is(fields, where, why):
     assert reasons(**fields) == [(where, why)]
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\0b", "x" * 300, "a/" * 600 + "b"])
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\0b", "x" * 300, "a/" * 600 + "b"]
+)
 def test_a_file_stays_inside_the_work_directory(path):
     assert reasons(files=[{"path": path, "text": ""}]) == [("spec.files.0.path", "FieldValueInvalid")]
 
@@ -62,7 +64,9 @@ def test_a_file_has_one_readable_content(content):
 
 
 def test_a_file_gives_its_bytes_and_mode():
-    spec = spec_of(files=[{"path": "a", "text": "é"}, {"path": "b", "base64": base64.b64encode(b"\0\xff").decode(), "mode": 493}])
+    spec = spec_of(
+        files=[{"path": "a", "text": "é"}, {"path": "b", "base64": base64.b64encode(b"\0\xff").decode(), "mode": 493}]
+    )
 
     assert [file.content for file in spec.files] == ["é".encode(), b"\0\xff"]
     assert [file.mode for file in spec.files] == [0o644, 0o755]

@@ -4,7 +4,9 @@ from support.objects import a_job
 
 
 def pods(*runs, **spec):
-    document = a_job(metadata={"namespace": "default", "uid": "u1", "resourceVersion": "7", "labels": {"a": "b"}}, **spec)
+    document = a_job(
+        metadata={"namespace": "default", "uid": "u1", "resourceVersion": "7", "labels": {"a": "b"}}, **spec
+    )
     return pods_of(Job.model_validate(document | {"status": {"runs": list(runs)}}), "host-1")
 
 
@@ -34,7 +36,9 @@ def test_the_phase_follows_the_run():
 
 
 def test_a_pod_has_what_typed_clients_insist_on():
-    (pod,) = pods({"attempt": 1, "state": "Running", "runtime": "python-3.11@1.0.0", "startedAt": "2026-01-02T03:04:05Z"})
+    (pod,) = pods(
+        {"attempt": 1, "state": "Running", "runtime": "python-3.11@1.0.0", "startedAt": "2026-01-02T03:04:05Z"}
+    )
 
     status = pod["status"]["containerStatuses"][0]
     assert {"name", "image", "imageID", "ready", "restartCount"} <= status.keys()

@@ -8,7 +8,9 @@ def a_registry(url: str, **spec) -> Registry:
     return Registry.model_validate({"metadata": {"name": "default"}, "spec": {"url": url, **spec}})
 
 
-@pytest.mark.parametrize("url", ["file:///srv/runtimes", "https://x.example/registry.json", "http://h:1/r", "owner/repo"])
+@pytest.mark.parametrize(
+    "url", ["file:///srv/runtimes", "https://x.example/registry.json", "http://h:1/r", "owner/repo"]
+)
 def test_a_registry_is_a_directory_a_url_or_a_repository(url):
     assert a_registry(url).spec.url == url
 

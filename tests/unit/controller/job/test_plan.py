@@ -247,6 +247,13 @@ def test_a_finished_job_is_deleted_after_its_time_to_live():
     assert plan(stale, observed_job()) == Plan.do(DeleteJob())
 
 
+def test_a_finished_job_that_a_manifest_declares_is_kept_since_it_would_be_made_again():
+    ended = a_run(state=RunState.ENDED, reason="Completed", exit_code=0, finished_at="2026-01-02T03:04:00.000000Z")
+    declared = {"annotations": {"manifests.runwright.dev/directory": "etl.yaml"}}
+
+    assert plan(with_runs(a_job(meta=declared, ttlSecondsAfterFinished=5), ended), observed_job()) == Plan.nothing()
+
+
 def test_a_full_host_makes_jobs_wait():
     assert plan(a_job(), observed_job(crowded="200 runs are active")).waiting.reason == "HostBusy"
 

@@ -1,0 +1,141 @@
+"""SIGKILL at any moment: what was begun is found and told truthfully; nothing is lost, and nothing runs twice."""
+
+import os
+import random
+import select
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from controller.launcher.client import LauncherClient, LauncherError
+from controller.launcher.records import Exited, Lost, Running, Unclaimed
+from controller.linux import mount_api
+from controller.linux.mount_api import MountAttribute
+from support.in_child import in_own_mounts
+from support.launching import wait_for_end
+
+pytestmark = pytest.mark.needs_root
+
+JOBS = 60
+KILLS = 20
+THREADS = 4
+
+
+def start_until_ended(launching, specs, failures):
+    """What a controller does for each run, with nothing but its directory to go by."""
+    for spec in specs:
+        try:
+            while isinstance(launching.observe(spec), Unclaimed):
+                try:
+                    launching.client.start(spec)
+                except LauncherError:
+                    launching.client.ensure_running()
+            wait_for_end(Path(spec.run_dir))
+        except Exception as error:  # noqa: BLE001 - told to the test
+            failures.append(error)
+
+
+def test_runs_survive_kills_of_the_launcher_and_each_is_executed_once(launching):
+    specs = [
+        launching.spec("sh", "-c", f"echo ran; sleep 0.0{number % 5}; exit {number % 3}") for number in range(JOBS)
+    ]
+    failures: list[Exception] = []
+    threads = [
+        threading.Thread(target=start_until_ended, args=(launching, specs[first::THREADS], failures))
+        for first in range(THREADS)
+    ]
+    moments = random.Random(7)
+    for thread in threads:
+        thread.start()
+    for _ in range(KILLS):
+        select.poll().poll(moments.uniform(0, 60))
+        kill_launcher(launching)
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    for number, spec in enumerate(specs):
+        observed = launching.observe(spec)
+        assert isinstance(observed, Exited), (spec.run_id, observed)
+        assert observed.record.exit_code == number % 3, observed
+        assert launching.output_of(spec) == "ran\n"
+        assert launching.observe(spec) == observed
+
+
+def kill_launcher(launching):
+    try:
+        os.kill(launching.client.ping(), signal.SIGKILL)
+    except (LauncherError, ProcessLookupError):
+        return
+
+
+def test_a_supervisor_that_is_killed_is_lost_and_takes_its_run_along(launching):
+    spec = launching.spec("sleep", "600")
+    launching.client.start(spec)
+    running = launching.observe(spec)
+    assert isinstance(running, Running)
+
+    os.kill(running.pid, signal.SIGKILL)
+
+    observed = wait_for_end(Path(spec.run_dir))
+    assert isinstance(observed, Lost)
+    assert observed.reason == f"its supervisor (process {running.pid}) ended without a record of the run's exit"
+    assert launching.client.start(spec) is None
+
+
+def test_a_launcher_that_is_killed_leaves_no_idle_supervisors(launching):
+    launching.until(lambda: launching.client.status()["warm"] > 0)
+
+    kill_launcher(launching)
+    launching.client.ensure_running()
+
+    # What is left of the first is seen by `host_is_clean`, as the second ends in order.
+    assert launching.run("true")[0].reason == "Completed"
+
+
+def test_a_controller_that_starts_again_adopts_the_run(launching):
+    """A second client knows nothing but the directory."""
+    spec = launching.spec("sh", "-c", "sleep 0.2; exit 4")
+    launching.client.start(spec)
+    launching.client.close()
+
+    running = launching.observe(spec)
+    assert isinstance(running, Running)
+    fd = running.hold()
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(20_000)
+    os.close(fd)
+
+    observed = launching.observe(spec)
+    assert isinstance(observed, Exited)
+    assert observed.record.exit_code == 4
+
+
+def test_a_full_disk_costs_a_run_its_output_and_not_its_outcome(launching):
+    """The log's directory is a file system of one page; the run's own directory is not."""
+    spec = launching.spec("sh", "-c", "head -c 100000 /dev/zero | tr '\\0' 'x'; echo; echo end")
+
+    def body():
+        with mount_api.new_filesystem("tmpfs", {"size": "4096"}, MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, spec.log_dir)
+        return own_launcher_runs(launching, spec)
+
+    record = in_own_mounts(body)
+
+    assert (record.reason, record.exit_code) == ("Completed", 0)
+    assert record.dropped_log_bytes > 90_000
+
+
+def own_launcher_runs(launching, spec):
+    """Run `spec` in a launcher of this mount namespace, started and ended here."""
+    root = launching.root / "own"
+    (root / "slots").mkdir(parents=True)
+    client = LauncherClient(root / "launcher.sock", root / "slots", root / "launcher.log")
+    client.ensure_running()
+    client.start(spec)
+    record = launching.record_of(spec)
+    client.shutdown()
+    return record

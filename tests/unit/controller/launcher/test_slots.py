@@ -1,0 +1,73 @@
+"""Slots: one run at a time has one, whoever gave it out."""
+
+import os
+
+import pytest
+
+from controller.launcher import slots
+from controller.launcher.slots import FIRST_ID, IDS_PER_SLOT, NoSlot, SlotPool
+
+pytestmark = pytest.mark.needs_root
+
+
+def test_slots_are_different_and_their_ids_apart(tmp_path):
+    pool = SlotPool(str(tmp_path))
+
+    first, second = pool.take(), pool.take()
+
+    assert (first.number, second.number) == (0, 1)
+    assert (first.host_base, second.host_base) == (FIRST_ID, FIRST_ID + IDS_PER_SLOT)
+
+
+def test_a_slot_held_by_a_run_of_an_earlier_launcher_is_not_given_out(tmp_path):
+    earlier = SlotPool(str(tmp_path)).take()
+
+    later = SlotPool(str(tmp_path)).take()
+
+    assert later.number != earlier.number
+
+
+def test_a_slot_is_free_again_when_its_lock_is_closed_wherever_it_was_held(tmp_path):
+    earlier = SlotPool(str(tmp_path)).take()
+    os.close(earlier.lock_fd)
+
+    assert SlotPool(str(tmp_path)).take().number == earlier.number
+
+
+def test_the_slot_longest_out_of_use_is_taken_first(tmp_path):
+    pool = SlotPool(str(tmp_path))
+    taken = [pool.take() for _ in range(3)]
+    for slot in (taken[1], taken[0], taken[2]):
+        os.close(slot.lock_fd)
+        pool.give_back(slot.number)
+
+    assert [pool.take().number for _ in range(3)] == [1, 0, 2]
+
+
+def test_a_user_namespace_is_kept_for_the_next_run(tmp_path):
+    pool = SlotPool(str(tmp_path))
+    first = pool.take()
+    os.close(first.lock_fd)
+    pool.give_back(first.number)
+
+    assert pool.take().user_namespace_fd == first.user_namespace_fd
+
+
+def test_when_all_are_in_use_it_says_so_and_one_that_comes_free_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(slots, "SLOTS", 2)
+    other = SlotPool(str(tmp_path)).take()
+    pool = SlotPool(str(tmp_path))
+    pool.take()
+    with pytest.raises(NoSlot, match="all 2 are in use"):
+        pool.take()
+
+    os.close(other.lock_fd)
+
+    assert pool.take().number == other.number
+
+
+def test_ids_do_not_reach_into_those_of_others():
+    last = FIRST_ID + slots.SLOTS * IDS_PER_SLOT - 1
+
+    assert FIRST_ID > 0x6FFFFFFF  # systemd's container ids end there, and subordinate ids before.
+    assert last < 0x7FFE0000  # systemd's foreign ids begin there.
