@@ -23,7 +23,7 @@ ANSWER_SECONDS = 60.0
 _LONGEST_SOCKET_PATH = 107  # sizeof(sockaddr_un.sun_path) - 1: unix(7).
 
 
-class Unreachable(Exception):
+class Unreachable(ConnectionError):
     """Nobody answers at the address, or the connection broke and could not be made again."""
 
 
@@ -204,7 +204,7 @@ def _by_reason() -> dict[str, type[ApiError]]:
 
 
 def _by_code() -> dict[int, type[ApiError]]:
-    return {known.code: known for known in reversed(_classes())}
+    return {known.code: known for known in _classes()}
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -53,10 +53,8 @@ class ApiError(Exception):
 
     def status(self) -> dict[str, Any]:
         """Return the v1 Status object for this refusal."""
-        details: dict[str, Any] = {}
-        for name, value in (("name", self.about.name), ("group", self.about.group), ("kind", self.about.kind)):
-            if value:
-                details[name] = value
+        named = {"name": self.about.name, "group": self.about.group, "kind": self.about.kind}
+        details: dict[str, Any] = {name: value for name, value in named.items() if value}
         if self.causes:
             details["causes"] = [{"reason": c.reason, "message": c.message, "field": c.field} for c in self.causes]
         if self.retry_after_seconds is not None:

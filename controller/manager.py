@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from api import quantity
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
-from api.kinds import JOB, RUNTIME
+from api.kinds import JOB, REGISTRY, RUNTIME
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import Change
@@ -32,6 +32,7 @@ from controller.explaining import Explaining
 from controller.housekeeping import Housekeeping
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
+from controller.job.crowd import Crowd
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
 from controller.job.logs import JobLogs
@@ -39,7 +40,7 @@ from controller.job.observe import Observer, is_ended
 from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
 from controller.job.run_watch import RunWatch
-from controller.job.sweep import sweep
+from controller.job.sweep import adopt, sweep
 from controller.job.usage import RunningJobsCollector
 from controller.launcher.client import LauncherClient
 from controller.manifests.applier import Applier
@@ -53,9 +54,10 @@ from controller.registry import fetch, platforms
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
 from controller.runtime import install
-from controller.runtime.kind import RuntimeKind, RuntimeMetrics
+from controller.runtime.installer import RuntimeMetrics
+from controller.runtime.kind import RuntimeKind, released_by
 from controller.runtime.offers import Offers
-from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs
+from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs, concerns_jobs
 from controller.sandbox.legacy import legacy_binds
 from controller.settings import Settings
 from controller.surroundings import DaemonHealth, DaemonMetrics, HttpMetrics, StoreMetrics
@@ -85,16 +87,18 @@ class Manager:
         self._clock = SystemClock()
         self._metrics = CollectorRegistry()
         self._make_store()
-        self._make_jobs()
         self._make_runtimes()
+        self._make_jobs()
+        self._controllers = (self._registries, self._runtimes, self._jobs)
         self._make_sources()
         self._make_api()
 
     def start(self) -> None:
         """Clear what nobody knows, start everything, and return when the API answers."""
-        known = {job["metadata"]["uid"] for job in self.store.list(JOB.name).items}
+        known = {job["metadata"]["uid"]: ObjectKey.of(job) for job in self.store.list(JOB.name).items}
         for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
             _log.warning("removed what no job knows", extra=keys(item=item))
+        adopt(known, self._run_dirs, self._watch)
         install.clean_staging(self._paths.runtimes)
         self.launcher.ensure_running()
         first_start.prepare(self._paths, self.verbs, self._settings)
@@ -135,13 +139,14 @@ class Manager:
         self.launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
         self._cgroups, unenforceable = _open_cgroups(paths.cgroup_parent(settings))
         trees = InstalledTrees(paths.runtimes)
-        runtimes = RuntimesForJobs(trees, self.store, enabled=settings.runtime.enabled)
-        self._watch = RunWatch(lambda key: self._jobs.enqueue(key))
+        runtimes = RuntimesForJobs(trees, self.store, self._offers, enabled=settings.runtime.enabled)
+        self._watch = RunWatch(self._a_run_ended)
+        self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
         job_metrics = JobMetrics(self._metrics)
         defaults = _run_defaults(settings, paths)
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            settings.jobs.max_active, unenforceable,
+            self._crowd, unenforceable,
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
@@ -150,7 +155,11 @@ class Manager:
         self._jobs = self._controller(
             JobKind(self._clock, observer, actor, defaults),
             workers=settings.jobs.workers,
-            also=((RUNTIME.name, self._jobs_that_wait), (JOB.name, Announcer(self._recorder, job_metrics).keys)),
+            also=(
+                (RUNTIME.name, self._jobs_that_wait),
+                (REGISTRY.name, self._jobs_that_wait),
+                (JOB.name, Announcer(self._recorder, job_metrics).keys),
+            ),
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)
         self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
@@ -167,13 +176,15 @@ class Manager:
             self._http_client,
             quantity.to_bytes(settings.runtime.minimum_free),
         )
+        self._offers = Offers(self.store, cache)
         kind = RuntimeKind(
-            host, self.store, Offers(self.store, cache), self._recorder, RuntimeMetrics(self._metrics),
+            host, self.store, self._offers, self._recorder, RuntimeMetrics(self._metrics),
             enabled=settings.runtime.enabled,
         )  # fmt: skip
-        self._runtimes = self._controller(kind, workers=4, also=(("Registry", self._runtimes_of_registry),))
+        self._runtimes = self._controller(
+            kind, workers=4, also=((REGISTRY.name, self._runtimes_of_registry), (JOB.name, released_by))
+        )
         self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
-        self._controllers = (self._registries, self._runtimes, self._jobs)
 
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
@@ -208,13 +219,19 @@ class Manager:
             resync_seconds=self._settings.engine.resync_seconds, **options,
         )  # fmt: skip
 
+    def _a_run_ended(self, key: ObjectKey) -> None:
+        for job in (key, *self._crowd.woken()):
+            self._jobs.enqueue(job)
+
     def _run_is_over(self, job: Document, attempt: int) -> bool:
         now = self.store.get(ObjectKey.of(job))
         return now is None or is_ended(now, attempt)
 
-    def _jobs_that_wait(self, _change: Change) -> tuple[ObjectKey, ...]:
-        """Jobs that have not started look again when a runtime changes."""
-        jobs = self.store.list(JOB.name).items
+    def _jobs_that_wait(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Jobs that have not started look again when there is news of a runtime, or of what registries offer."""
+        if not concerns_jobs(change):
+            return ()
+        jobs = [job for job in self.store.list(JOB.name).items if job["spec"].get("runtime")]
         return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") == "Pending")
 
     def _runtimes_of_registry(self, _change: Change) -> tuple[ObjectKey, ...]:

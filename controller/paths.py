@@ -1,10 +1,19 @@
 """Where everything lies: one root moves it all, for trials and tests."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.settings import Settings
+
+
+_LONGEST_UNIX_PATH = 107  # Source: unix(7).
+_ASIDE_BYTES = len(".new") + 1  # Sockets are made aside and renamed.
+
+
+class PathsError(OSError):
+    """A directory of the daemon's cannot be made; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +101,28 @@ class Paths:
         return f"runwright-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]}"
 
     def make(self) -> None:
-        """Make the directories that the daemon writes to, closed to others where they hold secrets."""
+        """Make the directories that the daemon writes to, closed to others where they hold secrets.
+
+        Raises:
+            PathsError: one cannot be made, or the sockets would have too long a path.
+        """
+        longest = len(os.fsencode(self.launcher_socket)) + _ASIDE_BYTES
+        if longest > _LONGEST_UNIX_PATH:
+            raise PathsError(f"cannot use {self.run}: its path is too long for a unix socket: use a shorter --root")
         for directory in (self.state, self.run, self.logs, self.job_logs, self.runs, self.registry_cache, self.slots):
-            directory.mkdir(parents=True, exist_ok=True)
+            _make(directory)
             directory.chmod(0o700)
         for directory in (self.runtimes, self.inbox.parent):
-            directory.mkdir(parents=True, exist_ok=True)
+            _make(directory)
         if not self.database.exists():
             # Only at the first start: later, a directory that is missing may be a disk that is not mounted, and an
             # empty one in its place would be believed, and everything pruned.
-            self.manifests.mkdir(parents=True, exist_ok=True)
+            _make(self.manifests)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "make it a directory that root can write to, or use another --root"
+        raise PathsError(f"cannot make the directory {directory}: {error.strerror}: {fix}") from error

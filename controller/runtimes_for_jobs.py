@@ -1,7 +1,7 @@
 """Between two kinds that do not know each other: what the Runtime kind's trees mean to jobs.
 
-Jobs ask for a spec; this looks at the trees on disk and at the Runtime objects in the store. A job
-never touches a registry: what is missing is declared, as any user would declare it.
+Jobs ask for a spec; this looks at the trees on disk, at the Runtime objects in the store and at the
+catalogues at hand. A job never touches a registry: what is missing is declared, as any user would declare it.
 """
 
 import os
@@ -13,12 +13,13 @@ from api.conditions import ConditionStatus, find
 from api.kinds import RUNTIME
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import Storage
+from api.ports import Change, Storage
 from api.runtime_spec import RuntimeSpec
 from api.types.job import Reason
 from api.types.runtime import Runtime
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
-from controller.runtime import resolve, tree
+from controller.runtime import languages, resolve, tree
+from controller.runtime.offers import Offers
 from controller.runtime.resolve import NotInstalled, Resolved
 from controller.runtime.tree import InstalledRuntime
 
@@ -26,40 +27,59 @@ REQUEST_MANAGER = "runwright/jobs"
 
 
 class InstalledTrees:
-    """The runtime trees on disk, read again only when a directory changed."""
+    """The runtime trees on disk, read again only when a directory or a runtime.yml changed."""
 
     def __init__(self, root: Path) -> None:
         """Read below `root`."""
         self._root = root
         self._lock = threading.Lock()
-        self._stamp: tuple[tuple[str, int], ...] | None = None
+        self._stamp: tuple[tuple[str, int, int], ...] | None = None
         self._found: tuple[InstalledRuntime, ...] = ()
 
     def scan(self) -> tuple[InstalledRuntime, ...]:
         """Return what is installed now. Raises TransientError when the root cannot be read."""
         stamp = self._stamp_now()
         with self._lock:
-            if stamp != self._stamp:
-                self._found, self._stamp = tree.scan(self._root), stamp
+            if stamp is None or stamp != self._stamp:
+                self._found = tree.scan(self._root)
+                # One that is broken may be whole in a moment, deeper down than we look for changes.
+                self._stamp = None if any(found.problems for found in self._found) else stamp
             return self._found
 
-    def _stamp_now(self) -> tuple[tuple[str, int], ...]:
-        """The times of the root and of the directories in it: an install, a removal or an edit changes one."""
+    def _stamp_now(self) -> tuple[tuple[str, int, int], ...] | None:
+        """What an install, a removal or an edit changes, in any layout: directories and manifests, two levels down."""
         try:
-            with os.scandir(self._root) as entries:
-                below = [entry for entry in entries if not entry.name.startswith(".")]
-            return ((".", os.stat(self._root).st_mtime_ns), *sorted((e.name, e.stat().st_mtime_ns) for e in below))
+            found = [_mark(self._root)]
+            for path in _below(self._root):
+                found += [_mark(path), _mark(path / tree.MANIFEST)]
+                if not found[-1][1]:
+                    found += [_mark(place) for deep in _below(path) for place in (deep, deep / tree.MANIFEST)]
         except OSError:
-            return ()
+            return None
+        return tuple(found)
+
+
+def _below(directory: Path) -> list[Path]:
+    with os.scandir(directory) as entries:
+        return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
+
+
+def _mark(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = os.lstat(path)
+    except OSError:
+        return str(path), 0, 0
+    return str(path), stat.st_ino, stat.st_mtime_ns
 
 
 class RuntimesForJobs:
     """Implements `controller.job.observed.Runtimes`."""
 
-    def __init__(self, trees: InstalledTrees, storage: Storage, *, enabled: bool) -> None:
-        """Look at `trees` and at Runtime objects in `storage`; not `enabled` refuses all."""
+    def __init__(self, trees: InstalledTrees, storage: Storage, offers: Offers, *, enabled: bool) -> None:
+        """Look at `trees`, at Runtime objects in `storage`, at the names in `offers`; not `enabled` refuses all."""
         self._trees = trees
         self._storage = storage
+        self._offers = offers
         self._enabled = enabled
 
     def find(self, spec: str, *, may_install: bool) -> RuntimeReady | RuntimeMissing:
@@ -70,39 +90,76 @@ class RuntimesForJobs:
         wanted = runtime_spec.parse(spec)
         found = resolve.resolve(wanted, self._trees.scan())
         if isinstance(found, Resolved):
-            return _ready(found.runtime)
+            return _still_whole(found.runtime)
         if not isinstance(found, NotInstalled):
             return RuntimeMissing(Reason.RUNTIME_BROKEN, found.message)
         if not may_install:
             return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, f"{found.message}; installPolicy is Never")
-        return self._missing(wanted, found)
+        if wanted.name is not None:
+            return self._missing(wanted.name, wanted.version or runtime_spec.LATEST)
+        return self._missing_language(wanted)
 
-    def _missing(self, wanted: RuntimeSpec, found: NotInstalled) -> RuntimeMissing:
-        name, version = runtime_name(wanted), wanted.version or runtime_spec.LATEST
+    def _missing_language(self, wanted: RuntimeSpec) -> RuntimeMissing:
+        """Ask for the runtime that a language means in the catalogues, which need not be called like it."""
+        known = self._offers.known()
+        offered = [offer for name in known.names if (offer := languages.offer(name)) is not None]
+        names = languages.choose(wanted, offered)
+        if len(names) == 1:
+            return self._missing(names[0], runtime_spec.LATEST)
+        if names:
+            message = f"{wanted} may mean {', '.join(names)}: ask for one of them by name"
+            return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, message)
+        if known.unread or not known.names:
+            unread = ", ".join(f"registry/{name}" for name in known.unread)
+            why = f"{unread} cannot be read" if unread else "no registry offers anything"
+            message = f"{wanted} is not installed, and {why}: see rnx get registries, or name the runtime"
+            return RuntimeMissing(Reason.RUNTIME_NOT_READY, message)
+        near = sorted(offer.name for offer in offered if wanted.language in (offer.language, offer.family))
+        available = f": available: {', '.join(near)}" if near else ""
+        return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, f"no registry offers {wanted}{available}")
+
+    def _missing(self, name: str, version: str) -> RuntimeMissing:
+        asked = f"{name}@{version}"
         declared = self._storage.get(ObjectKey(RUNTIME.name, "", name))
         if declared is None:
-            return RuntimeMissing(
-                Reason.RUNTIME_NOT_READY, f"{wanted} is not installed: asking for it", (name, version)
-            )
+            message = f"{asked} is not installed: asking for it"
+            return RuntimeMissing(Reason.RUNTIME_NOT_READY, message, (name, version))
         runtime = Runtime.model_validate(declared)
+        if runtime.meta.is_deleting:
+            return RuntimeMissing(
+                Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to be removed, to install it anew"
+            )
         request = None if version in runtime.spec.versions else (name, version)
         ready = find(runtime.status.conditions, "Ready")
         if request is None and ready is not None and ready.status is ConditionStatus.FALSE:
-            return RuntimeMissing(
-                Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
-            )
+            message = f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
+            return RuntimeMissing(Reason.RUNTIME_NOT_READY, message)
         return RuntimeMissing(Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to install {version}", request)
 
 
-def runtime_name(wanted: RuntimeSpec) -> str:
-    """Return the name of the runtime that a spec most likely means in a registry.
+def concerns_jobs(change: Change) -> bool:
+    """Whether a change of a Runtime or Registry may matter to jobs that wait: how far an install is does not."""
+    return change.previous is None or _told(change.previous) != _told(change.document)
 
-    >>> runtime_name(runtime_spec.parse("python:3.11+ml"))
-    'python-3.11-ml'
-    """
-    if wanted.name is not None:
-        return wanted.name
-    return "-".join([str(wanted.language), str(wanted.language_version), *wanted.tags])
+
+def _told(document: Document) -> tuple[object, ...]:
+    """Return what may matter: what is wanted, what is usable or how much is offered, and why it is not ready."""
+    status = document.get("status", {})
+    versions = status.get("versions")
+    if isinstance(versions, list):
+        versions = sorted(version["version"] for version in versions if version.get("state") == "Installed")
+    said = [(c.get("status"), c.get("reason"), c.get("message")) for c in status.get("conditions", ())]
+    return document["metadata"].get("deletionTimestamp"), document.get("spec"), versions, status.get("runtimes"), said
+
+
+def _still_whole(installed: InstalledRuntime) -> RuntimeReady | RuntimeMissing:
+    """Look once more at the one tree that is going to be used: what was found may be from an earlier look."""
+    is_nested = installed.version is not None and installed.path.name == installed.version
+    now = tree.inspect(installed.path, installed.path.parent.name if is_nested else None)
+    if now.problems:
+        why = f"cannot use {installed.spec} in {installed.path}: {'; '.join(now.problems)}: install it again"
+        return RuntimeMissing(Reason.RUNTIME_BROKEN, why)
+    return _ready(now)
 
 
 def _ready(installed: InstalledRuntime) -> RuntimeReady:

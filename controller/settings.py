@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api import quantity
 
+_SMALLEST_SIZE_BYTES = 4096  # Nothing smaller is of use, and to a tmpfs 0 is no limit at all.
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class RuntimeSettings(_Section):
@@ -102,16 +104,34 @@ class Settings(_Section):
     cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="The reconcile loops.")
 
-    @field_validator("runtime", "logs", "jobs")
+    @field_validator("*", mode="before")
     @classmethod
-    def _sizes_are_quantities(cls, section: _Section) -> _Section:
+    def _an_empty_section_is_its_defaults(cls, section: object) -> object:
+        return {} if section is None else section
+
+    @field_validator("runtime", "manifests", "state", "logs", "jobs")
+    @classmethod
+    def _sizes_and_paths_are_usable(cls, section: _Section) -> _Section:
         for name, value in section:
-            if name.endswith(("_size", "minimum_free")):
-                try:
-                    quantity.to_bytes(value)
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
+            if name.endswith("_size") and _bytes(name, value) < _SMALLEST_SIZE_BYTES:
+                raise ValueError(f"{name}: must be at least 4Ki")
+            if name == "minimum_free":
+                _bytes(name, value)
+            if name in ("directory", "base_path", "inbox"):
+                _check_path(name, value)
         return section
+
+
+def _bytes(name: str, text: str) -> int:
+    try:
+        return quantity.to_bytes(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _check_path(name: str, path: str) -> None:
+    if not path.startswith("/") or ".." in path.split("/") or "\0" in path or path.strip("/") == "":
+        raise ValueError(f"{name}: must be an absolute path without .., below /")
 
 
 class SettingsError(Exception):
@@ -138,9 +158,14 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, required: bool = False)
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(_explained(e, path, overrides) for e in error.errors())) from None
     return Loaded(settings, tuple(f"{path}: {text}" for text in _unknown(settings, "")))
+
+
+def _explained(error: Any, path: Path, overrides: tuple[str, ...]) -> str:
+    key = ".".join(map(str, error["loc"]))
+    by_flag = next((f"--set {override}" for override in overrides if override.startswith(f"{key}=")), None)
+    return f"cannot use setting {key} of {by_flag or path}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -170,7 +195,12 @@ def _override(document: dict[str, Any], override: str) -> None:
         raise SettingsError(f'cannot read override "{override}": write SECTION.KEY=VALUE')
     if section not in Settings.model_fields or key not in Settings.model_fields[section].annotation.model_fields:  # type: ignore[union-attr]
         raise SettingsError(f'cannot read override "{override}": there is no setting {path}')
-    document.setdefault(section, {})[key] = yaml.safe_load(value) if value else ""
+    try:
+        read = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise SettingsError(f'cannot read override "{override}": its value is no YAML: {error}') from error
+    settings = document.setdefault(section, {})
+    document[section] = {**settings, key: read} if isinstance(settings, dict) else {key: read}
 
 
 def _unknown(section: _Section, prefix: str) -> list[str]:

@@ -19,6 +19,7 @@ from api.cli.targets import Target
 from api.client import Selection
 from api.errors import ApiError
 from api.meta import Document
+from api.types.job import JobSpec
 
 _WIDTH = 18
 _INDENT = "  "
@@ -104,13 +105,17 @@ def _job(document: Document) -> Iterator[str]:
         else "<none: the host's directories>",
     )
     yield _pair("Command", " ".join(_quoted(word) for word in [*spec.get("command", ()), *spec.get("args", ())]))
-    yield _pair("Working Dir", spec.get("workingDir", ""))
+    yield _pair("Working Dir", spec.get("workingDir", _default("working_dir")))
     yield from _limits(spec)
     yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
     yield from _block("Files", [f"/work/{f['path']} (mode {f.get('mode', 0o644):o})" for f in spec.get("files") or ()])
-    retries = f"{status.get('failed', 0)} of {spec.get('backoffLimit', 0)} used"
+    retries = f"{status.get('failed', 0)} of {spec.get('backoffLimit', _default('backoff_limit'))} used"
     yield _pair("Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else ""))
     yield from _runs(status.get("runs") or ())
+
+
+def _default(field: str) -> Any:
+    return JobSpec.model_fields[field].default
 
 
 def _limits(spec: Document) -> Iterator[str]:

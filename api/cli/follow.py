@@ -29,6 +29,8 @@ from api.errors import ApiError, NotFound
 from api.meta import Document, wire_time
 
 STOP_ANNOTATION = "runwright.dev/stop-requested"
+_READ_AGAIN_BYTES = 1 << 20
+_SOON_OVER = (None, "", "Pending", "Running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,10 @@ class _Follower:
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._job: Document | None = None
         self._copied = 0
-        self._copying = 0
+        self._copies: dict[str, run_log.Copy] = {}
+        self._hurried: set[str] = set()
         self._said = ""
-        self._shows_waiting = sys.stderr.isatty()
+        self._on_terminal = sys.stderr.isatty()
         self._watches_runtimes = False
         self._start(self._watch_job)
 
@@ -124,7 +127,8 @@ class _Follower:
             job = self._job
             if job is not None:
                 self._copy_next_run(job)
-                if finished.is_finished(job) and not self._copying:
+                self._hurry(job)
+                if finished.is_finished(job) and not self._copies:
                     return job
                 self._show_waiting(job)
             self._take(self._messages.get())
@@ -138,33 +142,41 @@ class _Follower:
             case "runtime":
                 self._progress.show(message.value)
             case "output ended":
-                self._copying -= 1
+                stream, out = message.value
+                if self._copies.get(stream) is out:
+                    del self._copies[stream]
             case "broken":
                 raise message.value
 
     def _copy_next_run(self, job: Document) -> None:
         """Begin to copy the oldest run that was not copied yet, when the one before it is done."""
         fresh = [run for run in finished.runs_of(job) if run["attempt"] > self._copied and finished.has_begun(run)]
-        if not fresh or self._copying:
+        if not fresh or self._copies:
             return
         self._copied = fresh[0]["attempt"]
         pod = finished.pod_of(job, fresh[0])
-        streams = (
-            ("stdout", run_log.to_stderr() if self._quiet else run_log.to_stdout()),
-            ("stderr", run_log.to_stderr()),
-        )
-        for stream, write in streams:
-            self._copying += 1
-            self._start(self._copier(pod, stream, write))
+        self._hurried.clear()
+        self._copies["stdout"] = run_log.to_stderr() if self._quiet else run_log.to_stdout()
+        self._copies["stderr"] = run_log.to_stderr()
+        for stream, out in self._copies.items():
+            self._start(self._copier(pod, LogRequest(follow=True, stream=stream), out))
 
-    def _copier(self, pod: str, stream: str, write: run_log.Write) -> Callable[[], None]:
+    def _hurry(self, job: Document) -> None:
+        """When the run has ended, read what is left at once: who follows a log learns of its end a little later."""
+        ended = [r for r in finished.runs_of(job) if r["attempt"] == self._copied and r.get("state") == "Ended"]
+        for stream, out in self._copies.items():
+            if ended and stream not in self._hurried and out.written < _READ_AGAIN_BYTES:
+                self._hurried.add(stream)
+                self._start(self._copier(finished.pod_of(job, ended[0]), LogRequest(stream=stream), out))
+
+    def _copier(self, pod: str, request: LogRequest, out: run_log.Copy) -> Callable[[], None]:
         def copy() -> None:
             try:
-                run_log.copy(self._client, self._namespace, pod, LogRequest(follow=True, stream=stream), write)
+                run_log.copy(self._client, self._namespace, pod, request, out)
             except NotFound:
                 pass  # The run ended before it wrote anything.
             finally:
-                self._messages.put(_Message("output ended"))
+                self._messages.put(_Message("output ended", (request.stream, out)))
 
         return copy
 
@@ -181,13 +193,13 @@ class _Follower:
                 self._messages.put(_Message("runtime", event.document))
 
     def _show_waiting(self, job: Document) -> None:
-        if not self._shows_waiting:
-            return
+        """Say why the job does not run: all of it at a terminal, elsewhere only what a person must know of."""
         waiting = finished.waiting_for(job)
-        if waiting and not self._watches_runtimes and job["spec"].get("runtime"):
+        if self._on_terminal and waiting and not self._watches_runtimes and job["spec"].get("runtime"):
             self._watches_runtimes = True
             self._start(self._watch_runtimes)
-        if waiting and waiting != self._said and not finished.is_finished(job):
+        is_news = waiting and waiting != self._said and not finished.is_finished(job)
+        if is_news and (self._on_terminal or job.get("status", {}).get("reason") not in _SOON_OVER):
             note(click.style(f"job {self._name}: {printable(waiting)}", dim=True))
         self._said = waiting
 

@@ -5,6 +5,7 @@ skipped by counting bytes. Never here: which run.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import BinaryIO
@@ -26,35 +27,51 @@ def writer(stream: BinaryIO) -> Write:
     return write
 
 
-def to_stdout() -> Write:
-    """Return what writes bytes to standard output."""
-    return writer(sys.stdout.buffer)
+def to_stdout() -> "Copy":
+    """Return a copy that goes to standard output."""
+    return Copy(writer(sys.stdout.buffer))
 
 
-def to_stderr() -> Write:
-    """Return what writes bytes to standard error."""
-    return writer(sys.stderr.buffer)
+def to_stderr() -> "Copy":
+    """Return a copy that goes to standard error."""
+    return Copy(writer(sys.stderr.buffer))
 
 
-def copy(client: Client, namespace: str, pod: str, request: LogRequest, write: Write) -> None:
+class Copy:
+    """One log on its way to one output; what two readers of it bring is written once."""
+
+    def __init__(self, write: Write) -> None:
+        """Write with `write`."""
+        self._write = write
+        self._lock = threading.Lock()
+        self.written = 0
+
+    def take(self, offset: int, chunk: bytes) -> None:
+        """Write what of `chunk`, which is at `offset` of the log, was not written yet."""
+        with self._lock:
+            fresh = chunk[max(0, self.written - offset) :]
+            if fresh:
+                self._write(fresh)
+                self.written += len(fresh)
+
+
+def copy(client: Client, namespace: str, pod: str, request: LogRequest, out: Copy) -> None:
     """Copy a log until its end; when following, until the run's end, whatever breaks meanwhile.
 
     Raises:
         ApiError: there is no such log.
         Unreachable: the server did not come back, or what was asked for cannot be taken up again.
     """
-    written, pause, lost_at = 0, FIRST_PAUSE_SECONDS, 0.0
+    pause, lost_at = FIRST_PAUSE_SECONDS, 0.0
     resumable = request.follow and request.tail_lines is None and request.since_seconds is None
     while True:
         try:
-            skip = written
             with client.logs(namespace, pod, request) as chunks:
+                offset = 0
                 for chunk in chunks:
                     lost_at, pause = 0.0, FIRST_PAUSE_SECONDS
-                    fresh, skip = chunk[skip:], max(0, skip - len(chunk))
-                    if fresh:
-                        write(fresh)
-                        written += len(fresh)
+                    out.take(offset, chunk)
+                    offset += len(chunk)
             return
         except Unreachable:
             lost_at = lost_at or time.monotonic()

@@ -60,7 +60,7 @@ def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> 
 
 
 def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_request) -> Starlette:
-    """Return the application, to be run by `server.ApiServer`; `app.state.feed.end()` ends its watches."""
+    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches."""
     threads = Threads(STORE_THREADS)
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
@@ -94,7 +94,7 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     ]
     middleware = [Middleware(_Guard, on_request=on_request)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
-    app.state.feed = feed
+    app.state.end_streams = feed.end
     return app
 
 

@@ -126,12 +126,16 @@ class Resources:
         selector = selectors.parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))
         limit, continue_ = requests.number(request, "limit") or 0, query.get("continue", "")
         at_revision, at_least = _wanted_revision(request)
-        page = await self._threads.call(
-            target.source.list, target.namespace, selector, limit=limit, continue_=continue_, at_revision=at_revision
-        )
-        if page.revision < at_least:
-            raise Timeout(f"Too large resource version: {at_least}, current: {page.revision}")
-        return answers.answer(tables.many(showing, page))
+
+        def read() -> Response:
+            page = target.source.list(
+                target.namespace, selector, limit=limit, continue_=continue_, at_revision=at_revision
+            )
+            if page.revision < at_least:
+                raise Timeout(f"Too large resource version: {at_least}, current: {page.revision}")
+            return answers.answer(tables.many(showing, page))
+
+        return await self._threads.call(read)  # With its showing: a long list takes a while to write.
 
     async def _watch(self, request: Request, target: Target) -> Response:
         if target.source.followed is None:

@@ -85,7 +85,8 @@ class _Uvicorn(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until asked to stop."""
         try:
-            super().run(sockets)
+            with contextlib.suppress(SystemExit):  # How uvicorn says that the application did not start.
+                super().run(sockets)
         finally:
             self.settled.set()
 
@@ -100,7 +101,7 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # The loop is closed: it has ended by itself.
-                self._loop.call_soon_threadsafe(app.state.feed.end)
+                self._loop.call_soon_threadsafe(app.state.end_streams)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -24,6 +24,8 @@ from api.objects import causes, managed_fields, names, shapes
 MOST_BYTES = 3 << 19
 """1.5 MiB, what etcd lets one object have."""
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
@@ -186,7 +188,7 @@ def validate(kind: Kind, document: Document) -> None:
 
 def _text(kind: Kind, document: Document, name: object) -> bytes:
     try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        text = _to_json(document).encode()
     except UnicodeEncodeError:
         why = "it holds half a surrogate pair, which is no text"
         raise BadRequest(f'cannot read {kind.name} "{name}": {why}') from None

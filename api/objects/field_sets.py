@@ -105,8 +105,7 @@ def item_element(item: Any, shape: Shape) -> str | None:
     return "k:" + _compact(keys) if usable else None
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_compact = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def encode(fields: Iterable[Path]) -> Document:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -304,6 +305,7 @@ class JobSpec(ApiModel):
     @classmethod
     def _files_fit(cls, files: tuple[JobFile, ...]) -> tuple[JobFile, ...]:
         _refuse_repeats([file.path for file in files])
+        _refuse_files_as_directories({file.path for file in files})
         total = sum(len(file.content) for file in files)
         if total > FILES_MOST_BYTES:
             raise PydanticCustomError(
@@ -316,6 +318,11 @@ class JobSpec(ApiModel):
         wanted = {"runtime", "command", "args", "env", "working_dir", "files", "resources"}
         made_of = self.model_dump(mode="json", by_alias=True, include=wanted)
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _refuse_files_as_directories(paths: set[str]) -> None:
+    for above in sorted({str(above) for path in paths for above in PurePosixPath(path).parents} & paths):
+        raise PydanticCustomError("FieldValueInvalid", '"{at}" cannot be both a file and a directory', {"at": above})
 
 
 def _refuse_repeats(names: list[str]) -> None:

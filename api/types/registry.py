@@ -11,9 +11,11 @@ class RegistryReason(ReasonEnum):
     """Why a registry is, or is not, ready; listed in docs/reference/conditions.md."""
 
     FETCHED = "Fetched", "Its catalogue was fetched."
-    CACHED = "Cached", "Its catalogue is kept from an earlier fetch."
     STALE = "Stale", "It cannot be read now; the catalogue that was kept is used meanwhile."
     UNREACHABLE = "Unreachable", "It cannot be read, and nothing is kept of it; it is tried again every minute."
+    NOT_FOUND = "NotFound", "There is no registry.json at its URL."
+    REFUSED = "Refused", "Its server refuses to give the catalogue."
+    TOO_LARGE = "TooLarge", "Its catalogue is larger than one may be."
     INVALID_CATALOGUE = "InvalidCatalogue", "What is there is no catalogue."
     INVALID_LOCATION = "InvalidLocation", "spec.url is not written in a way that is known."
     DISABLED = "Disabled", "spec.enabled is false."

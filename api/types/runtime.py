@@ -28,16 +28,23 @@ class RuntimeReason(ReasonEnum):
         "InvalidArchive",
         "The archive holds what a runtime may not hold, such as a path that leads out of it.",
     )
-    TOO_LARGE = "TooLarge", "The archive, or what it unpacks to, is larger than an install may be."
     INSUFFICIENT_SPACE = (
         "InsufficientSpace",
         "There is too little free space for the install; see the setting runtime.minimum_free.",
     )
+    CANNOT_WRITE = "CannotWrite", "The archive cannot be unpacked onto the disk, for another reason than space."
     INVALID_RUNTIME = "InvalidRuntime", "It was unpacked, but its runtime.yml cannot be used."
+    UNREACHABLE = "Unreachable", "The archive cannot be downloaded for now."
+    NOT_FOUND = "NotFound", "The registry names an archive that is not there."
+    REFUSED = "Refused", "The server refuses to give the archive."
     INVALID_LOCATION = "InvalidLocation", "The URL of the registry or of the archive is not one that can be used."
     INSTALL_IN_PROGRESS = "InstallInProgress", "Another process is installing or removing this very version."
     RUNTIME_ROOT_UNAVAILABLE = "RuntimeRootUnavailable", "The directory of runtimes cannot be read."
-    CONFLICT = "Conflict", "Something that is no install of ours is where the version would go."
+    CONFLICT = (
+        "Conflict",
+        "A tree that runwright did not install is in the way, or two trees claim one version; remove one.",
+    )
+    REMOVING = "Removing", "The runtime is being deleted, and its versions with it."
     IN_USE = "InUse", "A version that is no longer wanted stays until the runs that use it have ended."
     NOTHING_WANTED = "NothingWanted", "spec.versions is empty."
     RUNTIMES_DISABLED = "RuntimesDisabled", "The setting runtime.enabled is false."
@@ -49,7 +56,10 @@ class RuntimeSpec(ApiModel):
     versions: tuple[str, ...] = Field(
         default=("latest",),
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description='Versions wanted: exact ones such as "1.3.2", or "latest". Versions no longer named are removed when unused.',
+        description=(
+            'Versions wanted: exact ones such as "1.3.2", or "latest". '
+            "Versions no longer named are removed when unused."
+        ),
     )
     registry: str | None = Field(default=None, description="The Registry to install from; unset asks all by priority.")
 
@@ -59,9 +69,10 @@ class RuntimeSpec(ApiModel):
         seen: set[str] = set()
         for version in versions:
             try:
-                runtime_spec.parse(f"x@{version}")
+                if version != runtime_spec.LATEST:
+                    runtime_spec.check_version(version)
             except ValueError as error:
-                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
+                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": f"{error}, or latest"}) from None
             if version in seen:
                 raise PydanticCustomError("FieldValueDuplicate", '"{v}" is there twice', {"v": version})
             seen.add(version)

@@ -128,7 +128,7 @@ def news(before: Document, after: Document) -> list[News]:
             News(
                 "Normal" if well else "Warning",
                 run.get("reason", ""),
-                f"run {run['attempt']}: {run.get('message', '')}",
+                f"run {run['attempt']}: {run.get('message') or 'the command succeeded'}",
             )
         )
     status, was = after.get("status", {}), before.get("status", {})

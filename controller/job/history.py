@@ -5,6 +5,7 @@ on record and cannot be found is lost, and said so: it is never started a second
 """
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 from api.meta import read_time, wire_micro_time
 from api.types.job import Job, Reason, Run, RunState, Usage
@@ -88,6 +89,16 @@ def succeeded(run: Run) -> bool:
 def counts_as_failure(run: Run) -> bool:
     """Whether the run ended in a way that uses up a retry; being replaced does not."""
     return run.state is RunState.ENDED and not succeeded(run) and run.reason not in _UNCOUNTED
+
+
+def of_present(job: Job, runs_: Iterable[Run]) -> tuple[Run, ...]:
+    """Return the newest runs that are of the job's present template.
+
+    Those before a run of another template do not count: who changes a template back wants it run again.
+    """
+    template = job.spec.template_hash()
+    newest_first = takewhile(lambda run: run.template_hash == template, reversed(tuple(runs_)))
+    return tuple(reversed(tuple(newest_first)))
 
 
 def failures(job: Job, now: Iterable[Run]) -> int:

@@ -1,15 +1,11 @@
-"""Reading a run's log: the CRI format that the supervisor writes, across rotations, while it grows.
+"""Reading a run's log for who asks: lines chosen by stream, number and time, followed while it grows.
 
-Here: lines out, chosen by stream, number and time; following wakes up on inotify.
-Never here: writing, which is the supervisor's alone. A log is bytes: nothing is decoded.
-Source: CRI log format, `TIME STREAM TAGS CONTENT`, tag P for a part of a line, F for its end.
+Here: which records, and as what text. Never here: files (`log_files`), nor writing, which is the
+supervisor's alone. A log is bytes: nothing is decoded.
 """
 
-import os
-import select
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,29 +14,10 @@ from api.meta import Document, read_time
 from api.ports import LogOptions
 from api.types.pod import pod_name
 from controller.engine.clock import Clock
-from controller.launcher import log_writer
-from controller.linux import inotify
+from controller.job.log_files import Line, LogFiles
 
 _BLOCK = 1 << 16
 _BEAT_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One record of a log; `ends` is False for a part of a longer line."""
-
-    time: bytes
-    stream: bytes
-    ends: bool
-    content: bytes
-
-
-def parse(raw: bytes) -> Line | None:
-    """Return the record that `raw`, without its newline, holds; None if it is torn."""
-    parts = raw.split(b" ", 3)
-    if len(parts) < 4 or parts[1] not in (b"stdout", b"stderr"):
-        return None
-    return Line(parts[0], parts[1], parts[2] != b"P", parts[3])
 
 
 class JobLogs:
@@ -89,16 +66,17 @@ class JobLogs:
         self, job: Document, attempt: int, options: LogOptions, since: bytes | None, stopped: Callable[[], bool]
     ) -> Iterator[bytes]:
         text = _Text(options)
-        with _Tail(self.directory(job, attempt)) as tail:
-            yield from text.of(_chosen(tail.fresh(), options, since))
+        with LogFiles(self.directory(job, attempt)) as files:
+            files.watch()
+            yield from text.of(_chosen(files.fresh(), options, since))
             while True:
                 over = self._is_over(job, attempt)  # Asked before reading: what came until then is read below.
-                fresh = b"".join(text.of(_of_stream(tail.fresh(), options)))
+                fresh = b"".join(text.of(_of_stream(files.fresh(), options)))
                 yield fresh
                 if stopped() or (over and not fresh):
                     return
                 if not fresh:
-                    tail.wait(_BEAT_SECONDS)
+                    files.wait(_BEAT_SECONDS)
 
 
 def log_directory(root: Path, metadata: Document) -> Path:
@@ -111,12 +89,8 @@ def _stamp(moment: datetime) -> bytes:
 
 
 def _existing(directory: Path) -> Iterator[Line]:
-    for path in _oldest_first(directory):
-        with path.open("rb") as file:
-            for raw in file:
-                line = parse(raw.rstrip(b"\n")) if raw.endswith(b"\n") else None
-                if line is not None:
-                    yield line
+    with LogFiles(directory) as files:
+        yield from files.fresh()
 
 
 def _of_stream(lines: Iterator[Line], options: LogOptions) -> Iterator[Line]:
@@ -189,57 +163,3 @@ def _limited(chunks: Iterator[bytes], limit: int | None) -> Iterator[bytes]:
         left -= len(chunk)
         if left <= 0:
             return
-
-
-class _Tail:
-    """A log that grows: what is there, then what comes, over rotations."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._open: list[int] = []
-        self._seen: set[int] = set()
-        self._rest: dict[int, bytes] = {}
-        self._changes = inotify.watch_modified(str(directory))
-
-    def __enter__(self) -> "_Tail":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for fd in (*self._open, self._changes):
-            os.close(fd)
-
-    def fresh(self) -> Iterator[Line]:
-        """Yield what was written since the last call. A rotated file is read to its end before the next."""
-        self._adopt()
-        for fd in list(self._open):
-            yield from self._read(fd)
-        while len(self._open) > 1:  # All but the newest are complete: the writer has moved on.
-            os.close(self._open.pop(0))
-
-    def _adopt(self) -> None:
-        for path in _oldest_first(self._directory):
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue  # Rotated away between listing and opening: its content is in a file that follows.
-            inode = os.fstat(fd).st_ino
-            if inode in self._seen:
-                os.close(fd)
-            else:
-                self._seen.add(inode)
-                self._open.append(fd)
-
-    def _read(self, fd: int) -> Iterator[Line]:
-        while block := os.read(fd, _BLOCK):
-            *whole, rest = (self._rest.get(fd, b"") + block).split(b"\n")
-            self._rest[fd] = rest
-            yield from (line for raw in whole if (line := parse(raw)) is not None)
-
-    def wait(self, seconds: float) -> None:
-        """Wait until there is more, at most `seconds`."""
-        if select.select([self._changes], [], [], seconds)[0]:
-            os.read(self._changes, _BLOCK)
-
-
-def _oldest_first(directory: Path) -> list[Path]:
-    return [directory / name for name in log_writer.in_order(os.listdir(directory))]

@@ -5,6 +5,8 @@ from pathlib import Path
 from api.meta import Document
 from api.types.job import InstallPolicy, Job, RunState
 from controller.engine.clock import Clock
+from controller.job import history
+from controller.job.crowd import Crowd
 from controller.job.logs import log_directory
 from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
@@ -26,10 +28,10 @@ class Observer:
         logs: Path,
         runtimes: Runtimes,
         watch: RunWatch,
-        max_active: int,
+        crowd: Crowd,
         unenforceable: str = "",
     ) -> None:
-        """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means.
+        """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means and `crowd` for room.
 
         `unenforceable` is why this host cannot hold runs to their limits, empty if it can.
         """
@@ -39,7 +41,7 @@ class Observer:
         self._logs = logs
         self._runtimes = runtimes
         self._watch = watch
-        self._max_active = max_active
+        self._crowd = crowd
         self._unenforceable = unenforceable
 
     def observe(self, job: Job) -> ObservedJob:
@@ -50,7 +52,7 @@ class Observer:
             runs=tuple(self._run(job, attempt) for attempt in self._dirs.attempts(job.meta.uid)),
             runtime=self._runtime(job),
             unenforceable=self._unenforceable,
-            crowded=self._crowded(),
+            crowded=self._crowd.why_full(job.key) if _may_start(job) else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
         )
 
@@ -72,18 +74,22 @@ class Observer:
     def pinned_runtime(job: Job) -> str | None:
         """Return the version that the job resolved to once: a later install does not change a retried job."""
         same = job.status.template_hash == job.spec.template_hash()
-        begun = any(run.template_hash == job.spec.template_hash() for run in job.status.runs)
+        begun = bool(history.of_present(job, job.status.runs))
         return job.status.resolved_runtime or None if same and begun else None
-
-    def _crowded(self) -> str:
-        active = len(self._watch.active())
-        if active < self._max_active:
-            return ""
-        return f"{active} runs are active on this host, jobs.max_active is {self._max_active}"
 
     def _log_directory(self, job: Job) -> Path:
         metadata: Document = {"namespace": job.meta.namespace, "name": job.meta.name, "uid": job.meta.uid}
         return log_directory(self._logs, metadata)
+
+
+def _may_start(job: Job) -> bool:
+    """Whether a run of the job may be about to begin; the plan knows, this keeps out those that surely do not."""
+    settled = job.status.phase in ("Running", "Succeeded", "Failed")
+    return not (job.meta.is_deleting or job.spec.suspend or (settled and _is_seen(job)))
+
+
+def _is_seen(job: Job) -> bool:
+    return job.status.observed_generation == job.meta.generation
 
 
 def is_ended(job: Document, attempt: int) -> bool:

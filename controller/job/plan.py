@@ -33,7 +33,7 @@ from controller.launcher.records import Unclaimed
 KILL_AFTER_GRACE_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
-_CROWDED_CHECK_SECONDS = 0.5
+_CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
 def plan(job: Job, observed: ObservedJob) -> Plan:
@@ -182,8 +182,7 @@ def next_retry(job: Job, runs: tuple[Run, ...]) -> datetime | None:
 
     The wait doubles with each failure, from backoffSeconds to 360 s, as batch/v1's does.
     """
-    template = job.spec.template_hash()
-    failed = [run for run in runs if run.template_hash == template and history.counts_as_failure(run)]
+    failed = [run for run in history.of_present(job, runs) if history.counts_as_failure(run)]
     if not failed or not failed[-1].finished_at:
         return None
     doublings = min(max(history.failures(job, runs) - 1, 0), 20)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from api import conditions
 from api.conditions import Condition, ConditionStatus
-from api.meta import wire_time
+from api.meta import wire_micro_time, wire_time
 from api.types.job import Job, JobStatus, Reason, Run, RunState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -33,7 +33,7 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
         start_time=_start_time(job, runs, plan, observed.now),
         completion_time=result.finished_at if result and result.complete else None,
         active=sum(1 for run in active if run.state is RunState.RUNNING),
-        succeeded=sum(1 for run in runs if run.template_hash == template and history.succeeded(run)),
+        succeeded=sum(1 for run in history.of_present(job, runs) if history.succeeded(run)),
         failed=history.failures(job, runs),
         attempts=max([job.status.attempts, *(run.attempt for run in runs)]),
         next_retry_time=wire_time(retry) if retry else None,
@@ -64,13 +64,12 @@ def _with_deadlines(job: Job, runs: tuple[Run, ...], plan: Plan) -> tuple[Run, .
 def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> str | None:
     """The template's first start. As in batch/v1, suspending stops that clock and resuming resets it."""
     if any(isinstance(step, ThawRun) for step in plan.steps):
-        return wire_time(now)
+        return wire_micro_time(now)
     if job.spec.suspend and not any(isinstance(step, FreezeRun) for step in plan.steps) and not history.active(runs):
         return None
-    template = job.spec.template_hash()
-    if job.status.start_time and job.status.template_hash == template:
+    if job.status.start_time and job.status.template_hash == job.spec.template_hash():
         return job.status.start_time
-    starts = [run.started_at for run in runs if run.template_hash == template and run.started_at]
+    starts = [run.started_at for run in history.of_present(job, runs) if run.started_at]
     return starts[0] if starts else None
 
 

@@ -38,13 +38,14 @@ class RunDirs:
     def attempts(self, job_uid: str) -> tuple[int, ...]:
         """Return which runs of a job have a directory, in order."""
         try:
-            return tuple(sorted(int(name) for name in os.listdir(self._root / job_uid)))
+            return tuple(sorted(int(name) for name in os.listdir(self._root / job_uid) if name.isdecimal()))
         except FileNotFoundError:
             return ()
 
     def job_uids(self) -> tuple[str, ...]:
         """Return the uids of all jobs that have something here."""
-        return tuple(sorted(os.listdir(self._root)))
+        with os.scandir(self._root) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
 
     def make(self, job_uid: str, attempt: int) -> Path:
         """Make the directory of a run; it may be there."""

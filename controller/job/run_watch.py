@@ -33,10 +33,11 @@ class RunWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; the runs are not touched."""
+        """End the thread, if it was started; the runs are not touched."""
         self._stopping = True
         os.eventfd_write(self._wake_fd, 1)
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         for fd in [*self._runs, self._wake_fd]:
             os.close(fd)
         self._epoll.close()

@@ -5,15 +5,22 @@ its reconciler.
 """
 
 import os
+import re
+import select
 import shutil
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from api.meta import ObjectKey
 from controller.cgroup.lifecycle import Lifecycle
 from controller.job.run_dirs import RunDirs, run_id
+from controller.job.run_watch import RunWatch
 from controller.launcher import records
 from controller.launcher.records import Running
+
+_IS_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DEATH_SECONDS = 5
 
 
 def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: Path) -> tuple[str, ...]:
@@ -35,10 +42,20 @@ def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: 
             cgroups.remove(name)
             swept.append(name)
     for directory in logs.iterdir():
-        if directory.name.rpartition("_")[2] not in known_uids:
+        uid = directory.name.rpartition("_")[2]
+        if uid not in known_uids and _IS_UID.fullmatch(uid) and directory.is_dir():
             shutil.rmtree(directory)
             swept.append(directory.name)
     return tuple(dict.fromkeys(swept))
+
+
+def adopt(keys: Mapping[str, ObjectKey], dirs: RunDirs, watch: RunWatch) -> None:
+    """Watch all runs that are running of the jobs `keys`, by uid: so they are counted before any other begins."""
+    for uid, key in keys.items():
+        for attempt in dirs.attempts(uid):
+            record = records.observe(dirs.path(uid, attempt))
+            if isinstance(record, Running):
+                watch.watch(run_id(uid, attempt), key, record)
 
 
 def _end(dirs: RunDirs, cgroups: Lifecycle, uid: str, attempt: int) -> None:
@@ -58,6 +75,10 @@ def _kill_supervisor(running: Running) -> None:
         return
     try:
         signal.pidfd_send_signal(fd, signal.SIGKILL)
+        # Version 1 does not let go of the cgroup before it is gone.
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll(_DEATH_SECONDS * 1000)
     except ProcessLookupError:
         return
     finally:

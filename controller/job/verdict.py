@@ -38,8 +38,7 @@ def stop_requested(job: Job) -> bool:
 
 def of(job: Job, runs: tuple[Run, ...], now: datetime) -> Verdict | None:
     """Return how the job ended, or None while there is still something to do."""
-    template = job.spec.template_hash()
-    mine = [run for run in runs if run.template_hash == template]
+    mine = history.of_present(job, runs)
     last = mine[-1] if mine else None
     if last is not None and history.succeeded(last):
         return Verdict.good(Reason.COMPLETED, last.message or "the command succeeded", last.finished_at)

@@ -31,13 +31,13 @@ class Crew:
         SandboxError, OSError: the base or the process could not be made.
     """
 
-    def __init__(self, slot: Slot, staging: str, seccomp: bytes, host_mounts_fd: int) -> None:
+    def __init__(self, slot: Slot, staging: str, seccomp: bytes, host_mounts_fd: int, niceness: int) -> None:
         self.host_ids = HostIds(slot.host_base, slot.host_base)
         self.builder = Builder()
         self.builder.carry_out(compile_base(self.host_ids, staging))
         self.sandbox_mounts_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self.outputs: dict[int, bytes] = {}
-        self.report_fd, self.orders, self.job_pid = self._fork(slot, seccomp)
+        self.report_fd, self.orders, self.job_pid = self._fork(slot, seccomp, niceness)
         namespaces.enter(host_mounts_fd, LinuxNamespace.MOUNT)
 
     def enter_sandbox(self) -> None:
@@ -49,14 +49,14 @@ class Crew:
         namespaces.enter(self.sandbox_mounts_fd, LinuxNamespace.MOUNT)
         os.close(self.sandbox_mounts_fd)
 
-    def _fork(self, slot: Slot, seccomp: bytes) -> tuple[int, socket.socket, int]:
+    def _fork(self, slot: Slot, seccomp: bytes, niceness: int) -> tuple[int, socket.socket, int]:
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         report_read, report_write = os.pipe2(os.O_CLOEXEC)
         orders, orders_of_job = socket.socketpair()
         for fd in (out_write, err_write):
             os.fchown(fd, slot.host_base, slot.host_base)  # So that the job may open /dev/stdout.
-        files = JobFiles(out_write, err_write, report_write, orders_of_job.fileno(), slot.user_namespace_fd)
+        files = JobFiles(out_write, err_write, report_write, orders_of_job.fileno(), slot.user_namespace_fd, niceness)
         pid = os.fork()
         if pid == 0:
             job_process.wait_and_become(files, seccomp)

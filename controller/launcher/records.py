@@ -265,6 +265,7 @@ class ExitFile:
         self._directory_fd = directory_fd
         self.fd = os.open(_EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
         os.write(self.fd, b" " * _RESERVED_BYTES)
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)  # Begins to write it, and waits for nothing.
 
     def write(self, record: ExitRecord) -> None:
         """Write the record, durably; when it has its name, it is whole.
@@ -272,7 +273,7 @@ class ExitFile:
         Raises:
             OSError: the disk refused.
         """
-        content = json.dumps(asdict(record)).encode()
+        content = json.dumps({name: getattr(record, name) for name in record.__slots__}).encode()
         if os.pwrite(self.fd, content.ljust(_RESERVED_BYTES), 0) < len(content):
             raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
         os.fdatasync(self.fd)

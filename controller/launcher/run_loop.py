@@ -69,7 +69,10 @@ class RunLoop:
 
     def run(self) -> int:
         """Return the wait status of the job's main process, once nothing is left of it and its output is logged."""
-        self._reap(os.WNOHANG)  # It may have ended before its signal could wake us.
+        # Either may have happened before anything could wake us.
+        if self._oom.killed_count():
+            self._on_oom(self._oom.fileno())
+        self._reap(os.WNOHANG)
         while self._wait_status is None:
             for fd, _ in self._poll.poll(self._wait_milliseconds()):
                 self._actions[fd](fd)

@@ -26,7 +26,9 @@ from controller.sandbox import seccomp
 
 WARM = 4
 """Supervisors kept ready. Each costs some 5 MiB of memory, and makes a launch about 10 ms shorter."""
-_IDLE_SECONDS = 0.002
+_IDLE_SECONDS = 0.03
+_IDLE_WITHOUT_ANY_SECONDS = 0.002
+"""Without an event for so long there is time to make one ready: not while a run that just started needs the CPUs."""
 _READ_BYTES = 1 << 18
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -73,10 +75,12 @@ class Launcher:
     Args:
         listener: listening, non-blocking; only its owner may connect.
         slots_dir: where slots are kept; it also has `stage`, where new roots are mounted for a moment.
+        runs_niceness: of the jobs, whatever the launcher's own is.
     """
 
-    def __init__(self, listener: socket.socket, slots_dir: str) -> None:
+    def __init__(self, listener: socket.socket, slots_dir: str, runs_niceness: int) -> None:
         self._listener = listener
+        self._runs_niceness = runs_niceness
         self._staging = f"{slots_dir}/stage"
         os.makedirs(self._staging, mode=0o700, exist_ok=True)
         self._slots = SlotPool(slots_dir)
@@ -102,7 +106,8 @@ class Launcher:
         """Serve until a `shutdown` request or SIGTERM. Supervisors without a run end with the launcher."""
         while not self._ending:
             wanting = self._can_fork and len(self._warm) < WARM
-            events = self._epoll.poll(_IDLE_SECONDS if wanting else None)
+            idle_seconds = _IDLE_SECONDS if self._warm else _IDLE_WITHOUT_ANY_SECONDS
+            events = self._epoll.poll(idle_seconds if wanting else None)
             if not events and wanting:
                 self._make_one_ready()
             for fd, event in events:
@@ -262,6 +267,7 @@ class Launcher:
             self._staging,
             self._boot_id,
             self._own_mounts,
+            self._runs_niceness,
             tuple(fds),
         )
 

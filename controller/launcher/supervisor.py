@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
@@ -62,6 +62,7 @@ class Post:
     staging: str
     boot_id: str
     host_mounts_fd: int
+    runs_niceness: int
     launchers_fds: tuple[int, ...]
 
 
@@ -102,7 +103,7 @@ def supervise(post: Post) -> None:
 def _make_ready(post: Post) -> Crew | Exception:
     """Return the crew, or why there is none: which the run shall say, once there is one."""
     try:
-        ready = Crew(post.slot, post.staging, post.seccomp, post.host_mounts_fd)
+        ready = Crew(post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness)
     except (SandboxError, OSError) as error:
         return error
     os.close(post.host_mounts_fd)
@@ -171,7 +172,6 @@ class _Supervisor:
             job_process.give_files_to_sync(ready.orders, [claim_fd, self._run_dir_fd])
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
-            oom = lifecycle.open_oom_watch(spec.cgroup)
             self._make_sandbox(ready)
             job_process.give_command(ready.orders, Command(spec.argv, spec.env, spec.cwd))
         except OSError as error:
@@ -180,15 +180,17 @@ class _Supervisor:
             raise
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
+        oom = lifecycle.open_oom_watch(spec.cgroup)
         self._exit_file = ExitFile(self._run_dir_fd)
         self._usage = lifecycle.open_usage(spec.cgroup)
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
-        for fd in (claim_fd, ready.builder.root_fd):
-            os.close(fd)
+        os.close(claim_fd)
+        ready.builder.close()
         ready.orders.close()
         for known in (lifecycle, *self._post.lifecycles.values()):
             known.close()
         self._give_up_rights(log_dir_fd)
+        self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
         loop = RunLoop(
             ready.job_pid,
             ready.outputs,
@@ -239,7 +241,8 @@ class _Supervisor:
         if self._usage is None or not self._enforced:
             return record
         usage = self._usage.read()
-        return replace(record, usage=asdict(usage), oom_kills=usage.oom_kills, receipt=self._receipt())
+        numbers = {name: getattr(usage, name) for name in usage.__slots__}
+        return replace(record, usage=numbers, oom_kills=usage.oom_kills, receipt=self._receipt())
 
     def _receipt(self) -> dict[str, records.Plain]:
         """Return what was enforced: nothing of it may fail without ending the run, so having got here is the proof."""
@@ -258,6 +261,7 @@ class _Supervisor:
 
 
 def _why_the_job_is_gone(ready: Crew, error: OSError) -> Outcome:
+    ready.orders.close()  # Should it wait for orders nevertheless, it ends by this.
     _, wait_status = os.waitpid(ready.job_pid, 0)
     never_ran = job_process.read_report(ready.report_fd)
     if never_ran is None:

@@ -57,6 +57,7 @@ class _Slot:
     kept: _Kept | None = None
     is_loaded: bool = False
     failure: TransientError | None = None
+    failures: int = 0
     failed_at: float = float("-inf")
 
 
@@ -75,15 +76,14 @@ class CatalogueCache:
         """Return the catalogue at `location`: the kept one if it is young enough, else a fresh one.
 
         `refresh` asks the registry however young the kept one is. If the registry cannot be read the kept
-        one is returned, with the error; after a failure it is left in peace for a minute.
+        one is returned, with the error; after failures it is left in peace, up to a minute.
 
         Raises:
             TransientError: it cannot be read and nothing is kept.
         """
         slot = self._slot(location.url)
         with slot.lock:
-            if not slot.is_loaded:
-                slot.kept, slot.is_loaded = self._load(location.url), True
+            self._load_once(slot, location)
             if self._is_due(slot, ttl_seconds, refresh=refresh):
                 self._refresh(slot, location)
             failure = slot.failure
@@ -95,23 +95,50 @@ class CatalogueCache:
             age = max(0.0, self._age(slot.kept))
             return Cached(slot.kept.catalogue, slot.kept.fetched_at, age, failure.reason, failure.message)
 
+    def peek(self, location: Location) -> Catalogue | None:
+        """Return what is kept of the catalogue, however old; asks nobody and waits for nobody."""
+        slot = self._slot(location.url)
+        if not slot.is_loaded and slot.lock.acquire(blocking=False):
+            try:
+                self._load_once(slot, location)
+            finally:
+                slot.lock.release()
+        kept = slot.kept
+        return None if kept is None else kept.catalogue
+
+    def retry_seconds(self, location: Location) -> float:
+        """Return in how long a registry that could not be read will be asked again."""
+        slot = self._slot(location.url)
+        with slot.lock:
+            return max(0.0, slot.failed_at + self._peace(slot) - self._clock.monotonic())
+
     def forget(self, location: Location) -> None:
         """Drop what is kept of `location`, for a registry that is no longer wanted."""
         slot = self._slot(location.url)
         with slot.lock:
             self._file(location.url).unlink(missing_ok=True)
-            slot.kept, slot.is_loaded, slot.failure, slot.failed_at = None, True, None, float("-inf")
+            slot.kept, slot.is_loaded = None, True
+            slot.failure, slot.failures, slot.failed_at = None, 0, float("-inf")
 
     def _slot(self, url: str) -> _Slot:
         with self._lock:
             return self._slots.setdefault(url, _Slot(threading.Lock()))
+
+    def _load_once(self, slot: _Slot, location: Location) -> None:
+        if not slot.is_loaded:
+            slot.kept, slot.is_loaded = self._load(location.url), True
+
+    @staticmethod
+    def _peace(slot: _Slot) -> float:
+        """How long a registry is left in peace: with nothing kept of it, only briefly at first."""
+        return _RETRY_SECONDS if slot.kept else min(2.0 ** min(slot.failures - 1, 10), _RETRY_SECONDS)
 
     def _is_due(self, slot: _Slot, ttl_seconds: float, *, refresh: bool) -> bool:
         if refresh:
             return True
         if slot.kept is not None and self._is_young(slot.kept, ttl_seconds):
             return False
-        return self._clock.monotonic() - slot.failed_at >= _RETRY_SECONDS
+        return self._clock.monotonic() - slot.failed_at >= self._peace(slot)
 
     def _is_young(self, kept: _Kept, ttl_seconds: float) -> bool:
         # A negative age means that the wall clock was set back: ask, rather than trust it for years.
@@ -125,12 +152,15 @@ class CatalogueCache:
             slot.kept = self._fetch(slot.kept, location)
             self._save(location.url, slot.kept)
         except TransientError as error:
-            slot.failure, slot.failed_at = error, self._clock.monotonic()
+            self._failed(slot, error)
         except OSError as error:
             message = f"cannot keep the catalogue of {location.url}: {error}"
-            slot.failure, slot.failed_at = TransientError("Unreachable", message), self._clock.monotonic()
+            self._failed(slot, TransientError("Unreachable", message))
         else:
-            slot.failure, slot.failed_at = None, float("-inf")
+            slot.failure, slot.failures, slot.failed_at = None, 0, float("-inf")
+
+    def _failed(self, slot: _Slot, error: TransientError) -> None:
+        slot.failure, slot.failures, slot.failed_at = error, slot.failures + 1, self._clock.monotonic()
 
     def _fetch(self, kept: _Kept | None, location: Location) -> _Kept:
         known = kept.fetched if kept else None

@@ -19,7 +19,8 @@ from controller.engine.plan import Plan
 from controller.registry import location
 from controller.registry.cache import Cached, CatalogueCache
 
-RETRY_SECONDS = 60.0
+_SOONEST_RETRY_SECONDS = 1.0
+_SOONEST_REFRESH_SECONDS = 60.0  # Each one is a status written, whatever cacheSeconds is.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,12 @@ class ForgetCatalogue:
 
 @dataclass(frozen=True, slots=True)
 class ObservedRegistry:
-    """The catalogue, or why there is none."""
+    """The catalogue, or why there is none, and in how long the registry may be asked again after a failure."""
 
     cached: Cached | None = None
     reason: str = ""
     error: str = ""
+    retry_seconds: float | None = None
 
 
 class RegistryKind:
@@ -52,9 +54,14 @@ class RegistryKind:
             return ObservedRegistry()
         try:
             where = location.locate(obj.spec.url)
-            return ObservedRegistry(self._cache.get(where, ttl_seconds=obj.spec.cache_seconds))
-        except (TransientError, TerminalError) as error:
+        except TerminalError as error:
             return ObservedRegistry(None, error.reason, error.message)
+        try:
+            cached = self._cache.get(where, ttl_seconds=obj.spec.cache_seconds)
+        except TransientError as error:
+            return ObservedRegistry(None, error.reason, error.message, self._cache.retry_seconds(where))
+        retry_seconds = self._cache.retry_seconds(where) if cached.is_stale else None
+        return ObservedRegistry(cached, retry_seconds=retry_seconds)
 
     def plan(self, obj: Registry, observed: ObservedRegistry) -> Plan:
         """Return what the registry needs next: to be looked at again, mostly."""
@@ -62,10 +69,12 @@ class RegistryKind:
             return Plan.do(ForgetCatalogue())
         if not obj.spec.enabled:
             return Plan.nothing()
-        if observed.cached is None or observed.cached.is_stale:
-            return Plan.nothing(check_again_seconds=RETRY_SECONDS)
+        if observed.retry_seconds is not None:
+            return Plan.nothing(check_again_seconds=max(observed.retry_seconds, _SOONEST_RETRY_SECONDS))
+        if observed.cached is None:
+            return Plan.nothing()  # Its URL says nothing, until somebody changes it.
         left = obj.spec.cache_seconds - observed.cached.age_seconds
-        return Plan.nothing(check_again_seconds=max(left, RETRY_SECONDS))
+        return Plan.nothing(check_again_seconds=max(left, _SOONEST_REFRESH_SECONDS))
 
     def act(self, obj: Registry, step: Any) -> None:
         """Carry out one step."""
@@ -108,8 +117,10 @@ def _ready(obj: Registry, observed: ObservedRegistry) -> Condition:
     if observed.cached is None:
         return say(ConditionStatus.FALSE, observed.reason, observed.error)
     if observed.cached.is_stale:
-        age = f"{observed.cached.age_seconds / 3600:.1f} h old"
-        return say(ConditionStatus.TRUE, RegistryReason.STALE, f"its catalogue is {age}: {observed.cached.error}")
+        # The time, not the age: an age would be news with every look, and each status written wakes the runtimes.
+        of = wire_time(observed.cached.fetched_at)
+        message = f"its catalogue of {of} is used: {observed.cached.error}"
+        return say(ConditionStatus.TRUE, RegistryReason.STALE, message)
     problems = observed.cached.catalogue.problems
     message = (
         f"{len(problems)} entries cannot be used: {'; '.join(problems[:3])}"

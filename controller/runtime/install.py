@@ -3,7 +3,8 @@
 Download, unpack, verify and flush beside the trees, then one rename; removing is the same backwards.
 A crash leaves at most something in `.staging`, which `clean_staging` and the next install remove.
 Never here: which versions are wanted, and whether one is in use.
-Invariant: a directory called NAME-VERSION is complete, and flushed to the disk, from the moment it is there.
+Invariants: a directory called NAME-VERSION is complete, and flushed to the disk, from the moment it is
+there; a tree that has no record of ours is never changed, moved or removed.
 """
 
 import os
@@ -16,6 +17,8 @@ import httpx
 from api import runtime_spec
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
+from controller.linux import disk
+from controller.linux.disk import RenameFlag
 from controller.registry import platforms
 from controller.registry.catalogue import Entry, why_unsupported
 from controller.runtime import download, locks, origin, tree
@@ -74,14 +77,14 @@ class Installed:
 def install(
     package: Package, host: Host, *, progress: Progress | None = None, force: bool = False, wait: bool = True
 ) -> Installed:
-    """Install `package`, unless it is there; with `force` again, keeping the old tree until the new one is ready.
+    """Install `package`, unless it is there; with `force` again, the old tree in its place until the new one is.
 
-    Safe from many threads and processes: one version is downloaded once, the others wait or, with
-    `wait` False, are told.
+    A broken tree of ours is replaced. Safe from many threads and processes: one version is downloaded
+    once, the others wait or, with `wait` False, are told.
 
     Raises:
         TerminalError: PlatformUnsupported, InvalidArchive, InvalidRuntime.
-        TransientError: InsufficientSpace, InstallInProgress, ChecksumMismatch, SizeMismatch, Unreachable and the like.
+        TransientError: InsufficientSpace, Conflict, InstallInProgress, ChecksumMismatch, Unreachable and the like.
     """
     entry = package.entry
     runtime_spec.check_name(entry.name)
@@ -93,12 +96,13 @@ def install(
         there = find(host.root, entry.name, entry.version)
         if there is not None and not force:
             return _already(package, host.root, there)
+        _refuse_foreign(package, host.root, there)
         _check_space(package, host)
         staging = _fresh_staging(host.root, key)
         try:
-            return _install_through(staging, package, host, progress, there)
+            return _install_through(staging, package, host, progress)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            _discard(host.root, key)
 
 
 def find(root: Path, name: str, version: str | None) -> InstalledRuntime | None:
@@ -109,27 +113,25 @@ def find(root: Path, name: str, version: str | None) -> InstalledRuntime | None:
     return None
 
 
-def remove(root: Path, name: str, version: str | None, *, wait: bool = True) -> bool:
-    """Remove every tree that is this version, broken ones too; say whether there was one.
+def remove(root: Path, name: str, version: str, *, wait: bool = True) -> bool:
+    """Remove the tree of this version that we installed, broken or not; say whether there was one.
+
+    What others put there stays.
 
     Raises:
         TransientError: InstallInProgress, it is being changed and `wait` is False.
     """
     runtime_spec.check_name(name)
-    if version is not None:
-        runtime_spec.check_version(version)
+    runtime_spec.check_version(version)
     key = origin.key(name, version)
     with locks.exclusive(root, key, wait=wait):
-        trees = [runtime.path for runtime in tree.scan(root) if (runtime.name, runtime.version) == (name, version)]
-        for path in trees:
-            staging = _fresh_staging(root, key)
-            os.rename(path, staging / "removed")
-            _flush_directory(path.parent)
-            shutil.rmtree(staging)
-            if path.parent != root and not any(path.parent.iterdir()):
-                path.parent.rmdir()
-        origin.remove(root, name, version)
-    return bool(trees)
+        if not origin.is_ours(root, name, version, root / key):
+            return False
+        staging = _fresh_staging(root, key)
+        os.rename(root / key, staging / "removed")
+        disk.sync_directory(root)
+        _discard(root, key)
+    return True
 
 
 def clean_staging(root: Path) -> tuple[str, ...]:
@@ -142,9 +144,9 @@ def clean_staging(root: Path) -> tuple[str, ...]:
     for key in left:
         try:
             with locks.exclusive(root, key, wait=False):
-                shutil.rmtree(root / origin.STAGING / key)
-        except (TransientError, FileNotFoundError):
-            continue  # Somebody is at it right now, or just finished.
+                _discard(root, key)
+        except TransientError:
+            continue  # Somebody is at it right now.
         cleaned.append(key)
     return tuple(cleaned)
 
@@ -174,20 +176,24 @@ def _check_space(package: Package, host: Host) -> None:
         )
 
 
-def _install_through(
-    staging: Path, package: Package, host: Host, progress: Progress | None, there: InstalledRuntime | None
-) -> Installed:
+def _refuse_foreign(package: Package, root: Path, there: InstalledRuntime | None) -> None:
+    """Refuse to install over, or beside, a tree of this version that somebody else put there."""
+    name, version = package.entry.name, package.entry.version
+    path = root / origin.key(name, version) if there is None else there.path
+    if os.path.lexists(path) and not origin.is_ours(root, name, version, path):
+        why = f"{path} is in the way and was not installed by us: remove it or move it elsewhere"
+        raise TransientError("Conflict", f"cannot install {name}@{version}: {why}")
+
+
+def _install_through(staging: Path, package: Package, host: Host, progress: Progress | None) -> Installed:
     received = _download(staging, package, host, progress)
     wrapper = received.unpacked.wrapper
     payload = staging / "tree" / wrapper if wrapper else staging / "tree"
     _check_payload(payload, package, host)
-    _flush_tree(payload)
     source = _record(package, host, received)
+    disk.sync_file_system(payload)  # Tree and record are on the disk before the name that shows them.
     target = host.root / origin.key(package.entry.name, package.entry.version)
-    _activate(payload, target, staging)
-    if there is not None and there.path != target:  # It lay in another layout: two trees would be a conflict.
-        os.rename(there.path, staging / "elsewhere")
-        _flush_directory(there.path.parent)
+    _activate(payload, target)
     return Installed(package.entry.name, package.entry.version, target, was_there=False, origin=source)
 
 
@@ -243,12 +249,11 @@ def _record(package: Package, host: Host, received: Received) -> Origin:
     return source
 
 
-def _activate(payload: Path, target: Path, staging: Path) -> None:
-    """Put the finished tree in its place; what is there moves out of the way first."""
-    if os.path.lexists(target):
-        os.rename(target, staging / "replaced")
-    os.rename(payload, target)
-    _flush_directory(target.parent)
+def _activate(payload: Path, target: Path) -> None:
+    """Put the finished tree in its place; what is there takes the place of the payload in the same instant."""
+    swap = RenameFlag.EXCHANGE if os.path.lexists(target) else RenameFlag.NOREPLACE
+    disk.rename(payload, target, swap)
+    disk.sync_directory(target.parent)
 
 
 def _fresh_staging(root: Path, key: str) -> Path:
@@ -261,26 +266,11 @@ def _fresh_staging(root: Path, key: str) -> Path:
     return staging
 
 
-def _flush_tree(path: Path) -> None:
-    """Write every file and directory of a tree to the disk."""
-    for directory, _, files in os.walk(path):
-        for name in files:
-            file = os.path.join(directory, name)
-            if not os.path.islink(file):
-                _flush(file, os.O_RDONLY | os.O_NOFOLLOW)
-        _flush_directory(Path(directory))
-
-
-def _flush_directory(path: Path) -> None:
-    _flush(str(path), os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _flush(path: str, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _discard(root: Path, key: str) -> None:
+    """Remove the staging directory of `key`, and its record if there is no tree: the end of every change."""
+    if not os.path.lexists(root / key):
+        origin.forget(root, key)  # First: what is left in staging says that there is something to clean.
+    shutil.rmtree(root / origin.STAGING / key, ignore_errors=True)
 
 
 def _invalid(entry: Entry, why: str) -> TerminalError:

@@ -1,43 +1,28 @@
 """The Runtime kind, put together from its parts for the engine."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
-from api import runtime_spec
-from api.errors import ApiError
+from api import conditions, runtime_spec
+from api.conditions import ConditionStatus
 from api.kinds import JOB, RUNTIME, Kind
-from api.meta import ObjectKey
-from api.ports import Storage
-from api.types.runtime import Runtime, RuntimeStatus
+from api.meta import Document, ObjectKey, read_time
+from api.ports import Change, Storage
+from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.engine.recorder import Recorder
 from controller.runtime import install, origin, tree
 from controller.runtime import plan as planning
 from controller.runtime import report as reporting
-from controller.runtime.install import Host, Package
+from controller.runtime.install import Host
+from controller.runtime.installer import Installer, RuntimeMetrics
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.offers import Offers
 from controller.runtime.plan import InstallVersions, RemoveVersion
 
-_PROGRESS_SECONDS = 0.25
 
-
-class RuntimeMetrics:
-    """Counters of installs; every series starts at 0."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register them with `registry`."""
-        self.installs = Counter(
-            "runwright_runtime_installs", "Installs of a version, by outcome.", ["outcome"], registry=registry
-        )
-        self.seconds = Histogram(
-            "runwright_runtime_install_seconds", "Duration of an install that worked.", registry=registry,
-            buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
-        )  # fmt: skip
-        for outcome in ("installed", "failed"):
-            self.installs.labels(outcome)
+SOONEST_LOOKUP_SECONDS, LATEST_LOOKUP_SECONDS = 2.0, 60.0
 
 
 class RuntimeKind:
@@ -60,42 +45,66 @@ class RuntimeKind:
         self._storage = storage
         self._offers = offers
         self._recorder = recorder
-        self._metrics = metrics
+        self._installer = Installer(host, storage, recorder, metrics)
         self._enabled = enabled
 
     def observe(self, obj: Runtime) -> ObservedRuntime:
         """Return what there is of the runtime on this host and in its registries."""
-        name = obj.meta.name
-        trees = tuple(
+        trees = self._trees(obj.meta.name)
+        wants = self._enabled and not obj.meta.is_deleting
+        wanted = tuple(self._wanted(obj, asked, trees) for asked in obj.spec.versions) if wants else ()
+        return ObservedRuntime(trees, wanted, self._in_use(obj.meta.name, trees, wanted), self._enabled)
+
+    def _trees(self, name: str) -> tuple[Tree, ...]:
+        root = self._host.root
+        return tuple(
             Tree(
                 found.version,
                 str(found.path),
-                origin.read(self._host.root, name, found.version),
+                origin.read(root, name, found.version)
+                if origin.is_ours(root, name, found.version, found.path)
+                else None,
                 "; ".join(found.problems),
             )
-            for found in tree.scan(self._host.root)
+            for found in tree.scan(root)
             if found.name == name and found.version is not None
         )
-        wanted = () if obj.meta.is_deleting else tuple(self._wanted(obj, asked, trees) for asked in obj.spec.versions)
-        return ObservedRuntime(trees, wanted, self._in_use(name), self._enabled)
 
     def _wanted(self, obj: Runtime, asked: str, trees: tuple[Tree, ...]) -> Wanted:
-        version = None if asked == runtime_spec.LATEST else asked
+        is_latest = asked == runtime_spec.LATEST
         usable = [tree.version for tree in trees if not tree.problem]
-        if version in usable:
-            return Wanted(asked, version)
+        if not is_latest and asked in usable:
+            return Wanted(asked, asked)
         try:
-            package = self._offers.find(obj.meta.name, version, obj.spec.registry)
+            package = self._offers.find(obj.meta.name, None if is_latest else asked, obj.spec.registry)
         except TransientError as error:
             # What is installed serves as the latest while no registry can tell of a later one.
-            return Wanted(asked, version or runtime_spec.latest(usable), None, error.reason, error.message)
-        return Wanted(asked, package.entry.version, package)
+            version = runtime_spec.latest(usable) if is_latest else asked
+            return Wanted(asked, version, None, error.reason, error.message, self._lookup_seconds(obj))
+        version = package.entry.version
+        if is_latest:  # Never back to an earlier one: another registry may have had it, and cannot be read now.
+            version = runtime_spec.latest([*usable, version]) or version
+        if version in usable:
+            return Wanted(asked, version)
+        failure = self._installer.failure(package, obj.meta.generation)
+        if failure is None:
+            return Wanted(asked, version, package)
+        return Wanted(asked, version, None, failure.reason, failure.message, failure.retry_seconds)
 
-    def _in_use(self, name: str) -> frozenset[str]:
-        jobs = self._storage.list(JOB.name).items
-        runs = [run for job in jobs for run in job.get("status", {}).get("runs", ()) if run.get("state") != "Ended"]
-        specs = [run.get("runtime", "").rpartition("@") for run in runs]
-        return frozenset(version for runtime, _, version in specs if runtime == name)
+    def _lookup_seconds(self, obj: Runtime) -> float:
+        """Ask registries again after as long as it has been in vain already: soon at first, then ever more rarely."""
+        ready = conditions.find(obj.status.conditions, "Ready")
+        if ready is None or ready.status is ConditionStatus.TRUE or not ready.last_transition_time:
+            return SOONEST_LOOKUP_SECONDS
+        lasted = (self._host.clock.now() - read_time(ready.last_transition_time)).total_seconds()
+        return min(max(lasted, SOONEST_LOOKUP_SECONDS), LATEST_LOOKUP_SECONDS)
+
+    def _in_use(self, name: str, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...]) -> Mapping[str, tuple[str, ...]]:
+        """Look for users only where the answer matters: a tree of ours that may have to go or to be replaced."""
+        keep = {each.version for each in wanted}
+        if not any(tree.origin and (tree.problem or tree.version not in keep) for tree in trees):
+            return {}
+        return users_by_version(name, self._storage.list(JOB.name).items)
 
     def plan(self, obj: Runtime, observed: ObservedRuntime) -> Plan:
         """Return what the runtime needs next."""
@@ -105,32 +114,22 @@ class RuntimeKind:
         """Carry out one step."""
         match step:
             case InstallVersions(packages):
-                self._install_all(obj, packages)
+                self._installer.install_all(obj, packages)
             case RemoveVersion(version):
-                install.remove(self._host.root, obj.meta.name, version, wait=False)
-                self._recorder.record(obj, "Normal", "Removed", f"{obj.meta.name}@{version} was removed")
+                self._remove(obj, version)
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 
-    def _install_all(self, obj: Runtime, packages: tuple[Package, ...]) -> None:
-        failed: TransientError | TerminalError | None = None
-        for package in packages:
-            try:
-                self._install(obj, package)
-            except (TransientError, TerminalError) as error:
-                self._metrics.installs.labels("failed").inc()
-                failed = failed or error
-        if failed is not None:
-            raise failed
-
-    def _install(self, obj: Runtime, package: Package) -> None:
-        started = self._host.clock.monotonic()
-        progress = _Progress(self._storage, obj.key, package, self._host)
-        progress(0, package.entry.size_bytes)
-        done = install.install(package, self._host, progress=progress)
-        self._metrics.installs.labels("installed").inc()
-        self._metrics.seconds.observe(self._host.clock.monotonic() - started)
-        self._recorder.record(obj, "Normal", "Installed", f"{done.message}, from registry/{package.registry}")
+    def _remove(self, obj: Runtime, version: str) -> None:
+        name = obj.meta.name
+        # Once more, at the last moment: a run may have begun since it was observed.
+        if users := users_by_version(name, self._storage.list(JOB.name).items).get(version):
+            message = (
+                f"cannot remove {name}@{version}: it is in use by {', '.join(users)}: it goes when they have ended"
+            )
+            raise TransientError(RuntimeReason.IN_USE, message)
+        if install.remove(self._host.root, name, version, wait=False):
+            self._recorder.record(obj, "Normal", "Removed", f"{name}@{version} was removed")
 
     def report(self, obj: Runtime, observed: ObservedRuntime, plan: Plan) -> RuntimeStatus:
         """Return the runtime's status as observed."""
@@ -145,28 +144,30 @@ class RuntimeKind:
         return all(tree.origin is None for tree in observed.trees)
 
 
-class _Progress:
-    """Tells how far an install is, in the runtime's status, a few times a second."""
+def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the jobs that use each version of the runtime `name`: in a run that has not ended, or for a retry."""
+    users: dict[str, list[str]] = {}
+    for job in jobs:
+        for used in sorted(_runtimes_of(job)):
+            runtime, _, version = used.rpartition("@")
+            if runtime == name:
+                users.setdefault(version, []).append(str(ObjectKey.of(job)))
+    return {version: tuple(names) for version, names in users.items()}
 
-    def __init__(self, storage: Storage, key: ObjectKey, package: Package, host: Host) -> None:
-        self._storage = storage
-        self._key = key
-        self._entry = package.entry
-        self._clock = host.clock
-        self._told_at = float("-inf")
 
-    def __call__(self, done_bytes: int, size_bytes: int | None) -> None:
-        """Note that `done_bytes` of the archive's `size_bytes` were read."""
-        if self._clock.monotonic() - self._told_at < _PROGRESS_SECONDS:
-            return
-        self._told_at = self._clock.monotonic()
-        document = self._storage.get(self._key)
-        if document is None:
-            return
-        status = reporting.with_progress(
-            Runtime.model_validate(document), self._entry.version, done_bytes, size_bytes or self._entry.size_bytes
-        )
-        try:
-            self._storage.update_status(document | {"status": status.to_document()})
-        except ApiError:
-            return  # Somebody wrote at the same moment: the next note will tell.
+def _runtimes_of(job: Document) -> set[str]:
+    """Return the runtime versions that a job uses, each as NAME@VERSION."""
+    status = job.get("status", {})
+    runs = status.get("runs", ())
+    used = {run.get("runtime", "") for run in runs if run.get("state") != "Ended"}
+    is_over = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]
+    # A job keeps the version of its first run through all retries.
+    return used if is_over or not runs else used | {status.get("resolvedRuntime", "")}
+
+
+def released_by(change: Change) -> tuple[ObjectKey, ...]:
+    """Return the runtimes that a change of a job set free, in whole or in part: one may wait to be removed."""
+    before = _runtimes_of(change.previous) if change.previous else _runtimes_of(change.document)
+    still = set() if change.type == "DELETED" else _runtimes_of(change.document)
+    names = {used.rpartition("@")[0] for used in before - still} - {""}
+    return tuple(ObjectKey(RUNTIME.name, "", name) for name in sorted(names))

@@ -62,6 +62,11 @@ def write(root: Path, origin: Origin) -> None:
     os.replace(aside, path)
 
 
-def remove(root: Path, name: str, version: str | None) -> None:
-    """Forget a version that is no longer installed."""
-    record_path(root, name, version).unlink(missing_ok=True)
+def is_ours(root: Path, name: str, version: str | None, path: Path) -> bool:
+    """Say whether `path` is a tree that we installed: it lies where we put them and has our record."""
+    return path == root / key(name, version) and os.path.lexists(path) and read(root, name, version) is not None
+
+
+def forget(root: Path, key: str) -> None:
+    """Drop the record of a version that is no longer installed."""
+    (root / RECORDS / f"{key}.json").unlink(missing_ok=True)

@@ -99,13 +99,13 @@ class Builder:
                 self._make_entry(op)
             case BindMount():
                 with self._taken.pop(op) as tree:
-                    _attach(tree, self.root_fd, op.target, directory=rootfs.is_directory(tree.fd))
+                    self._attach(tree, op.target, directory=rootfs.is_directory(tree.fd))
             case CopyTree():
                 with self._taken.pop(op) as tree:
                     _copy(tree.fd, op, self.root_fd)
             case MountTmpfs() | MountDevpts() | MountProc():
                 with _new_filesystem(op) as tree:
-                    _attach(tree, self.root_fd, op.target)
+                    self._attach(tree, op.target)
             case Mask(path):
                 _mask(path, self.root_fd)
             case MakeReadOnly(path):
@@ -118,10 +118,7 @@ class Builder:
                 assert_never(op)  # The type checker names every operation that was forgotten.
 
     def _make_entry(self, op: MakeSymlink | MakeDevice | WriteFile) -> None:
-        parent, _, name = op.path.rpartition("/")
-        parent_fd = self._parents.get(parent)
-        if parent_fd is None:
-            parent_fd = self._parents[parent] = rootfs.open_directory(self.root_fd, parent or "/")
+        parent_fd, name = self._parent_of(op.path)
         match op:
             case MakeSymlink(_, points_to):
                 os.symlink(points_to, name, dir_fd=parent_fd)
@@ -130,6 +127,37 @@ class Builder:
                 os.chmod(name, _DEVICE_MODE & 0o777, dir_fd=parent_fd)  # Whatever the umask is.
             case WriteFile(_, content):
                 _write_file(parent_fd, name, content.encode())
+
+    def _parent_of(self, path: str) -> tuple[int, str]:
+        """Return the directory that shall hold `path`, which stays open, and the last name of `path`."""
+        parent, _, name = path.rpartition("/")
+        parent_fd = self._parents.get(parent)
+        if parent_fd is None:
+            parent_fd = self._parents[parent] = rootfs.open_directory(self.root_fd, parent or "/")
+        return parent_fd, name
+
+    def _attach(self, tree: MountTree, target: str, *, directory: bool = True) -> None:
+        parent_fd, name = self._parent_of(target)
+        if rootfs.make_mount_point(parent_fd, name, target, directory=directory):
+            target_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+        else:  # There already, perhaps as a link: followed as the root's own processes would.
+            target_fd = rootfs.open_place(self.root_fd, target)
+        try:
+            mount_api.attach_to_fd(tree, target_fd)
+        finally:
+            os.close(target_fd)
+        self._forget_below(target)
+
+    def _forget_below(self, target: str) -> None:
+        """Let go of directories that a mount at `target` has covered."""
+        for parent in [parent for parent in self._parents if f"{parent}/".startswith(f"{target}/")]:
+            os.close(self._parents.pop(parent))
+
+    def close(self) -> None:
+        """Let go of the root and its directories."""
+        for fd in (self.root_fd, *self._parents.values()):
+            os.close(fd)
+        self._parents.clear()
 
 
 def _mount_root(op: MountRoot) -> int:
@@ -168,15 +196,6 @@ def _open_source(source: str, within: str | None, flags: int = os.O_PATH) -> int
         return openat2.open_in_root(tree_fd, source, flags)
     finally:
         os.close(tree_fd)
-
-
-def _attach(tree: MountTree, root_fd: int, target: str, *, directory: bool = True) -> None:
-    open_target = rootfs.open_directory if directory else rootfs.open_file
-    target_fd = open_target(root_fd, target)
-    try:
-        mount_api.attach_to_fd(tree, target_fd)
-    finally:
-        os.close(target_fd)
 
 
 def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:

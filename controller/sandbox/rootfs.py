@@ -41,33 +41,24 @@ def open_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
         os.close(parent_fd)
 
 
-def open_file(root_fd: int, path: str) -> int:
-    """Open the file at `path` to mount on it, made empty where it is missing. The caller closes it.
+def make_mount_point(parent_fd: int, name: str, path: str, *, directory: bool) -> bool:
+    """Make an empty directory or file to mount on; False if there is something of that name.
+
+    Args:
+        path: all of where it is, to name in errors.
 
     Raises:
-        OSError: it cannot be made, as in `open_directory`.
+        OSError: EROFS in a read-only mount without it.
     """
-    try:
-        return open_place(root_fd, path)
-    except SyscallError as error:
-        if error.errno != errno.ENOENT:
-            raise
-    parent_fd, name = open_parent(root_fd, path)
     try:
         with _explained(path):
-            return os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent_fd)
-    finally:
-        os.close(parent_fd)
-
-
-def open_parent(root_fd: int, path: str) -> tuple[int, str]:
-    """Open the directory that shall hold `path`, made where missing, and return it with the last name.
-
-    Raises:
-        OSError: as in `open_directory`.
-    """
-    parent, name = _split(path)
-    return open_directory(root_fd, parent), name
+            if directory:
+                os.mkdir(name, 0o755, dir_fd=parent_fd)
+            else:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent_fd))
+    except FileExistsError:
+        return False
+    return True
 
 
 def is_directory(fd: int) -> bool:

@@ -61,14 +61,14 @@ def static_true(root: Path) -> Path:
 
 
 def contenders(launching: Launching, true: Path) -> dict[str, Callable[[], float]]:
-    directory = str(true.parent)
-    # As bwrap below: /usr, and the program.
-    sandbox = host_sandbox(binds=(Bind("/usr", "/usr"), Bind(directory, "/opt/true")))
-    bwrap = [
-        *("bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
-        *("--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-        *("--ro-bind", directory, "/opt/true", "--die-with-parent", "/opt/true/true"),
-    ]
+    host = host_sandbox()
+    sandbox = host_sandbox(binds=(*host.binds, Bind(str(true.parent), "/opt/true")))
+    bwrap = ["bwrap", "--unshare-all", "--die-with-parent", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    for bind in sandbox.binds:  # The same host directories as ours.
+        bwrap += ["--ro-bind", bind.source, bind.target]
+    for path, points_to in sandbox.symlinks:
+        bwrap += ["--symlink", points_to, path]
+    bwrap.append("/opt/true/true")
 
     def ours() -> float:
         spec = launching.spec("/opt/true/true", sandbox=sandbox)
@@ -100,7 +100,7 @@ def spawn(argv: list[str]) -> float:
 def settled(launching: Launching) -> None:
     """Return when the launcher has nothing to do any more, so that nobody is measured beside its work."""
     while launching.client.status()["warm"] < WARM:
-        select.select((), (), (), 0.005)
+        select.select((), (), (), 0.05)
 
 
 def measure(

@@ -3,16 +3,15 @@
 import base64
 import hashlib
 import signal
-from pathlib import Path
 
 import pytest
-from support import host
-from support.daemon import a_daemon
 
 from api.errors import Invalid
 from api.kinds import JOB
-from api.meta import read_time, wire_micro_time
+from api.meta import read_time
 from controller.engine.clock import SystemClock
+from support import host
+from support.daemon import a_daemon, is_alive
 
 pytestmark = pytest.mark.needs_root
 
@@ -141,19 +140,19 @@ def test_a_deadline_can_be_shortened_and_lengthened_while_the_job_runs(daemon):
 
 
 def test_while_a_job_is_suspended_its_deadline_does_not_count(daemon):
-    daemon.shell("held-deadline", "sleep 1.2", activeDeadlineSeconds=1)
+    daemon.shell("held-deadline", "sleep 2.2", activeDeadlineSeconds=2)
     daemon.running("held-deadline")
     daemon.patch("held-deadline", suspend=True)
     frozen = daemon.until("frozen", lambda: is_frozen(daemon, "held-deadline"))
     started = last(daemon.status("held-deadline"))["startedAt"]
-    daemon.shell("clock", "sleep 1.3")
+    daemon.shell("clock", "sleep 2.3")
     daemon.ended("clock")  # More than the deadline has passed by now.
 
     daemon.patch("held-deadline", suspend=False)
 
     status = daemon.ended("held-deadline")
     assert frozen
-    assert (status["phase"], status["attempts"], last(status)["startedAt"]) == ("Succeeded", 1, started)
+    assert (status["phase"], status["attempts"], last(status)["startedAt"]) == ("Succeeded", 1, started), status
 
 
 # Retries
@@ -190,7 +189,7 @@ def test_a_stopped_job_that_heeds_sigterm_ends_by_itself(daemon, name, what, cod
     daemon.shell(name, TRAP.format(what=what), terminationGracePeriodSeconds=20)
     daemon.printed(name, "ready")
 
-    stop(daemon, name)
+    daemon.stop(name)
 
     status = daemon.ended(name, 10)
     assert (status["phase"], status["reason"], last(status)["reason"]) == ("Failed", "Stopped", "Stopped")
@@ -201,12 +200,13 @@ def test_a_stopped_job_that_heeds_sigterm_ends_by_itself(daemon, name, what, cod
 def test_a_stopped_job_that_ignores_sigterm_is_killed_after_its_grace(daemon):
     daemon.shell("ignores", TRAP.format(what="echo heard"), terminationGracePeriodSeconds=0.7)
     daemon.printed("ignores", "ready")
-    asked_at = read_time(stop(daemon, "ignores"))
+    asked_at = SystemClock().now()
+    daemon.stop("ignores")
 
     status = daemon.ended("ignores", 10)
 
     assert (last(status)["reason"], last(status)["signal"]) == ("Stopped", signal.SIGKILL)
-    assert daemon.log_of("ignores").startswith("ready\nheard\n")
+    assert "heard" in daemon.log_of("ignores")
     assert 0.6 <= (read_time(last(status)["finishedAt"]) - asked_at).total_seconds() <= 2.5
 
 
@@ -214,7 +214,7 @@ def test_a_job_can_be_stopped_before_it_starts(daemon):
     daemon.shell("never", "true", suspend=True)
     daemon.until("suspended", lambda: daemon.status("never").get("phase") == "Suspended")
 
-    stop(daemon, "never")
+    daemon.stop("never")
 
     assert daemon.ended("never")["reason"] == "Stopped"
     daemon.patch("never", suspend=False)
@@ -236,7 +236,7 @@ def test_a_deleted_job_leaves_nothing(daemon):
     assert [path for path in there if path.exists()] == []
     assert not daemon.run_dir(job).parent.exists()
     assert not daemon.log_dir(job).parent.exists()
-    assert not Path(f"/proc/{supervisor}").exists()
+    assert not is_alive(supervisor)
 
 
 def test_a_deleted_job_keeps_to_the_shorter_of_both_graces(daemon):
@@ -303,7 +303,7 @@ def test_a_suspended_job_can_be_deleted_and_stopped(daemon):
         daemon.until("frozen", lambda name=name: is_frozen(daemon, name))
 
     daemon.delete("held-deleted")
-    stop(daemon, "held-stopped")
+    daemon.stop("held-stopped")
 
     daemon.gone("held-deleted", 4)
     assert daemon.ended("held-stopped", 4)["reason"] == "Stopped"
@@ -327,7 +327,7 @@ def test_a_changed_command_replaces_the_run_that_is_running(daemon):
 def test_a_changed_command_runs_again_after_the_end_and_so_does_changing_it_back(daemon):
     for attempt, text in enumerate(("first", "second", "first"), start=1):
         daemon.shell("rerun", f"echo {text}", activeDeadlineSeconds=60)
-        daemon.until("ran", lambda n=attempt: seen(daemon, "rerun")["attempts"] == n)
+        daemon.until("ran", lambda n=attempt: (seen(daemon, "rerun") or {}).get("attempts") == n)
         status = daemon.ended("rerun")
         assert (status["phase"], status["attempts"], status["succeeded"]) == ("Succeeded", attempt, 1)
         assert daemon.log_of("rerun", attempt) == f"{text}\n"
@@ -380,7 +380,7 @@ def test_files_are_in_work_with_their_modes_whatever_bytes_they_hold(daemon):
 
 
 def test_files_that_cannot_be_side_by_side_are_refused(daemon):
-    with pytest.raises(Invalid, match=r"spec\.files.*a file and a directory"):
+    with pytest.raises(Invalid, match=r"spec\.files.*both a file and a directory"):
         daemon.apply("clash", files=[{"path": "a", "text": ""}, {"path": "a/b", "text": ""}])
 
 
@@ -443,14 +443,6 @@ def test_a_runtime_that_may_not_be_installed_is_waited_for_and_nothing_is_asked(
 
 
 # Helpers
-
-
-def stop(daemon, name):
-    """Ask for a job to be stopped and kept, as `rnx job stop` does; return when."""
-    moment = "2026-01-01T00:00:00Z"
-    patch = {"metadata": {"annotations": {"runwright.dev/stop-requested": moment}}}
-    daemon.client.merge_patch(JOB, "default", name, patch)
-    return wire_micro_time(SystemClock().now())
 
 
 def seen(daemon, name):

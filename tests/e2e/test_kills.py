@@ -4,6 +4,7 @@ import random
 import threading
 
 import pytest
+
 from support.daemon import Daemon
 
 # httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.

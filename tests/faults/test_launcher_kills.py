@@ -1,5 +1,6 @@
 """SIGKILL at any moment: what was begun is found and told truthfully; nothing is lost, and nothing runs twice."""
 
+import contextlib
 import os
 import random
 import select
@@ -28,10 +29,9 @@ def start_until_ended(launching, specs, failures):
     for spec in specs:
         try:
             while isinstance(launching.observe(spec), Unclaimed):
-                try:
-                    launching.client.start(spec)
-                except LauncherError:
+                with contextlib.suppress(LauncherError):  # It may be killed while it is being started, too.
                     launching.client.ensure_running()
+                    launching.client.start(spec)
             wait_for_end(Path(spec.run_dir))
         except Exception as error:  # noqa: BLE001 - told to the test
             failures.append(error)

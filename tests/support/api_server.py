@@ -13,7 +13,7 @@ from api.client_transport import Address
 from api.errors import NotFound
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
-from api.kinds import JOB, Kind
+from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from controller.engine.clock import SystemClock
@@ -71,6 +71,16 @@ class LiveApi:
         self.client.close()
         self.stop()
         self.store.close()
+
+    def clear(self) -> None:
+        """Forget all objects but the namespace `default`, and what the host was said to know."""
+        self.host.manifests.clear(), self.host.explanations.clear()
+        for kind in KINDS:
+            for item in self.store.list(kind.name).items:
+                if item["metadata"].get("finalizers"):
+                    item = self.store.update(item | {"metadata": item["metadata"] | {"finalizers": []}})
+                if kind is not NAMESPACE and "deletionTimestamp" not in item["metadata"]:
+                    self.store.delete(ObjectKey.of(item))
 
     def _surroundings(self) -> Surroundings:
         logs = JobLogs(self.logs, self.clock, self._is_over)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -56,12 +57,22 @@ class Daemon(Stage):
         assert self._daemon is not None
         return self._daemon.pid
 
+    def wait_daemon(self) -> int:
+        """Wait until the daemon has ended; return its exit code."""
+        assert self._daemon is not None
+        return self._daemon.wait(READY_SECONDS)
+
     def _is_ready(self) -> bool:
         assert self.daemon_ended() is None, self.log.read_text()[-3000:]
         try:
-            return "ok" in self.client.transport.text("/readyz")
+            return self._listens() and "ok" in self.client.transport.text("/readyz")
         except _DOWN:
             return False
+
+    def _listens(self) -> bool:
+        """Whether somebody does; asked apart, as httpcore leaves refused sockets to the garbage collector."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
     def until(self, what: str, holds: Callable[[], Any], seconds: float = 30, every: float = 0.02) -> Any:
         """Return `holds()` once it is true; asking again and again is all that works across restarts."""
@@ -100,17 +111,23 @@ class Daemon(Stage):
         """Ask for a job's deletion."""
         self.client.delete(JOB, "default", name, **options)
 
+    def stop(self, name: str) -> None:
+        """Ask for a job to be stopped and kept, as `rnx job stop` does."""
+        patch = {"metadata": {"annotations": {"runwright.dev/stop-requested": "now"}}}
+        self.client.merge_patch(JOB, "default", name, patch)
+
     def jobs(self) -> dict[str, Document]:
         """Return all jobs by name; none while the daemon is down."""
         try:
-            return {item["metadata"]["name"]: item for item in self.client.list(JOB)["items"]}
+            items = self.client.list(JOB)["items"] if self._listens() else ()
+            return {item["metadata"]["name"]: item for item in items}
         except _DOWN:
             return {}
 
     def get(self, kind: Kind, name: str) -> Document:
         """Return an object, or nothing."""
         try:
-            return self.client.get(kind, "default" if kind.namespaced else "", name)
+            return self.client.get(kind, "default" if kind.namespaced else "", name) if self._listens() else {}
         except _DOWN:
             return {}
 
@@ -139,6 +156,16 @@ class Daemon(Stage):
             return found if found and found["state"] == "Running" else None
 
         run: Document = self.until(f"{name}-{attempt} runs", running)
+        return run
+
+    def running_or_ended(self, name: str, attempt: int = 1) -> Document:
+        """Wait until a run of a job has a log; return it."""
+        run: Document = self.until(
+            f"{name}-{attempt} started",
+            lambda: next(
+                (r for r in self.status(name).get("runs", ()) if r["attempt"] == attempt and "pid" in r), None
+            ),
+        )
         return run
 
     def printed(self, name: str, text: str, attempt: int = 1) -> str:
@@ -182,6 +209,12 @@ class Daemon(Stage):
         """Return what a run printed, byte for byte."""
         with self.client.logs("default", f"{name}-{attempt}", LogRequest(**request)) as chunks:
             return b"".join(chunks)
+
+    @contextmanager
+    def follow(self, name: str, attempt: int = 1) -> Iterator[Iterator[bytes]]:
+        """Give the log of a run as it comes."""
+        with self.client.logs("default", f"{name}-{attempt}", LogRequest(follow=True)) as chunks:
+            yield chunks
 
     def log_so_far(self, name: str, attempt: int = 1) -> str:
         """Return what a run printed; nothing if it has not started."""
@@ -239,6 +272,14 @@ class Daemon(Stage):
         except ProcessLookupError:
             return False
         return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; one that only waits to be reaped is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 def sample(exposition: str, name: str, **labels: str) -> float | None:

@@ -1,5 +1,6 @@
 """Packages and registries made by hand, on disk and served over real HTTP."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -139,10 +140,12 @@ class Server:
     requests: list[str] = field(default_factory=list)
     status: int = 0
     cut_after: int | None = None
+    stall_after: int | None = None
     lie_about_length: int = 0
     etags: bool = True
     gate: threading.Event | None = None
     arrived: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def count(self, suffix: str) -> int:
         return sum(path.endswith(suffix) for path in self.requests)
@@ -194,7 +197,15 @@ class _Handler(BaseHTTPRequestHandler):
         if etag:
             self.send_header("ETag", etag)
         self.end_headers()
-        cut = self.behaviour.cut_after
+        cut, stall = self.behaviour.cut_after, self.behaviour.stall_after
+        if stall is not None and len(data) > stall:
+            self.wfile.write(data[:stall])
+            self.behaviour.released.wait(30)
+            data = data[stall:]
+        with contextlib.suppress(OSError):  # Who asked may have been killed meanwhile.
+            self._send(data, cut)
+
+    def _send(self, data: bytes, cut: int | None) -> None:
         self.wfile.write(data if cut is None else data[:cut])
         if cut is not None:
             self.close_connection = True

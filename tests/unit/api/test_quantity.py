@@ -26,7 +26,7 @@ def test_a_quantity_is_the_number_that_it_says(text, number):
     "text", ["", "512mb", "1 Gi", "Mi", "1e400", "0x10", "1_000", "NaN", "Infinity", "1.2.3", "9" * 40]
 )
 def test_what_is_no_quantity_is_refused_with_the_suffixes_there_are(text):
-    with pytest.raises(ValueError, match="as a quantity: (use a number with Ki, Mi|its exponent is out of range)"):
+    with pytest.raises(ValueError, match=r"as a quantity: (use a number with Ki, Mi|its exponent is out of range)"):
         quantity.parse(text)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.main import run
-from support.api_server import LiveApi, a_live_api
+from support.api_server import LiveApi
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,6 @@ class Said:
 
 
 Rnx = Callable[..., Said]
-
-
-@pytest.fixture
-def live(tmp_path) -> Iterator[LiveApi]:
-    with a_live_api(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ def test_one_bad_document_does_not_stop_the_others(rnx, tmp_path):
 
 
 def test_every_cause_is_told_with_the_line_of_its_field(rnx, tmp_path):
-    bad = "apiVersion: runwright.dev/v1alpha1\nkind: Job\nmetadata: {name: x}\nspec:\n  command: []\n  env:\n  - {name: 1A}\n"
-    (tmp_path / "bad.yaml").write_text(bad)
+    head = "apiVersion: runwright.dev/v1alpha1\nkind: Job\nmetadata: {name: x}\n"
+    (tmp_path / "bad.yaml").write_text(f"{head}spec:\n  command: []\n  env:\n  - {{name: 1A}}\n")
 
     said = rnx("apply", "-f", str(tmp_path / "bad.yaml"))
 

@@ -23,7 +23,8 @@ def only_job(live) -> str:
 def end(live, name: str, code: int, reason: str = "", message: str = "") -> None:
     condition = condition_of("Failed", reason, message) if code else condition_of("Complete")
     run = run_status("Ended", exit_code=code, reason=reason or "Error") | {"message": message}
-    live.set_status(JOB, name, phase="Failed" if code else "Succeeded", runs=[run], conditions=[condition])
+    phase, word = ("Failed", reason or "Error") if code else ("Succeeded", "Completed")
+    live.set_status(JOB, name, phase=phase, reason=word, runs=[run], conditions=[condition])
 
 
 @pytest.fixture
@@ -72,6 +73,18 @@ def test_a_job_that_never_ran_is_125_with_why(live, started):
 
     assert said.code == 125
     assert "LimitUnenforceable: no memory controller" in said.err
+
+
+def test_what_a_job_waits_for_is_told_once(live, started):
+    process = started("job", "run", "--name=etl", "--runtime=ruby-3.2", "ruby", "-v")
+    assert only_job(live) == "etl"
+    for attempts in (0, 1):
+        live.set_status(
+            JOB, "etl", phase="Pending", reason="RuntimeNotFound", message="nobody has it", attempts=attempts
+        )
+    end(live, "etl", 1)
+
+    assert process.ended().err == "job etl: Pending (RuntimeNotFound): nobody has it\n"
 
 
 def test_a_retry_goes_on_in_the_same_output(live, running):

@@ -11,8 +11,8 @@ from api.types.job import Job
 
 CODE = 'import json\nprint("a\\tb", json.dumps({"x": 1}))\n# --upload=not-a-flag -h\n'
 FILES = (
-    "train.py", "modern_app.py", "Application.java", "VirtualThreadApp.java", "compute_task.py", "compatibility_test.py",
-    "my_script.py", "ml_training.py", "raw_data.csv", "extracted.json", "transformed.json", "app.py", "requirements.txt",
+    "train.py", "modern_app.py", "VirtualThreadApp.java", "compute_task.py", "ml_training.py", "extracted.json",
+    "app.py", "requirements.txt",
 )  # fmt: skip
 LIMITS = {"resources": {"limits": {"memory": "2048Mi", "cpu": "4"}}, "activeDeadlineSeconds": 3600.0}
 
@@ -46,13 +46,15 @@ GOLDEN = [
      {"runtime": "python:3.11+ml", "command": ["python", "train.py"]} | files("train.py")),
     ("--runtime=python-3.12 --upload=modern_app.py python modern_app.py",
      {"runtime": "python-3.12", "command": ["python", "modern_app.py"]} | files("modern_app.py")),
-    ('--runtime=java:21 --upload=VirtualThreadApp.java --max-memory=1024 bash -c "javac VirtualThreadApp.java && java VirtualThreadApp"',
+    ("--runtime=java:21 --upload=VirtualThreadApp.java --max-memory=1024"
+     ' bash -c "javac VirtualThreadApp.java && java VirtualThreadApp"',
      {"runtime": "java:21", "command": ["bash", "-c", "javac VirtualThreadApp.java && java VirtualThreadApp"],
       "resources": {"limits": {"memory": "1024Mi"}}} | files("VirtualThreadApp.java")),
     ("--runtime=python-3.11-ml --upload=compute_task.py --max-cpu=8 --max-memory=4096 python compute_task.py",
      {"runtime": "python-3.11-ml", "command": ["python", "compute_task.py"],
       "resources": {"limits": {"memory": "4096Mi", "cpu": "8"}}} | files("compute_task.py")),
-    ("--runtime=python-3.11-ml --max-memory=2048 --max-cpu=4 --max-runtime=3600 --upload=ml_training.py python ml_training.py",
+    ("--runtime=python-3.11-ml --max-memory=2048 --max-cpu=4 --max-runtime=3600"
+     " --upload=ml_training.py python ml_training.py",
      {"runtime": "python-3.11-ml", "command": ["python", "ml_training.py"]} | LIMITS | files("ml_training.py")),
     ("--runtime=python-3.11-pytorch-cuda@2.1.0 python train.py",
      {"runtime": "python-3.11-pytorch-cuda@2.1.0", "command": ["python", "train.py"]}),
@@ -65,7 +67,8 @@ GOLDEN = [
     ("--runtime=python-3.11-ml --upload=app.py --upload=requirements.txt python app.py",
      {"runtime": "python-3.11-ml", "command": ["python", "app.py"]} | files("app.py", "requirements.txt")),
     ("--runtime=python-3.11 --memory=8192 python train_model_v2.py",
-     {"runtime": "python-3.11", "command": ["python", "train_model_v2.py"], "resources": {"limits": {"memory": "8192Mi"}}}),
+     {"runtime": "python-3.11", "command": ["python", "train_model_v2.py"],
+      "resources": {"limits": {"memory": "8192Mi"}}}),
 ]  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_a_link_that_leaves_the_directory_is_refused(tmp_path):
     (tmp_path / "top").mkdir()
     (tmp_path / "top" / "a").symlink_to("../secret")
 
-    with pytest.raises(BadUpload, match="outside of .*/top: copy the file"):
+    with pytest.raises(BadUpload, match=r"outside of .*/top: copy the file"):
         uploads.files_of([], [str(tmp_path / "top")])
 
 

@@ -4,7 +4,7 @@ import socket
 import stat
 import tempfile
 import threading
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -106,3 +106,21 @@ def test_requests_on_one_connection_and_on_many_are_answered(tmp_path):
             thread.join()
 
         assert codes == [200] * 160
+
+
+def test_an_application_that_cannot_start_is_an_error_that_leaves_nothing(caplog):
+    @asynccontextmanager
+    async def lifespan(_app):
+        raise RuntimeError("no store")
+        yield
+
+    with tempfile.TemporaryDirectory() as short:
+        path = Path(short) / "api.sock"
+        app = Starlette(lifespan=lifespan)
+        app.state.end_streams = list
+
+        with pytest.raises(ServerError, match="the application did not start: see the log"):
+            ApiServer(app, path).start()
+
+        assert list(Path(short).iterdir()) == []
+    assert "no store" in caplog.text

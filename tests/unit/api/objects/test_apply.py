@@ -268,7 +268,7 @@ def test_versions_and_uids_in_an_applied_object_are_preconditions(apply_job, pre
         apply_job("dir", a_job(metadata=precondition))
     apply_job("dir", a_job())
 
-    with pytest.raises(Conflict, match="the object has been modified|Precondition failed: UID"):
+    with pytest.raises(Conflict, match=r"the object has been modified|Precondition failed: UID"):
         apply_job("dir", a_job(command=["false"], metadata=precondition))
 
 
@@ -282,7 +282,7 @@ def test_what_the_apply_makes_of_the_object_is_judged_whole(apply_job):
 def test_dropping_a_field_that_the_object_needs_is_refused(verbs, apply_job):
     before = apply_job("dir", a_job(suspend=True))
 
-    with pytest.raises(Invalid, match="spec.command: Required value"):
+    with pytest.raises(Invalid, match=r"spec.command: Required value"):
         apply_job("dir", a_partial_job(suspend=True))
     assert verbs.get(JOB, "default", "etl") == before
 
@@ -290,7 +290,7 @@ def test_dropping_a_field_that_the_object_needs_is_refused(verbs, apply_job):
 def test_a_list_with_a_key_twice_is_refused(apply_job):
     apply_job("dir", a_job(env=[{"name": "A", "value": "1"}]))
 
-    with pytest.raises(Invalid, match="spec.env: Duplicate value"):
+    with pytest.raises(Invalid, match=r"spec.env: Duplicate value"):
         apply_job("dir", a_job(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]))
 
 

@@ -53,7 +53,7 @@ def test_the_containers_are_maps_and_keyed_lists_but_not_structs():
 
 @pytest.mark.parametrize("bad", [[], {"f:a": []}, {"spec": {}}, {"x:y": {}}, {"f:a": {"b": {}}}])
 def test_what_is_no_fields_v1_is_refused(bad):
-    with pytest.raises(ValueError, match="path element|made of objects"):
+    with pytest.raises(ValueError, match=r"path element|made of objects"):
         field_sets.decode(bad)
 
 

@@ -94,7 +94,7 @@ def test_the_list_can_be_rewritten_and_cleared_as_kubectls_migration_does(verbs,
 def test_a_list_that_is_none_is_refused(verbs, patch_job, bad):
     verbs.create(JOB, "default", a_job(), by("one"))
 
-    with pytest.raises(Invalid, match="metadata.managedFields"):
+    with pytest.raises(Invalid, match=r"metadata.managedFields"):
         patch_job("two", {"metadata": {"managedFields": bad}})
 
 

@@ -51,7 +51,7 @@ def test_a_failed_test_is_an_invalid_request():
     ],
 )
 def test_a_json_patch_that_does_not_fit_says_to_what(change):
-    with pytest.raises(Invalid, match='cannot apply the JSON patch to jobs.runwright.dev "etl"'):
+    with pytest.raises(Invalid, match=r'cannot apply the JSON patch to jobs.runwright.dev "etl"'):
         patch.patch({"a": 1}, change, PatchType.JSON, ETL)
 
 

@@ -111,5 +111,5 @@ def test_manifests_are_objects_named_by_their_place(verbs):
     assert [item["metadata"]["name"] for item in manifests.list(None).items] == ["dir:a.yaml:3", "dir:b.yaml:1"]
     found = manifests.get("", "dir:b.yaml:1")
     assert (found["kind"], found["state"]) == ("Manifest", "Invalid")
-    with pytest.raises(NotFound, match='manifests.runwright.dev "x" not found'):
+    with pytest.raises(NotFound, match=r'manifests.runwright.dev "x" not found'):
         manifests.get("", "x")

@@ -51,7 +51,7 @@ def test_a_status_that_is_sent_along_is_dropped(verbs):
 
 
 def test_a_name_is_taken_once(verbs, etl):
-    with pytest.raises(AlreadyExists, match='jobs.runwright.dev "etl" already exists'):
+    with pytest.raises(AlreadyExists, match=r'jobs.runwright.dev "etl" already exists'):
         verbs.create(JOB, "default", a_job(), ME)
 
 
@@ -107,7 +107,7 @@ def test_a_put_replaces_all_but_the_status_and_what_the_server_owns(verbs, etl):
 
 
 def test_a_put_of_our_kinds_needs_a_version(verbs, etl):
-    with pytest.raises(Invalid, match="metadata.resourceVersion: Invalid value: 0: must be specified for an update"):
+    with pytest.raises(Invalid, match=r"metadata.resourceVersion: Invalid value: 0: must be specified for an update"):
         verbs.replace(JOB, "default", "etl", a_job(), ME)
 
 
@@ -147,7 +147,7 @@ def test_a_put_to_the_status_takes_only_the_status(verbs, etl):
 
 
 def test_a_status_is_validated_too(verbs, etl):
-    with pytest.raises(Invalid, match="status.phase: Unsupported value"):
+    with pytest.raises(Invalid, match=r"status.phase: Unsupported value"):
         verbs.patch(JOB, "default", "etl", {"status": {"phase": "Great"}}, MERGE, ME, "status")
 
 
@@ -170,7 +170,7 @@ def test_a_version_in_a_patch_is_a_precondition(verbs, etl):
 
 
 def test_a_patch_is_validated_as_a_whole(verbs, etl):
-    with pytest.raises(Invalid, match="spec.command: Required value"):
+    with pytest.raises(Invalid, match=r"spec.command: Required value"):
         verbs.patch(JOB, "default", "etl", {"spec": {"command": None}}, MERGE, ME)
 
 
@@ -259,7 +259,7 @@ def test_a_deletion_that_is_only_tried_deletes_nothing(verbs, etl):
 
 
 def test_what_is_not_there_cannot_be_deleted(verbs):
-    with pytest.raises(NotFound, match='jobs.runwright.dev "etl" not found'):
+    with pytest.raises(NotFound, match=r'jobs.runwright.dev "etl" not found'):
         verbs.delete(JOB, "default", "etl")
 
 

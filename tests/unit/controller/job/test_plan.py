@@ -1,19 +1,6 @@
 from datetime import timedelta
 
 import pytest
-from support.builders import (
-    BOOT,
-    NOW,
-    a_failed_run,
-    a_job,
-    a_run,
-    exited,
-    lost,
-    observed_job,
-    running,
-    unclaimed,
-    with_runs,
-)
 
 from api.meta import wire_time
 from api.types.job import RunState
@@ -34,6 +21,19 @@ from controller.job.steps import (
     StartRun,
     StopRun,
     ThawRun,
+)
+from support.builders import (
+    BOOT,
+    NOW,
+    a_failed_run,
+    a_job,
+    a_run,
+    exited,
+    lost,
+    observed_job,
+    running,
+    unclaimed,
+    with_runs,
 )
 
 RUNNING = RunState.RUNNING

@@ -1,5 +1,4 @@
 import pytest
-from support.builders import NOW, a_failed_run, a_job, a_run, exited, lost, observed_job, running, unclaimed, with_runs
 
 from api.conditions import find
 from api.types.job import RunState
@@ -8,6 +7,7 @@ from controller.engine.plan import Plan
 from controller.job.observed import RuntimeReady
 from controller.job.report import report, report_failure
 from controller.job.steps import BeginRun, StartRun, ThawRun
+from support.builders import NOW, a_failed_run, a_job, a_run, exited, lost, observed_job, running, unclaimed, with_runs
 
 
 def status_of(job, observed, plan=None):
@@ -110,7 +110,7 @@ def test_resuming_starts_the_deadline_anew_as_batch_v1_does():
 
     status = status_of(job, observed_job(running()), Plan.do(ThawRun(1, 60)))
 
-    assert status.start_time == "2026-01-02T03:04:05Z"
+    assert status.start_time == "2026-01-02T03:04:05.000000Z"
 
 
 def test_waiting_is_told_with_its_reason():

@@ -236,18 +236,54 @@ def test_a_failing_force_leaves_the_old_tree(host: Host, registry: RegistryOnDis
     assert snapshot(host.root / "a-1.0.0") == before
 
 
-def test_force_moves_a_version_from_another_layout_to_ours(host: Host, registry: RegistryOnDisk):
-    a_tree(host.root / "a" / "1.0.0", "a")
-    install.install(registry.package("a", "1.0.0"), host, force=True)
+@pytest.mark.parametrize("layout", ["a-1.0.0", "a/1.0.0", "x/a-1.0.0"])
+def test_force_never_replaces_what_others_put_there(host: Host, registry: RegistryOnDisk, layout: str):
+    a_tree(host.root / layout, "a")
+    before = snapshot(host.root)
 
-    assert [runtime.path.name for runtime in tree.scan(host.root) if runtime.is_valid] == ["a-1.0.0"]
+    with pytest.raises(TransientError, match="is in the way and was not installed by us: remove it") as caught:
+        install.install(registry.package("a", "1.0.0"), host, force=True)
+    assert caught.value.reason == "Conflict"
+    assert {name: what for name, what in snapshot(host.root).items() if not name.startswith(".")} == before
 
 
-def test_a_broken_tree_in_its_place_is_replaced(host: Host, registry: RegistryOnDisk):
-    (host.root / "a-1.0.0" / "isolated").mkdir(parents=True)
+def test_a_broken_tree_of_ours_is_replaced(host: Host, registry: RegistryOnDisk):
+    path = install.install(registry.package("a", "1.0.0"), host).path
+    whole = snapshot(path)
+    (path / "runtime.yml").unlink()
 
     assert not install.install(registry.package("a", "1.0.0"), host).was_there
-    assert tree.scan(host.root)[0].is_valid
+    assert snapshot(path) == whole
+
+
+@pytest.mark.invariant("I3")
+def test_a_broken_tree_of_others_is_not_replaced(host: Host, registry: RegistryOnDisk):
+    (host.root / "a-1.0.0" / "isolated").mkdir(parents=True)
+
+    with pytest.raises(TransientError, match="is in the way"):
+        install.install(registry.package("a", "1.0.0"), host)
+    assert (host.root / "a-1.0.0" / "isolated").is_dir()
+
+
+@pytest.mark.invariant("I1")
+def test_while_a_tree_is_replaced_there_is_always_one(host: Host, registry: RegistryOnDisk):
+    """Some thread looks all the time: a rename away and one back would be seen between them."""
+    path = install.install(registry.package("a", "1.0.0"), host).path
+    done, gaps = threading.Event(), []
+
+    def look() -> None:
+        while not done.is_set():
+            if not os.path.lexists(path / "runtime.yml"):
+                gaps.append(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for _ in range(20):
+            install.install(registry.package("a", "1.0.0"), host, force=True)
+        done.set()
+        looking.result()
+
+    assert gaps == []
 
 
 def test_over_http_it_is_the_same_and_the_at_sign_is_not_mangled(host: Host, registry: RegistryOnDisk):
@@ -365,16 +401,37 @@ def test_a_removed_version_is_gone_and_the_others_are_not(host: Host, registry: 
     assert not install.remove(host.root, "a", "1.0.0")
 
 
-@pytest.mark.parametrize(("layout", "version"), [("a", None), ("a/1.0.0", "1.0.0"), ("x/a-1.0.0", "1.0.0")])
-def test_a_version_is_removed_from_every_layout(host: Host, layout: str, version: str | None):
+@pytest.mark.invariant("I3")
+@pytest.mark.parametrize("layout", ["a-1.0.0", "a/1.0.0", "x/a-1.0.0"])
+def test_a_version_that_others_put_there_is_not_removed(host: Host, layout: str):
     a_tree(host.root / layout, "a")
 
-    assert install.remove(host.root, "a", version)
-    assert seen(host) == []
+    assert not install.remove(host.root, "a", "1.0.0")
+    assert (host.root / layout / "runtime.yml").is_file()
 
 
-@pytest.mark.parametrize(("name", "version"), [("..", None), (".", None), ("a/../..", None), ("a", "../x"), ("", None)])
-def test_a_name_that_leads_elsewhere_removes_nothing(host: Host, tmp_path: Path, name: str, version: str | None):
+def test_of_two_trees_of_one_version_only_ours_is_removed(host: Host, registry: RegistryOnDisk):
+    install.install(registry.package("a", "1.0.0"), host)
+    a_tree(host.root / "a" / "1.0.0", "a")
+
+    assert install.remove(host.root, "a", "1.0.0")
+    assert seen(host) == ["a"]
+
+
+def test_a_record_whose_tree_never_came_is_forgotten_with_the_leftovers(host: Host, registry: RegistryOnDisk):
+    """Or a tree that somebody puts there later would be taken for ours."""
+    install.install(registry.package("a", "1.0.0"), host)
+    (host.root / origin.STAGING / "a-1.0.0").mkdir()
+    os.rename(host.root / "a-1.0.0", host.root / origin.STAGING / "a-1.0.0" / "removed")
+
+    assert install.clean_staging(host.root) == ("a-1.0.0",)
+    assert origin.read(host.root, "a", "1.0.0") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("..", "1.0.0"), (".", "1.0.0"), ("a/../..", "1.0.0"), ("a", "../x"), ("", "1.0.0")]
+)
+def test_a_name_that_leads_elsewhere_removes_nothing(host: Host, tmp_path: Path, name: str, version: str):
     (tmp_path / "precious").write_text("")
 
     with pytest.raises(ValueError, match=r"is not a|it has no name"):

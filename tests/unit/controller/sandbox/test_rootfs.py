@@ -50,10 +50,19 @@ def test_an_absolute_link_means_the_root_it_lies_in(root, tmp_path):
     assert not (tmp_path / "usr").exists()
 
 
-def test_a_file_is_made_empty_for_a_mount(root, tmp_path):
-    os.close(rootfs.open_file(root, "/etc/resolv.conf"))
+def test_a_mount_point_is_made_empty(root, tmp_path):
+    assert rootfs.make_mount_point(root, "resolv.conf", "/resolv.conf", directory=False)
+    assert rootfs.make_mount_point(root, "usr", "/usr", directory=True)
 
-    assert (tmp_path / "etc/resolv.conf").read_bytes() == b""
+    assert (tmp_path / "resolv.conf").read_bytes() == b""
+    assert (tmp_path / "usr").is_dir()
+
+
+def test_what_is_there_is_no_new_mount_point(root, tmp_path):
+    (tmp_path / "link").symlink_to("/etc/shadow")
+
+    assert not rootfs.make_mount_point(root, "link", "/link", directory=False)
+    assert os.readlink(tmp_path / "link") == "/etc/shadow"
 
 
 @pytest.mark.needs_root

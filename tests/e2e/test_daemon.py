@@ -1,0 +1,319 @@
+"""The daemon as who installs it meets it: its command line, what it refuses and why, its stops and starts."""
+
+import os
+import re
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support import host
+from support.daemon import Daemon, a_daemon, is_alive
+
+from api.kinds import JOB
+
+pytestmark = pytest.mark.needs_root
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def place():
+    """A root in which no daemon runs."""
+    before = host.snapshot()
+    with Daemon() as place:
+        yield place
+    host.assert_as_before(before)
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    before = host.snapshot()
+    with a_daemon() as daemon:
+        yield daemon
+    host.assert_as_before(before)
+
+
+def configure(place, text):
+    path = place.root / "etc/runwright/config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def refused(place, *arguments):
+    """Start the daemon, which must end by itself at once with 1; return what it says."""
+    done = place.run_daemon(*arguments)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+# Its command line
+
+
+def test_good_settings_are_called_good(place):
+    configure(place, "jobs:\n  pids: 64\n")
+
+    done = place.run_daemon("--check-config")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "settings are good\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("job:\n  pids: 64\n", "unknown key job: did you mean jobs?"),
+        ("jobs:\n  pids: lots\n", "cannot use setting jobs.pids of"),
+        ("jobs: [\n", "it is no YAML"),
+        ("- jobs\n", "it must hold sections such as `runtime:`, not a list"),
+    ],
+)
+def test_settings_that_are_not_good_are_told_apart(place, text, message):
+    configure(place, text)
+
+    assert message in refused(place, "--check-config")
+
+
+def test_a_setting_that_nobody_knows_does_not_keep_the_daemon_from_starting(place):
+    configure(place, "jobs:\n  colour: blue\n")
+
+    place.start()
+
+    assert "unknown key jobs.colour" in place.log.read_text()
+
+
+def test_a_wrong_setting_keeps_the_daemon_from_starting(place):
+    configure(place, "jobs:\n  pids: lots\n")
+
+    assert "cannot use setting jobs.pids" in refused(place)
+
+
+def test_what_is_wrong_with_a_flag_is_told(place):
+    assert "there is no setting jobs.pid" in refused(place, "--set", "jobs.pid=3")
+    assert place.run_daemon("--no-such-flag").returncode == 2
+
+
+# What it refuses
+
+
+def test_a_second_daemon_of_a_root_is_refused_and_the_first_goes_on(daemon):
+    said = refused(daemon)
+
+    assert f"another runwrightd (process {daemon.pid}) holds {daemon.root}/run/runwright/runwrightd.lock" in said
+    assert "use another --root" in said
+    assert daemon.client.transport.text("/readyz")
+
+
+def test_cleaning_under_a_running_daemon_is_refused(daemon):
+    assert "stop it" in refused(daemon, "--clean")
+
+
+def test_a_root_that_cannot_hold_directories_is_refused_with_its_name(place):
+    (place.root / "var").mkdir()
+    (place.root / "var/lib").write_text("a file in the way")
+
+    said = refused(place)
+
+    assert f"cannot make the directory {place.root}/var/lib/runwright: Not a directory: make it a directory" in said
+
+
+def test_a_root_whose_socket_path_would_be_too_long_is_refused(place):
+    assert "too long" in refused(place, "--root", f"{place.root}/{'deep' * 30}")
+
+
+def test_a_store_that_is_damaged_is_refused_and_left_as_it_is(place):
+    place.start()
+    place.stop_daemon()
+    store = place.root / "var/lib/runwright/store.db"
+    for tail in ("-wal", "-shm"):
+        Path(f"{store}{tail}").unlink(missing_ok=True)
+    store.write_bytes(b"nonsense " * 1000)
+
+    said = refused(place)
+
+    assert str(store) in said
+    assert "backup" in said
+    assert store.read_bytes() == b"nonsense " * 1000
+
+
+def test_a_store_of_a_newer_runwright_is_refused(place):
+    place.start()
+    place.stop_daemon()
+    store = place.root / "var/lib/runwright/store.db"
+    with sqlite3.connect(store) as connection:
+        connection.execute("INSERT INTO migrations (name) VALUES ('9999-from-the-future')")
+    connection.close()
+
+    said = refused(place)
+
+    assert f"cannot open the store {store}: a newer runwright wrote it" in said
+    assert "upgrade runwright, or restore a backup" in said
+
+
+def test_something_in_the_place_of_the_api_socket_is_refused(place):
+    socket = place.root / "run/runwright/api.sock"
+    socket.mkdir(parents=True)
+
+    assert f"cannot listen at {socket}: there is something else than a socket: remove it" in refused(place)
+
+
+# Stopping and starting
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place, number):
+    place.start()
+    job = place.shell("lives", "echo $$; until [ -e /work/never ]; do sleep 0.05; done", terminationGracePeriodSeconds=0)
+    place.printed("lives", "\n")
+    before = place.status("lives")["runs"][0]
+
+    os.kill(place.pid, number)
+    code = place.wait_daemon()
+    lived = is_alive(before["pid"])
+    place.start()
+
+    after = place.running("lives")
+    assert code == 0
+    assert "ended" in place.log.read_text()
+    assert lived
+    assert (after["pid"], after["startedAt"], place.status("lives")["attempts"]) == (before["pid"], before["startedAt"], 1)
+    place.delete("lives")
+    place.gone("lives", 5)
+    assert place.cgroups_of(job) == {}
+
+
+def test_a_daemon_that_is_asked_to_stop_ends_at_once_whoever_watches_it(place):
+    place.start()
+    place.shell("watched", "echo ready; exec sleep 60", terminationGracePeriodSeconds=0)
+    place.printed("watched", "ready")
+    ended = []
+    follow = threading.Thread(target=lambda: ended.append(place.rnx("logs", "-f", "job/watched")))
+    follow.start()
+    place.until("someone follows", lambda: "rnx" in _children(os.getpid()))
+
+    begin = time.monotonic()
+    place.stop_daemon()
+    took = time.monotonic() - begin
+    place.start()
+    place.delete("watched")
+    follow.join()
+
+    assert took < 4
+    assert "Traceback" not in place.log.read_text()
+    assert "Traceback" not in ended[0].stderr
+
+
+def test_a_run_that_ended_while_no_daemon_was_there_is_told_by_the_next(place):
+    place.start()
+    place.shell("later", "echo ready; sleep 0.3; exit 7")
+    place.running("later")
+    pid = place.status("later")["runs"][0]["pid"]
+    place.kill_daemon()
+    place.until("the run has ended", lambda: not is_alive(pid))
+
+    place.start()
+
+    status = place.ended("later")
+    assert (status["runs"][0]["exitCode"], status["attempts"]) == (7, 1)
+
+
+def test_cleaning_ends_what_runs_and_leaves_what_is_declared(place):
+    place.start()
+    job = place.shell("left", "echo ready; exec sleep 600")
+    place.printed("left", "ready")
+    pid = place.status("left")["runs"][0]["pid"]
+    place.kill_daemon()
+
+    done = place.run_daemon("--clean")
+
+    assert done.returncode == 0, done.stderr
+    assert f"removed {job['metadata']['uid']}-1" in done.stdout
+    assert not is_alive(pid)
+    assert place.cgroups_of(job) == {}
+    place.start()
+    assert place.get(JOB, "left")["metadata"]["uid"] == job["metadata"]["uid"]
+    run = place.until("told", lambda: (r := place.status("left")["runs"][0])["state"] == "Ended" and r)
+    assert run["reason"] == "RunLost"
+
+
+def test_with_runtimes_switched_off_a_job_that_names_one_waits_and_says_so(place):
+    place.settings = ("runtime.enabled=false",)
+    place.start()
+    place.apply("wants", runtime="python-3.11")
+    place.shell("wants-none", "true")
+
+    waiting = place.until("waits", lambda: (s := place.status("wants")).get("reason") == "RuntimesDisabled" and s)
+
+    assert waiting["phase"] == "Pending"
+    assert "set runtime.enabled" in waiting["message"]
+    assert place.ended("wants-none")["phase"] == "Succeeded"
+
+
+def test_only_so_many_runs_are_active_at_once_and_the_others_follow(place):
+    place.settings = ("jobs.max_active=3", "jobs.workers=1")
+    place.start()
+    names = [f"crowd-{number}" for number in range(9)]
+    for name in names:
+        place.shell(name, "echo begin; sleep 0.2; echo end")
+
+    statuses = [place.ended(name) for name in names]
+
+    moments = []
+    for status in statuses:
+        run = status["runs"][0]
+        moments += [(run["startedAt"], 1), (run["finishedAt"], -1)]
+    active, most = 0, 0
+    for _, change in sorted(moments):
+        active += change
+        most = max(most, active)
+    assert {status["phase"] for status in statuses} == {"Succeeded"}
+    assert most == 3
+
+
+# At rest
+
+
+def test_an_idle_daemon_writes_nothing_and_takes_next_to_no_time(place):
+    place.settings = ("jobs.workers=8",)
+    place.start()
+    for number in range(100):
+        place.apply(f"done-{number:03}")
+    place.until("all ended", lambda: all(is_over(job) for job in place.jobs().values()), 60, every=0.2)
+    place.until("at rest", lambda: _is_at_rest(place), 20, every=0.5)
+
+    revision, used, since = revision_of(place), _cpu_seconds(place.pid), time.monotonic()
+    place.until("five seconds have passed", lambda: time.monotonic() - since >= 5, 10, every=1)
+    share = (_cpu_seconds(place.pid) - used) / (time.monotonic() - since)
+
+    assert revision_of(place) == revision
+    print(f"idle: {share:.2%} of a core")
+    assert share < 0.02, f"{share:.1%} of a core"
+
+
+def is_over(job):
+    return job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def revision_of(place):
+    return place.client.list(JOB)["metadata"]["resourceVersion"]
+
+
+def _is_at_rest(place):
+    before = revision_of(place)
+    threading.Event().wait(0.5)
+    return revision_of(place) == before
+
+
+def _cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def _children(pid):
+    found = []
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for number in child.read_text().split():
+            found.append(Path(f"/proc/{number}/cmdline").read_text().replace("\0", " "))
+    return " ".join(re.findall(r"\S+", " ".join(found)))
