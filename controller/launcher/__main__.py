@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import select
 import socket
 import sys
 
@@ -16,6 +17,8 @@ from controller.launcher.server import Launcher
 _PROTECTED = b"-900"
 _HASTE = -10
 _BACKLOG = 128
+_LOCK_TRY_SECONDS = 0.02
+_LOCK_TRIES = 500
 _REHEARSALS = 20
 """So often that the interpreter has specialised the code by the time it is forked (8 calls, PEP 659)."""
 
@@ -27,9 +30,7 @@ def main() -> int:
     signals.reset_all()
     # A lock of the process, unlike flock's: supervisors forked by it do not keep it.
     lock_fd = os.open(f"{socket_path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.lockf(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _take_lock(lock_fd, socket_path):
         return 0  # Another launcher has the socket.
     niceness = os.nice(0)
     _protect()
@@ -43,6 +44,25 @@ def main() -> int:
     os.close(ready_fd)
     launcher.serve()
     return 0
+
+
+def _take_lock(lock_fd: int, socket_path: str) -> bool:
+    """Take the lock, of one who has it and does not listen as soon as it has ended; False if it is there to stay."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.lockf(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if _somebody_listens(socket_path):
+                return False
+            select.select((), (), (), _LOCK_TRY_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _somebody_listens(socket_path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        return other.connect_ex(socket_path) == 0
 
 
 def _listen(path: str) -> socket.socket:

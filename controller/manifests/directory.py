@@ -119,6 +119,16 @@ class DirectoryFeed:
             return min(_BLIND_SECONDS, self._rescan_seconds)
         return self._rescan_seconds
 
+    def is_elsewhere(self) -> bool:
+        """Whether the directory was moved away or swapped for another, of which inotify says nothing to watchdog."""
+        if self._watched is None:
+            return False
+        try:
+            about = os.stat(self.root)
+        except OSError:
+            return True
+        return (about.st_dev, about.st_ino) != self._watched
+
     def _news(self, *, thoroughly: bool) -> Reading | None:
         now = self._clock.monotonic()
         unknown = {path: state.since for path, state in self._unsettled.items() if path not in self._known}

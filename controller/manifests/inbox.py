@@ -63,6 +63,10 @@ class InboxFeed:
         """Return when to look again."""
         return _RETRY_SECONDS if self._fails else _POLL_SECONDS
 
+    def is_elsewhere(self) -> bool:
+        """Tell nothing: it is looked at often enough."""
+        return False
+
     def _opened(self) -> Inbox:
         if self._inbox is None:
             self._inbox = Inbox.open(self._path)

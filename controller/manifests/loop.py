@@ -118,7 +118,7 @@ class ManifestsLoop:
     def _serve(self, served: _Served, *, is_woken: bool) -> None:
         now = self._clock.monotonic()
         is_due = served.apply_at is not None and now >= served.apply_at
-        if is_woken or now >= served.look_at:
+        if is_woken or now >= served.look_at or served.feed.is_elsewhere():
             is_due |= self._look(served, now)
             served.look_at = now + served.feed.look_again_seconds()
             if served.thoroughly_at > now:

@@ -130,6 +130,10 @@ class Feed(Protocol):
         """Return when to look again if nobody wakes us."""
         ...
 
+    def is_elsewhere(self) -> bool:
+        """Whether something else has taken its place, so that looking is worth it now. Cheap: asked often."""
+        ...
+
 
 def entry_of(source: Source, name: str, content: bytes) -> Entry:
     """Return the entry with the content `content`."""

@@ -130,8 +130,8 @@ class CatalogueCache:
 
     @staticmethod
     def _peace(slot: _Slot) -> float:
-        """How long a registry is left in peace: with nothing kept of it, only briefly at first."""
-        return _RETRY_SECONDS if slot.kept else min(2.0 ** min(slot.failures - 1, 10), _RETRY_SECONDS)
+        """How long a registry that failed is left in peace: briefly at first, at most a minute."""
+        return min(2.0 ** min(slot.failures - 1, 10), _RETRY_SECONDS)
 
     def _is_due(self, slot: _Slot, ttl_seconds: float, *, refresh: bool) -> bool:
         if refresh:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from api.errors import Conflict
 from api.ports import Storage
 from api.types.runtime import Runtime, RuntimeReason
 from controller.engine.backoff import Backoff, BackoffPolicy
@@ -93,9 +94,15 @@ class Installer:
         return Failure(kept.reason, kept.message, left) if left > 0 else None
 
     def install_all(self, runtime: Runtime, packages: tuple[Package, ...]) -> None:
-        """Install `packages`, some at once; return when each is installed, or its failure kept."""
+        """Install `packages`, some at once; return when each is installed, or its failure kept.
+
+        Raises:
+            Conflict: the status was written meanwhile, so what the caller holds of it is old.
+        """
         progress = InstallProgress(self._storage, runtime.key, self._host.clock)
         _each(packages, lambda package: self._install(runtime, package, progress))
+        if progress.has_told:
+            raise Conflict(f"the status of {runtime.key} was written while it was installed: read it again")
 
     def _install(self, runtime: Runtime, package: Package, progress: InstallProgress) -> None:
         started = self._host.clock.monotonic()

@@ -21,7 +21,6 @@ from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.offers import Offers
 from controller.runtime.plan import InstallVersions, RemoveVersion
 
-
 SOONEST_LOOKUP_SECONDS, LATEST_LOOKUP_SECONDS = 2.0, 60.0
 
 

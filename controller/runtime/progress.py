@@ -40,6 +40,11 @@ class InstallProgress:
         self._told: tuple[RuntimeVersion, ...] = ()
         self._told_at = float("-inf")
 
+    @property
+    def has_told(self) -> bool:
+        """Whether the status was written."""
+        return bool(self._told)
+
     def of(self, package: Package) -> Progress:
         """Return what an install of `package` is to call; it raises NoLongerWanted to end the install."""
         version = package.entry.version

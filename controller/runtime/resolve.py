@@ -90,7 +90,7 @@ def _resolve_name(name: str, version: str | None, installed: tuple[InstalledRunt
     if chosen:
         return _conflict(chosen[0].spec, [str(runtime.path) for runtime in chosen])
     for runtime in reversed(called_so):
-        if not runtime.is_valid and spec.version in (None, runtime.version):
+        if not runtime.is_valid and runtime.has_manifest and spec.version in (None, runtime.version):
             reasons = "; ".join(runtime.problems)
             return Broken(f"cannot use {runtime.spec} in {runtime.path}: {reasons}: install it again", runtime)
     near = [runtime.spec for runtime in usable]

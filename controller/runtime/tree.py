@@ -11,7 +11,7 @@ Invariant: nothing found makes a scan fail; what cannot be used is listed with i
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
 
@@ -30,7 +30,8 @@ _BENEATH = Resolve.BENEATH | Resolve.NO_MAGICLINKS
 class InstalledRuntime:
     """A tree under the runtime root. `version` is the package's, from its directory; None if it has none.
 
-    It can be used when it has no `problems`; `warnings` are what its author should know.
+    It can be used when it has no `problems`; `warnings` are what its author should know. A directory
+    without a runtime.yml is listed, so that somebody sees it, and is nothing otherwise.
     """
 
     name: str
@@ -39,6 +40,7 @@ class InstalledRuntime:
     manifest: Manifest | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    has_manifest: bool = True
 
     @property
     def is_valid(self) -> bool:
@@ -144,7 +146,7 @@ def _scan_top(path: Path) -> list[InstalledRuntime]:
     except OSError as error:
         return [_unusable(path, f"cannot read it: {error.strerror}")]
     if not any(_has_manifest(child) for child in below):
-        return [_unusable(path, f"no {MANIFEST} in it: remove it, or install the runtime again")]
+        return [replace(_unusable(path, f"no {MANIFEST} in it: remove it"), has_manifest=False)]
     return [_scan_below(path, child) for child in below]
 
 
@@ -152,7 +154,8 @@ def _scan_below(parent: Path, path: Path) -> InstalledRuntime:
     parent_name = parent.name if runtime_spec.is_version(path.name) else None
     if path.is_symlink() or not _has_manifest(path):
         name, version = _name_by_directory(path.name, parent_name)
-        return InstalledRuntime(name, version, path, None, (f"no {MANIFEST} in it: remove it, or install it again",))
+        why = (f"no {MANIFEST} in it: remove it, or install it again",)
+        return InstalledRuntime(name, version, path, None, why, has_manifest=_has_manifest(path))
     return inspect(path, parent_name)
 
 

@@ -135,6 +135,14 @@ def test_every_reason_that_the_code_gives_is_in_the_enums_that_the_page_is_made_
     assert unknown == []
 
 
+@pytest.mark.parametrize("enum", [Reason, RuntimeReason, RegistryReason, CommonReason], ids=lambda enum: enum.__name__)
+def test_every_reason_is_one_word_with_one_sentence(enum):
+    badly = [r.value for r in enum if not re.fullmatch(r"[A-Z]\w+", r.value) or not re.fullmatch(r"\S.+\.", r.meaning)]
+
+    assert badly == []
+    assert all(str(reason) == reason.value for reason in enum)
+
+
 @pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=name_of)
 def test_a_how_to_has_commands_and_they_can_be_read(page):
     commands = [item for item in doc_runner.parse(page.read_text()) if isinstance(item, doc_runner.Command)]

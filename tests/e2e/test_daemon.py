@@ -288,7 +288,6 @@ def test_an_idle_daemon_writes_nothing_and_takes_next_to_no_time(place):
     share = (_cpu_seconds(place.pid) - used) / (time.monotonic() - since)
 
     assert revision_of(place) == revision
-    print(f"idle: {share:.2%} of a core")
     assert share < 0.02, f"{share:.1%} of a core"
 
 

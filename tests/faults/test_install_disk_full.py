@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, snapshot
 
 from controller.engine.errors import TransientError
 from controller.runtime import install
+from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, snapshot
 
 
 @pytest.fixture

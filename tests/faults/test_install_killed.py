@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.registry_fixtures import RegistryOnDisk, a_host, snapshot
 
 from controller.runtime import install, origin, tree
 from controller.runtime.install import Host
+from support.registry_fixtures import RegistryOnDisk, a_host, snapshot
 
 # What Python announces of the system calls that change or open files.
 _EVENTS = ("open", "os.", "shutil.", "fcntl.")
@@ -81,6 +81,7 @@ def whole(tmp_path: Path, registry: RegistryOnDisk) -> dict[str, str]:
         return snapshot(install.install(registry.package("a", "1.1.0"), host).path)
 
 
+@pytest.mark.invariant("I1")
 def test_an_install_killed_at_any_step_shows_no_half_tree_and_the_next_one_converges(
     host: Host, registry: RegistryOnDisk, whole: dict[str, str]
 ):

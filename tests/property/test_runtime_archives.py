@@ -9,10 +9,10 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.registry_fixtures import a_package, snapshot
 
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import archive, links
+from support.registry_fixtures import a_package, snapshot
 
 PACKAGE = a_package("a")
 PLAIN = gzip.decompress(PACKAGE)

@@ -116,16 +116,18 @@ class Launching:
         return output_in(Path(spec.log_dir), stream)
 
     def close(self) -> None:
-        """End the launcher and every run, and remove the cgroups."""
-        lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), self.cgroup_parent)
-        self.client.ensure_running()
-        for name in lifecycle.names():
-            lifecycle.kill(name)
+        """End every run and the launcher, and remove the cgroups."""
+        # By order, not by cgroup: a run just claimed may have nothing in its cgroup to kill so far.
         for run_dir in (self.root / "runs").glob("*"):
-            wait_for_end(run_dir)
+            if run_dir.is_dir():
+                control.stop(run_dir, "Stopped", 0)
+                wait_for_end(run_dir)
+        self.client.ensure_running()
         self.client.shutdown()
         self.client.close()
+        lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), self.cgroup_parent)
         for name in lifecycle.names():
+            lifecycle.kill(name)
             lifecycle.remove(name)
         lifecycle.remove_parent()
         lifecycle.close()

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from support.hand_clock import HandClock
-
 from controller.registry import catalogue, fetch, location
 from controller.registry.catalogue import Catalogue
 from controller.runtime.install import Host, Package
+from support.hand_clock import HandClock
 
 PLATFORM = "ubuntu-amd64"
 
@@ -100,7 +99,7 @@ class RegistryOnDisk:
         data = a_package(name, version) if archive is None else archive
         file = f"{name}@{version}.tar.gz"
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / file).write_bytes(data)
+        _replace(self.path / file, data)
         entry = {
             "version": version,
             "description": f"{name} for tests",
@@ -115,7 +114,7 @@ class RegistryOnDisk:
 
     def write(self, **changed: Any) -> None:
         document = {"_comment": "for tests", "version": "1", "runtimes": self.runtimes, **changed}
-        (self.path / "registry.json").write_text(json.dumps(document))
+        _replace(self.path / "registry.json", json.dumps(document).encode())
 
     @property
     def url(self) -> str:
@@ -129,6 +128,13 @@ class RegistryOnDisk:
         entry = catalogue.find(self.catalogue(), name, version)
         where = location.locate(url or self.url)
         return Package(entry, location.archive_url(where, entry.download_url), "test")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole at once, as a server that is read meanwhile needs it."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_bytes(data)
+    aside.replace(path)
 
 
 @dataclass

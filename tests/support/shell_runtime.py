@@ -35,7 +35,9 @@ def _manifest(name: str, more_mounts: str, more: str) -> bytes:
     return "\n".join([f"name: {name}", "version: 3.10", "mounts:", *mounts, more_mounts, more, ""]).encode()
 
 
-def shell_package(name: str, version: str, *more: tuple[tarfile.TarInfo, bytes], mounts: str = "", rest: str = "") -> bytes:
+def shell_package(
+    name: str, version: str, *more: tuple[tarfile.TarInfo, bytes], mounts: str = "", rest: str = ""
+) -> bytes:
     """Return the archive of a runtime with a shell, whose /etc/version says which it is.
 
     `mounts` are further lines of its list of mounts, `rest` what else its runtime.yml says.

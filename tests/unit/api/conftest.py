@@ -1,19 +1,48 @@
-"""The real API on a unix socket: one server for a module, with nothing in its store at the start of each test."""
+"""Verbs over a real store, and the real API on a real socket."""
 
-from collections.abc import Iterator
+import contextlib
 
 import pytest
 
-from support.api_server import LiveApi, a_live_api
-
-
-@pytest.fixture(scope="module")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    with a_live_api(tmp_path_factory.mktemp("live")) as server:
-        yield server
+from api.kinds import NAMESPACE
+from support.hand_clock import HandClock
+from support.http import serving
+from support.objects import by, open_verbs
 
 
 @pytest.fixture
-def live(live_server: LiveApi) -> Iterator[LiveApi]:
-    yield live_server
-    live_server.clear()
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def opened(tmp_path, clock):
+    verbs, store = open_verbs(tmp_path, clock)
+    with contextlib.closing(store):
+        yield verbs, store
+
+
+@pytest.fixture
+def verbs(opened):
+    return opened[0]
+
+
+@pytest.fixture
+def store(opened):
+    return opened[1]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("api")) as api:
+        yield api
+
+
+@pytest.fixture
+def api(served):
+    """The module's API, with a namespace `space` of the test's own that is empty."""
+    document = {"metadata": {"generateName": "t-"}}
+    created = served.verbs.create(NAMESPACE, "", document, by("tests"))
+    served.space = created.document["metadata"]["name"]
+    served.above.requests.clear()
+    return served

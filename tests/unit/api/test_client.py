@@ -1,5 +1,6 @@
 """The typed client against the real API on a unix socket."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,8 +12,20 @@ from api.client_transport import Address, BadAddress, Unreachable, error_of
 from api.client_watch import TimedOut, Watch, condition, wait_for
 from api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Expired, Invalid, NotFound
 from api.kinds import JOB, NAMESPACE, RUNTIME
-from support.api_server import condition_of
+from support.api_server import LiveApi, a_live_api, condition_of
 from support.objects import a_job
+
+
+@pytest.fixture(scope="module")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with a_live_api(tmp_path_factory.mktemp("live")) as server:
+        yield server
+
+
+@pytest.fixture
+def live(live_server: LiveApi) -> Iterator[LiveApi]:
+    yield live_server
+    live_server.clear()
 
 
 def test_what_was_created_is_got_and_listed(live):

@@ -1,4 +1,4 @@
-"""`rnx` against the real API on a unix socket."""
+"""`rnx` against the real API on a unix socket: one server for a module, emptied after each test."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.main import run
-from support.api_server import LiveApi
+from support.api_server import LiveApi, a_live_api
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,18 @@ class Said:
 
 
 Rnx = Callable[..., Said]
+
+
+@pytest.fixture(scope="module")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with a_live_api(tmp_path_factory.mktemp("live")) as server:
+        yield server
+
+
+@pytest.fixture
+def live(live_server: LiveApi) -> Iterator[LiveApi]:
+    yield live_server
+    live_server.clear()
 
 
 @pytest.fixture

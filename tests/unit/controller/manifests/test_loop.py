@@ -124,3 +124,19 @@ def test_a_loop_that_never_started_can_be_stopped(loop: ManifestsLoop):
     loop.stop()
 
     assert not loop.is_alive()
+
+
+def test_a_directory_that_is_swapped_for_another_is_noticed_without_waiting(
+    running: ManifestsLoop, root: Path, tmp_path: Path, store: Store
+):
+    (tmp_path / "next").mkdir()
+    put(tmp_path / "next/new.yaml", a_manifest("of-the-next"))
+    put(root / "old.yaml", a_manifest("of-the-first"))
+    until(store, has(store, "of-the-first"))
+
+    root.rename(tmp_path / "previous")
+    (tmp_path / "next").rename(root)
+
+    until(store, has(store, "of-the-next"))
+    until(store, is_going(store, "of-the-first"))
+    assert running.is_alive()

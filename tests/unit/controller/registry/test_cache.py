@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.hand_clock import HandClock
-from support.registry_fixtures import RegistryOnDisk, Server, served
 
 from controller.engine.errors import TransientError
 from controller.registry import fetch
 from controller.registry.cache import Cached, CatalogueCache
 from controller.registry.location import Location, locate
+from support.hand_clock import HandClock
+from support.registry_fixtures import RegistryOnDisk, Server, served
 
 
 @dataclass
@@ -98,18 +98,55 @@ def test_a_registry_that_is_down_leaves_the_kept_one_with_its_age(world: World, 
     assert cached.catalogue.entries["a"]
 
 
-def test_a_registry_that_stays_down_is_left_in_peace_for_a_minute(world: World):
+def test_a_registry_that_stays_down_is_asked_ever_more_rarely_and_at_least_each_minute(world: World):
     world.get()
     world.server.status = 500
     world.clock.advance(7200)
-    world.get()
-    world.clock.advance(59)
-    assert world.get().is_stale
-    assert world.server.count("registry.json") == 2
+    asked = []
+    for second in range(200):
+        before = world.server.count("registry.json")
+        assert world.get().is_stale
+        if world.server.count("registry.json") > before:
+            asked.append(second)
+        assert world.cache.retry_seconds(world.location) > 0
+        world.clock.advance(1)
+    assert asked == [0, 1, 3, 7, 15, 31, 63, 123, 183]
 
-    world.clock.advance(2)
+    world.clock.advance(60)
     world.server.status = 0
     assert not world.get().is_stale
+    assert world.cache.retry_seconds(world.location) == 0
+
+
+def test_a_peek_gives_what_is_kept_and_asks_nobody(world: World):
+    assert world.cache.peek(world.location) is None
+    world.get()
+    world.server.requests.clear()
+    world.clock.advance(1e6)
+
+    kept = world.cache.peek(world.location)
+
+    assert kept is not None
+    assert "a" in kept.entries
+    assert world.server.requests == []
+
+
+def test_a_peek_reads_what_an_earlier_daemon_kept(world: World):
+    world.get()
+    later = CatalogueCache(world.cache._directory, world.client, world.clock)
+
+    assert later.peek(world.location) is not None
+
+
+def test_a_peek_does_not_wait_for_a_fetch(world: World):
+    world.server.gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(world.get)
+        assert world.server.arrived.wait(10)
+        assert world.cache.peek(world.location) is None
+        world.server.gate.set()
+        fetching.result()
+    assert world.cache.peek(world.location) is not None
 
 
 @pytest.mark.parametrize("junk", [b"", b"<html>sorry</html>", b'{"version": "9"}', b"\x00" * 100])

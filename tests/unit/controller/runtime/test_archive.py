@@ -7,6 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
+from controller.engine.errors import TerminalError, TransientError
+from controller.runtime import archive
+from controller.runtime.archive import Limits, Metered, Unpacked
 from support.registry_fixtures import (
     a_directory,
     a_file,
@@ -16,10 +20,6 @@ from support.registry_fixtures import (
     an_archive,
     snapshot,
 )
-
-from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive
-from controller.runtime.archive import Limits, Metered, Unpacked
 
 
 def unpack(data: bytes, into: Path, limits: Limits | None = None) -> Unpacked:

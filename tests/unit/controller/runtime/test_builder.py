@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.registry_fixtures import a_host
 
 from controller.registry import catalogue, location, platforms
 from controller.runtime import builder, install, tree
 from controller.runtime.install import Installed, Package
+from support.registry_fixtures import a_host
 
 NAME = f"python-{sys.version_info.major}.{sys.version_info.minor}"
 IMPORTS = "asyncio, ctypes, decimal, hashlib, json, multiprocessing, sqlite3, ssl, urllib.request, zlib"

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from controller.engine.errors import TerminalError, TransientError
+from controller.runtime import install, origin, tree
+from controller.runtime.install import Host, Package
 from support.registry_fixtures import (
     RegistryOnDisk,
     a_file,
@@ -22,10 +26,6 @@ from support.registry_fixtures import (
     served,
     snapshot,
 )
-
-from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import install, origin, tree
-from controller.runtime.install import Host, Package
 
 
 @pytest.fixture
@@ -333,6 +333,7 @@ def test_an_archive_longer_than_it_said_is_cut_off(host: Host, registry: Registr
     assert f"it has {len(archive) + 1000} bytes" in refusal(package, host, TransientError)
 
 
+@pytest.mark.invariant("I2")
 def test_threads_that_want_one_version_download_it_once(host: Host, registry: RegistryOnDisk):
     with served(registry.path) as server:
         server.gate = threading.Event()

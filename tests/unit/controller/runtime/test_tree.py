@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from support.registry_fixtures import a_tree
 
 from controller.engine.errors import TransientError
 from controller.runtime import tree
 from controller.runtime.tree import InstalledRuntime
+from support.registry_fixtures import a_tree
 
 
 def found(root: Path) -> list[tuple[str, str | None, bool]]:

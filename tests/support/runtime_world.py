@@ -1,0 +1,115 @@
+"""The Runtime and Registry kinds with real parts all around: a store, a registry on disk, trees on disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from api.kinds import REGISTRY, RUNTIME
+from api.meta import API_VERSION, Document, ObjectKey
+from api.objects.verbs import Verbs, WriteOptions
+from controller.engine.errors import TerminalError, TransientError
+from controller.engine.metrics import EngineMetrics
+from controller.engine.reconcile import ReconcileLoop, Result
+from controller.engine.recorder import Recorder
+from controller.registry.cache import CatalogueCache
+from controller.registry.kind import RegistryKind
+from controller.runtime.install import Host
+from controller.runtime.installer import RuntimeMetrics
+from controller.runtime.kind import RuntimeKind
+from controller.runtime.offers import Offers
+from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs
+from state.store import Store
+from support.hand_clock import HandClock
+from support.registry_fixtures import RegistryOnDisk, a_host
+
+
+class RuntimeWorld:
+    """Reconciles by hand, one pass at a time, on a clock that stands still."""
+
+    def __init__(self, directory: Path, store: Store, clock: HandClock, host: Host) -> None:
+        self.directory = directory
+        self.store = store
+        self.clock = clock
+        self.root = host.root
+        self.registry = RegistryOnDisk(directory / "registry")
+        self.registry.path.mkdir()
+        self.registry.write()
+        self.verbs = Verbs(store, clock)
+        self.cache = CatalogueCache(directory / "cache", host.client, clock)
+        self.offers = Offers(store, self.cache)
+        self.metrics = RuntimeMetrics(CollectorRegistry())
+        recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
+        self.kind = RuntimeKind(host, store, self.offers, recorder, self.metrics, enabled=True)
+        self._runtimes = ReconcileLoop(self.kind, store)
+        self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
+        self.jobs = RuntimesForJobs(InstalledTrees(self.root), store, self.offers, enabled=True)
+        self.requests = RuntimeRequests(self.verbs, store)
+
+    def declare_registry(self, name: str = "tests", **spec: Any) -> None:
+        wanted = {"url": self.registry.url, "cacheSeconds": 1, **spec}
+        self._apply(REGISTRY.name, name, wanted)
+
+    def declare(self, name: str, *versions: str, **spec: Any) -> None:
+        self._apply(RUNTIME.name, name, {"versions": list(versions), **spec})
+
+    def _apply(self, kind: str, name: str, spec: Document) -> None:
+        document = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.verbs.apply(RUNTIME if kind == "Runtime" else REGISTRY, "", name, document, WriteOptions("tests"))
+
+    def pass_over(self, name: str) -> Result | TransientError | TerminalError:
+        """One pass for a runtime, again after conflicts as the worker does; a failure is put on record."""
+        key = ObjectKey(RUNTIME.name, "", name)
+        for _ in range(5):
+            try:
+                return self._runtimes.reconcile(key)
+            except (TransientError, TerminalError) as error:
+                self._runtimes.report_failure(key, error)
+                return error
+            except Exception as error:
+                if type(error).__name__ != "Conflict":
+                    raise
+        raise AssertionError("it conflicts for ever")
+
+    def look_at_registry(self, name: str = "tests") -> Document:
+        self._registries.reconcile(ObjectKey(REGISTRY.name, "", name))
+        return self.get(REGISTRY.name, name).get("status", {})
+
+    def get(self, kind: str, name: str) -> Document:
+        return self.store.get(ObjectKey(kind, "", name)) or {}
+
+    def ready(self, name: str) -> Document:
+        (condition,) = self.get(RUNTIME.name, name)["status"]["conditions"]
+        return dict(condition)
+
+    def states(self, name: str) -> dict[str, str]:
+        versions = self.get(RUNTIME.name, name)["status"].get("versions", ())
+        return {version["version"]: version["state"] for version in versions}
+
+    def delete(self, name: str) -> None:
+        self.store.delete(ObjectKey(RUNTIME.name, "", name))
+
+    def job_in(self, runtime: str, state: str = "Running", phase: str = "Running", name: str = "etl") -> Document:
+        """Store a job with a run in `runtime`, NAME@VERSION."""
+        document = {"apiVersion": API_VERSION, "kind": "Job", "metadata": {"name": name, "namespace": "default"}}
+        key = ObjectKey("Job", "default", name)
+        job = self.store.get(key) or self.store.create(document | {"spec": {"command": ["true"]}})
+        status = {
+            "phase": phase,
+            "resolvedRuntime": runtime,
+            "runs": [{"attempt": 1, "state": state, "runtime": runtime}],
+        }
+        return self.store.update_status(job | {"status": status})
+
+
+@contextmanager
+def a_runtime_world(directory: Path) -> Iterator[RuntimeWorld]:
+    clock = HandClock()
+    store = Store.open(directory / "store.db", clock)
+    try:
+        with a_host(directory / "root", clock=clock) as host:
+            yield RuntimeWorld(directory, store, clock, host)
+    finally:
+        store.close()

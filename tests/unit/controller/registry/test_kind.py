@@ -1,0 +1,110 @@
+"""The Registry kind: what it says of a registry that is up, down, odd, off or deleted."""
+
+import shutil
+
+import pytest
+
+from api.kinds import REGISTRY
+from support.runtime_world import RuntimeWorld, a_runtime_world
+
+KEPT = "*.json"
+
+
+@pytest.fixture
+def world(tmp_path):
+    with a_runtime_world(tmp_path) as world:
+        world.registry.add("a", "1.0.0").add("a", "2.0.0").add("b", "1.0.0")
+        yield world
+
+
+def said(status) -> tuple[str, str]:
+    (ready,) = status["conditions"]
+    return ready["status"], ready["reason"]
+
+
+def kept(world: RuntimeWorld) -> int:
+    return len(list((world.directory / "cache").glob(KEPT)))
+
+
+def test_what_it_offers_is_counted(world):
+    world.declare_registry()
+    status = world.look_at_registry()
+
+    assert said(status) == ("True", "Fetched")
+    assert (status["runtimes"], status["versions"]) == (2, 3)
+    assert status["lastFetchTime"] == "2026-01-02T03:04:05Z"
+
+
+def test_bad_entries_are_told_and_cost_no_other(world):
+    world.registry.add("c", "1.0.0", checksum="md5:1")
+    world.declare_registry()
+    status = world.look_at_registry()
+
+    assert said(status) == ("True", "Fetched")
+    assert 'runtimes["c"]["1.0.0"].checksum' in status["conditions"][0]["message"]
+    assert status["versions"] == 3
+
+
+@pytest.mark.invariant("I7")
+def test_what_is_kept_serves_while_it_is_down_and_saying_so_is_said_once(world):
+    world.declare_registry(cacheSeconds=60)
+    world.look_at_registry()
+    (world.registry.path / "registry.json").rename(world.registry.path / "away")
+    world.clock.advance(61)
+    status = world.look_at_registry()
+    assert said(status) == ("True", "Stale")
+    assert "its catalogue of 2026-01-02T03:04:05Z is used" in status["conditions"][0]["message"]
+
+    before = world.store.revision()
+    for _ in range(10):
+        world.clock.advance(1000)
+        world.look_at_registry()
+    assert world.store.revision() == before
+
+    (world.registry.path / "away").rename(world.registry.path / "registry.json")
+    world.clock.advance(61)
+    assert said(world.look_at_registry()) == ("True", "Fetched")
+
+
+def test_one_that_was_never_read_says_why_and_writes_once(world):
+    shutil.rmtree(world.registry.path)
+    world.declare_registry()
+    assert said(world.look_at_registry()) == ("False", "NotFound")
+
+    before = world.store.revision()
+    for _ in range(10):
+        world.clock.advance(100)
+        world.look_at_registry()
+    assert world.store.revision() == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"enabled": False}, "Disabled"),
+        ({"url": "file://elsewhere/registry"}, "InvalidLocation"),
+        ({"url": "http://127.0.0.1:9/registry.json"}, "Unreachable"),
+    ],
+)
+def test_one_that_cannot_be_used_says_why(world, spec, reason):
+    world.declare_registry(**spec)
+
+    assert said(world.look_at_registry()) == ("False", reason)
+
+
+def test_what_is_no_catalogue_is_said_to_be_so(world):
+    (world.registry.path / "registry.json").write_text("<html>")
+    world.declare_registry()
+
+    assert said(world.look_at_registry()) == ("False", "InvalidCatalogue")
+
+
+def test_nothing_is_kept_of_one_that_is_deleted(world):
+    world.declare_registry()
+    world.look_at_registry()
+    assert kept(world) == 1
+    world.verbs.delete(REGISTRY, "", "tests")
+    world.look_at_registry()
+
+    assert kept(world) == 0
+    assert world.get("Registry", "tests") == {}
