@@ -115,8 +115,8 @@ def _about(document: Document) -> str:
 
 
 JOB = Kind(
-    "Job", "jobs", ("jo",), True, Job,
-    (
+    name="Job", plural="jobs", short_names=("jo",), namespaced=True, type=Job,
+    columns=(
         Column("Phase", field("status.phase"), description="A summary of the job's conditions."),
         Column("Reason", field("status.reason"), description="Why it is in this phase."),
         Column("Runs", field("status.attempts"), description="Runs begun so far."),
@@ -128,8 +128,8 @@ JOB = Kind(
     finalizer="runwright.dev/job", categories=("all", "runwright"),
 )  # fmt: skip
 RUNTIME = Kind(
-    "Runtime", "runtimes", ("rt",), False, Runtime,
-    (
+    name="Runtime", plural="runtimes", short_names=("rt",), namespaced=False, type=Runtime,
+    columns=(
         Column("Ready", _condition("Ready", "status"), description="Whether every wanted version is installed."),
         Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
         Column("Wanted", _wanted, description="The versions wanted."),
@@ -139,8 +139,8 @@ RUNTIME = Kind(
     finalizer="runwright.dev/runtime",
 )  # fmt: skip
 REGISTRY = Kind(
-    "Registry", "registries", ("reg",), False, Registry,
-    (
+    name="Registry", plural="registries", short_names=("reg",), namespaced=False, type=Registry,
+    columns=(
         Column("Ready", _condition("Ready", "status"), description="Whether there is a catalogue to install from."),
         Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
         Column("Runtimes", field("status.runtimes"), description="Runtimes in the catalogue."),
@@ -150,8 +150,8 @@ REGISTRY = Kind(
     finalizer="runwright.dev/registry",
 )  # fmt: skip
 EVENT = Kind(
-    "Event", "events", ("ev",), True, Event,
-    (
+    name="Event", plural="events", short_names=("ev",), namespaced=True, type=Event,
+    columns=(
         Column("Type", field("type"), description="Normal or Warning."),
         Column("Reason", field("reason"), description="One word."),
         Column("Object", _about, description="What it happened to."),
@@ -161,10 +161,46 @@ EVENT = Kind(
     group="", version="v1", has_status=False, categories=(),
 )  # fmt: skip
 NAMESPACE = Kind(
-    "Namespace", "namespaces", ("ns",), False, Namespace,
-    (Column("Status", field("status.phase"), description="Active or Terminating."),),
+    name="Namespace", plural="namespaces", short_names=("ns",), namespaced=False, type=Namespace,
+    columns=(Column("Status", field("status.phase"), description="Active or Terminating."),),
     group="", version="v1", categories=(),
 )  # fmt: skip
+
+
+def _pod_ready(document: Document) -> str:
+    statuses = document["status"].get("containerStatuses", [])
+    return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
+
+
+def _pod_status(document: Document) -> str:
+    return str(document["status"].get("reason") or document["status"].get("phase", ""))
+
+
+POD = Kind(
+    name="Pod", plural="pods", short_names=("po",), namespaced=True, type=Resource,
+    columns=(
+        Column("Ready", _pod_ready, description="Whether its container runs."),
+        Column("Status", _pod_status, description="Its phase, or why it ended."),
+        Column("Restarts", lambda _document: "0", description="Always 0: each retry is a pod of its own."),
+        Column("Node", field("spec.nodeName"), wide=True, description="The host."),
+    ),
+    group="", version="v1", categories=("all",),
+)  # fmt: skip
+MANIFEST = Kind(
+    name="Manifest", plural="manifests", short_names=("mf",), namespaced=False, type=Resource,
+    columns=(
+        Column("Source", field("source"), description="The directory or table that it is in."),
+        Column("File", field("file"), description="The file, or the row, in it."),
+        Column("Line", field("line"), description="The line that it starts at, or where it is wrong."),
+        Column("Object", field("object"), description="The object that it declares."),
+        Column("State", field("state"), description="Whether it is applied, or why not."),
+        Column("Message", field("message"), description="What is wrong and what to do."),
+    ),
+    has_status=False, categories=(),
+)  # fmt: skip
+
+PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
+"""Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
 KINDS: tuple[Kind, ...] = (JOB, RUNTIME, REGISTRY, EVENT, NAMESPACE)
 _BY_NAME = {kind.name: kind for kind in KINDS}

@@ -79,8 +79,12 @@ class Storage(Protocol):
         """Replace the status (and managedFields) only. Raises NotFound, Conflict."""
         ...
 
-    def delete(self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None) -> Document:
+    def delete(
+        self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None, grace_seconds: int | None = None
+    ) -> Document:
         """Delete, or mark as deleting while finalizers remain; return the last state.
+
+        `grace_seconds` is how long it may take to end by itself, if that is not left to it.
 
         Raises NotFound, or Conflict when a precondition does not hold.
         """

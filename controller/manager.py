@@ -18,6 +18,7 @@ from api.kinds import JOB, REGISTRY, RUNTIME
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import Change
+from api.version import VERSION
 from controller import daemon_lock, first_start
 from controller import host as hosts
 from controller.cgroup import choose
@@ -61,7 +62,6 @@ from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, Runtim
 from controller.sandbox.legacy import legacy_binds
 from controller.settings import Settings
 from controller.surroundings import DaemonHealth, DaemonMetrics, HttpMetrics, StoreMetrics
-from controller.version import VERSION
 from state.store import Store
 
 _log = logging.getLogger(__name__)

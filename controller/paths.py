@@ -7,7 +7,6 @@ from pathlib import Path
 
 from controller.settings import Settings
 
-
 _LONGEST_UNIX_PATH = 107  # Source: unix(7).
 _ASIDE_BYTES = len(".new") + 1  # Sockets are made aside and renamed.
 

@@ -73,13 +73,23 @@ def for_status(current: Document, desired: Document) -> Document:
     return _unless_same(current, changed)
 
 
-def for_delete(current: Document, *, now: datetime) -> Document:
-    """Return `current` marked as deleting if finalizers hold it back; otherwise `current` itself."""
+def for_delete(current: Document, *, now: datetime, grace_seconds: int | None = None) -> Document:
+    """Return `current` marked as deleting if finalizers hold it back; otherwise `current` itself.
+
+    `grace_seconds` is how long it has to end by itself, where whoever deletes it says so. Deleting it
+    again may shorten that, never lengthen it, as for pods.
+    """
     metadata = current["metadata"]
-    if not metadata.get("finalizers") or "deletionTimestamp" in metadata:
+    if not metadata.get("finalizers"):
         return current
-    mark = {"deletionTimestamp": wire_time(now), "deletionGracePeriodSeconds": 0}
-    return current | {"metadata": metadata | mark | {"generation": metadata.get("generation", 0) + 1}}
+    grace = {} if grace_seconds is None else {"deletionGracePeriodSeconds": grace_seconds}
+    if "deletionTimestamp" in metadata:
+        given = metadata.get("deletionGracePeriodSeconds")
+        if grace_seconds is None or (given is not None and given <= grace_seconds):
+            return current
+        return current | {"metadata": metadata | grace}
+    mark = {"deletionTimestamp": wire_time(now), "generation": metadata.get("generation", 0) + 1}
+    return current | {"metadata": metadata | mark | grace}
 
 
 def is_finished(document: Document) -> bool:

@@ -135,9 +135,12 @@ class Store:
         """
         return self._replace(document, lifecycle.for_status)
 
-    def delete(self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None) -> Document:
+    def delete(
+        self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None, grace_seconds: int | None = None
+    ) -> Document:
         """Delete, or mark as deleting while finalizers remain; return the last state.
 
+        `grace_seconds` is how long it may take to end by itself, if that is not left to it.
         It is gone if what is returned has no finalizers.
 
         Raises:
@@ -152,7 +155,7 @@ class Store:
             lifecycle.check_preconditions(current.document, uid=uid, revision=revision)
             if not current.document["metadata"].get("finalizers"):
                 return tx.remove(key, current.document, current)
-            marked = lifecycle.for_delete(current.document, now=tx.now)
+            marked = lifecycle.for_delete(current.document, now=tx.now, grace_seconds=grace_seconds)
             return marked if marked is current.document else tx.replace(key, marked, current)
 
         return self._writer.write(decide)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from api import kinds
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
@@ -90,7 +91,7 @@ def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
 
     word, *names = path.split(".")
     kind = targets.kind_of(word)
-    if kind in (targets.POD, targets.MANIFEST):
+    if kind in kinds.PROJECTED:
         raise click.UsageError(
             f"cannot explain {kind.plural}: they are shown and not stored: see rnx explain job.status"
         )

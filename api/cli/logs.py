@@ -59,7 +59,7 @@ def show_log(
     """Print the log of the job or pod that `word` names."""
     client, namespace = connection.client, connection.namespace
     kind, name = _named(word)
-    job = None if kind is targets.POD else _job(client, namespace, name, guess=kind is None)
+    job = None if kind is kinds.POD else _job(client, namespace, name, guess=kind is None)
     if job is None:
         run_log.copy(client, namespace, name, request, run_log.to_stdout())
     elif request.follow and attempt is None and not previous:
@@ -74,7 +74,7 @@ def _named(word: str) -> tuple[kinds.Kind | None, str]:
     if "/" not in word:
         return None, word
     target = targets.parse_objects((word,))[0]
-    if target.kind not in (kinds.JOB, targets.POD):
+    if target.kind not in (kinds.JOB, kinds.POD):
         raise click.UsageError(f"a {target.kind.singular} has no log: name a job or a pod")
     return target.kind, target.name
 

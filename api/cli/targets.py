@@ -8,14 +8,9 @@ import click
 from api import kinds
 from api.cli.lazy import nearest
 from api.kinds import Kind
-from api.meta import Document, Resource
+from api.meta import Document
 
-# What is shown and not stored: names alone, for the columns are the server's.
-POD = Kind(
-    "Pod", "pods", ("po",), namespaced=True, type=Resource, columns=(), group="", version="v1", categories=("all",)
-)
-MANIFEST = Kind("Manifest", "manifests", ("mf",), namespaced=False, type=Resource, columns=(), categories=())
-SERVED: tuple[Kind, ...] = (*kinds.KINDS, POD, MANIFEST)
+SERVED: tuple[Kind, ...] = (*kinds.KINDS, *kinds.PROJECTED)
 
 
 @dataclass(frozen=True, slots=True)

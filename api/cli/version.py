@@ -1,19 +1,10 @@
 """`rnx version`: of the command line and of the server."""
 
-import importlib.metadata
-
 import click
 
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.output import show_json
-
-
-def client_version() -> str:
-    """Return the version of this installation, or `unknown` when run from a bare checkout."""
-    try:
-        return importlib.metadata.version("runwright")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+from api.version import VERSION
 
 
 @click.command("version")
@@ -24,9 +15,9 @@ def client_version() -> str:
 def version(connection: Connection, *, client_only: bool, output: str | None) -> None:
     """Print the versions of rnx and of the server."""
     if output != "json":
-        click.echo(f"Client Version: {client_version()}")
+        click.echo(f"Client Version: {VERSION}")
     server = None if client_only else connection.client.version()
     if output == "json":
-        show_json({"clientVersion": {"gitVersion": client_version()}} | ({"serverVersion": server} if server else {}))
+        show_json({"clientVersion": {"gitVersion": VERSION}} | ({"serverVersion": server} if server else {}))
     elif server:
         click.echo(f"Server Version: {server.get('gitVersion', 'unknown')}")

@@ -10,9 +10,10 @@ from starlette.responses import Response
 from api.errors import BadRequest, NotFound, TooManyRequests
 from api.http import answers, requests
 from api.http.feed import Threads
+from api.kinds import POD
 from api.meta import Document, read_time
 from api.objects import admission
-from api.objects.projections import POD, Pods
+from api.objects.projections import Pods
 from api.ports import LogOptions, RunLogs
 from api.types.pod import CONTAINER_NAME
 

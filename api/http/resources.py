@@ -216,6 +216,7 @@ class Resources:
             resource_version=preconditions.get("resourceVersion"),
             propagation=options.get("propagationPolicy") or "Background",
             dry_run=requests.is_dry_run(options.get("dryRun") or []),
+            grace_seconds=options.get("gracePeriodSeconds"),
         )
         if not deleted.gone:
             return answers.answer(deleted.document)
@@ -321,6 +322,16 @@ def _written(written: Written, repeated: tuple[str, ...]) -> Response:
     return answers.answer(written.document, 201 if written.created else 200, (*repeated, *written.warnings))
 
 
+def _grace(sent: object) -> int | None:
+    """Return whole seconds; negative ones mean 'left to the object', as kubectl's -1 does."""
+    if sent is None:
+        return None
+    text = str(sent)
+    if isinstance(sent, bool) or not text.lstrip("-").isdecimal() or len(text) > 9:
+        raise BadRequest(f'cannot read the DeleteOptions: gracePeriodSeconds "{text[:40]}" is no number of seconds')
+    return int(text) if int(text) >= 0 else None
+
+
 async def _delete_options(request: Request) -> Document:
     """Return the options of a deletion, from its body and its query."""
     body = await requests.body_of(request)
@@ -334,6 +345,8 @@ async def _delete_options(request: Request) -> Document:
     query = request.query_params
     if query.getlist("dryRun"):
         options["dryRun"] = query.getlist("dryRun")
+    options.setdefault("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    options["gracePeriodSeconds"] = _grace(options["gracePeriodSeconds"])
     options.setdefault("propagationPolicy", query.get("propagationPolicy", ""))
     if (options["propagationPolicy"] or "") not in _PROPAGATION:
         wrong = str(options["propagationPolicy"])[:40]

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 from pydantic import ValidationError
 
 from api.errors import NotFound
-from api.kinds import JOB, Column, Kind, field
-from api.meta import Document, Resource
+from api.kinds import JOB, MANIFEST, POD, Kind
+from api.meta import Document
 from api.objects import admission
 from api.objects.listing import Page
 from api.objects.selectors import EVERYTHING, Selector
@@ -60,40 +60,6 @@ class Source(Protocol):
     def steps(self, change: Change) -> Iterable[Step]:
         """Return what a change of the followed kind did to the objects of this source."""
         ...
-
-
-def _pod_ready(document: Document) -> str:
-    statuses = document["status"].get("containerStatuses", [])
-    return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
-
-
-def _pod_status(document: Document) -> str:
-    return str(document["status"].get("reason") or document["status"].get("phase", ""))
-
-
-POD = Kind(
-    name="Pod", plural="pods", short_names=("po",), namespaced=True, type=Resource,
-    columns=(
-        Column("Ready", _pod_ready, description="Whether its container runs."),
-        Column("Status", _pod_status, description="Its phase, or why it ended."),
-        Column("Restarts", lambda _document: "0", description="Always 0: each retry is a pod of its own."),
-        Column("Node", field("spec.nodeName"), wide=True, description="The host."),
-    ),
-    group="", version="v1", categories=("all",),
-)  # fmt: skip
-
-MANIFEST = Kind(
-    name="Manifest", plural="manifests", short_names=("mf",), namespaced=False, type=Resource,
-    columns=(
-        Column("Source", field("source"), description="The directory or table that it is in."),
-        Column("File", field("file"), description="The file, or the row, in it."),
-        Column("Line", field("line"), description="The line that it starts at, or where it is wrong."),
-        Column("Object", field("object"), description="The object that it declares."),
-        Column("State", field("state"), description="Whether it is applied, or why not."),
-        Column("Message", field("message"), description="What is wrong and what to do."),
-    ),
-    has_status=False, categories=(),
-)  # fmt: skip
 
 
 class Stored:

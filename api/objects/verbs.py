@@ -196,8 +196,9 @@ class Verbs:
         resource_version: str | None = None,
         propagation: str = "Background",
         dry_run: bool = False,
+        grace_seconds: int | None = None,
     ) -> Deleted:
-        """Delete an object, or mark it as deleting while finalizers hold it.
+        """Delete an object, or mark it as deleting while finalizers hold it; a run ends within `grace_seconds`.
 
         Raises:
             NotFound.
@@ -214,7 +215,9 @@ class Verbs:
         if kind is NAMESPACE:
             writes.check_preconditions(kind, live, {"metadata": {"uid": uid, "resourceVersion": resource_version}})
             return self._delete_namespace(name)
-        last = self._storage.delete(_key(kind, namespace, name), uid=uid, revision=revision)
+        last = self._storage.delete(
+            _key(kind, namespace, name), uid=uid, revision=revision, grace_seconds=grace_seconds
+        )
         return Deleted(last, not last["metadata"].get("finalizers"))
 
     def delete_collection(

@@ -225,7 +225,8 @@ class JobSpec(ApiModel):
 
     runtime: str | None = Field(
         default=None,
-        description="The runtime, such as python-3.11-ml, python-3.11-ml@1.3.2 or python:3.11+ml; unset uses the host's read-only directories.",
+        description="The runtime, such as python-3.11-ml, python-3.11-ml@1.3.2 or python:3.11+ml; "
+        "unset uses the host's read-only directories.",
     )
     install_policy: InstallPolicy = Field(
         default=InstallPolicy.IF_NOT_PRESENT,

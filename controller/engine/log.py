@@ -47,6 +47,7 @@ def setup(level: int = logging.INFO, style: LogFormat = LogFormat.TEXT, stream: 
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if style is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))  # It tells of every request at INFO.
 
 
 class TextFormatter(logging.Formatter):

@@ -108,7 +108,8 @@ class Installer:
         started = self._host.clock.monotonic()
         note = progress.of(package)
         try:
-            note(0, None)
+            if _key(package) not in self._failed:  # A retry is told when there is something to tell of it.
+                note(0, None)
             done = install.install(package, self._host, progress=note)
         except NoLongerWanted:
             return  # The next pass looks at what is wanted now.

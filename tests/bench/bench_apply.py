@@ -2,8 +2,8 @@
 
     python tests/bench/bench_apply.py [ROUNDS]
 
-apply → running and apply → complete are seen by a watching client of the real daemon, over its HTTP API, with every
-write durable. The bare launch is the daemon's own launcher asked directly. The job is `true`, in the host's directories.
+apply → running and apply → complete are seen by a watching client of the real daemon, over its HTTP API, with
+every write durable. The bare launch is the daemon's own launcher asked directly. The job is `true`, in the host's directories.
 """
 
 import contextlib

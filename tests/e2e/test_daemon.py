@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support import host
-from support.daemon import Daemon, a_daemon, is_alive
 
 from api.kinds import JOB
+from support import host
+from support.daemon import Daemon, a_daemon, is_alive
 
 pytestmark = pytest.mark.needs_root
 
@@ -165,7 +165,9 @@ def test_something_in_the_place_of_the_api_socket_is_refused(place):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place, number):
     place.start()
-    job = place.shell("lives", "echo $$; until [ -e /work/never ]; do sleep 0.05; done", terminationGracePeriodSeconds=0)
+    job = place.shell(
+        "lives", "echo $$; until [ -e /work/never ]; do sleep 0.05; done", terminationGracePeriodSeconds=0
+    )
     place.printed("lives", "\n")
     before = place.status("lives")["runs"][0]
 
@@ -178,7 +180,11 @@ def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place, 
     assert code == 0
     assert "ended" in place.log.read_text()
     assert lived
-    assert (after["pid"], after["startedAt"], place.status("lives")["attempts"]) == (before["pid"], before["startedAt"], 1)
+    assert (after["pid"], after["startedAt"], place.status("lives")["attempts"]) == (
+        before["pid"],
+        before["startedAt"],
+        1,
+    )
     place.delete("lives")
     place.gone("lives", 5)
     assert place.cgroups_of(job) == {}

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import signal
 
 import pytest
@@ -166,7 +167,7 @@ def test_retries_wait_twice_as_long_each_time_and_stop_at_the_limit(daemon):
     assert (status["reason"], status["attempts"], status["failed"]) == ("BackoffLimitExceeded", 4, 4)
     assert "backoffLimit is 3; the last: Error: exited with 4" in status["message"]
     runs = status["runs"]
-    waits = [seconds_between(a["finishedAt"], b["startedAt"]) for a, b in zip(runs, runs[1:], strict=False)]
+    waits = [seconds_between(a["finishedAt"], b["startedAt"]) for a, b in itertools.pairwise(runs)]
     for wait, wanted in zip(waits, (0.3, 0.6, 1.2), strict=True):
         assert wanted <= wait <= wanted + 0.4, waits
 

@@ -9,14 +9,14 @@ import time
 
 import pytest
 import yaml
-from support import host
-from support.daemon import a_daemon, a_manifest
 
 from api.client import Client
 from api.client_transport import Address
 from api.client_watch import Watch
 from api.errors import Conflict
 from api.kinds import JOB
+from support import host
+from support.daemon import a_daemon, a_manifest
 
 pytestmark = pytest.mark.needs_root
 
@@ -194,7 +194,7 @@ def test_what_another_writer_adds_stays_when_the_manifest_changes(daemon):
     job = daemon.until("changed", lambda: (j := daemon.get(JOB, "shared"))["spec"]["backoffLimit"] == 2 and j)
     assert job["metadata"]["labels"]["team"] == "blue"
     assert job["spec"]["ttlSecondsAfterFinished"] == 9
-    assert set(entry["manager"] for entry in job["metadata"]["managedFields"]) >= {"manifests/directory", "tests"}
+    assert {entry["manager"] for entry in job["metadata"]["managedFields"]} >= {"manifests/directory", "tests"}
 
 
 def test_a_field_that_a_manifest_no_longer_sets_goes_unless_another_set_it(daemon):

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.stores import a_document, a_store, job_key, version, with_spec
 
 from api.errors import ServiceUnavailable
 from state import compaction
 from state.store import Store
+from support.stores import a_document, a_store, job_key, version, with_spec
 
 ROOT = Path(__file__).parents[2]
 CHILD = ROOT / "tests" / "support" / "store_child.py"

@@ -6,8 +6,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.builders import NOW, a_job, observed_job
-from support.steps import ends, pretend
 
 from api.types.job import Job, RunState
 from controller.engine.errors import TerminalError
@@ -16,6 +14,8 @@ from controller.job.plan import plan
 from controller.job.report import report
 from controller.job.steps import StartRun
 from controller.launcher.records import Running
+from support.builders import NOW, a_job, observed_job
+from support.steps import ends, pretend
 
 SPECS = st.fixed_dictionaries(
     {"backoffLimit": st.integers(0, 3), "backoffSeconds": st.just(10)},

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.hand_clock import HandClock
-from support.stores import FINALIZER, a_document, job_key, version, with_metadata, with_spec, with_status
 
 from api.errors import AlreadyExists, Conflict, Expired, NotFound
 from api.meta import Document
 from api.ports import ChangeType
 from state.store import Store
+from support.hand_clock import HandClock
+from support.stores import FINALIZER, a_document, job_key, version, with_metadata, with_spec, with_status
 
 NAMES = st.sampled_from(["a", "b", "c"])
 VALUES = st.integers(0, 3)

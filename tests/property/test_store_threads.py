@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.stores import a_document, a_store, job_key, version, with_spec
 
 from api.errors import AlreadyExists, Conflict
 from api.meta import Document
 from api.ports import ChangeType
 from state.store import Store
+from support.stores import a_document, a_store, job_key, version, with_spec
 
 THREADS = 6
 PATIENCE_SECONDS = 30.0

@@ -15,9 +15,8 @@ from typing import Any
 from api.client import Client, LogRequest
 from api.client_transport import Address, Unreachable
 from api.errors import ApiError
-from api.kinds import EVENT, JOB, Kind
+from api.kinds import EVENT, JOB, MANIFEST, Kind
 from api.meta import API_VERSION, Document
-from api.objects.projections import MANIFEST
 from controller.cgroup import choose
 from controller.launcher.client import LauncherClient
 from controller.paths import Paths

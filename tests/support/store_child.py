@@ -8,10 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+from state.store import Store
 from support.hand_clock import HandClock
 from support.stores import a_document
-
-from state.store import Store
 
 THREADS = 3
 

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.hand_clock import HandClock
-
 from api.meta import Document, ObjectKey
 from state.store import Store
+from support.hand_clock import HandClock
 
 FINALIZER = "runwright.dev/test"
 

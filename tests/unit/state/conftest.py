@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.hand_clock import HandClock
-from support.stores import a_store
 
 from state.store import Store
+from support.hand_clock import HandClock
+from support.stores import a_store
 
 
 @pytest.fixture

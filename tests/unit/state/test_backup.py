@@ -4,12 +4,12 @@ import stat
 import threading
 
 import pytest
-from support.stores import a_document, a_store, job_key, names, version, with_spec
 
 from api.errors import Expired
 from state import backup
 from state.connection import StoreFileError
 from state.store import Store
+from support.stores import a_document, a_store, job_key, names, version, with_spec
 
 
 @pytest.mark.invariant("S15")

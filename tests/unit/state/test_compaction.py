@@ -4,11 +4,11 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from support.stores import a_document, an_event, job_key, names, version, with_spec
 
 from api.errors import Expired
 from api.ports import ChangeType
 from state import compaction
+from support.stores import a_document, an_event, job_key, names, version, with_spec
 
 
 def rows(tmp_path) -> list[int]:

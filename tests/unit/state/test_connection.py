@@ -5,10 +5,10 @@ import stat
 from contextlib import closing
 
 import pytest
-from support.stores import a_document, a_store, job_key
 
 from state import connection
 from state.connection import Readers, StoreFileError, snapshot, transaction
+from support.stores import a_document, a_store, job_key
 
 
 def mode(path) -> int:

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from support.stores import FINALIZER, a_document, an_event, with_metadata, with_spec, with_status
 
 from api.errors import BadRequest, Conflict, Invalid
 from api.meta import Document, ObjectKey
 from state import lifecycle
+from support.stores import FINALIZER, a_document, an_event, with_metadata, with_spec, with_status
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -156,8 +156,20 @@ def test_deleting_an_object_with_finalizers_marks_it_and_raises_its_generation()
     marked = deleting(FINALIZER)["metadata"]
 
     assert marked["deletionTimestamp"] == "2026-01-02T03:04:05Z"
-    assert marked["deletionGracePeriodSeconds"] == 0
+    assert "deletionGracePeriodSeconds" not in marked
     assert marked["generation"] == 2
+
+
+@pytest.mark.invariant("S11")
+@pytest.mark.parametrize(("again", "kept"), [(3, 3), (60, 10), (None, 10)])
+def test_deleting_again_may_shorten_the_grace_and_never_lengthens_it(again, kept):
+    moment = datetime(2027, 1, 1, tzinfo=UTC)
+    current = lifecycle.for_delete(with_metadata(stored(), finalizers=[FINALIZER]), now=moment, grace_seconds=10)
+
+    marked = lifecycle.for_delete(current, now=moment, grace_seconds=again)["metadata"]
+
+    assert marked["deletionGracePeriodSeconds"] == kept
+    assert marked["generation"] == current["metadata"]["generation"]
 
 
 @pytest.mark.invariant("S11")

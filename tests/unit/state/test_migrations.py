@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
-from support.stores import a_document, a_store, job_key
 
 from state import connection, journal
 from state.connection import StoreFileError
 from state.migrations import MIGRATIONS, Migration, migrate
 from state.schema import JournalRow, MetaRow
+from support.stores import a_document, a_store, job_key
 
 ADD_COLUMN = Migration("0002-column", ("ALTER TABLE meta ADD COLUMN note TEXT",))
 BREAKS = Migration("0003-breaks", ("CREATE TABLE half (a INTEGER)", "CREATE TABLE half (a INTEGER)"))

@@ -1,6 +1,11 @@
 """The store's operations, on a real file."""
 
 import pytest
+
+from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
+from api.meta import ObjectKey
+from api.ports import ChangeType
+from state.store import Store
 from support.hand_clock import HandClock
 from support.stores import (
     FINALIZER,
@@ -14,11 +19,6 @@ from support.stores import (
     with_spec,
     with_status,
 )
-
-from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
-from api.meta import ObjectKey
-from api.ports import ChangeType
-from state.store import Store
 
 
 def types(store: Store, since: int = 0) -> list[tuple[ChangeType, int]]:

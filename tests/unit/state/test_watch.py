@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from support.stores import a_document, job_key, version, with_spec
 
 from api.errors import Conflict, Expired
+from support.stores import a_document, job_key, version, with_spec
 
 
 @pytest.mark.invariant("S13")

@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.hand_clock import HandClock
-from support.stores import a_document, job_key
 
 from api.errors import Conflict, ServiceUnavailable
 from state import connection, migrations
 from state.writer import Hooks, Transaction, Writer, _Write
+from support.hand_clock import HandClock
+from support.stores import a_document, job_key
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 
 from api import kinds
 from api.cli import targets
-from api.cli.targets import MANIFEST, POD, Target
+from api.cli.targets import Target
+from api.kinds import MANIFEST, POD
 from api.objects import projections
 
 

@@ -1,9 +1,9 @@
 import pytest
 
 from api.errors import NotFound
-from api.kinds import JOB
+from api.kinds import JOB, POD
 from api.objects import selectors
-from api.objects.projections import POD, Manifests, Pods, Stored
+from api.objects.projections import Manifests, Pods, Stored
 from support.objects import a_job, by
 
 MERGE = "application/merge-patch+json"

@@ -1,9 +1,8 @@
 import pytest
 
 from api.errors import BadRequest
-from api.kinds import EVENT, JOB
+from api.kinds import EVENT, JOB, POD
 from api.objects import selectors
-from api.objects.projections import POD
 
 
 def labelled(**labels):

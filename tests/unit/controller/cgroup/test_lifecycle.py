@@ -6,11 +6,11 @@ import select
 import signal
 
 import pytest
-from support.cgroups import exit_code, own_cgroups, remove_once_reaped, start_in
 
 from controller.cgroup.choose import hierarchies_of_host, open_lifecycle
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError
 from controller.cgroup.limits import Limits
+from support.cgroups import exit_code, own_cgroups, remove_once_reaped, start_in
 
 pytestmark = pytest.mark.needs_root
 

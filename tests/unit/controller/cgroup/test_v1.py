@@ -4,12 +4,12 @@ import os
 import signal
 
 import pytest
-from support.cgroups import exit_code
 
 from controller.cgroup import detect
 from controller.cgroup.choose import hierarchies_of_host
 from controller.cgroup.limits import Limits
 from controller.cgroup.v1 import CgroupV1
+from support.cgroups import exit_code
 
 HOST = hierarchies_of_host()
 pytestmark = [

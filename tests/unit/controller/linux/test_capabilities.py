@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.in_child import in_child
 
 from controller.linux import capabilities, procfs
 from controller.linux.capabilities import Capability
 from controller.linux.libc import SyscallError
+from support.in_child import in_child
 
 pytestmark = pytest.mark.needs_root
 

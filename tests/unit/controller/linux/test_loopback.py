@@ -1,10 +1,10 @@
 import socket
 
 import pytest
-from support.in_child import in_child
 
 from controller.linux import capabilities, loopback, namespaces
 from controller.linux.namespaces import LinuxNamespace
+from support.in_child import in_child
 
 pytestmark = pytest.mark.needs_root
 

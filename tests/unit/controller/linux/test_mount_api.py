@@ -3,12 +3,12 @@ import os
 from pathlib import Path
 
 import pytest
-from support.in_child import in_own_mounts
 
 from controller.linux import mount_api, mountinfo, namespaces, user_namespace
 from controller.linux.libc import SyscallError
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
+from support.in_child import in_own_mounts
 
 pytestmark = pytest.mark.needs_root
 

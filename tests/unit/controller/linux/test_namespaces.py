@@ -2,11 +2,11 @@ import os
 import socket
 
 import pytest
-from support.in_child import in_child
 
 from controller.linux import namespaces
 from controller.linux.libc import SyscallError
 from controller.linux.namespaces import LinuxNamespace
+from support.in_child import in_child
 
 pytestmark = pytest.mark.needs_root
 

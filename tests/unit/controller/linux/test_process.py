@@ -4,10 +4,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from support.in_child import in_child, wait_status_of
 
 from controller.linux import process, procfs
 from controller.linux.libc import SyscallError
+from support.in_child import in_child, wait_status_of
 
 
 def own_status():

@@ -2,11 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
-from support.in_child import in_child
 
 from controller.linux import capabilities, namespaces, user_namespace
 from controller.linux.namespaces import LinuxNamespace
 from controller.linux.user_namespace import IdMap
+from support.in_child import in_child
 
 pytestmark = pytest.mark.needs_root
 
