@@ -19,7 +19,7 @@ from api.cli.targets import Target
 from api.client import Selection
 from api.errors import ApiError
 from api.meta import Document
-from api.types.job import JobSpec
+from api.types.job_spec import JobSpec
 
 _WIDTH = 18
 _INDENT = "  "

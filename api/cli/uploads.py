@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from api.meta import Document
-from api.types.job import FILES_MOST_BYTES
+from api.types.job_spec import FILES_MOST_BYTES
 
 _LEFT_OUT = ".git"
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from api.meta import Document
-from api.types.job import InstallPolicy, Job, RunState
+from api.types.job import Job, RunState
+from api.types.job_spec import InstallPolicy
 from controller.engine.clock import Clock
 from controller.job import history
 from controller.job.crowd import Crowd

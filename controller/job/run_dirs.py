@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.meta import read_time
-from api.types.job import JobFile
+from api.types.job_spec import JobFile
 
 _FROZEN = "frozen"
 _STOP_SENT = "stop-sent"

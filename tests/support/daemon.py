@@ -251,7 +251,7 @@ class Daemon(Stage):
         """Return the exposition."""
         return self.client.transport.text("/metrics")
 
-    def metric(self, name: str, **labels: str) -> float | None:
+    def metric(self, name: str, /, **labels: str) -> float | None:
         """Return one sample's value; None if there is no such sample."""
         return sample(self.metrics(), name, **labels)
 
@@ -281,7 +281,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def sample(exposition: str, name: str, **labels: str) -> float | None:
+def sample(exposition: str, name: str, /, **labels: str) -> float | None:
     """Return the value of the one sample with this name and these labels among its own."""
     found = []
     for line in exposition.splitlines():

@@ -7,7 +7,7 @@ import pytest
 
 from api.cli import uploads
 from api.cli.uploads import BadUpload
-from api.types.job import FILES_MOST_BYTES
+from api.types.job_spec import FILES_MOST_BYTES
 
 
 def test_a_file_lands_under_its_own_name_with_its_permission_bits(tmp_path):

@@ -3,7 +3,8 @@ import base64
 import pytest
 from pydantic import ValidationError
 
-from api.types.job import FILES_MOST_BYTES, InstallPolicy, Job
+from api.types.job import Job
+from api.types.job_spec import FILES_MOST_BYTES, InstallPolicy
 from support.objects import a_job
 
 

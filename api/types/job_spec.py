@@ -1,0 +1,274 @@
+"""What a job wants: its command, runtime, environment, files, limits and what to do on failure.
+
+Field names are batch/v1's and Pod's wherever they have one. Here: the spec and its rules, all of which are checked at
+admission. The kind itself and its status are in `job.py`.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from api import quantity, runtime_spec
+from api.meta import ApiModel
+
+ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+RESERVED_ENV_PREFIX = "JOB_"
+FILES_MOST_BYTES = 1_000_000
+SMALLEST_MEMORY_BYTES = 4 << 20
+SMALLEST_MILLICPU = 10
+
+
+class InstallPolicy(StrEnum):
+    """What to do about a runtime that is not installed."""
+
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class EnvVar(ApiModel):
+    """One environment variable."""
+
+    name: str = Field(description="Letters, digits and _, not starting with a digit; JOB_ is reserved.")
+    value: str = Field(default="", description="Its value, passed on byte for byte.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not ENV_NAME.match(name):
+            raise PydanticCustomError("FieldValueInvalid", "must be letters, digits and _, not starting with a digit")
+        if name.startswith(RESERVED_ENV_PREFIX):
+            raise PydanticCustomError("FieldValueForbidden", "names starting with JOB_ are set by runwright")
+        return name
+
+    @field_validator("value")
+    @classmethod
+    def _has_no_nul(cls, value: str) -> str:
+        if "\0" in value:
+            raise PydanticCustomError("FieldValueInvalid", "must not contain a NUL character")
+        return value
+
+
+class JobFile(ApiModel):
+    """A file put into /work before the command starts."""
+
+    path: str = Field(description="Where in /work, relative, without `..`; example `conf/app.ini`.")
+    text: str | None = Field(default=None, description="Its content as text.")
+    base64: str | None = Field(default=None, description="Its content as base64, for anything that is not text.")
+    mode: int = Field(
+        default=0o644, ge=0, le=0o777, description="Permission bits as a number; 420 is 0644, 493 is 0755."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        parts = path.split("/")
+        if not path or path.startswith("/") or ".." in parts or "" in parts or "." in parts or "\0" in path:
+            raise PydanticCustomError("FieldValueInvalid", "must be a relative path inside /work, without . or ..")
+        if len(path) > 1024 or any(len(part.encode()) > 255 for part in parts):
+            raise PydanticCustomError("FieldValueInvalid", "is too long for a file name")
+        return path
+
+    @model_validator(mode="after")
+    def _has_one_content(self) -> "JobFile":
+        if (self.text is None) == (self.base64 is None):
+            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of text and base64")
+        if self.base64 is not None:
+            try:
+                base64.b64decode(self.base64, validate=True)
+            except (binascii.Error, ValueError):
+                raise PydanticCustomError("FieldValueInvalid", "base64 cannot be decoded") from None
+        return self
+
+    @property
+    def content(self) -> bytes:
+        """The file's bytes."""
+        return self.text.encode() if self.text is not None else base64.b64decode(self.base64 or "")
+
+
+class Limits(ApiModel):
+    """What a run may use at most; the kernel holds it to that."""
+
+    cpu: str | None = Field(default=None, description='Cores, such as "500m", "1.5" or 2; unset is all cores.')
+    memory: str | None = Field(
+        default=None, description='Bytes, such as "64Mi"; swap is not added to it. Unset is the host\'s.'
+    )
+    pids: int | None = Field(
+        default=None, ge=1, le=4194304, description="Processes and threads at once; unset is the setting's default."
+    )
+    ephemeral_storage: str | None = Field(
+        default=None,
+        alias="ephemeral-storage",
+        description='Bytes in /work, such as "1Gi"; unset is the setting\'s default.',
+    )
+
+    @field_validator("cpu", "memory", "ephemeral_storage", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("cpu")
+    @classmethod
+    def _is_cpu(cls, value: str | None) -> str | None:
+        if value is not None and _quantity(value, quantity.to_millicpu) < SMALLEST_MILLICPU:
+            raise PydanticCustomError("FieldValueInvalid", "must be at least 10m, the least the kernel can hold to")
+        return value
+
+    @field_validator("memory", "ephemeral_storage")
+    @classmethod
+    def _is_bytes(cls, value: str | None) -> str | None:
+        if value is not None and _quantity(value, quantity.to_bytes) < SMALLEST_MEMORY_BYTES:
+            raise PydanticCustomError("FieldValueInvalid", "must be at least 4Mi; write 64Mi, not 64, for mebibytes")
+        return value
+
+    @property
+    def millicpu(self) -> int | None:
+        """Thousandths of a core, or None."""
+        return None if self.cpu is None else quantity.to_millicpu(self.cpu)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes of memory, or None."""
+        return None if self.memory is None else quantity.to_bytes(self.memory)
+
+    @property
+    def storage_bytes(self) -> int | None:
+        """Bytes of /work, or None."""
+        return None if self.ephemeral_storage is None else quantity.to_bytes(self.ephemeral_storage)
+
+
+def _quantity(text: str, convert: Any) -> int:
+    try:
+        number: int = convert(text)
+    except ValueError as error:
+        raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
+    if number > 1 << 62:
+        raise PydanticCustomError("FieldValueInvalid", "is larger than any host")
+    return number
+
+
+class Resources(ApiModel):
+    """The resources of a run."""
+
+    limits: Limits = Field(default_factory=Limits, description="What a run may use at most.")
+
+
+class JobSpec(ApiModel):
+    """What is to be run, in what, with which limits."""
+
+    runtime: str | None = Field(
+        default=None,
+        description="The runtime, such as python-3.11-ml, python-3.11-ml@1.3.2 or python:3.11+ml; "
+        "unset uses the host's read-only directories.",
+    )
+    install_policy: InstallPolicy = Field(
+        default=InstallPolicy.IF_NOT_PRESENT,
+        description="IfNotPresent installs a missing runtime from a registry; Never waits for it.",
+    )
+    command: tuple[str, ...] = Field(
+        min_length=1, description='The program and its arguments, such as ["python", "train.py"].'
+    )
+    args: tuple[str, ...] = Field(default=(), description="More arguments, after those of command.")
+    env: tuple[EnvVar, ...] = Field(
+        default=(),
+        description="Environment variables; they win over the runtime's.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    working_dir: str = Field(default="/work", description="The directory that the command starts in.")
+    files: tuple[JobFile, ...] = Field(
+        default=(),
+        description="Files put into /work, at most 1 MB together.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
+    )
+    resources: Resources = Field(default_factory=Resources, description="Limits that the kernel enforces.")
+    backoff_limit: int = Field(
+        default=6, ge=0, le=1000, description="Retries after failures before the job has failed."
+    )
+    backoff_seconds: float = Field(
+        default=10, gt=0, le=360, description="Seconds before the first retry; doubled for each further one, up to 360."
+    )
+    active_deadline_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=31_536_000,
+        description="Seconds from the first start until the job is stopped, retries included.",
+    )
+    termination_grace_period_seconds: float = Field(
+        default=30, ge=0, le=86_400, description="Seconds between SIGTERM and SIGKILL when a run is stopped."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds after its end when the job is deleted, unless a manifest declares it; unset keeps it.",
+    )
+    suspend: bool = Field(default=False, description="True holds the job: it is not started, or its run is frozen.")
+
+    @field_validator("runtime")
+    @classmethod
+    def _is_a_runtime(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                runtime_spec.parse(text)
+            except ValueError as error:
+                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
+        return text
+
+    @field_validator("command", "args")
+    @classmethod
+    def _has_no_nul(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if any("\0" in word for word in words):
+            raise PydanticCustomError("FieldValueInvalid", "must not contain a NUL character")
+        if words and not words[0] and len(words) == 1:
+            raise PydanticCustomError("FieldValueInvalid", "must not be empty")
+        return words
+
+    @field_validator("working_dir")
+    @classmethod
+    def _is_absolute(cls, path: str) -> str:
+        if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise PydanticCustomError("FieldValueInvalid", "must be an absolute path without ..")
+        return path
+
+    @field_validator("env")
+    @classmethod
+    def _env_is_unique(cls, env: tuple[EnvVar, ...]) -> tuple[EnvVar, ...]:
+        _refuse_repeats([variable.name for variable in env])
+        return env
+
+    @field_validator("files")
+    @classmethod
+    def _files_fit(cls, files: tuple[JobFile, ...]) -> tuple[JobFile, ...]:
+        _refuse_repeats([file.path for file in files])
+        _refuse_files_as_directories({file.path for file in files})
+        total = sum(len(file.content) for file in files)
+        if total > FILES_MOST_BYTES:
+            raise PydanticCustomError(
+                "FieldValueInvalid", "must be at most 1 MB together, these are {n} bytes", {"n": total}
+            )
+        return files
+
+    def template_hash(self) -> str:
+        """Return a short hash of everything that a run is made of: another hash, another run."""
+        wanted = {"runtime", "command", "args", "env", "working_dir", "files", "resources"}
+        made_of = self.model_dump(mode="json", by_alias=True, include=wanted)
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _refuse_files_as_directories(paths: set[str]) -> None:
+    for above in sorted({str(above) for path in paths for above in PurePosixPath(path).parents} & paths):
+        raise PydanticCustomError("FieldValueInvalid", '"{at}" cannot be both a file and a directory', {"at": above})
+
+
+def _refuse_repeats(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise PydanticCustomError("FieldValueDuplicate", '"{name}" is there twice', {"name": name})
+        seen.add(name)
