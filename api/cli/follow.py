@@ -4,6 +4,7 @@ The main thread takes messages from a queue; one thread watches the job, two cop
 stderr. Invariant: however it ends, the job's output up to then was written, in order, once.
 """
 
+import contextlib
 import queue
 import sys
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from signal import SIGTERM, signal
+from signal import SIGINT, SIGTERM, signal
 from types import FrameType
 from typing import Any
 
@@ -68,14 +69,13 @@ def attached(client: Client, namespace: str, name: str, *, quiet: bool = False) 
         CommandFailed: interrupted, or the job was deleted.
         Unreachable, ApiError: it cannot be followed any more.
     """
-    with InstallProgress() as progress, _termination_as_interrupt():
+    with InstallProgress() as progress:
         follower = _Follower(client, namespace, name, progress, quiet=quiet)
         try:
-            job = follower.run()
-        except KeyboardInterrupt:
-            note(f"stopping job {name}; interrupt again to leave it to itself")
-            request_stop(client, namespace, name)
-            follower.run()
+            with follower.told_of_interrupts():
+                job = follower.run()
+        except _Interrupted:
+            _stop_and_follow(client, namespace, name, follower)
             raise CommandFailed(exit_code=INTERRUPTED) from None
         except BrokenPipeError:
             request_stop(client, namespace, name)
@@ -91,18 +91,15 @@ def exit_code(job: Document) -> int:
     return finished.exit_code(job)
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that a job does not outlive whoever waits for it unasked."""
+class _Interrupted(Exception):
+    """Somebody pressed Ctrl-C, or sent SIGTERM."""
 
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    before = signal(SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal(SIGTERM, before)
+def _stop_and_follow(client: Client, namespace: str, name: str, follower: "_Follower") -> None:
+    note(f"stopping job {name}; interrupt again to leave it to itself")
+    request_stop(client, namespace, name)
+    with contextlib.suppress(_Interrupted), follower.told_of_interrupts():
+        follower.run()
 
 
 class _Follower:
@@ -120,6 +117,23 @@ class _Follower:
         self._on_terminal = sys.stderr.isatty()
         self._watches_runtimes = False
         self._start(self._watch_job)
+
+    @contextmanager
+    def told_of_interrupts(self) -> Iterator[None]:
+        """Have Ctrl-C and SIGTERM come as messages: raised wherever we are, they could lose one that was just taken.
+
+        SIGTERM does what Ctrl-C does, so that a job does not outlive whoever waits for it unasked.
+        """
+
+        def tell(_: int, __: FrameType | None) -> None:
+            self._messages.put(_Message("interrupt", None))  # Reentrant, as the documentation of SimpleQueue says.
+
+        before = {number: signal(number, tell) for number in (SIGINT, SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)
 
     def run(self) -> Document:
         """Take messages until the job has ended and its output was copied; return the job."""
@@ -147,6 +161,8 @@ class _Follower:
                     del self._copies[stream]
             case "broken":
                 raise message.value
+            case "interrupt":
+                raise _Interrupted
 
     def _copy_next_run(self, job: Document) -> None:
         """Begin to copy the oldest run that was not copied yet, when the one before it is done."""

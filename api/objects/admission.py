@@ -11,7 +11,7 @@ manifest twice is no change, and reconcilers read defaults from the types.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -112,9 +112,29 @@ def receive(
     if unknown and live is not None:
         old = set(shapes.prune(live, shapes.of(kind.type))[1])
         unknown = [path for path in unknown if path not in old]
-    warnings = _warnings(kind, unknown, options.field_validation)
     typed = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
-    return Admitted(typed | {k: v for k, v in pruned.items() if k not in typed}, warnings)
+    received = typed | {k: v for k, v in pruned.items() if k not in typed}
+    if unknown and options.field_validation == "Strict":
+        _refuse_unknown(kind, unknown, received)
+    return Admitted(received, _warnings(unknown, options.field_validation))
+
+
+def _refuse_unknown(kind: Kind, unknown: Sequence[str], received: Document) -> NoReturn:
+    """Refuse unknown fields, and say in the same breath what else is wrong, but for what is missing.
+
+    A misspelt field is often a missing one too, and an applied part of an object may lack what the rest has.
+    """
+    others: list[Cause] = []
+    try:
+        validate(kind, received)
+    except Invalid as error:
+        others = [cause for cause in error.causes if cause.reason != "FieldValueRequired"]
+    what = f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}'
+    fields = ", ".join(f'unknown field "{path}"' for path in unknown)
+    rest = "".join(f"; {cause}" for cause in others)
+    told = [Cause(path, "FieldValueInvalid", "unknown field") for path in unknown]
+    about = about_kind(kind, str(received["metadata"].get("name", "")))
+    raise BadRequest(f"{what}: strict decoding error: {fields}{rest}", about, [*told, *others])
 
 
 def _check_type_meta(kind: Kind, document: Mapping[str, Any]) -> None:
@@ -141,15 +161,11 @@ def _placed(kind: Kind, metadata: Document, namespace: str, name: str) -> Docume
     return placed
 
 
-def _warnings(kind: Kind, unknown: Iterable[str], field_validation: str) -> tuple[str, ...]:
-    found = tuple(f'unknown field "{path}"' for path in unknown)
+def _warnings(unknown: Iterable[str], field_validation: str) -> tuple[str, ...]:
     match field_validation:
         case "Warn" | "":
-            return found
-        case "Ignore":
-            return ()
-        case "Strict":
-            refuse_unreadable(kind, found)
+            return tuple(f'unknown field "{path}"' for path in unknown)
+        case "Ignore" | "Strict":
             return ()
     raise Invalid(f'fieldValidation: Unsupported value: "{field_validation[:40]}": use Strict, Warn or Ignore')
 

@@ -129,16 +129,21 @@ class Informer:
         head = self._storage.revision()
         if head == seen:
             return seen
-        return max([head, *(self._watch_source(source, seen) for source in self._sources)])
+        for source in self._sources:
+            self._watch_source(source, seen, head)
+        return head
 
-    def _watch_source(self, source: Source, seen: int) -> int:
+    def _watch_source(self, source: Source, seen: int, head: int) -> None:
+        """Deal with the changes after `seen`, up to `head` and no further: so each is dealt with once."""
         while True:
             changes = self._storage.changes(seen, kind=source.kind, limit=_PAGE)
             for change in changes:
+                if change.revision > head:
+                    return
                 for key in source.keys(change):
                     self._enqueue(key)
             if len(changes) < _PAGE:
-                return seen
+                return
             seen = changes[-1].revision
 
     def _list(self, enqueue: Callable[[ObjectKey], None]) -> int:

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from controller.launcher import records
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
 from controller.linux import namespaces, process
@@ -81,7 +80,7 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
     try:
         _leave_the_supervisor(files)
         report_fd = _REPORT_FD
-        doing = "make the claim durable, or join its cgroup"
+        doing = "join its cgroup"
         command = _wait_for_orders()
         doing = "give up its rights"
         namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
@@ -121,15 +120,6 @@ def _arrange_descriptors(files: JobFiles) -> None:
     process.close_range(_ORDERS_FD + 1, process.LAST_FD)
 
 
-def give_files_to_sync(orders: socket.socket, fds: list[int]) -> None:
-    """Have the job's process make these durable before anything else: so the claim is, while the sandbox is made.
-
-    Raises:
-        OSError: it is not there any more: its report says why.
-    """
-    socket.send_fds(orders, [b"S"], fds)
-
-
 def give_cgroup(orders: socket.socket, join_fds: tuple[int, ...]) -> None:
     """Have the job's process join a cgroup by its own `Lifecycle.open_join_fds`. They are closed here.
 
@@ -156,12 +146,9 @@ def give_command(orders: socket.socket, command: Command) -> None:
 
 def _wait_for_orders() -> Command:
     with socket.socket(fileno=_ORDERS_FD) as orders:
-        to_sync = _receive_fds(orders)
-        records.make_durable(to_sync)
         to_join = _receive_fds(orders)
         for fd in to_join:
             os.write(fd, b"0")
-        for fd in (*to_sync, *to_join):
             os.close(fd)
         received = bytearray()
         while part := orders.recv(_READ_BYTES):

@@ -1,8 +1,11 @@
 """What a run leaves in its directory, and what that tells: the claim at its start, the record of its exit.
 
-`claim.json` appears once, whole and durable, before anything of the run is executed: who has made it
-runs the run, and nobody else ever will. `exit.json` appears once, whole and durable, when the run has
-ended. Both say all there is to know, so that a controller started later needs no memory of its own.
+`claim.json` appears once, and whole, before anything of the run is executed: who has made it runs the run, and
+nobody else ever will. `exit.json` appears once, whole and durable, when the run has ended. Both say all there is
+to know, so that a controller started later needs no memory of its own.
+
+A claim is not made durable, as no process's death takes it away. The machine's power may, but then the run's own record,
+which is durable before anybody is asked to start it, is of another boot: a run of another boot is never started.
 """
 
 import errno
@@ -128,26 +131,27 @@ def _observe(directory_fd: int) -> Observed:
         return Exited(record)
     try:
         claim = read_claim(directory_fd)
-    except ValueError as error:
-        return Lost(str(error), "")
+    except ValueError as error:  # So the machine's power may leave it, too.
+        return _unnamed_exit(directory_fd) or Lost(str(error), "")
     if claim is None:
-        return Unclaimed()
+        return _unnamed_exit(directory_fd) or Unclaimed()
     if claim.outcome is not None:
         return Exited(claim.outcome)
     cause = _why_dead(claim)
     if cause is None:
         return Running(claim.pid, claim.start_time, claim.started_at)
     # It was alive when we looked for the record at first, and may have written it since.
-    record = read_exit(directory_fd) or _unnamed_record(directory_fd)
-    return Exited(record) if record is not None else Lost(cause, claim.started_at)
+    record = read_exit(directory_fd)
+    return Exited(record) if record is not None else _unnamed_exit(directory_fd) or Lost(cause, claim.started_at)
 
 
-def _unnamed_record(directory_fd: int) -> ExitRecord | None:
-    """Return a record that is whole but lost its name with the machine's power; see `ExitFile`."""
+def _unnamed_exit(directory_fd: int) -> Exited | None:
+    """Return a record that is whole but lost its name, and perhaps its claim, with the machine's power; see `ExitFile`."""
     try:
-        return read_exit(directory_fd, _EXIT_TO_BE)
+        record = read_exit(directory_fd, _EXIT_TO_BE)
     except ValueError:
         return None
+    return None if record is None else Exited(record)
 
 
 def _why_dead(claim: Claim) -> str | None:
@@ -202,7 +206,7 @@ def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
 def place_claim(directory_fd: int, claim: Claim) -> int | None:
     """Claim the run in this directory for good; None if somebody else has done so before.
 
-    Nothing may be executed before `make_durable` of the descriptor returned, and of the directory.
+    The descriptor returned is the claim's, for whoever wants it durable.
 
     Raises:
         OSError: it cannot be written: then it is not claimed.

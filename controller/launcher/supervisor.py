@@ -3,8 +3,7 @@
 It makes ready what it can, waits for its run, claims it, makes the sandbox around itself, has the
 job go, gives up what it does not need any more, stays until the job has ended, and writes the exit record.
 
-Invariants: nothing is executed unless this process has claimed the run, durably. After the claim
-there is an exit record, unless this process is killed or the disk refuses.
+Invariants: nothing is executed unless this process has claimed the run. After the claim there is an exit record, unless this process is killed or the disk refuses.
 """
 
 import errno
@@ -95,9 +94,10 @@ def supervise(post: Post) -> None:
         os.unlink(control.name, dir_fd=run_dir_fd)
         _answer(post.channel, {"claimed": True})
         return
+    os.close(claim_fd)  # Not made durable: see `records`.
     kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
     _answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
-    _Supervisor(post, spec, claim, control, run_dir_fd, ready).run(claim_fd)
+    _Supervisor(post, spec, claim, control, run_dir_fd, ready).run()
 
 
 def _make_ready(post: Post) -> Crew | Exception:
@@ -149,12 +149,12 @@ class _Supervisor:
         self._exit_file: ExitFile | None = None
         self._enforced = False
 
-    def run(self, claim_fd: int) -> None:
+    def run(self) -> None:
         """Run the job and write how it ended, whatever happens."""
         try:
             if isinstance(self._ready, Exception):
                 raise self._ready
-            result = self._run(self._ready, claim_fd)
+            result = self._run(self._ready)
         except (SandboxError, InvalidSpec, OSError) as error:
             result = Outcome(Reason.SANDBOX_FAILED, str(error), None, None)
         except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
@@ -163,13 +163,12 @@ class _Supervisor:
         exit_file = self._exit_file or ExitFile(self._run_dir_fd)
         exit_file.write(self._record(result))
 
-    def _run(self, ready: Crew, claim_fd: int) -> Outcome:
+    def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
         log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
         self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns)
         lifecycle = self._lifecycle()
         try:
-            job_process.give_files_to_sync(ready.orders, [claim_fd, self._run_dir_fd])
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             self._make_sandbox(ready)
@@ -184,7 +183,6 @@ class _Supervisor:
         self._exit_file = ExitFile(self._run_dir_fd)
         self._usage = lifecycle.open_usage(spec.cgroup)
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
-        os.close(claim_fd)
         ready.builder.close()
         ready.orders.close()
         for known in (lifecycle, *self._post.lifecycles.values()):

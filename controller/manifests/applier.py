@@ -7,7 +7,6 @@ something unreadable might still declare.
 """
 
 import logging
-import re
 from dataclasses import dataclass, field
 
 from api import kinds
@@ -27,7 +26,6 @@ _log = logging.getLogger(__name__)
 _RELIST_SECONDS = 600.0
 _RETRY_SECONDS = 1.0
 _GOING_SECONDS = 0.25  # An object that is wanted again waits for its own deletion.
-_UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 
 _Footprint = tuple[str, str, int, str]
 """Digest of the manifest, uid, generation and metadata of the object: unchanged, there is nothing to apply."""
@@ -206,9 +204,6 @@ def _located(wanted: Wanted, error: ApiError) -> tuple[int, str]:
     """Return the line of the first field at fault, and all that is wrong, each with its line."""
     parsed, place = wanted.parsed, wanted.entry.place
     found = [(parsed.line_of(cause.field), f"{cause}") for cause in error.causes]
-    found = found or [
-        (parsed.line_of(path), f'unknown field "{path}"') for path in _UNKNOWN_FIELD.findall(error.message)
-    ]
     found = found or [(parsed.line, error.message)]
     found.sort()
     return found[0][0], "; ".join(f"{place}:{line}: {message}" for line, message in found)

@@ -204,3 +204,28 @@ def test_it_matters_that_our_finalizer_was_taken_away_and_not_that_anothers_was(
 def test_that_an_object_came_or_went_matters():
     for type_ in (ChangeType.ADDED, ChangeType.DELETED):
         assert matters(Change(type_, 2, toy_key(), a_toy(), None), FINALIZER)
+
+
+def test_a_change_that_comes_while_changes_are_read_is_dealt_with_once(store: Store, clock: HandClock):
+    """Sources that count what they are told depend on it."""
+    told: list[int] = []
+
+    def keys_of(change: Change) -> tuple[ObjectKey, ...]:
+        told.append(change.revision)
+        return ()
+
+    def write_meanwhile(change: Change) -> tuple[ObjectKey, ...]:
+        if change.key == toy_key("first"):
+            store.create(a_toy("second"))
+        return ()
+
+    sources = (Source("Toy", write_meanwhile), Source("Toy", keys_of))
+    informer, _ = an_informer(store, clock, also=sources)
+    informer.step()
+
+    store.create(a_toy("first"))
+    for _ in range(3):
+        informer.step()
+
+    assert len(told) == 2
+    assert told == sorted(set(told))

@@ -176,7 +176,7 @@ def test_a_misspelt_field_is_an_error_and_not_a_limit_that_is_silently_dropped(
 
     woken(loop)
 
-    assert messages(loop) == ['etl.yaml:10: unknown field "spec.resources.limits.memroy"']
+    assert messages(loop) == ['etl.yaml:10: spec.resources.limits.memroy: unknown field']
     assert job(store) is None
 
 
