@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for warning in loaded.warnings:
         logging.getLogger(__name__).warning("setting ignored", extra=log.keys(problem=warning))
     paths = Paths.of(root, loaded.settings)
+    if wanted.backup or wanted.restore:
+        return _copy(paths, wanted)
     return _clean(loaded.settings, paths) if wanted.clean else _run(loaded.settings, paths)
 
 
@@ -58,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clean", action="store_true", help="end all runs of this root, remove what they left on the host, and end"
     )
+    parser.add_argument(
+        "--backup", type=Path, metavar="FILE", help="copy the store to FILE, also while in use, and end"
+    )
+    parser.add_argument("--restore", type=Path, metavar="FILE", help="make the store from the backup FILE, and end")
     return parser
 
 
@@ -96,6 +102,22 @@ def _run(settings: Settings, paths: Paths) -> int:
         return _fail(str(error))
     finally:
         manager.stop()
+    return 0
+
+
+def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
+    from state import backup
+    from state.connection import StoreFileError
+
+    try:
+        if wanted.backup:
+            said = f"revision {backup.save(paths.database, wanted.backup)} is saved in {wanted.backup}"
+        else:
+            revision = backup.restore(wanted.restore, paths.database)
+            said = f"the store is restored from {wanted.restore}, at revision {revision}"
+    except StoreFileError as error:
+        return _fail(str(error))
+    sys.stdout.write(f"{said}\n")
     return 0
 
 

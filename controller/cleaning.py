@@ -41,6 +41,6 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
             cgroups = choose.open_lifecycle(choose.hierarchies_of_host(), paths.cgroup_parent(settings))
         except CgroupError:
             return ()  # Without cgroups no run was ever started.
-        swept = sweep((), RunDirs(paths.runs), cgroups, paths.job_logs)
+        swept = sweep((), RunDirs(paths.runs), cgroups, None)  # Logs stay: the jobs are still remembered.
         cgroups.remove_parent()
         return swept

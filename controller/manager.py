@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from api import quantity
 from api.http.app import Surroundings, build_app
@@ -85,6 +85,7 @@ class Manager:
         paths.make()
         self._lock = daemon_lock.take(paths.daemon_lock)
         self._clock = SystemClock()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A series of its own for when each counter began helps nobody here.
         self._metrics = CollectorRegistry()
         self._make_store()
         self._make_runtimes()

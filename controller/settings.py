@@ -27,7 +27,7 @@ class RuntimeSettings(_Section):
     enabled: bool = Field(default=True, description="False refuses jobs that name a runtime and installs none.")
     base_path: str = Field(default="/opt/joblet/runtimes", description="The directory of installed runtimes.")
     minimum_free: str = Field(
-        default="1Gi", description="Space that must be free for an install, beside three times its size."
+        default="1Gi", description="Space that must be free for an install, or three times its size if that is more."
     )
     default_registry: str = Field(
         default="ehsaniara/joblet-runtimes",

@@ -37,6 +37,18 @@ def write(source: sqlite3.Connection, path: Path) -> int:
     return revision
 
 
+def save(store: Path, path: Path) -> int:
+    """Back up the store in the file `store` to `path`, whether a daemon uses it or not; return its revision.
+
+    Raises:
+        StoreFileError: there is no store, `path` exists already, or the copy could not be written or verified.
+    """
+    if not store.exists():
+        raise StoreFileError(f"cannot back up the store {store}: there is no such file: name its --root")
+    with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as source:
+        return write(source, path)
+
+
 def restore(saved: Path, path: Path) -> int:
     """Make the store at `path` from the backup `saved`, while no daemon runs; return its revision.
 

@@ -163,7 +163,7 @@ def find(connection: Connection, start: str) -> Document:
     Raises:
         CommandFailed: none does, or several do.
     """
-    start = start.removeprefix("job/")
+    start = start.rpartition("/")[2]  # As `get -o name` prints it.
     items = connection.client.list(kinds.JOB, connection.namespace)["items"]
     exact = [item for item in items if item["metadata"]["name"] == start]
     found = exact or [item for item in items if start and item["metadata"]["name"].startswith(start)]

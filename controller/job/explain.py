@@ -1,6 +1,7 @@
 """Why a job is where it is: its plan, its sandbox and the reasons, without doing any of it."""
 
 from dataclasses import asdict
+from enum import Flag
 from typing import Any
 
 from api.errors import About, NotFound
@@ -60,7 +61,14 @@ class JobExplainer:
 
 
 def _step(step: Any) -> dict[str, Any]:
-    return {"step": type(step).__name__, **{name: str(value) for name, value in asdict(step).items()}}
+    return {"step": type(step).__name__, **{name: _shown(name, value) for name, value in asdict(step).items()}}
+
+
+def _shown(name: str, value: Any) -> str:
+    """Flags by their names and modes in octal, as people write them."""
+    if isinstance(value, Flag):
+        return "|".join(str(flag.name) for flag in value)
+    return f"{value:04o}" if name == "mode" and isinstance(value, int) else str(value)
 
 
 def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:

@@ -23,8 +23,8 @@ _IS_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DEATH_SECONDS = 5
 
 
-def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: Path) -> tuple[str, ...]:
-    """End and remove what belongs to no job in `known_uids`; return the runs and logs that did.
+def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: Path | None) -> tuple[str, ...]:
+    """End and remove what belongs to no job in `known_uids`, its logs too if `logs` is given; return what did.
 
     Raises:
         OSError: something cannot be removed.
@@ -41,7 +41,7 @@ def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: 
             cgroups.kill(name)
             cgroups.remove(name)
             swept.append(name)
-    for directory in logs.iterdir():
+    for directory in logs.iterdir() if logs is not None else ():
         uid = directory.name.rpartition("_")[2]
         if uid not in known_uids and _IS_UID.fullmatch(uid) and directory.is_dir():
             shutil.rmtree(directory)
