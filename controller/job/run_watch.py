@@ -1,4 +1,4 @@
-"""Being told that a run has ended: one thread that waits on the pidfds of all running supervisors.
+"""Being told that a run has ended: one thread that waits for all that run, by what `records.Running.open_end` gives.
 
 It says which job to look at, never what happened. Whether a run was started here or found after a
 restart makes no difference.
@@ -48,7 +48,7 @@ class RunWatch:
             if run_id in self._known:
                 return
             try:
-                fd = running.hold()
+                fd = running.open_end()
             except ProcessLookupError:
                 self._ended(key)
                 return

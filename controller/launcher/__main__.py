@@ -11,7 +11,7 @@ import select
 import socket
 import sys
 
-from controller.launcher import crew, signals
+from controller.launcher import rehearsal, signals
 from controller.launcher.server import Launcher
 
 _PROTECTED = b"-900"
@@ -36,7 +36,7 @@ def main() -> int:
     _protect()
     launcher = Launcher(_listen(socket_path), slots_dir, niceness)
     for _ in range(_REHEARSALS):
-        crew.rehearse()
+        rehearsal.think()
     # Nothing of what lives by now is garbage: so forked supervisors do not touch, and so copy, its pages.
     gc.disable()
     gc.freeze()

@@ -1,7 +1,8 @@
-"""Telling a run's supervisor what to do, through the FIFO in the run's directory; the supervisor's end of it too.
+"""Telling a run's supervisor what to do, through the FIFO that its claim names; the supervisor's end of it too.
 
 A command is a JSON object on one line, shorter than PIPE_BUF, so that commands of several writers
-never mix. Whoever may write into the run's directory may command it, nobody else.
+never mix. FIFOs lie beside the launcher's slots, where root alone may write; their names are never used again, so
+that a claim of long ago commands nobody else.
 """
 
 import errno
@@ -14,6 +15,8 @@ from typing import TypeAlias
 from controller.launcher import records
 
 Command: TypeAlias = dict[str, object]
+
+PREFIX = "control."
 
 
 def stop(run_dir: Path, reason: str, grace_seconds: float) -> bool:
@@ -57,15 +60,39 @@ def _send(run_dir: Path, command: Command) -> bool:
     return True
 
 
-class ControlFifo:
-    """The supervisor's end: a FIFO of its own name, so that a run's second supervisor cannot take it away."""
+def remove_abandoned(directory: str) -> None:
+    """Remove the FIFOs that nobody listens on any more: of runs that ended after their launcher.
 
-    def __init__(self, directory_fd: int, name: str) -> None:
-        os.mkfifo(name, 0o600, dir_fd=directory_fd)
-        self.name = name
+    Raises:
+        OSError: the directory cannot be used.
+    """
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        if not name.startswith(PREFIX):
+            continue
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            os.unlink(path)
+
+
+class ControlFifo:
+    """The supervisor's end: a FIFO of its own name."""
+
+    def __init__(self, path: str) -> None:
+        os.mkfifo(path, 0o600)
+        self.path = path
         # For writing too: so it never reads as ended when a writer goes away.
-        self.fd = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory_fd)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._rest = b""
+
+    def close(self) -> None:
+        """Let go of it, which tells whoever waits for the run's end (`records.Running.open_end`); twice is once."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def read(self) -> list[Command]:
         """Return the commands that have arrived whole; what is none is ignored."""

@@ -4,24 +4,18 @@ Here: making both, in the process that will be the run's supervisor. Most of wha
 spent here, ahead of need. Invariant: none of it depends on any run, and each is used once.
 """
 
-import json
 import os
 import socket
-from dataclasses import asdict
 
-from controller.cgroup.limits import Limits
-from controller.launcher import job_process, records, runspec
-from controller.launcher.instants import utc_text
+from controller.launcher import job_process, rehearsal
 from controller.launcher.job_process import JobFiles
 from controller.launcher.log_writer import STDERR, STDOUT
-from controller.launcher.records import Claim, ExitRecord
-from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
 from controller.linux import namespaces
 from controller.linux.namespaces import LinuxNamespace
-from controller.sandbox.compile import compile_base, compile_sandbox
+from controller.sandbox.compile import compile_base
 from controller.sandbox.interpret import Builder
-from controller.sandbox.spec import Bind, HostIds, SandboxSpec
+from controller.sandbox.spec import HostIds
 
 
 class Crew:
@@ -31,13 +25,18 @@ class Crew:
         SandboxError, OSError: the base or the process could not be made.
     """
 
-    def __init__(self, slot: Slot, staging: str, seccomp: bytes, host_mounts_fd: int, niceness: int) -> None:
+    def __init__(
+        self, slot: Slot, staging: str, seccomp: bytes, host_mounts_fd: int, niceness: int, *, rehearsed: bool
+    ) -> None:
         self.host_ids = HostIds(slot.host_base, slot.host_base)
         self.builder = Builder()
         self.builder.carry_out(compile_base(self.host_ids, staging))
         self.sandbox_mounts_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self.outputs: dict[int, bytes] = {}
         self.report_fd, self.orders, self.job_pid = self._fork(slot, seccomp, niceness)
+        if rehearsed:  # After the fork, which made every page one to copy again.
+            rehearsal.think()
+            rehearsal.act(self.host_ids)
         namespaces.enter(host_mounts_fd, LinuxNamespace.MOUNT)
 
     def enter_sandbox(self) -> None:
@@ -65,17 +64,3 @@ class Crew:
             os.close(fd)
         self.outputs = {out_read: STDOUT, err_read: STDERR}
         return report_read, orders, pid
-
-
-def rehearse() -> None:
-    """Go through what a run will need, on a run that is none.
-
-    The first use of anything after a fork costs a copy of the memory page it is in: so that is paid before.
-    """
-    sandbox = SandboxSpec("rehearsal", binds=(Bind("/usr", "/usr"),))
-    spec = RunSpec("none", "/", "/", ("none",), sandbox, Limits(None, None, None), "none", "none", env={"PATH": "/"})
-    spec = runspec.from_plain(json.loads(json.dumps(runspec.to_plain(spec))))
-    compile_sandbox(spec.sandbox, HostIds(0, 0))
-    stamp = utc_text(0)
-    claim = Claim(spec.run_id, "", 0, 0, stamp, "", outcome=ExitRecord(spec.run_id, "", "", 0, None, stamp, stamp))
-    records.parse_claim(json.loads(json.dumps(asdict(claim))))

@@ -81,10 +81,14 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
         _leave_the_supervisor(files)
         report_fd = _REPORT_FD
         doing = "join its cgroup"
-        command = _wait_for_orders()
-        doing = "give up its rights"
-        namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
-        confine.give_up_rights(frozenset(), seccomp)
+        with socket.socket(fileno=_ORDERS_FD) as orders:
+            _join_cgroup(orders)
+            doing = "give up its rights"
+            namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
+            confine.give_up_rights(frozenset(), seccomp)
+            doing = "take its command"
+            command = _wait_for_command(orders)
+        os.setpriority(os.PRIO_PROCESS, 0, files.niceness)  # Until here it was the launcher's work, and in its haste.
         _execute(command)
     except _CannotRun as error:
         _report(report_fd, NeverRan(Reason.CONTAINER_CANNOT_RUN, str(error), error.exit_code))
@@ -101,7 +105,6 @@ def _leave_the_supervisor(files: JobFiles) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     confine.limit_process()
-    os.setpriority(os.PRIO_PROCESS, 0, files.niceness)
     _take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)
     _arrange_descriptors(files)
@@ -144,15 +147,17 @@ def give_command(orders: socket.socket, command: Command) -> None:
     orders.shutdown(socket.SHUT_WR)
 
 
-def _wait_for_orders() -> Command:
-    with socket.socket(fileno=_ORDERS_FD) as orders:
-        to_join = _receive_fds(orders)
-        for fd in to_join:
-            os.write(fd, b"0")
-            os.close(fd)
-        received = bytearray()
-        while part := orders.recv(_READ_BYTES):
-            received += part
+def _join_cgroup(orders: socket.socket) -> None:
+    for fd in _receive_fds(orders):
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _wait_for_command(orders: socket.socket) -> Command:
+    """Return it when it comes, which is when the sandbox is ready: the time until then was for giving up rights."""
+    received = bytearray()
+    while part := orders.recv(_READ_BYTES):
+        received += part
     if not received:
         os._exit(NOT_EXECUTABLE)  # The sandbox could not be made, and the supervisor says so.
     return _parse_command(received)

@@ -15,6 +15,7 @@ counted, and noted where the log goes on.
 import os
 from collections.abc import Callable
 
+from controller.launcher import blank
 from controller.launcher.instants import utc_text
 
 CURRENT = "0.log"
@@ -22,6 +23,7 @@ STDOUT = b"stdout"
 STDERR = b"stderr"
 PARTIAL_AFTER_BYTES = 16384
 _NEXT = f"{CURRENT}.next"
+_MODE = 0o640
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -31,15 +33,23 @@ class LogWriter:
     Args:
         max_bytes: a file is closed once it is larger; one batch of output is never split over two.
         max_files: with the newest; older ones are removed.
+        blank_fd: opened for appending, to be the first file; see `blank`.
         now_ns: nanoseconds since 1970, for the stamps.
     """
 
-    def __init__(self, directory_fd: int, max_bytes: int, max_files: int, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        directory_fd: int,
+        max_bytes: int,
+        max_files: int,
+        now_ns: Callable[[], int],
+        blank_fd: int | None = None,
+    ) -> None:
         self._directory_fd = directory_fd
         self._max_bytes = max_bytes
         self._max_files = max(1, max_files)
         self._now_ns = now_ns
-        self.fd = os.open(CURRENT, _FLAGS, 0o640, dir_fd=directory_fd)
+        self.fd = _open_current(directory_fd, blank_fd)
         self._size = os.fstat(self.fd).st_size
         self._rotations = 0
         self._unfinished: dict[bytes, bytes] = {}
@@ -108,7 +118,7 @@ class LogWriter:
 
     def _rotate(self) -> None:
         # First what may fail on a full disk: then the old file goes on being the current one.
-        fresh = os.open(_NEXT, _FLAGS | os.O_TRUNC, 0o640, dir_fd=self._directory_fd)
+        fresh = os.open(_NEXT, _FLAGS | os.O_TRUNC, _MODE, dir_fd=self._directory_fd)
         self._rotations += 1
         directory = {"src_dir_fd": self._directory_fd, "dst_dir_fd": self._directory_fd}
         os.rename(CURRENT, rotated_name(self._rotations), **directory)
@@ -118,6 +128,17 @@ class LogWriter:
         oldest = self._rotations - self._max_files + 1
         if oldest > 0:
             os.unlink(rotated_name(oldest), dir_fd=self._directory_fd)
+
+
+def _open_current(directory_fd: int, blank_fd: int | None) -> int:
+    if blank_fd is not None:
+        try:
+            if blank.give_name(blank_fd, CURRENT, directory_fd):
+                os.fchmod(blank_fd, _MODE)
+                return blank_fd
+        except FileExistsError:
+            os.close(blank_fd)
+    return os.open(CURRENT, _FLAGS, _MODE, dir_fd=directory_fd)
 
 
 def rotated_name(number: int) -> str:

@@ -4,18 +4,20 @@
 nobody else ever will. `exit.json` appears once, whole and durable, when the run has ended. Both say all there is
 to know, so that a controller started later needs no memory of its own.
 
-A claim is not made durable, as no process's death takes it away. The machine's power may, but then the run's own record,
-which is durable before anybody is asked to start it, is of another boot: a run of another boot is never started.
+A claim is not made durable, as no process's death takes it away. A loss of power may, but then the job's record of
+the run, durable before anybody is asked to start it, is of another boot: no run of another boot is ever started.
 """
 
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from controller.launcher import blank
 from controller.linux import pidfd, process, procfs
 
 CLAIM = "claim.json"
@@ -59,7 +61,7 @@ class ExitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who runs the run: a supervisor, by (boot, pid, start time); and the name of the FIFO it listens on.
+    """Who runs the run: a supervisor, by (boot, pid, start time); and the path of the FIFO it listens on.
 
     A run that was cancelled before anybody ran it has its `outcome` here.
     """
@@ -80,19 +82,39 @@ class Unclaimed:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The run is on its way; `hold` waits for its end."""
+    """The run is on its way; `control` is the path of its supervisor's FIFO."""
 
     pid: int
     start_time: int
     started_at: str
+    control: str = field(default="", compare=False)
 
     def hold(self) -> int:
-        """Open a pidfd that becomes readable when the run has ended, its exit record written. The caller closes it.
+        """Open a pidfd of its supervisor. The caller closes it.
 
         Raises:
             ProcessLookupError: it has ended: observe again.
         """
         return pidfd.open_identified(self.pid, self.start_time)
+
+    def open_end(self) -> int:
+        """Open what has an event in any poll once the run has ended: then observe again. The caller closes it.
+
+        It is the writing end of a FIFO that its supervisor alone reads, and lets go of as soon as the exit record is
+        written: what is left of the supervisor by then, some 0.7 ms of memory to free, is not waited for. One that is
+        killed lets go a moment before it is dead: what is Running still, then, is to be waited for again.
+
+        Raises:
+            ProcessLookupError: it has ended: observe again.
+        """
+        try:
+            fd = os.open(self.control, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # ENXIO: nobody reads it any more.
+            return self.hold()
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return self.hold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +161,14 @@ def _observe(directory_fd: int) -> Observed:
         return Exited(claim.outcome)
     cause = _why_dead(claim)
     if cause is None:
-        return Running(claim.pid, claim.start_time, claim.started_at)
+        return Running(claim.pid, claim.start_time, claim.started_at, claim.control)
     # It was alive when we looked for the record at first, and may have written it since.
     record = read_exit(directory_fd)
     return Exited(record) if record is not None else _unnamed_exit(directory_fd) or Lost(cause, claim.started_at)
 
 
 def _unnamed_exit(directory_fd: int) -> Exited | None:
-    """Return a record that is whole but lost its name, and perhaps its claim, with the machine's power; see `ExitFile`."""
+    """Return a record that is whole but lost its name, and the claim perhaps, to a loss of power; see `ExitFile`."""
     try:
         record = read_exit(directory_fd, _EXIT_TO_BE)
     except ValueError:
@@ -160,10 +182,10 @@ def _why_dead(claim: Claim) -> str | None:
     gone = f"its supervisor (process {claim.pid}) ended without a record of the run's exit"
     try:
         with open(f"/proc/{claim.pid}/stat", "rb") as file:
-            stat = procfs.parse_stat(file.read().decode(errors="surrogateescape"))
+            found = procfs.parse_stat(file.read().decode(errors="surrogateescape"))
     except (FileNotFoundError, ProcessLookupError):
         return gone
-    alive = stat.start_time_ticks == claim.start_time and stat.state not in _DEAD_STATES
+    alive = found.start_time_ticks == claim.start_time and found.state not in _DEAD_STATES
     return None if alive else gone
 
 
@@ -203,18 +225,27 @@ def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
         raise ValueError(f"cannot read {name}: {error}") from error
 
 
-def place_claim(directory_fd: int, claim: Claim) -> int | None:
-    """Claim the run in this directory for good; None if somebody else has done so before.
+def place_claim(directory_fd: int, claim: Claim, blank_fd: int | None = None) -> int | None:
+    """Claim the run in this directory for good, in the file `blank_fd` if there is one; None if it was claimed before.
 
     The descriptor returned is the claim's, for whoever wants it durable.
 
     Raises:
         OSError: it cannot be written: then it is not claimed.
     """
+    content = json.dumps(asdict(claim)).encode()
+    if blank_fd is not None:
+        os.write(blank_fd, content)
+        try:
+            if blank.give_name(blank_fd, CLAIM, directory_fd):
+                return blank_fd
+        except FileExistsError:
+            os.close(blank_fd)
+            return None
     aside = f"{CLAIM}.{claim.pid}"
     fd = os.open(aside, _NEW, 0o600, dir_fd=directory_fd)
     try:
-        os.write(fd, json.dumps(asdict(claim)).encode())
+        os.write(fd, content)
         os.link(aside, CLAIM, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except FileExistsError:
         os.close(fd)
@@ -258,18 +289,32 @@ def cancel(run_dir: Path, record: ExitRecord) -> bool:
         os.close(directory_fd)
 
 
+def reserve(fd: int) -> None:
+    """Take up the room of an exit record in this file.
+
+    Raises:
+        OSError: there is none.
+    """
+    os.write(fd, b" " * _RESERVED_BYTES)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # Begins to write it, and waits for nothing.
+
+
 class ExitFile:
     """The exit record to be, its place on disk taken at the start, so that a full disk is not in its way.
+
+    Of `blank_fd`, if it is given, the room was reserved before.
 
     Writing it is one flush, of the content and with it of the file's first name. That its last name reaches the disk
     too is not waited for: `observe` knows a whole record of a dead run by either.
     """
 
-    def __init__(self, directory_fd: int) -> None:
+    def __init__(self, directory_fd: int, blank_fd: int | None = None) -> None:
         self._directory_fd = directory_fd
-        self.fd = os.open(_EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
-        os.write(self.fd, b" " * _RESERVED_BYTES)
-        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)  # Begins to write it, and waits for nothing.
+        if blank_fd is not None and blank.give_name(blank_fd, _EXIT_TO_BE, directory_fd):
+            self.fd = blank_fd
+        else:
+            self.fd = os.open(_EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
+            reserve(self.fd)
 
     def write(self, record: ExitRecord) -> None:
         """Write the record, durably; when it has its name, it is whole.
@@ -280,7 +325,7 @@ class ExitFile:
         content = json.dumps({name: getattr(record, name) for name in record.__slots__}).encode()
         if os.pwrite(self.fd, content.ljust(_RESERVED_BYTES), 0) < len(content):
             raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
-        os.fdatasync(self.fd)
+        os.fsync(self.fd)  # Not fdatasync: with the content, it is the name that counts.
         os.rename(_EXIT_TO_BE, EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
         os.close(self.fd)
 

@@ -5,12 +5,17 @@ side knows and the other does not may be a limit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from controller.cgroup.limits import Limits
 from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec
 
 VERSION = 1
+_MOUNT_TYPES: dict[str, tuple[type, ...]] = {
+    "read_only": (bool,),
+    "size_bytes": (int,),
+    "within": (str, type(None)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,8 @@ def _sandbox(plain: dict[str, object]) -> SandboxSpec:
 
 
 def _check_mount(mount: Bind | PrivateCopy) -> None:
-    allowed = {"read_only": (bool,), "size_bytes": (int,), "within": (str, type(None))}
-    for one in fields(mount):
-        _check(one.name, getattr(mount, one.name), *allowed.get(one.name, (str,)))
+    for name in mount.__slots__:
+        _check(name, getattr(mount, name), *_MOUNT_TYPES.get(name, (str,)))
 
 
 def _object(value: object) -> dict[str, object]:

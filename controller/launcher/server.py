@@ -5,18 +5,20 @@ what was claimed goes on, and what was not may be asked for again, of its succes
 """
 
 import contextlib
+import itertools
 import os
 import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
 
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
-from controller.launcher import protocol, signals, supervisor
+from controller.launcher import control, protocol, rehearsal, signals, supervisor
 from controller.launcher.protocol import PROTOCOL_VERSION, Decoder, Message, ProtocolError
 from controller.launcher.slots import NoSlot, Slot, SlotPool
 from controller.launcher.supervisor import Post
@@ -56,11 +58,12 @@ class Request:
 class Child:
     """One supervisor: ready for a run, or with one. `cgroup` is what to remove after it, once the run is its own."""
 
-    __slots__ = ("cgroup", "channel", "decoder", "kept_fds", "parent", "pid", "request", "slot_number")
+    __slots__ = ("cgroup", "channel", "control_path", "decoder", "kept_fds", "parent", "pid", "request", "slot_number")
 
-    def __init__(self, pid: int, slot_number: int, channel: socket.socket) -> None:
+    def __init__(self, pid: int, slot_number: int, channel: socket.socket, control_path: str) -> None:
         self.pid = pid
         self.slot_number = slot_number
+        self.control_path = control_path
         self.channel = channel
         self.decoder = Decoder()
         self.request: Request | None = None
@@ -84,6 +87,8 @@ class Launcher:
         self._staging = f"{slots_dir}/stage"
         os.makedirs(self._staging, mode=0o700, exist_ok=True)
         self._slots = SlotPool(slots_dir)
+        control.remove_abandoned(slots_dir)
+        self._control_paths = (f"{slots_dir}/{control.PREFIX}{time.time_ns()}.{number}" for number in itertools.count())
         self._hierarchies = choose.hierarchies_of_host()
         self._lifecycles: dict[str, Lifecycle] = {}
         self._seccomp = seccomp.default_program(os.uname().machine)
@@ -117,7 +122,8 @@ class Launcher:
 
     def _make_one_ready(self) -> None:
         try:
-            self._warm.append(self._fork())
+            self._warm.append(self._fork(ahead=True))
+            rehearsal.think()  # The fork has made every page one to copy again.
         except (OSError, NoSlot):
             # Not again before something has changed. A run that is asked for says why it cannot be.
             traceback.print_exc(file=sys.stderr)
@@ -157,6 +163,8 @@ class Launcher:
             self._warm.remove(child)
         for fd in child.kept_fds:
             os.close(fd)
+        with contextlib.suppress(FileNotFoundError):  # It was killed before it made it.
+            os.unlink(child.control_path)
         self._slots.give_back(child.slot_number)
         if child.cgroup:
             # What is left of it, if anything, is found again by name and removed by the controller.
@@ -218,7 +226,7 @@ class Launcher:
         request = Request(connection, request_id)
         try:
             self._lifecycle(parent)
-            child = self._warm.popleft() if self._warm else self._fork()
+            child = self._warm.popleft() if self._warm else self._fork(ahead=False)
             child.request, child.parent, child.cgroup = request, parent, cgroup
             child.channel.sendall(protocol.encode(plain))
         except (OSError, NoSlot) as error:
@@ -228,16 +236,17 @@ class Launcher:
         else:
             self._started += 1
 
-    def _fork(self) -> Child:
+    def _fork(self, *, ahead: bool) -> Child:
         """Fork a supervisor, as the first process of a new pid namespace."""
         slot = self._slots.take()
+        control_path = next(self._control_paths)
         ours, theirs = socket.socketpair()
         pid = 0
         try:
             namespaces.unshare(LinuxNamespace.PID)
             pid = os.fork()
             if pid == 0:
-                _be_a_supervisor(self._post(slot, theirs, ours))
+                _be_a_supervisor(self._post(slot, theirs, ours, control_path, ahead=ahead))
         finally:
             # Else a second unshare answers EINVAL: a process may be one namespace ahead of itself, no more.
             namespaces.enter(self._own_pid_namespace, LinuxNamespace.PID)
@@ -246,13 +255,13 @@ class Launcher:
             if pid == 0:
                 ours.close()
                 self._slots.give_back(slot.number)
-        child = Child(pid, slot.number, ours)
+        child = Child(pid, slot.number, ours, control_path)
         self._children[pid] = child
         self._by_channel[ours.fileno()] = child
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         return child
 
-    def _post(self, slot: Slot, channel: socket.socket, ours: socket.socket) -> Post:
+    def _post(self, slot: Slot, channel: socket.socket, ours: socket.socket, control_path: str, *, ahead: bool) -> Post:
         sockets = (self._listener, ours, *(one.socket for one in self._connections.values()))
         channels = (child.channel for child in self._by_channel.values())
         fds = [one.fileno() for one in (*sockets, *channels)]
@@ -265,9 +274,11 @@ class Launcher:
             self._lifecycles,
             self._seccomp,
             self._staging,
+            control_path,
             self._boot_id,
             self._own_mounts,
             self._runs_niceness,
+            ahead,
             tuple(fds),
         )
 

@@ -3,7 +3,8 @@
 It makes ready what it can, waits for its run, claims it, makes the sandbox around itself, has the
 job go, gives up what it does not need any more, stays until the job has ended, and writes the exit record.
 
-Invariants: nothing is executed unless this process has claimed the run. After the claim there is an exit record, unless this process is killed or the disk refuses.
+Invariants: nothing is executed unless this process has claimed the run. After the claim there is an
+exit record, unless this process is killed or the disk refuses.
 """
 
 import errno
@@ -20,7 +21,7 @@ from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.lifecycle import Lifecycle
 from controller.cgroup.usage import UsageReader
-from controller.launcher import crew, job_process, outcome, protocol, records, runspec, signals
+from controller.launcher import blank, job_process, outcome, protocol, records, runspec, signals
 from controller.launcher.control import ControlFifo
 from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
@@ -50,6 +51,15 @@ _MESSAGE_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
+class Blanks:
+    """The files of a run, made before it; see `blank`."""
+
+    claim: int | None
+    log: int | None
+    exit: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """What the launcher gives a supervisor at its birth. `channel` brings its run, and takes back one answer."""
 
@@ -59,9 +69,11 @@ class Post:
     lifecycles: Mapping[str, Lifecycle]
     seccomp: bytes
     staging: str
+    control_path: str
     boot_id: str
     host_mounts_fd: int
     runs_niceness: int
+    ahead: bool  # Nobody waits for it so far.
     launchers_fds: tuple[int, ...]
 
 
@@ -76,6 +88,8 @@ def supervise(post: Post) -> None:
         os.close(fd)
     libc.syscall("prctl", _PR_SET_NAME, b"rnx-run", purpose="name the process")
     pid, start_time = process.host_pid(), process.start_time()  # As the host counts: /proc is the host's here.
+    control = ControlFifo(post.control_path)  # Removed by the launcher.
+    blanks = _make_blanks(post.staging)
     ready = _make_ready(post)
     request = _wait_for_run(post.channel)
     if request is None:
@@ -87,27 +101,33 @@ def supervise(post: Post) -> None:
         _answer(post.channel, {"error": str(error), "kind": "invalid"})
         return
     run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
-    control = ControlFifo(run_dir_fd, f"control.{pid}")
-    claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.name)
-    claim_fd = records.place_claim(run_dir_fd, claim)
+    claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
+    claim_fd = records.place_claim(run_dir_fd, claim, blanks.claim)
     if claim_fd is None:
-        os.unlink(control.name, dir_fd=run_dir_fd)
         _answer(post.channel, {"claimed": True})
         return
     os.close(claim_fd)  # Not made durable: see `records`.
     kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
     _answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
-    _Supervisor(post, spec, claim, control, run_dir_fd, ready).run()
+    _Supervisor(post, spec, claim, control, run_dir_fd, blanks, ready).run()
+
+
+def _make_blanks(directory: str) -> Blanks:
+    exit_fd = blank.make(directory)
+    if exit_fd is not None:
+        records.reserve(exit_fd)
+    return Blanks(blank.make(directory), blank.make(directory, append=True), exit_fd)
 
 
 def _make_ready(post: Post) -> Crew | Exception:
     """Return the crew, or why there is none: which the run shall say, once there is one."""
     try:
-        ready = Crew(post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness)
+        ready = Crew(
+            post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness, rehearsed=post.ahead
+        )
     except (SandboxError, OSError) as error:
         return error
     os.close(post.host_mounts_fd)
-    crew.rehearse()
     return ready
 
 
@@ -136,13 +156,21 @@ class _Supervisor:
     """The run between its claim and its record."""
 
     def __init__(
-        self, post: Post, spec: RunSpec, claim: Claim, control: ControlFifo, run_dir_fd: int, ready: Crew | Exception
+        self,
+        post: Post,
+        spec: RunSpec,
+        claim: Claim,
+        control: ControlFifo,
+        run_dir_fd: int,
+        blanks: Blanks,
+        ready: Crew | Exception,
     ) -> None:
         self._post = post
         self._spec = spec
         self._claim = claim
         self._control = control
         self._run_dir_fd = run_dir_fd
+        self._blanks = blanks
         self._ready = ready
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
@@ -162,11 +190,14 @@ class _Supervisor:
             result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
         exit_file = self._exit_file or ExitFile(self._run_dir_fd)
         exit_file.write(self._record(result))
+        os.setpriority(os.PRIO_PROCESS, 0, 19)
+        self._control.close()
 
     def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
         log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
-        self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns)
+        self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._blanks.log)
+        self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
         lifecycle = self._lifecycle()
         try:
             lifecycle.create(spec.cgroup, spec.limits)
@@ -180,7 +211,6 @@ class _Supervisor:
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
         oom = lifecycle.open_oom_watch(spec.cgroup)
-        self._exit_file = ExitFile(self._run_dir_fd)
         self._usage = lifecycle.open_usage(spec.cgroup)
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
         ready.builder.close()

@@ -73,12 +73,15 @@ class MountTree:
         self.close()
 
 
-def clone_tree(source: str | Path, *, recursive: bool = True, directory_fd: int = AT_FDCWD) -> MountTree:
+def clone_tree(
+    source: str | Path, *, recursive: bool = True, directory_fd: int = AT_FDCWD, follow: bool = False
+) -> MountTree:
     """Return a detached copy of the mount at `source`: what a bind mount attaches. The caller closes it.
 
     Args:
-        source: a file or directory; a symbolic link as its last part is not followed.
+        source: a file or directory.
         recursive: with the mounts below it.
+        follow: a symbolic link as the last part of `source`.
 
     Raises:
         SyscallError: the kernel refused; `errno` says how.
@@ -86,7 +89,8 @@ def clone_tree(source: str | Path, *, recursive: bool = True, directory_fd: int 
     Source: open_tree(2), Linux 5.2.
     """
     label = str(source)
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_SYMLINK_NOFOLLOW | (_AT_RECURSIVE if recursive else 0)
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    flags |= 0 if follow else _AT_SYMLINK_NOFOLLOW
     fd = libc.syscall("open_tree", directory_fd, os.fsencode(label), flags, purpose=f"take a copy of the mount {label}")
     return MountTree(fd, label)
 

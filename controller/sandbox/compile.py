@@ -8,7 +8,7 @@ and the order of things. Never here: carrying it out, and the host.
 Invariant: whatever has a parent directory in the sandbox comes after the mount that brings it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import chain
 
 from controller.linux.mount_api import MountAttribute
@@ -45,6 +45,7 @@ _TTY_GROUP = 5
 _HOSTNAME_MAX_BYTES = 64  # __NEW_UTS_LEN
 _MAX_LINKS = 40  # As the kernel's own limit (MAXSYMLINKS).
 _SCRATCH = MountAttribute.NOSUID | MountAttribute.NODEV
+_SCRATCH_READ_ONLY = _SCRATCH | MountAttribute.RDONLY
 _NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.NETWORK | LinuxNamespace.IPC | LinuxNamespace.UTS
 _OWNED = ("/proc", "/dev")
 _SCRATCH_TARGETS = ("/tmp", WORK_DIRECTORY)
@@ -170,8 +171,7 @@ def _mounts(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
 
 
 def _bind(bind: Bind) -> BindMount:
-    attributes = _SCRATCH | (MountAttribute.RDONLY if bind.read_only else MountAttribute(0))
-    return BindMount(bind.source, bind.target, attributes, bind.within)
+    return BindMount(bind.source, bind.target, _SCRATCH_READ_ONLY if bind.read_only else _SCRATCH, bind.within)
 
 
 def _work(spec: SandboxSpec, ids: HostIds) -> tuple[Op, ...]:
@@ -196,9 +196,9 @@ def _refuse_nonsense(spec: SandboxSpec) -> None:
     places = tuple(chain(mounts, (path for path, _ in spec.symlinks), (file.path for file in spec.etc_files)))
     for place in places:
         _refuse_a_bad_place(place)
-    for place in places:
-        if places.count(place) > 1:
-            raise InvalidSpec(f"cannot make {place} in the sandbox: two things are wanted there: drop one")
+    if len(set(places)) < len(places):
+        place = next(place for place in places if places.count(place) > 1)
+        raise InvalidSpec(f"cannot make {place} in the sandbox: two things are wanted there: drop one")
     for file in spec.etc_files:
         if not file.path.startswith("/etc/"):
             raise InvalidSpec(f"cannot generate {file.path}: it is not below /etc")
@@ -224,9 +224,13 @@ def _refuse_a_bad_place(target: str) -> None:
         raise InvalidSpec(f"cannot make {target} in the sandbox: each run has its own")
 
 
-def _brought_by(targets: Iterable[str], path: str) -> bool:
+def _brought_by(targets: Container[str], path: str) -> bool:
     """Say whether a mount at one of `targets` is at `path` or above it."""
-    return any(path == target or path.startswith(f"{target}/") for target in targets)
+    while path:
+        if path in targets:
+            return True
+        path = path.rpartition("/")[0]
+    return False
 
 
 def _depth_and_path(target: str, links: dict[str, str]) -> tuple[int, str]:
@@ -236,6 +240,8 @@ def _depth_and_path(target: str, links: dict[str, str]) -> tuple[int, str]:
 
 def _resolve(path: str, links: dict[str, str]) -> str:
     """Follow `links` in `path` as the kernel will, without looking at anything."""
+    if not _brought_by(links, path):
+        return path
     done: list[str] = []
     left = path.split("/")[1:]
     for _ in range(_MAX_LINKS):

@@ -51,8 +51,9 @@ class Builder:
     namespace. After an error, the process is good for nothing but to report it and end.
     """
 
-    def __init__(self) -> None:
-        self.root_fd = -1
+    def __init__(self, root_fd: int = -1) -> None:
+        """Build in `root_fd`, which is then this object's; without it in what `MountRoot` mounts."""
+        self.root_fd = root_fd
         self._parents: dict[str, int] = {}
         self._taken: dict[Op, MountTree] = {}
 
@@ -139,18 +140,19 @@ class Builder:
     def _attach(self, tree: MountTree, target: str, *, directory: bool = True) -> None:
         parent_fd, name = self._parent_of(target)
         if rootfs.make_mount_point(parent_fd, name, target, directory=directory):
-            target_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+            mount_api.attach(tree, name, directory_fd=parent_fd)
         else:  # There already, perhaps as a link: followed as the root's own processes would.
             target_fd = rootfs.open_place(self.root_fd, target)
-        try:
-            mount_api.attach_to_fd(tree, target_fd)
-        finally:
-            os.close(target_fd)
+            try:
+                mount_api.attach_to_fd(tree, target_fd)
+            finally:
+                os.close(target_fd)
         self._forget_below(target)
 
     def _forget_below(self, target: str) -> None:
         """Let go of directories that a mount at `target` has covered."""
-        for parent in [parent for parent in self._parents if f"{parent}/".startswith(f"{target}/")]:
+        below = f"{target}/"
+        for parent in [parent for parent in self._parents if parent == target or parent.startswith(below)]:
             os.close(self._parents.pop(parent))
 
     def close(self) -> None:
@@ -179,11 +181,14 @@ def _write_file(parent_fd: int, name: str, content: bytes) -> None:
 def _take_source(op: BindMount | CopyTree) -> MountTree:
     if isinstance(op, CopyTree):
         return MountTree(_open_source(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY), op.source)
-    source_fd = _open_source(op.source, op.within)
-    try:
-        tree = mount_api.clone_from_fd(source_fd, op.source)
-    finally:
-        os.close(source_fd)
+    if op.within is None:
+        tree = mount_api.clone_tree(op.source, follow=True)
+    else:
+        source_fd = _open_source(op.source, op.within)
+        try:
+            tree = mount_api.clone_from_fd(source_fd, op.source)
+        finally:
+            os.close(source_fd)
     mount_api.set_attributes(tree, op.attributes)
     return tree
 

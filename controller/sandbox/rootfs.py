@@ -55,7 +55,7 @@ def make_mount_point(parent_fd: int, name: str, path: str, *, directory: bool) -
             if directory:
                 os.mkdir(name, 0o755, dir_fd=parent_fd)
             else:
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent_fd))
+                os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent_fd)
     except FileExistsError:
         return False
     return True

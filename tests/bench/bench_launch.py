@@ -1,4 +1,4 @@
-"""How long a launch takes beside others', interleaved in one run: start asked for → end seen through a pidfd.
+"""How long a launch takes beside others', interleaved in one run: start asked for → end seen, as the controller sees it.
 
     python tests/bench/bench_launch.py [ROUNDS]
 
@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from controller.launcher import records  # noqa: E402
 from controller.launcher.server import WARM  # noqa: E402
 from controller.sandbox.spec import Bind  # noqa: E402
-from support.launching import Launching, host_sandbox, wait_for_process  # noqa: E402
+from support.launching import Launching, host_sandbox, wait_for_end  # noqa: E402
 
 DEFAULT_ROUNDS = 200
 WARM_UP = 10
@@ -73,11 +73,11 @@ def contenders(launching: Launching, true: Path) -> dict[str, Callable[[], float
     def ours() -> float:
         spec = launching.spec("/opt/true/true", sandbox=sandbox)
         before = time.perf_counter()
-        started = launching.client.start(spec)
-        wait_for_process(started)
+        launching.client.start(spec)
+        ended = wait_for_end(Path(spec.run_dir))
         took = time.perf_counter() - before
-        if not isinstance(launching.observe(spec), records.Exited) or launching.record_of(spec).exit_code != 0:
-            raise SystemExit(f"the launch failed: {launching.observe(spec)}")
+        if not isinstance(ended, records.Exited) or ended.record.exit_code != 0:
+            raise SystemExit(f"the launch failed: {ended}")
         return took
 
     found = {"runwright": ours, "plain": lambda: spawn([str(true)])}

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -53,12 +55,22 @@ def refused(place, *arguments):
 # Its command line
 
 
-def test_good_settings_are_called_good(place):
-    configure(place, "jobs:\n  pids: 64\n")
+def check_config(root, text):
+    """Have `--check-config` look at these settings; return how it ended and what it said."""
+    path = root / "etc/runwright/config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    command = [sys.executable, "-m", "controller", "--root", str(root), "--check-config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert sorted(str(found.relative_to(root)) for found in root.rglob("*")) == [
+        "etc", "etc/runwright", "etc/runwright/config.yaml",
+    ]  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
 
-    done = place.run_daemon("--check-config")
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "settings are good\n", "")
+def test_good_settings_are_called_good_and_nothing_is_made(tmp_path):
+    assert check_config(tmp_path, "jobs:\n  pids: 64\n") == (0, "settings are good\n", "")
 
 
 @pytest.mark.parametrize(
@@ -70,10 +82,11 @@ def test_good_settings_are_called_good(place):
         ("- jobs\n", "it must hold sections such as `runtime:`, not a list"),
     ],
 )
-def test_settings_that_are_not_good_are_told_apart(place, text, message):
-    configure(place, text)
+def test_settings_that_are_not_good_are_told_apart(tmp_path, text, message):
+    code, _, said = check_config(tmp_path, text)
 
-    assert message in refused(place, "--check-config")
+    assert code == 1
+    assert message in said
 
 
 def test_a_setting_that_nobody_knows_does_not_keep_the_daemon_from_starting(place):
@@ -123,10 +136,18 @@ def test_a_root_whose_socket_path_would_be_too_long_is_refused(place):
     assert "too long" in refused(place, "--root", f"{place.root}/{'deep' * 30}")
 
 
-def test_a_store_that_is_damaged_is_refused_and_left_as_it_is(place):
+def test_a_store_that_is_newer_or_damaged_is_refused_and_left_as_it_is(place):
     place.start()
     place.stop_daemon()
     store = place.root / "var/lib/runwright/store.db"
+    with sqlite3.connect(store) as connection:
+        connection.execute("INSERT INTO migrations (name) VALUES ('9999-from-the-future')")
+    connection.close()
+
+    newer = refused(place)
+
+    assert f"cannot open the store {store}: a newer runwright wrote it" in newer
+    assert "upgrade runwright, or restore a backup" in newer
     for tail in ("-wal", "-shm"):
         Path(f"{store}{tail}").unlink(missing_ok=True)
     store.write_bytes(b"nonsense " * 1000)
@@ -136,20 +157,6 @@ def test_a_store_that_is_damaged_is_refused_and_left_as_it_is(place):
     assert str(store) in said
     assert "backup" in said
     assert store.read_bytes() == b"nonsense " * 1000
-
-
-def test_a_store_of_a_newer_runwright_is_refused(place):
-    place.start()
-    place.stop_daemon()
-    store = place.root / "var/lib/runwright/store.db"
-    with sqlite3.connect(store) as connection:
-        connection.execute("INSERT INTO migrations (name) VALUES ('9999-from-the-future')")
-    connection.close()
-
-    said = refused(place)
-
-    assert f"cannot open the store {store}: a newer runwright wrote it" in said
-    assert "upgrade runwright, or restore a backup" in said
 
 
 def test_something_in_the_place_of_the_api_socket_is_refused(place):
@@ -162,29 +169,23 @@ def test_something_in_the_place_of_the_api_socket_is_refused(place):
 # Stopping and starting
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place, number):
+@pytest.mark.invariant("J4")
+def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place):
     place.start()
-    job = place.shell(
-        "lives", "echo $$; until [ -e /work/never ]; do sleep 0.05; done", terminationGracePeriodSeconds=0
-    )
+    job = place.shell("lives", "echo $$; exec sleep 600", terminationGracePeriodSeconds=0)
     place.printed("lives", "\n")
     before = place.status("lives")["runs"][0]
 
-    os.kill(place.pid, number)
-    code = place.wait_daemon()
-    lived = is_alive(before["pid"])
-    place.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(place.pid, number)
+        assert place.wait_daemon() == 0
+        assert is_alive(before["pid"])
+        place.start()
+        after = place.running("lives")
+        assert (after["pid"], after["startedAt"]) == (before["pid"], before["startedAt"])
 
-    after = place.running("lives")
-    assert code == 0
-    assert "ended" in place.log.read_text()
-    assert lived
-    assert (after["pid"], after["startedAt"], place.status("lives")["attempts"]) == (
-        before["pid"],
-        before["startedAt"],
-        1,
-    )
+    assert place.status("lives")["attempts"] == 1
+    assert place.log.read_text().count("msg=ended") == 2
     place.delete("lives")
     place.gone("lives", 5)
     assert place.cgroups_of(job) == {}
@@ -211,6 +212,7 @@ def test_a_daemon_that_is_asked_to_stop_ends_at_once_whoever_watches_it(place):
     assert "Traceback" not in ended[0].stderr
 
 
+@pytest.mark.invariant("J4")
 def test_a_run_that_ended_while_no_daemon_was_there_is_told_by_the_next(place):
     place.start()
     place.shell("later", "echo ready; sleep 0.3; exit 7")
@@ -281,6 +283,7 @@ def test_only_so_many_runs_are_active_at_once_and_the_others_follow(place):
 # At rest
 
 
+@pytest.mark.invariant("J7")
 def test_an_idle_daemon_writes_nothing_and_takes_next_to_no_time(place):
     place.settings = ("jobs.workers=8",)
     place.start()

@@ -83,29 +83,46 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_manifest_is_told_with_its_file_and_line(daemon, name):
-    content, place, what = HOSTILE[name]
-    file = f"{name}.yaml"
-    invalid = daemon.metric("runwright_manifests_invalid_total", source="directory")
+@pytest.fixture(scope="module")
+def thrown(daemon):
+    """All of them, dropped at once."""
+    for name, (content, _, _) in HOSTILE.items():
+        put(daemon, f"{name}.yaml", content)
+    for name in HOSTILE:
+        daemon.report_of(f"{name}.yaml", "Invalid")
+    yield daemon
+    for name in HOSTILE:
+        daemon.remove(f"{name}.yaml")
+    files = {f"{name}.yaml" for name in HOSTILE}
+    daemon.until("forgotten", lambda: not [r for r in daemon.reports() if r["file"] in files], 10)
 
-    put(daemon, file, content)
-    report = daemon.report_of(file, "Invalid")
+
+@pytest.mark.invariant("M2")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_manifest_is_told_with_its_file_and_line(thrown, name):
+    _, place, what = HOSTILE[name]
+    file = f"{name}.yaml"
+
+    report = thrown.report_of(file, "Invalid")
 
     assert report["message"].startswith(place), report["message"]
     assert what in report["message"], report["message"]
     assert len(report["message"]) < 2000
-    assert daemon.metric("runwright_manifests_invalid_total", source="directory") > invalid
-    daemon.until("an event tells of it", lambda: told(daemon, file))
-    assert file in daemon.rnx("get", "manifests").stdout
-    daemon.remove(file)
-    daemon.until("forgotten", lambda: not [r for r in daemon.reports() if r["file"] == file], 10)
+    assert thrown.until("an event tells of it", lambda: told(thrown, file))
 
 
-def test_nothing_in_a_manifest_is_executed(daemon):
+def test_hostile_manifests_are_counted_and_listed(thrown):
+    assert thrown.metric("runwright_manifests_invalid_total", source="directory") == len(HOSTILE)
+    assert thrown.metric("runwright_manifests", source="directory", state="Invalid") == len(HOSTILE)
+    listed = thrown.rnx("get", "manifests").stdout
+    assert [name for name in HOSTILE if f"{name}.yaml" not in listed] == []
+
+
+def test_nothing_in_a_manifest_is_executed(thrown):
     assert not os.path.exists("/tmp/owned")
 
 
+@pytest.mark.invariant("M2")
 def test_a_good_document_beside_a_bad_one_in_the_same_file_is_applied(daemon):
     text = GOOD.format(name="good-one") + "---\nkind: Nothing\n---\n" + GOOD.format(name="good-two")
 
@@ -157,10 +174,7 @@ def test_what_editors_leave_behind_is_not_read(daemon):
 
     daemon.until("it is there", lambda: daemon.get(JOB, "marker"))
 
-    assert [r["file"] for r in daemon.reports() if r["state"] == "Invalid"] == []
-    for path in daemon.manifests.iterdir():
-        if path.is_file() and path.name != "bystander.yaml":
-            path.unlink()
+    assert {r["file"] for r in daemon.reports() if r["state"] != "Applied"} <= {f"{name}.yaml" for name in HOSTILE}
 
 
 def test_a_file_that_is_written_in_pieces_is_taken_whole(daemon):

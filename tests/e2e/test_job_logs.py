@@ -51,6 +51,7 @@ def test_stdout_and_stderr_are_kept_apart_in_one_log_in_the_cri_format(daemon):
     assert (daemon.log_dir(job) / "0.log").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.invariant("J6")
 def test_output_comes_back_byte_for_byte(daemon):
     blob = random.Random(4).randbytes(600_000)
     files = [{"path": "blob", "base64": base64.b64encode(blob).decode()}]
@@ -71,6 +72,7 @@ def test_a_line_longer_than_a_record_comes_back_whole_and_counts_as_one(daemon):
     assert daemon.log_of("long", tail_lines=0) == ""
 
 
+@pytest.mark.invariant("J6")
 def test_following_a_job_that_prints_fast_misses_nothing_over_rotations(daemon):
     count = 400_000
     job = daemon.shell("fast", f"seq {count}")

@@ -87,6 +87,7 @@ def test_a_job_whose_child_is_killed_for_memory_is_oom_killed_with_all_its_proce
     assert "raise the limit" in status["message"]
 
 
+@pytest.mark.invariant("J5")
 def test_a_job_that_stores_too_much_in_tmp_is_held_to_its_size(daemon):
     fill = "head -c 20M /dev/zero > {where}/big; echo $? $(stat -c %s {where}/big)"
     daemon.shell("full-work", fill.format(where="/work"), resources={"limits": {"ephemeral-storage": "4Mi"}})
@@ -223,6 +224,7 @@ def test_a_job_can_be_stopped_before_it_starts(daemon):
     assert (status["phase"], status["attempts"]) == ("Failed", 0)
 
 
+@pytest.mark.invariant("J2")
 def test_a_deleted_job_leaves_nothing(daemon):
     job = daemon.shell("deleted", "echo here; sleep 60", files=[{"path": "x", "text": "y"}])
     daemon.printed("deleted", "here")
@@ -247,6 +249,7 @@ def test_a_deleted_job_keeps_to_the_shorter_of_both_graces(daemon):
     daemon.delete("deaf", grace_seconds=0)
 
     daemon.gone("deaf", 5)
+    assert "deaf" not in daemon.jobs()
 
 
 def test_a_finished_job_goes_after_its_time_to_live(daemon):
@@ -275,6 +278,7 @@ def test_a_suspended_job_does_not_start_until_it_is_released(daemon):
     assert (suspended["status"], suspended["reason"]) == ("False", "Resumed")
 
 
+@pytest.mark.invariant("J3")
 def test_a_job_suspended_while_it_runs_is_frozen_and_goes_on_in_the_same_run(daemon):
     script = "echo begun; i=0; while [ ! -e /work/stop ] && [ $i -lt 400000 ]; do i=$((i+1)); done; echo done"
     job = daemon.shell("frozen", script)
@@ -295,6 +299,7 @@ def test_a_job_suspended_while_it_runs_is_frozen_and_goes_on_in_the_same_run(dae
     assert daemon.log_of("frozen") == "begun\ndone\n"
 
 
+@pytest.mark.invariant("J3")
 def test_a_suspended_job_can_be_deleted_and_stopped(daemon):
     for name in ("held-deleted", "held-stopped"):
         daemon.shell(name, "echo ready; sleep 60", terminationGracePeriodSeconds=5)

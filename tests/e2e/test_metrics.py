@@ -70,6 +70,7 @@ def test_promtool_has_nothing_to_say_while_jobs_run_and_after(daemon):
     assert promtool(daemon.metrics()) == (0, "")
 
 
+@pytest.mark.invariant("J7")
 def test_runs_are_counted_by_outcome_each_once(daemon):
     before = runs(daemon.metrics())
     expected = dict.fromkeys(OUTCOMES, 0)

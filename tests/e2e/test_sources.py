@@ -115,6 +115,7 @@ def meaning(document):
 # One meaning
 
 
+@pytest.mark.invariant("M4")
 def test_the_same_manifest_means_the_same_whichever_way_it_comes(daemon, billing):
     spec = {
         "command": ["sh", "-c", "echo $WORD"],
@@ -146,6 +147,7 @@ def test_the_same_manifest_means_the_same_whichever_way_it_comes(daemon, billing
 # Noticed in time
 
 
+@pytest.mark.invariant("M5")
 def test_a_file_that_comes_changes_and_goes_is_noticed_within_a_second(daemon, timed):
     noticed = []
     for seconds, kind in ((30, "ADDED"), (31, None)):
@@ -162,6 +164,7 @@ def test_a_file_that_comes_changes_and_goes_is_noticed_within_a_second(daemon, t
     assert 1.0 <= gone <= 1.0 + NOTICED_SECONDS
 
 
+@pytest.mark.invariant("M5")
 def test_a_row_that_comes_changes_and_goes_is_noticed_within_a_second(daemon, billing, timed):
     noticed = []
     since = time.monotonic()
@@ -183,6 +186,7 @@ def test_a_row_that_comes_changes_and_goes_is_noticed_within_a_second(daemon, bi
 # Who owns what
 
 
+@pytest.mark.invariant("M4")
 def test_what_another_writer_adds_stays_when_the_manifest_changes(daemon):
     daemon.write("shared.yaml", yaml.safe_dump(a_manifest("shared", suspend=True, backoffLimit=1)))
     daemon.until("it is there", lambda: daemon.get(JOB, "shared"))

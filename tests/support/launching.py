@@ -135,17 +135,15 @@ class Launching:
 
 
 def wait_for_end(run_dir: Path) -> Observed:
-    """Wait for the supervisor's end and return what is seen then. Returns at once if nobody has claimed the run."""
-    observed = records.observe(run_dir)
-    if isinstance(observed, records.Running):
+    """Wait for the run's end and return what is seen then. Returns at once if nobody has claimed the run."""
+    while isinstance(observed := records.observe(run_dir), records.Running):
         try:
-            fd = observed.hold()
+            fd = observed.open_end()
         except ProcessLookupError:
-            return records.observe(run_dir)
+            continue
         if not readable(fd, WAIT_SECONDS):
             raise AssertionError(f"{run_dir.name} has not ended after {WAIT_SECONDS} s")
         os.close(fd)
-        observed = records.observe(run_dir)
     return observed
 
 

@@ -141,6 +141,23 @@ def test_a_completed_job_runs_again_when_its_template_changes():
     assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
 
 
+def test_a_template_that_is_changed_back_runs_again():
+    first = a_run(1, RunState.ENDED, reason="Completed", exit_code=0)
+    other = a_run(2, RunState.ENDED, reason="Completed", exit_code=0, template_hash="other")
+    job = with_runs(a_job(), first, other, template_hash="other")
+
+    assert plan(job, observed_job()) == Plan.do(BeginRun(3), again=True)
+
+
+def test_a_template_that_is_changed_back_has_its_whole_deadline_again():
+    long_ago = wire_time(NOW - timedelta(seconds=1000))
+    first = a_run(1, RunState.ENDED, reason="Completed", exit_code=0, started_at=long_ago)
+    other = a_run(2, RunState.ENDED, reason="Completed", exit_code=0, template_hash="other")
+    job = with_runs(a_job(activeDeadlineSeconds=60), first, other, a_run(3))
+
+    assert plan(job, observed_job(unclaimed(3))).steps == (StartRun(3, 60),)
+
+
 def test_suspending_freezes_a_running_run_and_resuming_thaws_it():
     job = with_runs(a_job(suspend=True), a_run(state=RUNNING))
     resumed = with_runs(a_job(activeDeadlineSeconds=60), a_run(state=RUNNING))

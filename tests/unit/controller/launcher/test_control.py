@@ -18,9 +18,9 @@ def run_dir_fd(tmp_path):
 
 
 @pytest.fixture
-def fifo(run_dir_fd):
-    fifo = ControlFifo(run_dir_fd, "control.7")
-    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", "control.7")))
+def fifo(run_dir_fd, tmp_path):
+    fifo = ControlFifo(f"{tmp_path}/control.7")
+    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
     yield fifo
     os.close(fifo.fd)
 
@@ -43,9 +43,9 @@ def test_nothing_is_sent_to_a_run_that_nobody_has_claimed(tmp_path):
 
 
 def test_a_supervisor_that_is_gone_is_told_from_one_that_listens(run_dir_fd, tmp_path):
-    fifo = ControlFifo(run_dir_fd, "control.7")
-    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", "control.7")))
-    os.close(fifo.fd)
+    fifo = ControlFifo(f"{tmp_path}/control.7")
+    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
+    fifo.close()
 
     assert not control.stop(tmp_path, "Stopped", 1)
 
@@ -62,3 +62,14 @@ def test_half_a_line_waits_for_its_rest_and_junk_is_ignored(fifo, tmp_path):
 def test_an_order_that_could_mix_with_others_is_not_sent(fifo, tmp_path):
     with pytest.raises(ValueError, match="at most"):
         control.stop(tmp_path, "x" * select.PIPE_BUF, 1)
+
+
+def test_only_fifos_that_nobody_listens_on_are_removed(tmp_path):
+    heard, abandoned = ControlFifo(f"{tmp_path}/control.1"), ControlFifo(f"{tmp_path}/control.2")
+    abandoned.close()
+    (tmp_path / "17").touch()
+
+    control.remove_abandoned(str(tmp_path))
+
+    assert sorted(os.listdir(tmp_path)) == ["17", "control.1"]
+    heard.close()

@@ -7,9 +7,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from controller.launcher import records
+from controller.launcher import blank, records
+from controller.launcher.control import ControlFifo
 from controller.launcher.records import Claim, Exited, ExitFile, ExitRecord, Lost, Running, Unclaimed
 from controller.linux import process
+from support.launching import readable
 
 RECORD = ExitRecord("uid-1", "Completed", "", 0, None, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
 
@@ -64,6 +66,21 @@ def test_a_run_is_claimed_once(run_dir, run_dir_fd):
     assert os.listdir(run_dir) == [records.CLAIM]
 
 
+def test_a_run_is_claimed_once_by_files_made_ahead_too(run_dir, run_dir_fd):
+    fds = [records.place_claim(run_dir_fd, own_claim(), blank.make(str(run_dir))) for _ in range(2)]
+
+    assert fds[1] is None
+    assert isinstance(records.observe(run_dir), Running)
+    assert os.listdir(run_dir) == [records.CLAIM]
+    os.close(fds[0])
+
+
+def test_a_claim_is_made_there_and_then_where_a_blank_cannot_be(run_dir, run_dir_fd):
+    os.close(records.place_claim(run_dir_fd, own_claim(), blank.make("/dev/shm")))
+
+    assert isinstance(records.observe(run_dir), Running)
+
+
 def test_a_run_of_another_boot_is_lost(run_dir, run_dir_fd):
     place(run_dir_fd, own_claim(boot_id="another"))
 
@@ -114,6 +131,52 @@ def test_a_record_not_yet_written_is_none(run_dir, run_dir_fd):
 
     assert isinstance(records.observe(run_dir), Lost)
     os.close(reserved.fd)
+
+
+@pytest.mark.parametrize("claim", [None, "", '{"run_id"'])
+def test_a_record_is_found_though_the_claim_went_with_the_power(run_dir, run_dir_fd, claim):
+    if claim is not None:
+        (run_dir / records.CLAIM).write_text(claim)
+    ExitFile(run_dir_fd).write(RECORD)
+    os.rename(run_dir / records.EXIT, run_dir / "exit.json.new")
+
+    assert records.observe(run_dir) == Exited(RECORD)
+
+
+@pytest.fixture
+def fifo(run_dir):
+    fifo = ControlFifo(f"{run_dir}/control.1")
+    yield fifo
+    fifo.close()
+
+
+def test_the_end_is_told_when_the_supervisor_lets_go_of_its_fifo_though_it_lives(run_dir, run_dir_fd, fifo):
+    place(run_dir_fd, own_claim(control=fifo.path))
+    fd = records.observe(run_dir).open_end()
+
+    assert not readable(fd, 0)
+    fifo.close()
+    assert readable(fd, 10)
+    os.close(fd)
+
+
+def test_without_its_fifo_the_supervisors_own_end_is_what_is_told(run_dir, run_dir_fd, fifo):
+    place(run_dir_fd, own_claim(control=fifo.path))
+    fifo.close()
+    fd = records.observe(run_dir).open_end()
+
+    assert not readable(fd, 0)
+    signal.pidfd_send_signal(fd, 0)  # It is a pidfd.
+    os.close(fd)
+
+
+def test_what_is_no_fifo_tells_no_end(run_dir, run_dir_fd):
+    (run_dir / "control.1").touch()
+    place(run_dir_fd, own_claim(control=f"{run_dir}/control.1"))
+    fd = records.observe(run_dir).open_end()
+
+    assert not readable(fd, 0)
+    os.close(fd)
 
 
 def test_a_claim_that_cannot_be_read_is_lost_and_not_run_again(run_dir):
