@@ -157,12 +157,19 @@ class Client:
         name: str,
         *,
         uid: str = "",
+        resource_version: str = "",
         grace_seconds: int | None = None,
         dry_run: bool = False,
     ) -> Document:
-        """Ask for its deletion; return what the server said. Raises NotFound, or Conflict if `uid` is another's."""
+        """Ask for its deletion; return what the server said.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: its `uid` is another, or it was changed since `resource_version`.
+        """
         body: Document = {"kind": "DeleteOptions", "apiVersion": "v1"}
-        body |= {"preconditions": {"uid": uid}} if uid else {}
+        wanted = {name: text for name, text in (("uid", uid), ("resourceVersion", resource_version)) if text}
+        body |= {"preconditions": wanted} if wanted else {}
         body |= {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
         params = {"dryRun": "All"} if dry_run else {}
         return self.transport.send("DELETE", path_of(kind, namespace, name), params=params, body=body).document

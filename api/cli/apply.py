@@ -11,7 +11,7 @@ from api.cli.output import note, show_json, show_yaml
 from api.cli.problems import CommandFailed, describe, say
 from api.client import Applied
 from api.errors import ApiError, Conflict
-from api.meta import Document
+from api.meta import API_VERSION, Document
 
 _NOT_DECLARED = ("Pod", "Manifest", "Event")
 _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
@@ -104,11 +104,27 @@ def _namespace(connection: Connection, manifest: Manifest) -> str:
 
 
 def _unknown_kind(manifest: Manifest) -> str:
-    said = (manifest.document.get("apiVersion", ""), manifest.document.get("kind", ""))
+    said = (manifest.document.get("apiVersion") or "", manifest.document.get("kind") or "")
+    if not all(said):
+        return f"{manifest.place}: cannot apply it: {_untyped(*said)}"
     served = ", ".join(f"{kind.api_version} {kind.name}" for kind in targets.SERVED if kind.name not in _NOT_DECLARED)
     return (
         f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served: use one of {served}'
     )
+
+
+def _untyped(api_version: str, kind: str) -> str:
+    """Say what a document lacks, and how to write it as far as the rest of it tells."""
+    declared = [each for each in targets.SERVED if each.name not in _NOT_DECLARED]
+    versions = dict.fromkeys(each.api_version for each in declared if each.name == kind)
+    names = dict.fromkeys(each.name for each in declared if each.api_version == api_version)
+    version = next(iter(versions), API_VERSION)
+    one_of = " or ".join(names or [each.name for each in declared if each.api_version == version])
+    if kind:
+        return f"it has no apiVersion: write apiVersion: {version}"
+    if api_version:
+        return f"it has no kind: write kind: {one_of}"
+    return f"it has no apiVersion and no kind: write apiVersion: {version} and kind: {one_of}"
 
 
 def _refusal(manifest: Manifest, error: ApiError) -> str:

@@ -109,7 +109,8 @@ def _job(document: Document) -> Iterator[str]:
     yield from _limits(spec)
     yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
     yield from _block("Files", [f"/work/{f['path']} (mode {f.get('mode', 0o644):o})" for f in spec.get("files") or ()])
-    retries = f"{status.get('failed', 0)} of {spec.get('backoffLimit', _default('backoff_limit'))} used"
+    most = int(spec.get("backoffLimit", _default("backoff_limit")))
+    retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
     yield _pair("Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else ""))
     yield from _runs(status.get("runs") or ())
 
@@ -187,7 +188,7 @@ def _title(name: str) -> str:
 
 def _pair(name: str, value: object) -> str:
     text = printable(value)
-    return f"{name + ':':<{_WIDTH}}{coloured(text)}".rstrip()
+    return f"{name + ':':<{_WIDTH - 1}} {coloured(text)}".rstrip()
 
 
 def _labels(name: str, labels: Any) -> Iterator[str]:

@@ -128,6 +128,8 @@ def _refuse_repeats(file: str, node: yaml.Node, seen: set[int]) -> None:
     if isinstance(node, yaml.MappingNode):
         names: set[str] = set()
         for key, _ in node.value:
+            if key.value == "<<" and not key.style:
+                continue  # Not a key, and may come again.
             if str(key.value) in names:
                 raise BadManifest(f'{file}:{key.start_mark.line + 1}: cannot read it: "{key.value}" is there twice')
             names.add(str(key.value))

@@ -55,10 +55,17 @@ def list_jobs(connection: Connection, *, all_namespaces: bool, as_json: bool) ->
     if not listing["items"]:
         note("No jobs found" + ("" if all_namespaces else f" in {connection.namespace} namespace"))
         return
-    newest = sorted(listing["items"], key=lambda item: str(item["metadata"].get("creationTimestamp")), reverse=True)
+    newest = sorted(listing["items"], key=_age_order, reverse=True)
     head = ["NAME", "STATUS", "REASON", "EXIT", "RUNTIME", "AGE", "COMMAND"]
     rows = [[*([item["metadata"]["namespace"]] if all_namespaces else []), *_row(item)] for item in newest]
     show_columns([[*(["NAMESPACE"] if all_namespaces else []), *head], *rows])
+
+
+def _age_order(item: Document) -> tuple[str, int]:
+    """Return a sort key, oldest first; within a second, which is all that is kept, the one written last is newer."""
+    metadata = item["metadata"]
+    revision = str(metadata.get("resourceVersion", ""))
+    return str(metadata.get("creationTimestamp", "")), int(revision) if revision.isdecimal() else 0
 
 
 def _row(item: Document) -> list[str]:

@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from api import kinds
-from api.cli import limits, uploads
+from api.cli import limits, refused_flags, uploads
 from api.cli.completing import complete_runtime
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.output import note, show_json
 from api.cli.problems import CommandFailed
+from api.errors import Invalid
 from api.meta import API_VERSION, Document
 
 _MISSING = {
@@ -34,7 +35,9 @@ class _Read(click.ParamType[Any]):
         try:
             return self.read(value) if isinstance(value, str) else value
         except ValueError as error:
-            return self.fail(str(error), param, ctx)
+            if param is None:
+                return self.fail(str(error), param, ctx)
+            raise click.UsageError(f"{param.opts[0]}: {error}", ctx) from error
 
 
 def _refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -144,7 +147,10 @@ def run(connection: Connection, /, command: tuple[str, ...], *, detach: bool, as
     run at all, 130 interrupted, after stopping the job.
     """
     document = document_of(command, **flags)
-    answer = connection.client.create(kinds.JOB, connection.namespace, document)
+    try:
+        answer = connection.client.create(kinds.JOB, connection.namespace, document)
+    except Invalid as error:
+        raise refused_flags.as_usage(error, document) from error
     name = str(answer.document["metadata"]["name"])
     for warning in answer.warnings:
         note(f"Warning: {warning}")

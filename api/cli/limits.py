@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from api import quantity
 from api.cli import durations
+from api.types.job_spec import ENV_NAME, RESERVED_ENV_PREFIX, SMALLEST_MEMORY_BYTES, SMALLEST_MILLICPU
 
 _JOBLET_UNITS = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGT])B$", re.IGNORECASE)
 LONGEST_SECONDS = 31_536_000
@@ -39,6 +40,8 @@ def memory(text: str) -> str:
         raise ValueError(f'cannot read "{text}" as memory: use megabytes such as 512, or 512Mi, 2Gi, 1.5G') from None
     if count <= 0:
         raise ValueError(f'cannot limit memory to "{text}": leave the flag out for no limit')
+    if count < SMALLEST_MEMORY_BYTES:
+        raise ValueError(f"must be at least {SMALLEST_MEMORY_BYTES >> 20}Mi, and {plain} is less")
     return plain
 
 
@@ -61,6 +64,8 @@ def cpu(text: str) -> str:
     millicpu = cores * 1000
     if millicpu != millicpu.to_integral_value():
         raise ValueError(f'cannot limit cpu to "{text}": it is finer than a thousandth of a core')
+    if millicpu < SMALLEST_MILLICPU:
+        raise ValueError(f"must be at least {SMALLEST_MILLICPU}m, the least the kernel can hold to")
     return quantity.from_millicpu(int(millicpu))
 
 
@@ -82,9 +87,13 @@ def env(text: str) -> tuple[str, str]:
     """Return the name and value of KEY=VALUE; the value may hold anything, `=` too.
 
     Raises:
-        ValueError: there is no `=`, or no name.
+        ValueError: there is no `=`, or what is before it cannot be the name of a variable.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ValueError(f'cannot read "{text}" as a variable: write KEY=VALUE')
+    if not ENV_NAME.fullmatch(name):
+        raise ValueError(f'"{name}" is no name of a variable: use letters, digits and _, not starting with a digit')
+    if name.startswith(RESERVED_ENV_PREFIX):
+        raise ValueError(f'"{name}" is taken: names starting with {RESERVED_ENV_PREFIX} are set by runwright')
     return name, value

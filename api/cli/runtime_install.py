@@ -1,5 +1,7 @@
 """`rnx runtime install` and `test`, and the changes of `spec.versions` behind them and `remove`."""
 
+from dataclasses import dataclass
+
 import click
 
 from api import kinds
@@ -16,7 +18,7 @@ from api.cli.progress import InstallProgress
 from api.cli.targets import Target
 from api.client import Client
 from api.client_watch import TimedOut, condition, wait_for
-from api.errors import NotFound
+from api.errors import Conflict, NotFound
 from api.meta import API_VERSION, Document
 from api.runtime_spec import LATEST, RuntimeSpec
 
@@ -29,6 +31,20 @@ _ASK = {
 _HOPELESS = frozenset(
     {"RuntimeNotFound", "PlatformUnsupported", "ChecksumMismatch", "InvalidRuntime", "RuntimesDisabled"}
 )
+_PASSING = frozenset({"Unreachable", "RegistryUnavailable", "InstallInProgress"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What this command itself declared: the version, or the whole Runtime, if it is still `created_uid`."""
+
+    is_added: bool
+    created_uid: str = ""
+    created_generation: int = 0
+
+
+class _Hopeless(CommandFailed):
+    """No registry has what was asked for: to try it again and again is of no use."""
 
 
 @click.command("install")
@@ -59,11 +75,15 @@ def install(connection: Connection, *, spec: str, registry: str, timeout: float 
     if before is not None and _is_installed(before, version):
         click.echo(f"Runtime {_resolved(before, wanted)} is already installed")
         return
-    _declare(client, before, wanted.name, version, _registry_name(client, registry))
+    declared = _declare(client, before, wanted.name, version, _registry_name(client, registry))
     if not wait:
         click.echo(f"Runtime {wanted} is declared")
         return
-    ready = _wait_for_install(client, wanted.name, version, timeout)
+    try:
+        ready = _wait_for_install(client, wanted.name, version, timeout)
+    except _Hopeless as error:
+        done = _take_back(client, wanted.name, version, declared)
+        raise CommandFailed(f"{error.message}{': ' if done else ''}{done}") from error
     click.echo(f"Runtime {_resolved(ready, wanted)} installed")
 
 
@@ -87,13 +107,13 @@ def _resolved(runtime: Document, wanted: RuntimeSpec) -> str:
     return f"{wanted.name}@{wanted.version or runtime.get('status', {}).get('latest') or LATEST}"
 
 
-def _declare(client: Client, before: Document | None, name: str, version: str, registry: str) -> None:
-    """Make sure that the Runtime wants `version`."""
+def _declare(client: Client, before: Document | None, name: str, version: str, registry: str) -> _Declared:
+    """Make sure that the Runtime wants `version`; return what of that is new."""
     if before is None:
         spec: Document = {"versions": [version]} | ({"registry": registry} if registry else {})
         document = {"apiVersion": API_VERSION, "kind": "Runtime", "metadata": {"name": name}, "spec": spec}
-        client.create(kinds.RUNTIME, "", document)
-        return
+        metadata = client.create(kinds.RUNTIME, "", document).document["metadata"]
+        return _Declared(True, metadata["uid"], metadata["generation"])
 
     def patch_for(current: Document) -> Document | None:
         versions = list(current.get("spec", {}).get("versions", ()))
@@ -102,6 +122,35 @@ def _declare(client: Client, before: Document | None, name: str, version: str, r
         return {"spec": spec} if spec else None
 
     client.change(kinds.RUNTIME, "", name, patch_for)
+    return _Declared(version not in before.get("spec", {}).get("versions", ()))
+
+
+def _take_back(client: Client, name: str, version: str, declared: _Declared) -> str:
+    """Undo what this command declared and nobody has changed since; return what was done, for a person."""
+    if not declared.is_added:
+        return ""
+    try:
+        now = client.get(kinds.RUNTIME, "", name)
+        if _is_as_created(now, declared):
+            revision = now["metadata"]["resourceVersion"]
+            client.delete(kinds.RUNTIME, "", name, uid=declared.created_uid, resource_version=revision)
+            return f"runtime {name} is not declared any more"
+        client.change(kinds.RUNTIME, "", name, lambda current: _without(current, version))
+    except NotFound:
+        return ""
+    except Conflict:
+        return f"it is still declared: rnx runtime remove {name} takes it back"
+    return f"runtime {name} does not ask for {version} any more"
+
+
+def _is_as_created(runtime: Document, declared: _Declared) -> bool:
+    metadata = runtime["metadata"]
+    return (metadata["uid"], metadata["generation"]) == (declared.created_uid, declared.created_generation)
+
+
+def _without(runtime: Document, version: str) -> Document | None:
+    versions = list(runtime["spec"].get("versions", ()))
+    return {"spec": {"versions": [each for each in versions if each != version]}} if version in versions else None
 
 
 def _registry_name(client: Client, text: str) -> str:
@@ -122,33 +171,61 @@ def _registry_name(client: Client, text: str) -> str:
 
 def _wait_for_install(client: Client, name: str, version: str, timeout: float | None) -> Document:
     with InstallProgress() as progress:
+        why = ""
 
         def is_there(runtime: Document | None) -> bool:
+            nonlocal why
             if runtime is None:
                 raise CommandFailed(f"runtime {name} was deleted")
             progress.show(runtime)
             if _is_installed(runtime, version):
                 return True
             _give_up_if_hopeless(runtime, name, version)
+            before, why = why, _held_up_by(runtime, version) or why
+            if why != before:
+                note(f"runtime {name} waits: {why}")
             return False
 
         try:
             found = wait_for(client, kinds.RUNTIME, "", name, until=is_there, timeout_seconds=timeout)
         except TimedOut:
             raise TimedOut(
-                f"timed out waiting for runtime {name}: rnx describe runtime/{name} says how far it is"
+                f"timed out waiting for runtime {name}: {why + ': ' if why else ''}"
+                f"rnx describe runtime/{name} says how far it is"
             ) from None
     return found or {}
 
 
 def _give_up_if_hopeless(runtime: Document, name: str, version: str) -> None:
     """Raise CommandFailed if what failed cannot come right by itself."""
-    if runtime.get("status", {}).get("observedGeneration", 0) < runtime["metadata"].get("generation", 1):
+    if not _is_observed(runtime) or _held_up_by(runtime, version):
         return
     reason, message = words.readiness(runtime)
     one = words.version_of(runtime, version)
-    if one.get("state") == "Failed" or (reason in _HOPELESS and one.get("state") != "Installing"):
-        raise CommandFailed(f"cannot install {name}@{version}: {reason}: {one.get('message') or message}")
+    if one.get("state") != "Failed" and (reason not in _HOPELESS or one.get("state") == "Installing"):
+        return
+    is_known = _is_about(runtime, version)
+    reason = reason if is_known else ""
+    text = ": ".join(filter(None, (f"cannot install {name}@{version}", reason, one.get("message") or message)))
+    raise (_Hopeless if reason == "RuntimeNotFound" else CommandFailed)(text)
+
+
+def _held_up_by(runtime: Document, version: str) -> str:
+    """Return what keeps the version back that may pass by itself; nothing if nothing does."""
+    reason, message = words.readiness(runtime)
+    if not _is_observed(runtime) or reason not in _PASSING or not _is_about(runtime, version):
+        return ""
+    return f"{reason}: {words.version_of(runtime, version).get('message') or message}"
+
+
+def _is_observed(runtime: Document) -> bool:
+    return bool(runtime.get("status", {}).get("observedGeneration", 0) >= runtime["metadata"].get("generation", 1))
+
+
+def _is_about(runtime: Document, version: str) -> bool:
+    """Say whether Ready's reason is this version's: with several versions it is that of the first that failed."""
+    said = words.version_of(runtime, version).get("message")
+    return runtime["spec"].get("versions") == [version] or bool(said and words.readiness(runtime)[1].startswith(said))
 
 
 def drop(connection: Connection, runtime: Document, version: str | None, timeout: float | None) -> None:
@@ -164,11 +241,7 @@ def drop(connection: Connection, runtime: Document, version: str | None, timeout
         delete_and_wait(connection, [("", Target(kinds.RUNTIME, name))], Options(timeout_seconds=timeout, quiet=True))
         return
 
-    def patch_for(current: Document) -> Document | None:
-        versions = [each for each in current["spec"].get("versions", ()) if each != version]
-        return {"spec": {"versions": versions}}
-
-    client.change(kinds.RUNTIME, "", name, patch_for)
+    client.change(kinds.RUNTIME, "", name, lambda current: _without(current, version))
 
     def is_gone(now: Document | None) -> bool:
         return now is None or not words.version_of(now, version)

@@ -18,6 +18,9 @@ from api.meta import Document
 
 Test = Callable[[Document | None], bool]
 _OPPOSITE = {"complete": "Failed", "failed": "Complete"}
+_CONDITIONS = {
+    "Job": ("Complete", "Failed", "Suspended"), "Runtime": ("Ready",), "Registry": ("Ready",), "Pod": ("Ready",),
+}  # fmt: skip
 
 
 @click.command("wait")
@@ -50,7 +53,9 @@ def wait(
     Exit status: 0 it is so, 1 it cannot become so any more, 4 not in time.
     """
     deadline = time.monotonic() + timeout
-    for target in _targets(connection, words, everything=everything, selector=selector):
+    found = _targets(connection, words, everything=everything, selector=selector)
+    tests = [test_of(wanted, target) for target in found]
+    for target, holds in zip(found, tests, strict=True):
         left = max(0.0, deadline - time.monotonic())
         namespace = connection.namespace if target.kind.namespaced else ""
         try:
@@ -59,7 +64,7 @@ def wait(
                 target.kind,
                 namespace,
                 target.name,
-                until=test_of(wanted, target),
+                until=holds,
                 timeout_seconds=left,
             )
         except TimedOut:
@@ -100,7 +105,18 @@ def test_of(wanted: str, target: Target) -> Test:
         raise click.UsageError(
             f'cannot wait for "{wanted}": use condition=NAME, delete, create or jsonpath={{.PATH}}=VALUE'
         )
+    _check_condition(type_, target)
     return _condition_test(type_, status or "True", target)
+
+
+def _check_condition(type_: str, target: Target) -> None:
+    """Refuse a condition that objects of that kind never have: it would be waited for in vain."""
+    known = _CONDITIONS.get(target.kind.name, ())
+    if type_.lower() not in [name.lower() for name in known]:
+        kind = target.kind.singular
+        article = "an" if kind[0] in "aeiou" else "a"
+        listed = ", ".join([*known, "create", "delete"])
+        raise click.UsageError(f'{article} {kind} has no condition "{type_}": use {listed} or jsonpath={{.PATH}}=VALUE')
 
 
 def _condition_test(type_: str, status: str, target: Target) -> Test:

@@ -128,6 +128,8 @@ class JobStatus(ApiModel):
     attempts: int = Field(default=0, description="Runs begun over the job's life.")
     next_retry_time: str | None = Field(default=None, description="When the next run is due.")
     resolved_runtime: str = Field(default="", description="The runtime version in use, NAME@VERSION.")
+    stop_request: str = Field(default="", description="The stop that was heard: the value of its annotation.")
+    stopped_template_hash: str = Field(default="", description="What runs were made of when it was heard.")
     work_bytes: int | None = Field(default=None, description="The size of /work, in bytes.")
     runs: tuple[Run, ...] = Field(default=(), description="The last ten runs, oldest first.")
 

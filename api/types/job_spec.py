@@ -21,9 +21,13 @@ from api.meta import ApiModel
 
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 RESERVED_ENV_PREFIX = "JOB_"
+_LONGEST_NAME = 255
 FILES_MOST_BYTES = 1_000_000
 SMALLEST_MEMORY_BYTES = 4 << 20
 SMALLEST_MILLICPU = 10
+LARGEST_MILLICPU = 4_096_000
+LONGEST_WORD_BYTES = 131_071
+"""One argument, or one NAME=VALUE, without its NUL. Source: execve(2), MAX_ARG_STRLEN."""
 
 
 class InstallPolicy(StrEnum):
@@ -42,7 +46,7 @@ class EnvVar(ApiModel):
     @field_validator("name")
     @classmethod
     def _is_a_name(cls, name: str) -> str:
-        if not ENV_NAME.match(name):
+        if not ENV_NAME.match(name) or len(name) > _LONGEST_NAME:
             raise PydanticCustomError("FieldValueInvalid", "must be letters, digits and _, not starting with a digit")
         if name.startswith(RESERVED_ENV_PREFIX):
             raise PydanticCustomError("FieldValueForbidden", "names starting with JOB_ are set by runwright")
@@ -53,6 +57,8 @@ class EnvVar(ApiModel):
     def _has_no_nul(cls, value: str) -> str:
         if "\0" in value:
             raise PydanticCustomError("FieldValueInvalid", "must not contain a NUL character")
+        if len(value.encode()) > LONGEST_WORD_BYTES - _LONGEST_NAME:
+            raise PydanticCustomError("FieldValueInvalid", "is too long to be passed on: use a file of spec.files")
         return value
 
 
@@ -119,6 +125,8 @@ class Limits(ApiModel):
     def _is_cpu(cls, value: str | None) -> str | None:
         if value is not None and _quantity(value, quantity.to_millicpu) < SMALLEST_MILLICPU:
             raise PydanticCustomError("FieldValueInvalid", "must be at least 10m, the least the kernel can hold to")
+        if value is not None and quantity.to_millicpu(value) > LARGEST_MILLICPU:
+            raise PydanticCustomError("FieldValueInvalid", "must be at most 4096 cores; leave it out for all there are")
         return value
 
     @field_validator("memory", "ephemeral_storage")
@@ -206,6 +214,7 @@ class JobSpec(ApiModel):
     ttl_seconds_after_finished: int | None = Field(
         default=None,
         ge=0,
+        le=315_360_000,
         description="Seconds after its end when the job is deleted, unless a manifest declares it; unset keeps it.",
     )
     suspend: bool = Field(default=False, description="True holds the job: it is not started, or its run is frozen.")
@@ -227,6 +236,8 @@ class JobSpec(ApiModel):
             raise PydanticCustomError("FieldValueInvalid", "must not contain a NUL character")
         if words and not words[0] and len(words) == 1:
             raise PydanticCustomError("FieldValueInvalid", "must not be empty")
+        if any(len(word.encode()) > LONGEST_WORD_BYTES for word in words):
+            raise PydanticCustomError("FieldValueInvalid", "has a word of over 128 KiB: use a file of spec.files")
         return words
 
     @field_validator("working_dir")
@@ -255,9 +266,21 @@ class JobSpec(ApiModel):
         return files
 
     def template_hash(self) -> str:
-        """Return a short hash of everything that a run is made of: another hash, another run."""
-        wanted = {"runtime", "command", "args", "env", "working_dir", "files", "resources"}
-        made_of = self.model_dump(mode="json", by_alias=True, include=wanted)
+        """Return a short hash of everything that a run is made of: another hash, another run.
+
+        Of what it means, not of how it is written: `500m` is `0.5`. Defaults are left out, so that a field
+        that a later version adds changes no hash.
+        """
+        wanted = {"runtime", "command", "args", "env", "working_dir", "files"}
+        made_of = self.model_dump(mode="json", by_alias=True, include=wanted, exclude_defaults=True)
+        limits = self.resources.limits
+        numbers = {
+            "cpu": limits.millicpu,
+            "memory": limits.memory_bytes,
+            "work": limits.storage_bytes,
+            "pids": limits.pids,
+        }
+        made_of["limits"] = {name: number for name, number in numbers.items() if number is not None}
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
 
 

@@ -19,7 +19,7 @@ from controller.engine.clock import Clock
 from controller.engine.log import keys
 
 _log = logging.getLogger(__name__)
-_WATCHED_METADATA = ("labels", "annotations", "ownerReferences", "deletionTimestamp")
+_WATCHED_METADATA = ("labels", "annotations", "ownerReferences", "deletionTimestamp", "deletionGracePeriodSeconds")
 _LOOK_ANYWAY_SECONDS = 5.0  # A wake-up is only a hint.
 _PAGE = 1000
 

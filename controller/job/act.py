@@ -96,17 +96,18 @@ class Actor:
                 self._abandon(job, step)
             case StopRun(attempt, reason, grace_seconds):
                 control.stop(self._dirs.path(uid, attempt), reason, grace_seconds)
-                self._dirs.mark_stop_sent(uid, attempt, self._clock.now())
+                self._dirs.mark_stop_sent(uid, attempt, self._clock.now(), grace_seconds)
             case KillRun(attempt):
                 self._kill(job, attempt)
             case FreezeRun(attempt):
+                self._dirs.mark_freezing(uid, attempt)
                 control.set_deadline(self._dirs.path(uid, attempt), None)
                 self._cgroups.freeze(run_id(uid, attempt))
-                self._dirs.mark_frozen(uid, attempt, frozen=True)
+                self._dirs.mark_frozen(uid, attempt)
             case ThawRun(attempt, deadline_seconds):
                 self._cgroups.thaw(run_id(uid, attempt))
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
-                self._dirs.mark_frozen(uid, attempt, frozen=False)
+                self._dirs.mark_thawed(uid, attempt)
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
@@ -114,7 +115,8 @@ class Actor:
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
             case DeleteJob():
-                self._storage.delete(job.key, uid=uid)
+                # Only as it was looked at: somebody may have changed it to run again meanwhile.
+                self._storage.delete(job.key, uid=uid, revision=int(job.meta.resource_version))
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 

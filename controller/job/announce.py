@@ -38,6 +38,7 @@ class JobOutcome(StrEnum):
     FAILED = "Failed"
 
 
+_AS_WANTED = frozenset((Reason.COMPLETED.value, Reason.STOPPED.value, Reason.SUPERSEDED.value))
 _RUN_OUTCOMES = frozenset(outcome.value for outcome in RunOutcome)
 _JOB_OUTCOMES = frozenset(outcome.value for outcome in JobOutcome)
 
@@ -123,7 +124,7 @@ def news(before: Document, after: Document) -> list[News]:
         for run in _newly(before, after, RunState.RUNNING)
     ]
     for run in _newly(before, after, RunState.ENDED):
-        well = run.get("reason") == Reason.COMPLETED.value
+        well = run.get("reason") in _AS_WANTED
         found.append(
             News(
                 "Normal" if well else "Warning",
@@ -141,7 +142,8 @@ def news(before: Document, after: Document) -> list[News]:
     if changed and waits:
         found.append(News("Normal", status["reason"], status.get("message", "")))
     if changed and status.get("phase") == "Failed":
-        found.append(News("Warning", "JobFailed", f"{status.get('reason', '')}: {status.get('message', '')}"))
+        type_ = "Normal" if status.get("reason") in _AS_WANTED else "Warning"
+        found.append(News(type_, "JobFailed", f"{status.get('reason', '')}: {status.get('message', '')}"))
     return found
 
 

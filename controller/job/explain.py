@@ -83,7 +83,8 @@ def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
     if failed:
         last = next((run for run in reversed(job.status.runs) if history.counts_as_failure(run)), None)
         reasons.append(
-            f"{failed} runs failed, backoffLimit is {limit}" + (f"; the last: {last.message}" if last else "")
+            f"{failed} run{'s' if failed > 1 else ''} failed, backoffLimit is {limit}"
+            + (f"; the last: {last.message}" if last else "")
         )
     reasons += [
         f"run {run.attempt} on this host: {type(run.record).__name__}" + (", frozen" if run.frozen else "")

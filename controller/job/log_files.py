@@ -80,8 +80,10 @@ class LogFiles:
 
     def wait(self, seconds: float) -> None:
         """Wait until there is more, at most `seconds`."""
-        changes = [] if self._changes is None else [self._changes]
-        for fd in select.select(changes, [], [], seconds)[0]:
+        changes = select.poll()  # Unlike select, it takes any descriptor number.
+        if self._changes is not None:
+            changes.register(self._changes, select.POLLIN)
+        for fd, _ in changes.poll(seconds * 1000):
             os.read(fd, _BLOCK)
 
     def _read(self, fd: int) -> Iterator[Line]:

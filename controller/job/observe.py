@@ -62,7 +62,15 @@ class Observer:
         record = records.observe(self._dirs.path(uid, attempt))
         if isinstance(record, Running):
             self._watch.watch(run_id(uid, attempt), job.key, record)
-        return ObservedRun(attempt, record, self._dirs.is_frozen(uid, attempt), self._dirs.stop_sent_at(uid, attempt))
+        stop = self._dirs.stop_sent(uid, attempt)
+        return ObservedRun(
+            attempt,
+            record,
+            frozen=self._dirs.is_frozen(uid, attempt),
+            stop_sent_at=stop and stop[0],
+            stop_grace_seconds=stop and stop[1],
+            may_be_frozen=self._dirs.may_be_frozen(uid, attempt),
+        )
 
     def _runtime(self, job: Job) -> RuntimeReady | RuntimeMissing:
         if job.spec.runtime is None:

@@ -12,12 +12,17 @@ RunRecord: TypeAlias = Unclaimed | Running | Exited | Lost
 
 @dataclass(frozen=True, slots=True)
 class ObservedRun:
-    """One run directory: what its records say, whether it is frozen, and when a stop was sent."""
+    """One run directory: what its records say, whether it is frozen, and when a stop was sent.
+
+    `may_be_frozen` holds from before a freeze until after a thaw: whoever wants it to run thaws it then.
+    """
 
     attempt: int
     record: RunRecord
     frozen: bool = False
     stop_sent_at: datetime | None = None
+    stop_grace_seconds: float | None = None
+    may_be_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

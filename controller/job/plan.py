@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from api import quantity
 from api.meta import MANIFESTS_ANNOTATION_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
-from controller.engine.errors import TerminalError
 from controller.engine.plan import Plan
 from controller.job import history, verdict
 from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
@@ -37,11 +36,7 @@ _CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
 def plan(job: Job, observed: ObservedJob) -> Plan:
-    """Return the steps from `observed` to `job.spec`, or to nothing if it is being deleted.
-
-    Raises:
-        TerminalError: RequirementsNotMet, the limits are below what the runtime needs.
-    """
+    """Return the steps from `observed` to `job.spec`, or to nothing if it is being deleted."""
     runs = history.runs(job, observed)
     if job.meta.is_deleting:
         return _plan_teardown(job, observed, runs)
@@ -68,7 +63,9 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
             return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
         if isinstance(observed.runtime, RuntimeMissing):
             return _plan_runtime(observed.runtime)
-        return Plan.do(StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now)))
+        start = StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now))
+        # Look again: a run may be over before we first see it running, and then nothing else would wake us.
+        return Plan.do(start, again=True)
     if found is None:
         return Plan.nothing()
     if unwanted:
@@ -88,7 +85,7 @@ def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun)
     remaining = _remaining(job, observed.now)
     if job.spec.suspend:
         return Plan.nothing() if found.frozen else Plan.do(FreezeRun(run.attempt))
-    if found.frozen:
+    if found.may_be_frozen:
         return Plan.do(ThawRun(run.attempt, job.spec.active_deadline_seconds))
     if run.deadline_seconds != job.spec.active_deadline_seconds:
         return Plan.do(SetDeadline(run.attempt, remaining))
@@ -98,9 +95,9 @@ def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun)
 def _plan_stop(job: Job, observed: ObservedJob, found: ObservedRun, reason: str) -> Plan:
     grace = job.spec.termination_grace_period_seconds
     if job.meta.deletion_grace_period_seconds is not None:
-        grace = min(grace, job.meta.deletion_grace_period_seconds)
-    thaw = (ThawRun(found.attempt, None),) if found.frozen else ()
-    if found.stop_sent_at is None:
+        grace = job.meta.deletion_grace_period_seconds  # Who deletes it says so, as with pods.
+    thaw = (ThawRun(found.attempt, None),) if found.may_be_frozen else ()
+    if found.stop_sent_at is None or (found.stop_grace_seconds or 0) > grace:
         stop = StopRun(found.attempt, reason, grace)
         return Plan.do(*thaw, stop, check_again_seconds=grace + KILL_AFTER_GRACE_SECONDS)
     overdue = found.stop_sent_at + timedelta(seconds=grace + KILL_AFTER_GRACE_SECONDS)
@@ -151,7 +148,8 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
         return Plan.wait(Reason.LIMIT_UNENFORCEABLE, observed.unenforceable, 60)
     if isinstance(observed.runtime, RuntimeMissing):
         return _plan_runtime(observed.runtime)
-    _check_requirements(job, observed.runtime)
+    if lacking := _requirements_not_met(job, observed.runtime):
+        return Plan.wait(Reason.REQUIREMENTS_NOT_MET, lacking, _RUNTIME_CHECK_SECONDS)
     due = next_retry(job, runs)
     if due is not None and due > observed.now:
         left = (due - observed.now).total_seconds()
@@ -163,12 +161,12 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
     return Plan.do(BeginRun(job.status.attempts + 1), again=True)
 
 
-def _check_requirements(job: Job, runtime: RuntimeReady) -> None:
+def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:
     memory, least = job.spec.resources.limits.memory_bytes, runtime.min_memory_bytes
     if memory is not None and least is not None and memory < least:
         need, have = quantity.from_bytes(least), job.spec.resources.limits.memory
-        message = f"{runtime} needs {need} of memory, spec.resources.limits.memory is {have}: raise it"
-        raise TerminalError(Reason.REQUIREMENTS_NOT_MET, message)
+        return f"{runtime} needs {need} of memory, spec.resources.limits.memory is {have}: raise it"
+    return ""
 
 
 def _plan_runtime(missing: RuntimeMissing) -> Plan:

@@ -22,7 +22,7 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
     phase, reason, message = _summary(job, plan, runs, result)
     template = job.spec.template_hash()
     same = job.status.template_hash == template
-    retry = None if result or active else planning.next_retry(job, runs)
+    retry = None if result or active or job.spec.suspend else planning.next_retry(job, runs)
     return JobStatus(
         observed_generation=job.meta.generation,
         template_hash=template,
@@ -38,6 +38,7 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
         attempts=max([job.status.attempts, *(run.attempt for run in runs)]),
         next_retry_time=wire_time(retry) if retry else None,
         resolved_runtime=_resolved(job, observed, same=same),
+        **_stop_heard(job),
         work_bytes=work_bytes,
         runs=runs[-history.KEPT_RUNS :],
     )
@@ -69,8 +70,20 @@ def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> s
         return None
     if job.status.start_time and job.status.template_hash == job.spec.template_hash():
         return job.status.start_time
-    starts = [run.started_at for run in history.of_present(job, runs) if run.started_at]
+    # Only of runs that were not over before: after a suspension, those before it count no more.
+    fresh = {run.attempt for run in history.active(job.status.runs)}
+    starts = [run.started_at for run in history.of_present(job, runs) if run.started_at and run.attempt in fresh]
     return starts[0] if starts else None
+
+
+def _stop_heard(job: Job) -> dict[str, str]:
+    """Which stop request was heard, and of which template: it holds for no other, so a changed job runs again."""
+    request = job.meta.annotations.get(verdict.STOP_ANNOTATION)
+    if request is None:
+        return {}
+    if request == job.status.stop_request:
+        return {"stop_request": request, "stopped_template_hash": job.status.stopped_template_hash}
+    return {"stop_request": request, "stopped_template_hash": job.spec.template_hash()}
 
 
 def _resolved(job: Job, observed: ObservedJob, *, same: bool) -> str:
@@ -120,6 +133,8 @@ def _conditions(job: Job, result: verdict.Verdict | None, now: datetime) -> tupl
 
 def report_failure(job: Job, error: TransientError | TerminalError, now: datetime) -> JobStatus:
     """Return the status of a job that could not be looked at or served: it waits, and says why."""
+    if job.status.phase in ("Succeeded", "Failed") and job.status.template_hash == job.spec.template_hash():
+        return job.status  # How it ended stays so, whatever is wrong with clearing up after it.
     update = {
         "observed_generation": job.meta.generation,
         "phase": job.status.phase if job.status.active else "Pending",

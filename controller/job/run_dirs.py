@@ -1,8 +1,8 @@
 """Run directories: where a run's records, files and our own marks on it are.
 
-`RUNS/JOB_UID/ATTEMPT/` holds the launcher's records, `files/` for /work, and two marks of ours:
-`frozen` after a freeze, `stop-sent` after a stop. Marks follow the deed, so a crash between the two
-only makes us do it again.
+`RUNS/JOB_UID/ATTEMPT/` holds the launcher's records, `files/` for /work, and marks of ours: `freezing`
+before and `frozen` after a freeze, both until after a thaw, and `stop-sent` after a stop. So a crash
+between a deed and its mark only makes us do it again, whatever is wanted by then.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from api.meta import read_time
 from api.types.job_spec import JobFile
 
+_FREEZING = "freezing"
 _FROZEN = "frozen"
 _STOP_SENT = "stop-sent"
 _FILES = "files"
@@ -85,25 +86,35 @@ class RunDirs:
         except OSError:
             return  # Other runs of the job are still there, or nothing is.
 
+    def may_be_frozen(self, job_uid: str, attempt: int) -> bool:
+        """Whether a freeze of the run was begun and no thaw done since."""
+        return (self.path(job_uid, attempt) / _FREEZING).exists()
+
     def is_frozen(self, job_uid: str, attempt: int) -> bool:
         """Whether the run was frozen and not thawed."""
         return (self.path(job_uid, attempt) / _FROZEN).exists()
 
-    def mark_frozen(self, job_uid: str, attempt: int, *, frozen: bool) -> None:
-        """Remember that the run was frozen, or thawed."""
-        mark = self.path(job_uid, attempt) / _FROZEN
-        if frozen:
-            mark.touch()
-        else:
-            mark.unlink(missing_ok=True)
+    def mark_freezing(self, job_uid: str, attempt: int) -> None:
+        """Remember that the run is about to be frozen: whoever finds this thaws it, if it is to run."""
+        (self.path(job_uid, attempt) / _FREEZING).touch()
 
-    def stop_sent_at(self, job_uid: str, attempt: int) -> datetime | None:
-        """Return when a stop was sent to the run."""
+    def mark_frozen(self, job_uid: str, attempt: int) -> None:
+        """Remember that the run is frozen."""
+        (self.path(job_uid, attempt) / _FROZEN).touch()
+
+    def mark_thawed(self, job_uid: str, attempt: int) -> None:
+        """Remember that the run goes on."""
+        for mark in (_FROZEN, _FREEZING):
+            (self.path(job_uid, attempt) / mark).unlink(missing_ok=True)
+
+    def stop_sent(self, job_uid: str, attempt: int) -> tuple[datetime, float] | None:
+        """Return when a stop was last sent to the run, and its grace in seconds."""
         try:
-            return read_time((self.path(job_uid, attempt) / _STOP_SENT).read_text())
+            moment, _, grace = (self.path(job_uid, attempt) / _STOP_SENT).read_text().partition(" ")
+            return read_time(moment), float(grace)
         except (FileNotFoundError, ValueError):
             return None
 
-    def mark_stop_sent(self, job_uid: str, attempt: int, moment: datetime) -> None:
+    def mark_stop_sent(self, job_uid: str, attempt: int, moment: datetime, grace_seconds: float) -> None:
         """Remember that a stop was sent at `moment`."""
-        (self.path(job_uid, attempt) / _STOP_SENT).write_text(moment.isoformat())
+        (self.path(job_uid, attempt) / _STOP_SENT).write_text(f"{moment.isoformat()} {grace_seconds}")

@@ -32,8 +32,14 @@ class Verdict:
 
 
 def stop_requested(job: Job) -> bool:
-    """Whether someone asked for the job to be stopped and kept."""
-    return STOP_ANNOTATION in job.meta.annotations
+    """Whether someone asked for the job, as it is now, to be stopped and kept.
+
+    A request holds for the template that it was heard with: a job that was stopped and then changed runs again.
+    """
+    request = job.meta.annotations.get(STOP_ANNOTATION)
+    if request is None:
+        return False
+    return request != job.status.stop_request or job.status.stopped_template_hash == job.spec.template_hash()
 
 
 def of(job: Job, runs: tuple[Run, ...], now: datetime) -> Verdict | None:
@@ -86,4 +92,5 @@ def _final_reason(job: Job, last: Run) -> str:
 def _final_message(job: Job, last: Run, failed: int) -> str:
     if job.spec.backoff_limit == 0:
         return last.message
-    return f"{failed} runs failed, backoffLimit is {job.spec.backoff_limit}; the last: {last.reason}: {last.message}"
+    runs = "1 run" if failed == 1 else f"{failed} runs"
+    return f"{runs} failed, backoffLimit is {job.spec.backoff_limit}; the last: {last.reason}: {last.message}"

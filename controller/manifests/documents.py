@@ -1,21 +1,21 @@
 """Bytes of a manifest to documents that remember their lines. Pure.
 
-YAML (several documents) and JSON are read alike, and `kind: List` is taken apart. Scalars are read
-as YAML 1.2 does (only true and false are booleans, times stay text), but 0644 is octal as kubectl
-reads it. Refused, with line and column: what is no text, keys given twice, foreign tags, and
+YAML (several documents) and JSON are read alike, and `kind: List` is taken apart. What a scalar means
+is said in `api.objects.scalars`. Refused, with line and column: what is no text, keys given twice, foreign tags, and
 anything beyond a cap, before it costs memory. Never here: what a document means.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from controller.manifests import scalars
-from controller.manifests.scalars import NodeError
+from api.objects import scalars
+from api.objects.scalars import NodeError
 
 MOST_BYTES = 4 << 20
 MOST_NODES = 100_000
@@ -23,9 +23,6 @@ MOST_ALIASES = 1_000
 MOST_DEPTH = 64
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-# libyaml where the wheel has it: ten times faster, same nodes and marks.
-_Loader: type[yaml.BaseLoader] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 class InvalidText(Exception):
@@ -37,6 +34,10 @@ class InvalidText(Exception):
         self.message = message
         self.line = line
         self.column = column
+
+
+class _TooMuch(InvalidText):
+    """It is beyond a cap, so nothing else of it is looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,14 +90,14 @@ def _place(content: bytes, offset: int) -> tuple[int, int]:
 
 def _read_json(text: str) -> list[Parsed] | None:
     """Return the JSON documents in `text`; None if it may be YAML in braces instead."""
-    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=scalars.finite)
     found: list[Parsed] = []
-    start = index = 0
+    start, index, left = 0, 0, MOST_NODES
     nodes = _nodes_or_none(text)
     try:
         while (start := _skip_blank(text, index)) < len(text):
             document, index = decoder.raw_decode(text, start)
-            _check_depth(document, 1)
+            left = _check_json(document, 1, left)
             node = nodes[len(found)] if nodes is not None and len(nodes) > len(found) else None
             found.append(Parsed(document, text.count("\n", 0, start) + 1, node))
     except json.JSONDecodeError as error:
@@ -114,6 +115,8 @@ def _nodes_or_none(text: str) -> Sequence[yaml.Node] | None:
     """Return the text's nodes, which know their lines, if it is YAML too; most JSON is."""
     try:
         return _compose(text)[0]
+    except _TooMuch:
+        raise
     except InvalidText:
         return None
 
@@ -127,9 +130,8 @@ def _skip_blank(text: str, index: int) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NodeError(f'key "{twice}" is given twice: remove one', None)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise NodeError(f'key "{twice[:60]}" is given twice: remove one', None)
     return made
 
 
@@ -137,11 +139,16 @@ def _no_constant(word: str) -> None:
     raise NodeError(f"{word} is no number that JSON has: write a number", None)
 
 
-def _check_depth(value: Any, depth: int) -> None:
+def _check_json(value: Any, depth: int, left: int) -> int:
+    """Hold JSON that is no YAML to the same caps: of `left` values, keys among them, return how many are left."""
+    left -= 1 + (len(value) if isinstance(value, dict) else 0)
+    if left < 0:
+        raise NodeError(f"more than {MOST_NODES} values: split or flatten it", None)
     if depth > MOST_DEPTH:
         raise NodeError(f"more than {MOST_DEPTH} levels deep: flatten it", None)
     for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_depth(child, depth + 1)
+        left = _check_json(child, depth + 1, left)
+    return left
 
 
 def _read_yaml(text: str) -> list[Parsed]:
@@ -167,7 +174,7 @@ def _compose(text: str) -> tuple[Sequence[yaml.Node], frozenset[int]]:
     """Return the text's nodes, and where scalars stand that are tagged as text."""
     try:
         as_text = _check_caps(text)
-        return list(yaml.compose_all(text, Loader=_Loader)), as_text
+        return list(yaml.compose_all(text, Loader=scalars.LOADER)), as_text
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -188,7 +195,7 @@ def _explained(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
 def _check_caps(text: str) -> frozenset[int]:
     nodes = aliases = depth = 0
     as_text = set()
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=scalars.LOADER):
         mark = event.start_mark
         if mark is None:
             continue
@@ -205,7 +212,7 @@ def _check_caps(text: str) -> frozenset[int]:
             (nodes, MOST_NODES, "values"), (aliases, MOST_ALIASES, "aliases"), (depth, MOST_DEPTH, "levels"),
         ):  # fmt: skip
             if count > most:
-                raise InvalidText(f"more than {most} {what}: split or flatten it", mark.line + 1, mark.column + 1)
+                raise _TooMuch(f"more than {most} {what}: split or flatten it", mark.line + 1, mark.column + 1)
     return frozenset(as_text)
 
 

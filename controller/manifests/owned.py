@@ -1,7 +1,7 @@
 """Which objects a source owns, read from the objects themselves, so that no restart forgets one.
 
-Here: whose fields an object carries, and whether a source is the last that declares it. Pure but for
-one listing of the store.
+Here: who applied the fields that an object carries, and whether a source is the last that declares
+it. Pure but for one listing of the store.
 """
 
 from collections.abc import Iterable
@@ -28,15 +28,16 @@ def listed(storage: Storage, feed: FeedKind) -> dict[Ownership, str]:
 
 
 def sources_of(document: Document) -> set[Source]:
-    """Return the sources that declare an object: by their annotation, or as managers of its fields."""
-    metadata = document["metadata"]
-    found = {Source.of_annotation(key) for key in metadata.get("annotations", {})}
-    found |= {_of_manager(manager) for manager in appliers(document)}
+    """Return the sources that declare an object: those that applied fields of it and still have some.
+
+    An annotation is no proof, for it is copied with the rest of what somebody reads and writes elsewhere.
+    """
+    found = {_of_manager(manager) for manager in appliers(document)}
     return {source for source in found if source is not None}
 
 
 def file_of(document: Document, source: Source) -> str:
-    """Return the file or row that `source` declared an object in."""
+    """Return the file or row that `source` declared an object in; empty if its annotation is gone."""
     return str(document["metadata"].get("annotations", {}).get(source.annotation, ""))
 
 
@@ -48,8 +49,8 @@ def appliers(document: Document) -> Iterable[str]:
 
 
 def is_last(document: Document, source: Source) -> bool:
-    """Whether nobody but `source` applies an object."""
-    return all(manager == source.manager for manager in appliers(document))
+    """Whether `source` applies an object, and nobody else does."""
+    return set(appliers(document)) == {source.manager}
 
 
 def _of_manager(manager: str) -> Source | None:

@@ -46,14 +46,6 @@ class Source:
         """The key of the annotation on its objects."""
         return MANIFESTS_ANNOTATION_PREFIX + str(self).replace("/", ".")
 
-    @classmethod
-    def of_annotation(cls, key: str) -> "Source | None":
-        """Return the source that an annotation names, if it is such an annotation."""
-        if not key.startswith(MANIFESTS_ANNOTATION_PREFIX):
-            return None
-        feed, _, name = key.removeprefix(MANIFESTS_ANNOTATION_PREFIX).partition(".")
-        return cls(FeedKind(feed), name) if feed in list(FeedKind) else None
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -21,6 +21,14 @@ spec:
 """
 
 
+INSTANT = """\
+apiVersion: runwright.dev/v1alpha1
+kind: Job
+metadata: {{name: instant-{number}}}
+spec: {{command: [/bin/false], backoffLimit: 2, backoffSeconds: 0.2}}
+"""
+
+
 def drop_jobs(daemon: Daemon, count: int, moments: random.Random) -> dict[str, int]:
     """Put one file a job into the watched directory; return how each is going to exit."""
     codes = {f"job-{number}": int(number % 10 == 0) for number in range(count)}
@@ -73,7 +81,6 @@ def test_sixty_jobs_survive_ten_kills_of_the_controller_and_five_of_the_launcher
         check(daemon, codes, 120)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_three_hundred_jobs_survive_fifty_kills_of_the_controller_and_twenty_of_the_launcher(host_is_clean):
     moments = random.Random()
@@ -82,3 +89,21 @@ def test_three_hundred_jobs_survive_fifty_kills_of_the_controller_and_twenty_of_
         codes = drop_jobs(daemon, 300, moments)
         storm(daemon, 50, 20, moments)
         check(daemon, codes, 400)
+
+
+@pytest.mark.invariant("J1")
+def test_runs_that_end_before_anybody_sees_them_running_are_recorded_and_cleared(host_is_clean):
+    with Daemon() as daemon:
+        daemon.start()
+        for number in range(40):
+            daemon.write(f"instant-{number}.yaml", INSTANT.format(number=number))
+
+        def all_failed():
+            jobs = daemon.jobs()
+            return len(jobs) == 40 and all(job.get("status", {}).get("phase") == "Failed" for job in jobs.values())
+
+        daemon.until("all jobs failed", all_failed, 40)
+        runs = daemon.root / "var/lib/runwright/runs"
+        daemon.until("nothing is left of their runs", lambda: not list(runs.iterdir()), 10)
+
+        assert {job["status"]["attempts"] for job in daemon.jobs().values()} == {3}

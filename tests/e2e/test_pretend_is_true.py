@@ -97,7 +97,7 @@ class World:
 
     def close(self):
         for attempt in self.dirs.attempts(UID):
-            self.actor.act(a_job(), ThawRun(attempt, None)) if self.dirs.is_frozen(UID, attempt) else None
+            self.actor.act(a_job(), ThawRun(attempt, None)) if self.dirs.may_be_frozen(UID, attempt) else None
             self.actor.act(a_job(), KillRun(attempt))
             self.actor.act(a_job(), RemoveRun(attempt))
         self.watch.stop()

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.types.job import Job, RunState
-from controller.engine.errors import TerminalError
 from controller.job.observed import ObservedJob, RuntimeMissing
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import StartRun
+from controller.job.steps import KillRun, RequestRuntime, StartRun, StopRun
 from controller.launcher.records import Running
 from support.builders import NOW, a_job, observed_job
 from support.steps import ends, pretend
@@ -32,10 +31,13 @@ EVENTS = st.lists(
         st.tuples(st.just("end"), st.sampled_from(["Completed", "Error", "OOMKilled"])),
         st.tuples(st.just("edit"), SPECS),
         st.tuples(st.just("wait"), st.integers(1, 400)),
+        st.tuples(st.just("instant"), st.sampled_from([None, "Completed", "Error"])),
         st.tuples(st.just("delete"), st.none()),
     ),
     max_size=8,
 )
+WAKING = (RequestRuntime, StopRun, KillRun)
+"""Steps whose effect wakes us: a Runtime changes, or a run that we watch ends."""
 MISSING = RuntimeMissing("RuntimeNotReady", "not installed", ("python-3.11", "latest"))
 
 
@@ -46,6 +48,7 @@ class Driver:
         self.job = a_job(**spec)
         self.host = observed_job(runtime=MISSING, logs_present=True)
         self.starts: dict[int, int] = {}
+        self.instant: str | None = None  # How runs end before they are first seen running, if they do.
 
     def step_through(self, steps_before_crash=None):
         """One pass; cut short after some steps, nothing is reported."""
@@ -59,14 +62,10 @@ class Driver:
         return decided
 
     def settle(self):
-        """Pass after pass until the plan asks for nothing now."""
+        """One wake-up: pass after pass for as long as the plan asks for another at once, and nobody wakes us again."""
         for _ in range(60):
-            before = self.job.status, self.host
-            try:
-                decided = self.step_through()
-            except TerminalError:
-                return
-            if not decided.again and (self.job.status, self.host) == before:
+            decided = self.step_through()
+            if not decided.again and not any(isinstance(step, WAKING) for step in decided.steps):
                 return
         raise AssertionError(f"it does not settle: {plan(self.job, self.host)}")
 
@@ -75,6 +74,8 @@ class Driver:
         self.host = pretend(self.host, step)
         if isinstance(step, StartRun) and self.host != was:
             self.starts[step.attempt] = self.starts.get(step.attempt, 0) + 1
+            if self.instant:
+                self.host = ends(self.host, self.instant, 0 if self.instant == "Completed" else 1)
 
     def _report(self, decided):
         status = report(self.job, self.host, decided, work_bytes=1)
@@ -84,6 +85,8 @@ class Driver:
         match what:
             case "crash":
                 self.step_through(arg)
+            case "instant":
+                self.instant = arg
             case "end":
                 self.host = ends(self.host, arg, 0 if arg == "Completed" else 1)
             case "edit":

@@ -65,6 +65,7 @@ def unclaimed(attempt: int = 1) -> ObservedRun:
 
 def running(attempt: int = 1, **fields: Any) -> ObservedRun:
     """A run that is running."""
+    fields.setdefault("may_be_frozen", fields.get("frozen", False))
     return ObservedRun(attempt, Running(4711, 99, "2026-01-02T03:04:00.000000000Z"), **fields)
 
 

@@ -46,9 +46,9 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
         case KillRun(attempt) if _is_running(observed, attempt):
             return _with(observed, ObservedRun(attempt, Lost("its supervisor is gone", _MOMENT)))
         case FreezeRun(attempt) if _is_running(observed, attempt):
-            return _with(observed, replace(observed.run(attempt), frozen=True))
+            return _with(observed, replace(observed.run(attempt), frozen=True, may_be_frozen=True))
         case ThawRun(attempt) if _is_running(observed, attempt):
-            return _with(observed, replace(observed.run(attempt), frozen=False))
+            return _with(observed, replace(observed.run(attempt), frozen=False, may_be_frozen=False))
         case RemoveRun(attempt):
             return replace(observed, runs=tuple(run for run in observed.runs if run.attempt != attempt))
         case RemoveLogs():

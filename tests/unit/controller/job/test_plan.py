@@ -4,7 +4,6 @@ import pytest
 
 from api.meta import wire_time
 from api.types.job import RunState
-from controller.engine.errors import TerminalError
 from controller.engine.plan import Plan
 from controller.job.observed import RuntimeMissing, RuntimeReady
 from controller.job.plan import plan
@@ -44,7 +43,7 @@ def test_a_new_job_puts_its_first_run_on_record_before_it_starts_it():
 
 
 def test_a_run_on_record_that_nobody_claimed_is_started():
-    assert plan(with_runs(a_job(), a_run()), observed_job(unclaimed())) == Plan.do(StartRun(1, None))
+    assert plan(with_runs(a_job(), a_run()), observed_job(unclaimed())) == Plan.do(StartRun(1, None), again=True)
 
 
 def test_a_run_on_record_whose_directory_is_not_there_yet_is_started():
@@ -212,14 +211,46 @@ def test_limits_below_what_the_runtime_needs_are_refused():
     job = a_job(runtime="python-3.11", resources={"limits": {"memory": "64Mi"}})
     ready = RuntimeReady(name="python-3.11", version="1.0.0", min_memory_bytes=512 << 20)
 
-    with pytest.raises(TerminalError, match=r"needs 512Mi of memory.*is 64Mi: raise it"):
-        plan(job, observed_job(runtime=ready))
+    waiting = plan(job, observed_job(runtime=ready)).waiting
+
+    assert waiting.reason == "RequirementsNotMet"
+    assert "needs 512Mi of memory, spec.resources.limits.memory is 64Mi: raise it" in waiting.message
 
 
 def test_a_stop_request_stops_the_run():
     job = with_runs(a_job(meta={"annotations": {"runwright.dev/stop-requested": "now"}}), a_run(state=RUNNING))
 
     assert plan(job, observed_job(running())).steps == (StopRun(1, "Stopped", 30),)
+
+
+def test_a_run_that_was_about_to_be_frozen_is_thawed_when_it_is_to_run():
+    job = with_runs(a_job(), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running(may_be_frozen=True))).steps == (ThawRun(1, None),)
+
+
+def test_a_longer_grace_of_the_deletion_wins_over_the_jobs_own():
+    meta = {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 60}
+    job = with_runs(a_job(meta=meta, terminationGracePeriodSeconds=1), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running())).steps == (StopRun(1, "Stopped", 60),)
+
+
+def test_a_shorter_grace_is_sent_to_a_run_that_is_stopping():
+    meta = {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 0}
+    stopping = running(stop_sent_at=NOW, stop_grace_seconds=120)
+
+    assert plan(with_runs(a_job(meta=meta), a_run(state=RUNNING)), observed_job(stopping)).steps == (
+        StopRun(1, "Stopped", 0),
+    )
+
+
+def test_a_stopped_job_runs_again_when_it_is_changed():
+    stopped = {"stop_request": "then", "stopped_template_hash": "old", "template_hash": "old"}
+    job = a_job(meta={"annotations": {"runwright.dev/stop-requested": "then"}})
+    ended = a_run(state=RunState.ENDED, reason="Stopped", exit_code=143, template_hash="old")
+
+    assert plan(with_runs(job, ended, **stopped), observed_job()) == Plan.do(BeginRun(2), again=True)
 
 
 def test_a_run_that_does_not_heed_a_stop_is_killed():

@@ -176,7 +176,7 @@ def test_a_misspelt_field_is_an_error_and_not_a_limit_that_is_silently_dropped(
 
     woken(loop)
 
-    assert messages(loop) == ['etl.yaml:10: spec.resources.limits.memroy: unknown field']
+    assert messages(loop) == ["etl.yaml:10: spec.resources.limits.memroy: unknown field"]
     assert job(store) is None
 
 
@@ -227,6 +227,29 @@ def test_what_was_broken_before_a_restart_keeps_its_objects_after_it(
     prune(a_new_loop(), clock)
 
     assert (is_deleting(store, "etl"), is_deleting(store, "gone")) == (False, True)
+
+
+@pytest.mark.parametrize("writing", ["create", "apply"])
+def test_an_object_with_a_copied_annotation_is_not_the_sources_to_prune(
+    root: Path, store: Store, verbs: Verbs, recorder: Recorder, clock: HandClock, writing: str
+):
+    from controller.manifests.directory import DirectoryFeed
+
+    copied = {"manifests.runwright.dev/directory": "gone.yaml", "manifests.runwright.dev/inbox.billing": "7"}
+    metadata = {"name": "etl", "annotations": copied}
+    document = {"apiVersion": JOB.api_version, "kind": "Job", "metadata": metadata, "spec": {"command": ["true"]}}
+    if writing == "create":
+        verbs.create(JOB, "default", document, BY_HAND)
+    else:
+        verbs.apply(JOB, "default", "etl", document, BY_HAND)
+    put(root / "other.yaml", a_manifest("other"))
+    before = job(store)
+
+    loop = ManifestsLoop.over([DirectoryFeed(root, clock)], verbs, store, recorder, clock, CollectorRegistry())
+    prune(loop, clock)
+
+    assert job(store, "other") is not None
+    assert job(store) == before
 
 
 def test_a_directory_that_cannot_be_read_prunes_nothing_and_says_so(

@@ -32,12 +32,6 @@ def test_an_inbox_source_has_an_annotation_and_a_manager_of_its_own():
 
     assert wanted.document["metadata"]["annotations"] == {"manifests.runwright.dev/inbox.billing": "nightly"}
     assert (BILLING.manager, wanted.place) == ("manifests/inbox/billing", "inbox/billing/nightly:1")
-    assert Source.of_annotation("manifests.runwright.dev/inbox.billing") == BILLING
-
-
-def test_annotations_of_others_name_no_source():
-    assert Source.of_annotation("example.com/directory") is None
-    assert Source.of_annotation("manifests.runwright.dev/nonsense") is None
 
 
 def test_what_others_need_is_applied_before_them():

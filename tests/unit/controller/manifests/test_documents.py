@@ -142,6 +142,7 @@ def test_a_list_is_taken_apart_and_its_items_know_their_lines():
         (b"a: 1e999\n", '"1e999" is no number that JSON has: write a number, or quote it', 1, 4),
         (b"? [a]\n: b\n", "a key is not text: write a plain key", 1, 3),
         (b'{"a": 1, "a": 2}', 'key "a" is given twice: remove one', 1, 1),
+        (b'{"a": 1e999}', '"1e999" is no number that JSON has: write a number, or quote it', 1, 1),
         (b'{"a": NaN}', "NaN is no number that JSON has: write a number", 1, 1),
         (b'{\n"a": 1,\n"b" 2}', "not JSON: expecting ':' delimiter", 3, 5),
     ],
@@ -189,6 +190,34 @@ def test_depth_is_refused_before_it_costs_the_stack(content: bytes):
 
 def test_very_many_values_are_refused():
     assert refusal(b"- x\n" * 200_000)[0] == "more than 100000 values: split or flatten it"
+
+
+@pytest.mark.parametrize("blank", [" ", "\t\n"])
+@pytest.mark.parametrize("values", [200_000, 100_001])
+def test_very_many_values_are_refused_in_json_too_whether_or_not_it_is_yaml(values: int, blank: str):
+    content = f'{{{blank}"path":{blank}"a\\/b",{blank}"l": [{",".join(["1"] * values)}]}}'.encode()
+
+    assert refusal(content)[0] == "more than 100000 values: split or flatten it"
+
+
+def test_very_many_keys_are_refused_in_json_too():
+    keys = ", ".join(f'"k{n}": {n}' for n in range(50_001))
+
+    assert refusal(f"{{{keys}}}".encode())[0] == "more than 100000 values: split or flatten it"
+    assert refusal(f'{{"\\ud83d\\ude00": 1, {keys}}}'.encode())[0] == "more than 100000 values: split or flatten it"
+
+
+def test_aliases_are_bounded_in_braces_too():
+    content = '{"a": &a 1, "l": [' + ", ".join(["*a"] * 1_001) + "]}"
+
+    assert refusal(content.encode())[0] == "more than 1000 aliases: split or flatten it"
+
+
+@pytest.mark.parametrize("first", ['"first": 0', '"\\ud83d\\ude00": 0'])
+def test_one_key_given_twice_is_found_among_very_many(first: str):
+    keys = ", ".join(f'"k{n}": {n}' for n in range(49_990))
+
+    assert refusal(f'{{{first}, {keys}, "k49989": 1}}'.encode())[0] == 'key "k49989" is given twice: remove one'
 
 
 def test_a_byte_order_mark_is_no_text():
