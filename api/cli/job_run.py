@@ -37,7 +37,8 @@ class _Read(click.ParamType[Any]):
         except ValueError as error:
             if param is None:
                 return self.fail(str(error), param, ctx)
-            raise click.UsageError(f"{param.opts[0]}: {error}", ctx) from error
+            flag = next((name for name in param.opts if name.startswith("--")), param.opts[0])
+            raise click.UsageError(f"{flag}: {error}", ctx) from error
 
 
 def _refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -113,7 +113,7 @@ def _declare(client: Client, before: Document | None, name: str, version: str, r
         spec: Document = {"versions": [version]} | ({"registry": registry} if registry else {})
         document = {"apiVersion": API_VERSION, "kind": "Runtime", "metadata": {"name": name}, "spec": spec}
         metadata = client.create(kinds.RUNTIME, "", document).document["metadata"]
-        return _Declared(True, metadata["uid"], metadata["generation"])
+        return _Declared(is_added=True, created_uid=metadata["uid"], created_generation=metadata["generation"])
 
     def patch_for(current: Document) -> Document | None:
         versions = list(current.get("spec", {}).get("versions", ()))
@@ -122,7 +122,7 @@ def _declare(client: Client, before: Document | None, name: str, version: str, r
         return {"spec": spec} if spec else None
 
     client.change(kinds.RUNTIME, "", name, patch_for)
-    return _Declared(version not in before.get("spec", {}).get("versions", ()))
+    return _Declared(is_added=version not in before.get("spec", {}).get("versions", ()))
 
 
 def _take_back(client: Client, name: str, version: str, declared: _Declared) -> str:

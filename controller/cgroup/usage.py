@@ -13,7 +13,12 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a cgroup used and uses. `memory_peak_bytes` is None where the kernel keeps none (version 2 before 5.19)."""
+    """What a cgroup used and uses. `memory_peak_bytes` is None where the kernel keeps none (version 2 before 5.19).
+
+    `oom_kills` is the kernel's count: on version 1 the processes killed for memory, on version 2 at least as many,
+    for there the whole run is killed, and the process it began with counted once more.
+    Source: oom_kill_process() in mm/oom_kill.c, Linux 6.1.
+    """
 
     cpu_seconds: float
     cpu_throttled_seconds: float

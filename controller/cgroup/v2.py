@@ -82,14 +82,17 @@ class CgroupV2:
         return (self._directory.open(f"{name}/cgroup.procs", os.O_WRONLY),)
 
     def open_oom_watch(self, name: str) -> OomWatch:
-        """Watch memory.events for changes."""
+        """Watch memory.events for changes.
+
+        By its descriptor: a supervisor has its run's root by then, and /sys/fs/cgroup is not there. Its /proc is.
+        """
         check_name(name)
         events = self._directory.open(f"{name}/memory.events", os.O_RDONLY)
         try:
-            watch = inotify.watch_modified(f"{self._directory.path}/{name}/memory.events")
-        except OSError:
+            watch = inotify.watch_modified(f"/proc/self/fd/{events}")
+        except OSError as error:
             os.close(events)
-            raise
+            raise CgroupError(f"watch {self._directory.path}/{name}/memory.events", error) from error
         return InotifyOomWatch((watch, events))
 
     def open_usage(self, name: str) -> UsageReader:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from api.meta import wire_time
 from api.ports import Storage
 from api.types.job import Job
-from controller.cgroup.lifecycle import Lifecycle
+from controller.cgroup.lifecycle import CgroupBusy, Lifecycle
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.job import run_spec
@@ -39,6 +40,9 @@ from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
+from controller.linux import pidfd
+
+_DEATH_SECONDS = 2
 
 
 class RuntimeRequests(Protocol):
@@ -177,7 +181,12 @@ class Actor:
     def _remove(self, job: Job, attempt: int) -> None:
         identity = run_id(job.meta.uid, attempt)
         self._cgroups.kill(identity)  # Nothing of it is left, unless its supervisor was killed.
-        self._cgroups.remove(identity)
+        try:
+            self._cgroups.remove(identity)
+        except CgroupBusy:
+            # We were told of the end a moment before the supervisor was gone, and version 1 waits for that.
+            _await_supervisor(self._dirs.path(job.meta.uid, attempt))
+            self._cgroups.remove(identity)
         self._dirs.remove(job.meta.uid, attempt)
 
     def _log_root(self, job: Job) -> Path:
@@ -190,3 +199,21 @@ class Actor:
     def limits_of(self, job: Job) -> Any:
         """Return the cgroup limits that a run of `job` would get."""
         return replace(run_spec.limits(job, self._defaults))
+
+
+def _await_supervisor(run_dir: Path) -> None:
+    directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        claim = records.read_claim(directory_fd)
+    finally:
+        os.close(directory_fd)
+    if claim is None or not claim.pid:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        fd = pidfd.open_identified(claim.pid, claim.start_time)
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            poll.poll(_DEATH_SECONDS * 1000)
+        finally:
+            os.close(fd)

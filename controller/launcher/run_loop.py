@@ -162,6 +162,19 @@ class RunLoop:
                     self._wait_status = status
 
 
+def kill_and_reap(job_pid: int) -> int:
+    """Kill all there is in this pid namespace, wait for it, and return the wait status of the job's main process."""
+    wait_status = int(signal.SIGKILL)  # Unless it is to be had: it may have been reaped.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == job_pid:
+                wait_status = status
+    return wait_status
+
+
 def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)

@@ -223,18 +223,27 @@ class Launcher:
 
     def _start(self, connection: Connection, request_id: object, plain: Message) -> None:
         parent, cgroup = str(plain.get("cgroup_parent")), str(plain.get("cgroup"))
-        request = Request(connection, request_id)
         try:
             self._lifecycle(parent)
-            child = self._warm.popleft() if self._warm else self._fork(ahead=False)
-            child.request, child.parent, child.cgroup = request, parent, cgroup
-            child.channel.sendall(protocol.encode(plain))
+            child = self._hand_over(protocol.encode(plain))
         except (OSError, NoSlot) as error:
             self._send(connection, {"id": request_id, "error": str(error), "kind": "failed"})
         except ValueError as error:
             self._send(connection, {"id": request_id, "error": str(error), "kind": "invalid"})
         else:
+            child.request, child.parent, child.cgroup = Request(connection, request_id), parent, cgroup
             self._started += 1
+
+    def _hand_over(self, run: bytes) -> Child:
+        """Give a run to a supervisor, and to another if that has been killed while it was ready."""
+        while self._warm:
+            child = self._warm.popleft()
+            with contextlib.suppress(OSError):
+                child.channel.sendall(run)
+                return child
+        child = self._fork(ahead=False)
+        child.channel.sendall(run)
+        return child
 
     def _fork(self, *, ahead: bool) -> Child:
         """Fork a supervisor, as the first process of a new pid namespace."""

@@ -19,15 +19,15 @@ from dataclasses import dataclass, replace
 
 from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
-from controller.cgroup.lifecycle import Lifecycle
+from controller.cgroup.lifecycle import Lifecycle, OomWatch
 from controller.cgroup.usage import UsageReader
-from controller.launcher import blank, job_process, outcome, protocol, records, runspec, signals
+from controller.launcher import blank, job_process, outcome, protocol, records, run_loop, runspec, signals
 from controller.launcher.control import ControlFifo
 from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
 from controller.launcher.job_process import Command
 from controller.launcher.log_writer import LogWriter
-from controller.launcher.outcome import Outcome
+from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.protocol import Decoder, Message
 from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
@@ -202,6 +202,8 @@ class _Supervisor:
         try:
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
+            oom = lifecycle.open_oom_watch(spec.cgroup)
+            self._usage = lifecycle.open_usage(spec.cgroup)
             self._make_sandbox(ready)
             job_process.give_command(ready.orders, Command(spec.argv, spec.env, spec.cwd))
         except OSError as error:
@@ -210,8 +212,17 @@ class _Supervisor:
             raise
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
-        oom = lifecycle.open_oom_watch(spec.cgroup)
-        self._usage = lifecycle.open_usage(spec.cgroup)
+        try:
+            loop = self._attend(ready, oom, lifecycle, log_dir_fd)
+            wait_status, ending = loop.run(), loop.ending
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must not go on without a supervisor
+            traceback.print_exc(file=sys.stderr)
+            wait_status = run_loop.kill_and_reap(ready.job_pid)
+            ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
+        return outcome.decide(wait_status, ending, _kills(oom), job_process.read_report(ready.report_fd))
+
+    def _attend(self, ready: Crew, oom: OomWatch, lifecycle: Lifecycle, log_dir_fd: int) -> RunLoop:
+        """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
         ready.builder.close()
         ready.orders.close()
@@ -219,19 +230,16 @@ class _Supervisor:
             known.close()
         self._give_up_rights(log_dir_fd)
         self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
-        loop = RunLoop(
+        return RunLoop(
             ready.job_pid,
             ready.outputs,
             self._log,
             self._control,
             oom,
             wakeup_fd,
-            spec.deadline_seconds,
-            spec.grace_seconds,
+            self._spec.deadline_seconds,
+            self._spec.grace_seconds,
         )
-        wait_status = loop.run()
-        never_ran = job_process.read_report(ready.report_fd)
-        return outcome.decide(wait_status, loop.ending, oom.killed_count(), never_ran)
 
     def _lifecycle(self) -> Lifecycle:
         parent = self._spec.cgroup_parent
@@ -266,11 +274,16 @@ class _Supervisor:
             finished_at=utc_text(time.time_ns()),
             dropped_log_bytes=self._log.dropped_bytes if self._log else 0,
         )
-        if self._usage is None or not self._enforced:
+        if self._usage is None or not self._enforced or result.reason == Reason.SANDBOX_FAILED:
             return record
-        usage = self._usage.read()
+        record = replace(record, receipt=self._receipt())
+        try:
+            usage = self._usage.read()
+        except (OSError, ValueError):  # The cgroup was taken away under the run: its end counts more than its numbers.
+            traceback.print_exc(file=sys.stderr)
+            return record
         numbers = {name: getattr(usage, name) for name in usage.__slots__}
-        return replace(record, usage=numbers, oom_kills=usage.oom_kills, receipt=self._receipt())
+        return replace(record, usage=numbers, oom_kills=usage.oom_kills)
 
     def _receipt(self) -> dict[str, records.Plain]:
         """Return what was enforced: nothing of it may fail without ending the run, so having got here is the proof."""
@@ -286,6 +299,14 @@ class _Supervisor:
             "noNewPrivs": True,
             "seccomp": True,
         }
+
+
+def _kills(oom: OomWatch) -> int:
+    try:
+        return oom.killed_count()
+    except OSError:  # As for the usage. That there were any, the watch has told the loop.
+        traceback.print_exc(file=sys.stderr)
+        return 0
 
 
 def _why_the_job_is_gone(ready: Crew, error: OSError) -> Outcome:

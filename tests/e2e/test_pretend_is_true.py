@@ -84,8 +84,8 @@ class World:
     def request(self, name, version):
         self.wanted.append((name, version))
 
-    def delete(self, key, *, uid):
-        assert uid == UID
+    def delete(self, key, *, uid, revision):
+        assert (uid, revision) == (UID, 1)
         self.deleted.append(key)
 
     def observed(self, job):

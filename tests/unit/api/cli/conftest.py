@@ -72,6 +72,11 @@ class Started:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
+    def error_line(self) -> str:
+        """Return the next line that it says on stderr."""
+        assert self._process.stderr is not None
+        return self._process.stderr.readline()
+
     def stop_reading(self) -> None:
         """Close our end of its output, as `head` does."""
         assert self._process.stdout is not None

@@ -145,3 +145,23 @@ def test_a_source_that_is_not_there_is_wrong_usage(rnx, tmp_path, monkeypatch, s
 
     assert said.code == 2
     assert why in said.err
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        ("kind: Job", "it has no apiVersion: write apiVersion: runwright.dev/v1alpha1"),
+        ("kind: Namespace", "it has no apiVersion: write apiVersion: v1"),
+        ("apiVersion: runwright.dev/v1alpha1", "it has no kind: write kind: Job or Runtime or Registry"),
+        ("x: y", "no apiVersion and no kind: write apiVersion: runwright.dev/v1alpha1 and kind: Job or Runtime or"),
+    ],
+)
+def test_a_document_that_does_not_say_what_it_is_is_told_what_to_write(rnx, tmp_path, head, why):
+    (tmp_path / "bare.yaml").write_text(f"{head}\nmetadata: {{name: x}}\n")
+
+    said = rnx("apply", "-f", str(tmp_path / "bare.yaml"))
+
+    assert said.code == 1
+    assert f"{tmp_path}/bare.yaml:1: cannot apply it: " in said.err
+    assert why in said.err
+    assert '""' not in said.err

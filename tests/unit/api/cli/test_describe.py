@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from api.kinds import EVENT, JOB, RUNTIME
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
@@ -52,13 +54,25 @@ def test_a_job_is_described_with_its_limits_runs_conditions_and_events(rnx, live
     assert "137" in out
 
 
+@pytest.mark.parametrize(
+    ("limit", "failed", "said"), [(0, 1, "0 of 0"), (2, 3, "2 of 2"), (2, 1, "1 of 2"), (6, 0, "0 of 6")]
+)
+def test_no_more_retries_are_said_to_be_used_than_there_are(rnx, live, limit, failed, said):
+    live.create(JOB, a_job("etl", backoffLimit=limit))
+    live.set_status(JOB, "etl", failed=failed)
+
+    assert f"Retries:          {said} used\n" in rnx("describe", "job", "etl").out
+
+
 def test_other_kinds_are_described_field_by_field(rnx, live):
     live.create(RUNTIME, a_runtime("python-3.11", versions=["1.0.0", "latest"]))
-    live.set_status(RUNTIME, "python-3.11", versions=[{"version": "1.0.0", "state": "Installed", "path": "/opt/x"}])
+    live.set_status(RUNTIME, "python-3.11", observedGeneration=1,
+                    versions=[{"version": "1.0.0", "state": "Installed", "path": "/opt/x"}])  # fmt: skip
 
     out = rnx("describe", "runtime/python-3.11").out
 
     assert "Versions:         1.0.0, latest\n" in out
+    assert "Observed Generation: 1\n" in out
     assert "    - Version:        1.0.0\n      State:          Installed\n" in out
 
 

@@ -172,11 +172,12 @@ def test_json_is_the_job(rnx, live):
 
 
 def test_a_spec_that_is_refused_tells_every_cause(rnx):
-    said = rnx("job", "run", "--env=JOB_X=1", "--max-memory=1k", "true")
+    said = rnx("run", "--max-cpu=9999999999999999999", "--max-memory=9999999999Gi", "true")
 
-    assert said.code == 1
-    assert "spec.env[0].name: " in said.err
-    assert "spec.resources.limits.memory: " in said.err
+    assert said.code == 2
+    assert "--max-memory: is larger than any host" in said.err
+    assert "--max-cpu: is larger than any host" in said.err
+    assert "spec." not in said.err
 
 
 def test_a_name_that_is_taken_is_told(rnx, live):

@@ -90,3 +90,14 @@ def test_a_job_is_deleted_by_a_beginning_of_its_name(rnx, live, jobs):
     assert rnx("job", "delete", "run-abc").out == 'job.runwright.dev "run-abc12" deleted\n'
     with pytest.raises(NotFound):
         live.get(JOB, "run-abc12")
+
+
+def test_the_newest_job_is_first_though_many_began_in_one_second(rnx, live):
+    names = ["m", "z", "a", "q"]
+    for name in names:
+        live.create(JOB, a_job(name))
+
+    listed = [line.split()[0] for line in rnx("job", "list").lines[1:]]
+
+    assert listed == names[::-1]
+    assert [line.split()[0] for line in rnx("job", "list").lines[1:]] == listed

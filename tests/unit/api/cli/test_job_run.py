@@ -122,6 +122,8 @@ def test_an_uploaded_directory_is_put_into_work(here):
         ("--runtime=Python true", "is not a name"),
         ("--upload=missing.py true", "No such file"),
         ("--env=A true", "write KEY=VALUE"),
+        ("--env='A B=1' true", '--env: "A B" is no name of a variable'),
+        ("--max-memory=1 true", "--max-memory: must be at least 4Mi"),
         ("--env=A=1 --env=A=2 true", "--env A is given twice"),
         ("", "Missing argument"),
     ],

@@ -189,3 +189,70 @@ def test_a_language_without_a_known_question_needs_a_command(rnx):
 
     assert said.code == 2
     assert "rnx runtime test mystery-1 COMMAND" in said.err
+
+
+def report_failed(live, name: str, reason: str, message: str, version: str = "1.0.0", generation: int = 1) -> None:
+    ready = condition_of("Ready", reason, message, "False") | {"observedGeneration": generation}
+    failed = {"version": version, "state": "Failed", "message": message}
+    live.set_status(RUNTIME, name, conditions=[ready], versions=[failed], observedGeneration=generation)
+
+
+def test_a_runtime_that_nobody_has_does_not_stay_declared(live, started):
+    installing = started("runtime", "install", "nope@1.0.0")
+    appeared(live, RUNTIME, "nope")
+    report_failed(live, "nope", "RuntimeNotFound", "no registry has nope")
+
+    said = installing.ended()
+
+    assert said.code == 1
+    assert "RuntimeNotFound: no registry has nope: runtime nope is not declared any more" in said.err
+    live.let_go(RUNTIME, "nope")
+    with pytest.raises(NotFound):
+        live.get(RUNTIME, "nope")
+
+
+def test_only_the_version_that_nobody_has_is_taken_back_from_a_runtime_of_others(live, python, started):
+    installing = started("runtime", "install", "python-3.11-ml@7.0.0")
+    asked = appeared(live, RUNTIME, "python-3.11-ml", lambda runtime: "7.0.0" in runtime["spec"]["versions"])
+    generation = asked["metadata"]["generation"]
+    report_failed(live, "python-3.11-ml", "RuntimeNotFound", "no 7.0.0 anywhere", "7.0.0", generation)
+
+    said = installing.ended()
+
+    assert said.code == 1
+    assert "runtime python-3.11-ml does not ask for 7.0.0 any more" in said.err
+    assert live.get(RUNTIME, "python-3.11-ml")["spec"]["versions"] == ["1.9.0", "1.10.0"]
+
+
+def test_what_was_declared_before_stays_declared_though_nobody_has_it(rnx, live):
+    live.create(RUNTIME, a_runtime("nope", versions=["1.0.0"]))
+    report_failed(live, "nope", "RuntimeNotFound", "no registry has nope")
+
+    said = rnx("runtime", "install", "nope@1.0.0")
+
+    assert said.code == 1
+    assert live.get(RUNTIME, "nope")["spec"]["versions"] == ["1.0.0"]
+    assert "any more" not in said.err
+
+
+@pytest.mark.parametrize("reason", ["Unreachable", "RegistryUnavailable"])
+def test_an_install_goes_on_waiting_while_what_failed_may_pass_and_says_why(live, started, reason):
+    installing = started("runtime", "install", "python-3.12@1.0.0")
+    appeared(live, RUNTIME, "python-3.12")
+    report_failed(live, "python-3.12", reason, "no answer in 30 s")
+    assert installing.error_line() == f"runtime python-3.12 waits: {reason}: no answer in 30 s\n"
+
+    live.set_status(RUNTIME, "python-3.12", **installed("1.0.0"))
+
+    said = installing.ended()
+    assert (said.code, said.out, said.err) == (0, "Runtime python-3.12@1.0.0 installed\n", "")
+
+
+def test_an_install_that_comes_to_its_timeout_says_what_it_waited_for(rnx, live):
+    live.create(RUNTIME, a_runtime("java-17", versions=["1.0.0"]))
+    report_failed(live, "java-17", "Unreachable", "no answer in 30 s")
+
+    said = rnx("runtime", "install", "java-17@1.0.0", "--timeout=50ms")
+
+    assert said.code == 4
+    assert "timed out waiting for runtime java-17: Unreachable: no answer in 30 s: rnx describe" in said.err

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.kinds import JOB
+from api.kinds import JOB, RUNTIME
 from support.api_server import condition_of
-from support.objects import a_job
+from support.objects import a_job, a_runtime
 
 
 @pytest.fixture
@@ -87,3 +87,39 @@ def test_what_is_not_there_is_an_error(rnx, live):
 @pytest.mark.parametrize("wanted", ["jsonpath={.a[}=1", "condition=", "{.x}"])
 def test_what_cannot_be_waited_for_is_wrong_usage(rnx, etl, wanted):
     assert rnx("wait", "job/etl", f"--for={wanted}").code == 2
+
+
+@pytest.mark.parametrize("wanted", ["foo", "Completed", "condition=foo=false"])
+def test_a_condition_that_no_job_has_is_wrong_usage_at_once(rnx, etl, wanted):
+    said = rnx("wait", "job/etl", f"--for={wanted}", "--timeout=1h")
+
+    name = wanted.removeprefix("condition=").partition("=")[0]
+    assert said.code == 2
+    assert (
+        f'a job has no condition "{name}": use Complete, Failed, Suspended, create, delete or jsonpath={{.PATH}}=VALUE'
+    ) in said.err
+
+
+def test_a_runtime_has_the_condition_ready_only(rnx, live):
+    live.create(RUNTIME, a_runtime("java-17"))
+    live.set_status(RUNTIME, "java-17", conditions=[condition_of("Ready")])
+
+    refused = rnx("wait", "runtime/java-17", "--for=Complete", "--timeout=1h")
+
+    assert refused.code == 2
+    assert 'a runtime has no condition "Complete": use Ready, create, delete or jsonpath=' in refused.err
+    assert rnx("wait", "runtime/java-17", "--for=condition=ready").code == 0
+
+
+def test_an_event_has_no_condition(rnx):
+    said = rnx("wait", "event/x", "--for=Ready", "--timeout=1h")
+
+    assert said.code == 2
+    assert 'an event has no condition "Ready": use create, delete or jsonpath=' in said.err
+
+
+def test_an_unknown_condition_is_told_before_anything_is_waited_for(rnx, etl):
+    said = rnx("wait", "job/etl", "runtime/java-17", "--for=Complete", "--timeout=1h")
+
+    assert said.code == 2
+    assert "a runtime has no condition" in said.err
