@@ -44,11 +44,9 @@ from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
 from controller.job.usage import RunningJobsCollector
 from controller.launcher.client import LauncherClient
-from controller.manifests.applier import Applier
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
 from controller.manifests.loop import ManifestsLoop
-from controller.manifests.reports import ManifestMetrics, Reports
 from controller.manifests.sources import Feed
 from controller.paths import Paths
 from controller.registry import fetch, platforms
@@ -189,14 +187,13 @@ class Manager:
 
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
-        metrics = ManifestMetrics(self._metrics)
-        self._reports = Reports(self.store, self._recorder, self._clock, metrics)
         feeds: list[Feed] = [
             DirectoryFeed(self._paths.manifests, self._clock, rescan_seconds),
             InboxFeed(self._paths.inbox),
         ]
-        served = [(feed, Applier(feed, self.verbs, self.store, self._clock, metrics)) for feed in feeds]
-        self._manifests = ManifestsLoop(served, self._reports, self._clock, rescan_seconds)
+        self._manifests = ManifestsLoop.over(
+            feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
+        )
         self._housekeeping = Housekeeping(self.store, self.verbs, self._clock, self._settings)
 
     def _make_api(self) -> None:
@@ -208,7 +205,7 @@ class Manager:
             explainer=Explaining(self.store, self._job_explainer),
             health=DaemonHealth(self._controllers, self._manifests, self.launcher),
             exposition=DaemonMetrics(self._metrics),
-            manifests=self._reports,
+            manifests=self._manifests.reports,
             node_name=self._host.name,
             version=VERSION,
         )

@@ -1,6 +1,7 @@
 """What all tests share: root where a test needs it, and a host that is as clean after as before."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -8,12 +9,38 @@ from support import host
 from support.launching import Launching
 
 
+IN_CI = os.environ.get("CI") == "true"
+SKIPPED = pytest.StashKey[list[str]]()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs root without it; in CI, where there is root, such a skip is a failure."""
+    """Skip what needs root without it."""
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("needs root, which CI is to have: a skip there is a failure")
         pytest.skip("needs root: it makes namespaces, mounts or cgroups")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note each skip, but of those that are for another host by design and say which by `elsewhere`."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and not item.get_closest_marker("elsewhere"):
+        item.config.stash.setdefault(SKIPPED, []).append(item.nodeid)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI, which is to have all that the tests need, a skip is a failure."""
+    if IN_CI and exitstatus == pytest.ExitCode.OK and session.config.stash.get(SKIPPED, []):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """List them."""
+    skipped = config.stash.get(SKIPPED, [])
+    if IN_CI and skipped:
+        terminalreporter.section("skipped, which in CI is a failure", red=True)
+        for name in skipped:
+            terminalreporter.line(name)
 
 
 @pytest.fixture

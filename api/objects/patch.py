@@ -4,6 +4,7 @@ Server-side apply is in `apply.py`; strategic merge patch is refused for our kin
 does for custom resources, and clients fall back to a merge patch.
 """
 
+import copy
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +13,8 @@ import jsonpointer
 
 from api.errors import About, BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
 from api.meta import Document
+
+_MISFITS = (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError)
 
 MOST_OPERATIONS = 10_000
 """Kubernetes' own limit on the operations of one JSON patch."""
@@ -68,17 +71,27 @@ def _json_patch(document: Document, change: Any, about: About) -> Any:
     if len(change) > MOST_OPERATIONS:
         raise TooLarge(f"cannot apply the JSON patch: it has {len(change)} operations, the most is {MOST_OPERATIONS}")
     try:
-        operations = jsonpatch.JsonPatch(change)
+        operations = [jsonpatch.JsonPatch([operation]) for operation in change]
     except (jsonpatch.InvalidJsonPatch, jsonpointer.JsonPointerException, TypeError) as error:
         raise BadRequest(f"cannot read the JSON patch: {error}") from error
-    try:
-        return operations.apply(document)
-    except jsonpatch.JsonPatchTestFailed as error:
-        cause = f"testing path failed: {error}"
-        raise Invalid(f"the server rejected our request due to an error in our request: {cause}", about) from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as error:
-        causes = [Cause("", "FieldValueInvalid", str(error))]
-        raise Invalid(f"cannot apply the JSON patch to {about}: {error}", about, causes) from error
+    changed: Any = copy.deepcopy(document)
+    for operation, what in zip(operations, change, strict=True):
+        try:
+            changed = operation.apply(changed, in_place=True)
+        except _MISFITS as error:
+            raise _misfit(what, error, about) from error
+    return changed
+
+
+def _misfit(operation: Document, error: Exception, about: About) -> Invalid:
+    """Say which operation cannot be done, by its path: what the library says may hold the whole object."""
+    path = str(operation.get("path", ""))[:200]
+    if isinstance(error, jsonpatch.JsonPatchTestFailed):
+        cause = f'testing path failed: "{path}" is not what was tested for'
+        return Invalid(f"the server rejected our request due to an error in our request: {cause}", about)
+    why = str(error).partition(" not found in ")
+    cause = f'{operation["op"]} "{path}": {why[0][:200]}{" not found" if why[1] else ""}'
+    return Invalid(f"cannot apply the JSON patch to {about}: {cause}", about, [Cause("", "FieldValueInvalid", cause)])
 
 
 def _object(value: Any) -> Document:

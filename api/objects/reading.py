@@ -124,7 +124,7 @@ def _check_size(text: str) -> frozenset[int]:
                 sizes |= {anchor: total - before} if anchor else {}
             case yaml.ScalarEvent():
                 sizes |= {event.anchor: 1} if event.anchor else {}
-                as_text |= {event.start_mark.index} if event.tag == scalars.TEXT_TAG else set()
+                as_text |= {event.start_mark.index} if event.start_mark and event.tag == scalars.TEXT_TAG else set()
                 total += 1
             case yaml.AliasEvent() if event.anchor in sizes:
                 total += sizes[event.anchor]

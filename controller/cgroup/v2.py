@@ -84,7 +84,7 @@ class CgroupV2:
     def open_oom_watch(self, name: str) -> OomWatch:
         """Watch memory.events for changes.
 
-        By its descriptor: a supervisor has its run's root by then, and /sys/fs/cgroup is not there. Its /proc is.
+        By its descriptor: whoever asks may see a /proc and no /sys/fs/cgroup, as in the root of a run.
         """
         check_name(name)
         events = self._directory.open(f"{name}/memory.events", os.O_RDONLY)

@@ -196,7 +196,7 @@ class _Supervisor:
     def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
         log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
-        self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._blanks.log)
+        log = self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._blanks.log)
         self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
         lifecycle = self._lifecycle()
         try:
@@ -213,7 +213,7 @@ class _Supervisor:
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
         try:
-            loop = self._attend(ready, oom, lifecycle, log_dir_fd)
+            loop = self._attend(ready, oom, lifecycle, log, log_dir_fd)
             wait_status, ending = loop.run(), loop.ending
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not go on without a supervisor
             traceback.print_exc(file=sys.stderr)
@@ -221,7 +221,7 @@ class _Supervisor:
             ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
         return outcome.decide(wait_status, ending, _kills(oom), job_process.read_report(ready.report_fd))
 
-    def _attend(self, ready: Crew, oom: OomWatch, lifecycle: Lifecycle, log_dir_fd: int) -> RunLoop:
+    def _attend(self, ready: Crew, oom: OomWatch, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
         ready.builder.close()
@@ -233,7 +233,7 @@ class _Supervisor:
         return RunLoop(
             ready.job_pid,
             ready.outputs,
-            self._log,
+            log,
             self._control,
             oom,
             wakeup_fd,

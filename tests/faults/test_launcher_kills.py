@@ -1,15 +1,18 @@
 """SIGKILL at any moment: what was begun is found and told truthfully; nothing is lost, and nothing runs twice."""
 
 import contextlib
+import fcntl
 import os
 import random
 import select
 import signal
+import struct
 import threading
 from pathlib import Path
 
 import pytest
 
+from controller.cgroup import choose
 from controller.launcher.client import LauncherClient, LauncherError
 from controller.launcher.records import Exited, Lost, Running, Unclaimed
 from controller.linux import mount_api
@@ -22,6 +25,10 @@ pytestmark = pytest.mark.needs_root
 JOBS = 60
 KILLS = 20
 THREADS = 4
+FS_IOC_GETFLAGS = 0x80086601
+FS_IOC_SETFLAGS = 0x40086602
+FS_APPEND_FL = 0x20
+MOUNTS = choose.hierarchies_of_host().mounts
 
 
 def start_until_ended(launching, specs, failures):
@@ -139,3 +146,45 @@ def own_launcher_runs(launching, spec):
     record = launching.record_of(spec)
     client.shutdown()
     return record
+
+
+def test_a_run_that_cannot_be_supervised_is_killed_before_it_is_recorded(launching):
+    """The log's directory may be appended to only, so that the supervisor cannot give it its later owner."""
+    spec = launching.spec("sh", "-c", "sleep 600 & sleep 600")
+
+    with append_only(spec.log_dir):
+        launching.client.start(spec)
+        record = launching.record_of(spec)
+
+    assert (record.reason, record.exit_code, record.signal) == ("Error", 137, signal.SIGKILL)
+    assert record.message == "cannot supervise the run: [Errno 1] Operation not permitted: it was killed"
+    assert record.receipt["seccomp"] is True
+
+
+@contextlib.contextmanager
+def append_only(directory):
+    """As `chattr +a` has it."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    (flags,) = struct.unpack("L", fcntl.ioctl(fd, FS_IOC_GETFLAGS, bytes(8)))
+    fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("L", flags | FS_APPEND_FL))
+    yield
+    fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("L", flags))
+    os.close(fd)
+
+
+@pytest.mark.elsewhere("cgroup v1: a part of a run's cgroup can be taken away while it runs on version 1 only")
+@pytest.mark.skipif("cpuacct" not in MOUNTS, reason="this host counts CPU time by cgroup version 2")
+def test_a_run_whose_usage_cannot_be_read_is_recorded_without(launching):
+    spec = launching.spec("sh", "-c", "echo ready; exec sleep 600")
+    launching.client.start(spec)
+    launching.wait_for_output(spec, "ready")
+    parent = Path(MOUNTS["cpuacct"], launching.cgroup_parent)
+    for pid in (parent / spec.cgroup / "cgroup.procs").read_text().split():
+        (parent / "cgroup.procs").write_text(pid)
+    (parent / spec.cgroup).rmdir()
+
+    launching.stop(spec)
+
+    record = launching.record_of(spec)
+    assert (record.reason, record.signal, record.usage) == ("Stopped", signal.SIGTERM, {})
+    assert record.receipt["seccomp"] is True

@@ -140,7 +140,8 @@ def test_the_cgroup_is_gone_after_the_run(launching):
     lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), launching.cgroup_parent)
     launching.run("true")
 
-    launching.until(lambda: lifecycle.names() == ())
+    launching.until(lambda: not lifecycle.names())
+    assert lifecycle.names() == ()
     lifecycle.close()
 
 

@@ -107,6 +107,17 @@ def test_a_change_is_made_again_when_someone_else_wrote_in_between(live):
     assert (changed["spec"]["backoffLimit"], changed["spec"]["workingDir"]) == (1, "/tmp")
 
 
+def test_a_deletion_of_what_was_changed_since_is_a_conflict(live):
+    seen = live.create(JOB, a_job("etl"))["metadata"]["resourceVersion"]
+    now = live.client.merge_patch(JOB, "default", "etl", {"spec": {"backoffLimit": 1}})["metadata"]["resourceVersion"]
+
+    with pytest.raises(Conflict):
+        live.client.delete(JOB, "default", "etl", resource_version=seen)
+
+    live.client.delete(JOB, "default", "etl", resource_version=now)
+    assert live.client.list(JOB)["items"] == []
+
+
 def test_a_deletion_of_another_uid_is_a_conflict(live):
     live.create(JOB, a_job("etl"))
 

@@ -175,8 +175,8 @@ def test_a_spec_that_is_refused_tells_every_cause(rnx):
     said = rnx("run", "--max-cpu=9999999999999999999", "--max-memory=9999999999Gi", "true")
 
     assert said.code == 2
-    assert "--max-memory: is larger than any host" in said.err
-    assert "--max-cpu: is larger than any host" in said.err
+    assert '--max-memory: Invalid value: "9999999999Gi": is larger than any host' in said.err
+    assert '--max-cpu: Invalid value: "9999999999999999999": is larger than any host' in said.err
     assert "spec." not in said.err
 
 

@@ -83,3 +83,24 @@ def test_the_operations_of_one_patch_are_limited():
 def test_a_strategic_merge_patch_is_unsupported_and_the_message_says_what_is_not():
     with pytest.raises(UnsupportedMediaType, match="application/merge-patch"):
         patch.patch({}, {}, "application/strategic-merge-patch+json", ETL)
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ({"op": "test", "path": "/spec/secret", "value": "y"}, 'testing path failed: "/spec/secret" is not'),
+        ({"op": "test", "path": "/spec/no", "value": "y"}, 'testing path failed: "/spec/no" is not'),
+        ({"op": "replace", "path": "/no/x", "value": 1}, "replace \"/no/x\": member 'no' not found"),
+        ({"op": "copy", "from": "/no/x", "path": "/y"}, "copy \"/y\": member 'no' not found"),
+        ({"op": "remove", "path": "/spec/no"}, "remove \"/spec/no\": can't remove a non-existent object 'no'"),
+    ],
+)
+def test_a_json_patch_that_does_not_fit_names_its_path_and_shows_nothing_of_the_object(operation, said):
+    document = {"spec": {"secret": "hunter2"}}
+
+    with pytest.raises(Invalid) as caught:
+        patch.patch(document, [{"op": "add", "path": "/a", "value": 1}, operation], PatchType.JSON, ETL)
+
+    assert said in caught.value.message
+    assert "hunter2" not in f"{caught.value.message} {caught.value.causes}"
+    assert document == {"spec": {"secret": "hunter2"}}

@@ -117,6 +117,19 @@ def test_an_oom_kill_makes_the_watch_readable(root, cgroups):
     watch.close()
 
 
+def test_a_supervisor_that_no_longer_sees_the_hierarchy_can_watch_and_read(root, cgroups):
+    root.rename(root.with_name("elsewhere"))
+    watch, reader = cgroups.open_oom_watch("run"), cgroups.open_usage("run")
+    poll = select.poll()
+    poll.register(watch.fileno(), select.POLLIN)
+    (root.with_name("elsewhere") / "runwright" / "run" / "memory.events").write_text("oom_kill 1\n")
+
+    assert poll.poll(0) != []
+    assert (watch.killed_count(), reader.read().oom_kills) == (1, 1)
+    watch.close()
+    reader.close()
+
+
 def test_freezing_and_killing_are_one_write_each(root, cgroups):
     cgroups.freeze("run")
     frozen = read(root, "cgroup.freeze")

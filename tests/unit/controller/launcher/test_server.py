@@ -1,16 +1,18 @@
 """The launcher as its clients know it: requests, answers, and clients that talk nonsense."""
 
 import os
+import signal
 import socket
+from pathlib import Path
 from struct import pack
 
 import pytest
 
-from controller.launcher import protocol, runspec
+from controller.launcher import protocol, runspec, server
 from controller.launcher.client import RunRefused, Started
 from controller.launcher.protocol import Decoder
 from controller.launcher.records import Exited, Running
-from support.launching import host_sandbox
+from support.launching import host_sandbox, readable
 
 pytestmark = pytest.mark.needs_root
 
@@ -154,6 +156,31 @@ def test_a_client_that_goes_away_takes_no_run_along(launching, raw):
 
     launching.until(lambda: isinstance(launching.observe(spec), Exited))
     assert launching.output_of(spec) == "ran\n"
+
+
+def test_a_ready_supervisor_that_was_killed_costs_no_run_and_each_request_has_one_answer(launching, raw):
+    """The launcher is held meanwhile, so that it has the request before it hears of their end."""
+    launching.until(lambda: launching.client.status()["warm"] == server.WARM)
+    launcher = launching.client.ping()
+    spec = launching.spec("sh", "-c", "echo ran")
+    os.kill(launcher, signal.SIGSTOP)
+    raw.sendall(protocol.encode({"id": 1, "op": "start", "spec": runspec.to_plain(spec)}))
+    kill_and_wait(Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
+    os.kill(launcher, signal.SIGCONT)
+
+    launching.until(lambda: isinstance(launching.observe(spec), Exited))
+    assert launching.record_of(spec).reason == "Completed"
+    raw.sendall(protocol.encode({"id": 2, "op": "ping"}))
+    read = answers(raw, 2)
+    assert [(answer["id"], answer.get("claimed")) for answer in read] == [(1, False), (2, None)]
+
+
+def kill_and_wait(pids):
+    for pid in map(int, pids):
+        fd = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        assert readable(fd, 20)
+        os.close(fd)
 
 
 def test_status_counts_what_runs(launching):
