@@ -8,7 +8,6 @@ import pytest
 from support import host
 from support.launching import Launching
 
-
 IN_CI = os.environ.get("CI") == "true"
 SKIPPED = pytest.StashKey[list[str]]()
 

@@ -159,6 +159,8 @@ class Launcher:
         self._can_fork = True
         if child.channel.fileno() >= 0:
             self._on_answer(child)
+        if child.channel.fileno() >= 0:  # There is no more of it to come.
+            self._conclude(child, None)
         if child in self._warm:
             self._warm.remove(child)
         for fd in child.kept_fds:
@@ -299,12 +301,19 @@ class Launcher:
     def _on_answer(self, child: Child) -> None:
         """Pass on what the supervisor says of its claim, or that it ended without a word."""
         answer: Message | None = None
-        with contextlib.suppress(ConnectionError, BlockingIOError):
+        try:
             received, fds, _, _ = socket.recv_fds(child.channel, _READ_BYTES, 1, socket.MSG_DONTWAIT)
             child.kept_fds += fds
             answer = next(child.decoder.feed(received), None)
             if answer is None and received:
                 return  # The rest of it is on its way.
+        except BlockingIOError:
+            return  # The event was of a channel that had the same descriptor, and was closed just before.
+        except ConnectionError:
+            pass
+        self._conclude(child, answer)
+
+    def _conclude(self, child: Child, answer: Message | None) -> None:
         self._epoll.unregister(child.channel.fileno())
         del self._by_channel[child.channel.fileno()]
         child.channel.close()
