@@ -4,11 +4,20 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 BASE_PYTHON ?= python3
+RUN_LIMITS := tests/security/test_run_limits.py::test
+TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/security/test_limits_measured.py \
+	$(RUN_LIMITS)_a_run_over_its_memory_is_killed_and_says_so \
+	$(RUN_LIMITS)_a_part_over_the_memory_takes_the_whole_run_along \
+	$(RUN_LIMITS)_a_fork_bomb_stops_at_its_processes \
+	$(RUN_LIMITS)_what_a_run_leaves_in_the_background_ends_with_it \
+	$(RUN_LIMITS)_the_cgroup_is_gone_after_the_run \
+	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace \
+	--deselect tests/security/test_limits_measured.py::test_a_process_over_its_memory_is_killed_within_five_percent_of_it
 
-.PHONY: help setup demo check test test-unit test-slow fuzz bench crds docs dev ci clean
+.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench crds docs dev ci clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/.ready ## make .venv from the lock, with hashes
 
@@ -36,6 +45,9 @@ test-unit: setup ## unit and quick property tests
 test-slow: setup ## the long ones: hundreds of kills, soak
 	@scripts/install-test-tools
 	@$(PYTEST) -q -m slow --timeout 1800
+
+test-v2: setup ## the limits tests on unified cgroups, in a small virtual machine (slow)
+	@timeout 900 scripts/vm-v2 '$(PYTEST) -v -p no:cacheprovider --timeout 180 $(TESTS_V2)'
 
 fuzz: setup ## property tests with fresh randomness, much longer
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/property --timeout 3600

@@ -18,6 +18,8 @@ Document: TypeAlias = dict[str, Any]
 GROUP = "runwright.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+MANIFESTS_MANAGER_PREFIX = "manifests/"
+"""Field managers of manifest sources begin so: what they have applied, they declare."""
 MANIFESTS_ANNOTATION_PREFIX = f"manifests.{GROUP}/"
 """An object that a manifest source declares carries PREFIX + source, with the file or row it came from."""
 

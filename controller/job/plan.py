@@ -8,7 +8,7 @@ A run is put on record before it is started, and started only from the record: s
 from datetime import datetime, timedelta
 
 from api import quantity
-from api.meta import MANIFESTS_ANNOTATION_PREFIX, read_time, wire_time
+from api.meta import MANIFESTS_MANAGER_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
 from controller.engine.plan import Plan
 from controller.job import history, verdict
@@ -138,7 +138,7 @@ def _plan_finished(job: Job, observed: ObservedJob, result: verdict.Verdict) -> 
 
 def _is_declared(job: Job) -> bool:
     """Whether a source still declares it: deleted, it would be made again at once, and run again, for ever."""
-    return any(name.startswith(MANIFESTS_ANNOTATION_PREFIX) for name in job.meta.annotations)
+    return any(str(entry.get("manager")).startswith(MANIFESTS_MANAGER_PREFIX) for entry in job.meta.managed_fields)
 
 
 def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:

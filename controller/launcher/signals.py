@@ -6,11 +6,15 @@ import signal
 _NOT_OURS = {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # The last two are the C library's.
 
 
+_ERRORS = {signal.SIGPIPE, signal.SIGXFSZ}
+"""A write that fails is to answer so, not to end us: whom we write to may have ended at any moment."""
+
+
 def reset_all() -> None:
-    """Give every signal its default meaning and block none: nothing is inherited from whoever started us."""
+    """Give every signal its default meaning, but those of `_ERRORS`, and block none: nothing is inherited."""
     for number in range(1, signal.NSIG):
         if number not in _NOT_OURS:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN if number in _ERRORS else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

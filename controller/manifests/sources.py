@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from api.meta import MANIFESTS_ANNOTATION_PREFIX
+from api.meta import MANIFESTS_ANNOTATION_PREFIX, MANIFESTS_MANAGER_PREFIX
 from controller.manifests.documents import InvalidText, Parsed, read
 
 FORCE_ANNOTATION = "runwright.dev/force-conflicts"
@@ -39,7 +39,7 @@ class Source:
     @property
     def manager(self) -> str:
         """The field manager that its objects are applied as."""
-        return f"manifests/{self}"
+        return f"{MANIFESTS_MANAGER_PREFIX}{self}"
 
     @property
     def annotation(self) -> str:

@@ -74,6 +74,7 @@ def test_sockets_to_the_hypervisor_and_to_the_crypto_api_are_refused():
     assert under_the_filter(body) == [errno.EAFNOSUPPORT] * 3 + [errno.EPROTONOSUPPORT]
 
 
+@pytest.mark.elsewhere("x86_64")
 @pytest.mark.skipif(MACHINE != "x86_64", reason="x32 is a convention of x86_64")
 def test_an_x32_call_ends_the_process():
     def body():

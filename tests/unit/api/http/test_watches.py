@@ -252,7 +252,7 @@ def test_a_client_that_goes_away_frees_its_watch(api):
 def test_a_client_that_does_not_read_is_let_go(api, monkeypatch):
     monkeypatch.setattr(answers, "SLOWEST_READER_SECONDS", 0.2)
     for number in range(12):
-        api.client.post(api.jobs(), json=a_job(f"big{number}", args=["x" * 200_000]))
+        api.client.post(api.jobs(), json=a_job(f"big{number}", args=["x" * 100_000] * 2))
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as slow:
         slow.connect(str(api.socket))
         slow.sendall(f"GET {api.jobs()}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())

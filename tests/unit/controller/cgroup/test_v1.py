@@ -14,6 +14,7 @@ from support.cgroups import exit_code
 HOST = hierarchies_of_host()
 pytestmark = [
     pytest.mark.needs_root,
+    pytest.mark.elsewhere("cgroup v1"),
     pytest.mark.skipif(HOST.version != 1, reason="this host limits by cgroup version 2"),
 ]
 NOTHING = Limits(None, None, None)

@@ -116,6 +116,8 @@ def test_a_running_recorder_writes_by_itself(store: Store, recorder: Recorder):
     until(store, lambda: events(store) == [("Painted", "red", 1)])
     recorder.stop()
 
+    assert events(store) == [("Painted", "red", 1)]
+
 
 def test_stopping_writes_what_is_pending(store: Store, recorder: Recorder):
     toy = a_stored_toy(store)

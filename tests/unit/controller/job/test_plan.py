@@ -297,7 +297,7 @@ def test_a_finished_job_is_deleted_after_its_time_to_live():
 
 def test_a_finished_job_that_a_manifest_declares_is_kept_since_it_would_be_made_again():
     ended = a_run(state=RunState.ENDED, reason="Completed", exit_code=0, finished_at="2026-01-02T03:04:00.000000Z")
-    declared = {"annotations": {"manifests.runwright.dev/directory": "etl.yaml"}}
+    declared = {"managedFields": [{"manager": "manifests/directory", "operation": "Apply"}]}
 
     assert plan(with_runs(a_job(meta=declared, ttlSecondsAfterFinished=5), ended), observed_job()) == Plan.nothing()
 

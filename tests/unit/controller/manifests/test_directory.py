@@ -247,6 +247,7 @@ def test_an_editor_that_writes_aside_and_renames_is_followed(watched: Watched, r
     (root / "a.yaml~").unlink()
 
     watched.until(["after"])
+    assert watched.held == ["after"]
 
 
 def test_a_directory_that_was_replaced_is_watched_again(watched: Watched, root: Path):
@@ -268,3 +269,4 @@ def test_a_thousand_files_at_once_are_all_read(watched: Watched, root: Path):
         (root / "sub" / f"{number:04}.yaml").write_text(a_manifest(f"n-{number:04}"))
 
     watched.until([f"n-{number:04}" for number in range(1000)])
+    assert len(watched.held) == 1000
