@@ -195,8 +195,9 @@ def test_a_frozen_run_ends_when_it_is_thawed(launching):
     control.stop(Path(spec.run_dir), "Stopped", 0)
     pidfd = running.hold()
 
-    assert not readable(pidfd, 0.2)
-    lifecycle.thaw(spec.cgroup)
+    if choose.hierarchies_of_host().version == 1:  # On version 2, what is frozen dies at once.
+        assert not readable(pidfd, 0.2)
+        lifecycle.thaw(spec.cgroup)
     assert launching.record_of(spec).reason == "Stopped"
     os.close(pidfd)
     lifecycle.close()
