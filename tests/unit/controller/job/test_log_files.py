@@ -103,7 +103,7 @@ def test_a_log_that_is_removed_while_it_is_read_is_read_to_its_end(directory, wr
     with LogFiles(directory) as files:
         assert numbers(files.fresh()) == [1]
         write(writer, 2)
-        (directory / "0.log").rename(directory.parent / "elsewhere")
+        (directory / "0.log").rename(directory.with_name(f"{directory.name}.elsewhere"))
         directory.rmdir()
         assert numbers(files.fresh()) == [2]
         assert numbers(files.fresh()) == []
