@@ -70,7 +70,7 @@ class Watch:
         return list(self._relist())
 
     def changes(self) -> Iterator[WatchEvent]:
-        """Yield every change since `begin`.
+        """Yield every change since `begin`, until the client is closed.
 
         Raises:
             TimedOut: the deadline passed.
@@ -78,7 +78,7 @@ class Watch:
             ApiError: the server refused.
         """
         pause, lost_at, forgotten = FIRST_PAUSE_SECONDS, 0.0, False
-        while True:
+        while not self._client.closed.is_set():
             self._check_deadline()
             try:
                 for event in self._relist() if forgotten else self._stream():
