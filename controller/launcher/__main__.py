@@ -1,6 +1,6 @@
 """The launcher's process: takes the socket, or leaves it to the launcher that has it, and serves.
 
-Started by `client.LauncherClient` with: socket path, slots directory, descriptor to say "ready" on.
+Started by `client.LauncherClient` with: socket path, its own directory, descriptor to say "ready" on.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _REHEARSALS = 20
 
 def main() -> int:
     """Serve until told to end."""
-    socket_path, slots_dir, ready_fd = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    socket_path, own_dir, ready_fd = sys.argv[1], sys.argv[2], int(sys.argv[3])
     os.umask(0o022)
     signals.reset_all()
     # A lock of the process, unlike flock's: supervisors forked by it do not keep it.
@@ -34,7 +34,7 @@ def main() -> int:
         return 0  # Another launcher has the socket.
     niceness = os.nice(0)
     _protect()
-    launcher = Launcher(_listen(socket_path), slots_dir, niceness)
+    launcher = Launcher(_listen(socket_path), own_dir, niceness)
     for _ in range(_REHEARSALS):
         rehearsal.think()
     # Nothing of what lives by now is garbage: so forked supervisors do not touch, and so copy, its pages.

@@ -17,6 +17,7 @@ from pathlib import Path
 from controller.launcher import protocol, runspec
 from controller.launcher.protocol import PROTOCOL_VERSION, Decoder, Message
 from controller.launcher.runspec import RunSpec
+from controller.sandbox.compile import can_be_shared
 
 _READ_BYTES = 1 << 16
 _READY_SECONDS = 20
@@ -49,13 +50,13 @@ class LauncherClient:
 
     Args:
         socket_path: where it listens; its directory must exist, and be root's alone.
-        slots_dir: where it keeps its slots; the same as long as runs of before may live.
+        own_dir: what is its own, such as FIFOs; the same as long as runs of before may live.
         log_path: where it and supervisors write what goes wrong in them.
     """
 
-    def __init__(self, socket_path: Path, slots_dir: Path, log_path: Path) -> None:
+    def __init__(self, socket_path: Path, own_dir: Path, log_path: Path) -> None:
         self._socket_path = socket_path
-        self._slots_dir = slots_dir
+        self._own_dir = own_dir
         self._log_path = log_path
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -71,7 +72,7 @@ class LauncherClient:
             LauncherError: there is no telling whether it was started: observe it, or ask again.
             RunRefused: `spec` is not what this launcher can run.
         """
-        answer = self._ask({"op": "start", "spec": runspec.to_plain(spec)})
+        answer = self._ask(*start_request(spec))
         if answer.get("claimed"):
             return None
         pid, start_time = answer.get("pid"), answer.get("start_time")
@@ -88,7 +89,7 @@ class LauncherClient:
         return int(str(self._ask({"op": "ping"})["pid"]))
 
     def status(self) -> dict[str, int]:
-        """Return how many runs it has started, has running, and how many clients are connected.
+        """Return counts: of runs started and running, of supervisors that are ready, of clients that are connected.
 
         Raises:
             LauncherError: it does not answer.
@@ -140,7 +141,7 @@ class LauncherClient:
                     [
                         sys.executable,
                         *("-I", "-S", "-c", _BOOT, str(_SOURCE_ROOT)),
-                        *(str(self._socket_path), str(self._slots_dir), str(ready_write)),
+                        *(str(self._socket_path), str(self._own_dir), str(ready_write)),
                     ],
                     cwd="/",
                     env={"LANG": "C.UTF-8"},
@@ -172,10 +173,10 @@ class LauncherClient:
             while connection.recv(_READ_BYTES):
                 pass
 
-    def _ask(self, request: Message) -> Message:
+    def _ask(self, request: Message, *attached: bytes) -> Message:
         try:
             with self._connection() as connection:
-                answer = _exchange(connection, request)
+                answer = _exchange(connection, request, *attached)
         except _OtherVersion:
             raise
         except OSError as error:
@@ -226,8 +227,16 @@ class _OtherVersion(LauncherError):
     """The launcher is of another version of runwright."""
 
 
-def _exchange(connection: socket.socket, request: Message) -> Message:
-    connection.sendall(protocol.encode({"id": 1, **request}))
+def start_request(spec: RunSpec) -> tuple[Message, bytes, bytes]:
+    """Return the request to start a run, and what is attached to it."""
+    parts = runspec.to_parts(spec)
+    ahead = can_be_shared(spec.sandbox)
+    request: Message = {"op": "start", "parent": spec.cgroup_parent, "cgroup": spec.cgroup, "ahead": ahead}
+    return request, parts.own, parts.shared
+
+
+def _exchange(connection: socket.socket, request: Message, *attached: bytes) -> Message:
+    connection.sendall(protocol.encode({"id": 1, **request}, *attached))
     decoder = Decoder()
     while True:
         received = connection.recv(_READ_BYTES)

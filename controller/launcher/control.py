@@ -1,7 +1,7 @@
 """Telling a run's supervisor what to do, through the FIFO that its claim names; the supervisor's end of it too.
 
 A command is a JSON object on one line, shorter than PIPE_BUF, so that commands of several writers
-never mix. FIFOs lie beside the launcher's slots, where root alone may write; their names are never used again, so
+never mix. FIFOs lie in the launcher's own directory, where root alone may write; their names are never used again, so
 that a claim of long ago commands nobody else.
 """
 

@@ -18,7 +18,8 @@ from typing import NoReturn
 
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
-from controller.linux import namespaces, process
+from controller.linux import libc, namespaces, process
+from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox import confine
 
@@ -30,6 +31,7 @@ _ORDERS_FD = 4
 _KEPT_FDS = 2
 _MOST_FDS = 8
 _READ_BYTES = 1 << 16
+_NO_RIGHTS: frozenset[Capability] = frozenset()
 _CHANGED_SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -78,6 +80,7 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
     report_fd = files.report_fd
     doing = "leave the supervisor's session and files"
     try:
+        _rehearse(seccomp)
         _leave_the_supervisor(files)
         report_fd = _REPORT_FD
         doing = "join its cgroup"
@@ -85,7 +88,7 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
             _join_cgroup(orders)
             doing = "give up its rights"
             namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
-            confine.give_up_rights(frozenset(), seccomp)
+            confine.give_up_rights(_NO_RIGHTS, seccomp, bounded=True)
             doing = "take its command"
             command = _wait_for_command(orders)
         os.setpriority(os.PRIO_PROCESS, 0, files.niceness)  # Until here it was the launcher's work, and in its haste.
@@ -107,8 +110,20 @@ def _leave_the_supervisor(files: JobFiles) -> None:
     confine.limit_process()
     _take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)
+    confine.bound_rights(_NO_RIGHTS)
     _arrange_descriptors(files)
-    _parse_command(b'[["rehearsal"], {"PATH": "/"}, "/"]')  # Its first time costs page faults: so before it counts.
+
+
+def _rehearse(seccomp: bytes) -> None:
+    """Go through what is to come, to no effect: the first time costs page faults, so it is had before it counts."""
+    one, other = socket.socketpair()
+    with one, other:
+        give_cgroup(one, (os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC),))
+        _join_cgroup(other)
+        give_command(one, Command(("rehearsal",), {"PATH": "/"}, "/"))
+        command = _wait_for_command(other)
+    _try_exec("/dev/null/rehearsal", command)
+    libc.address_of(seccomp)
 
 
 def _arrange_descriptors(files: JobFiles) -> None:

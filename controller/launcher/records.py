@@ -1,11 +1,12 @@
 """What a run leaves in its directory, and what that tells: the claim at its start, the record of its exit.
 
 `claim.json` appears once, and whole, before anything of the run is executed: who has made it runs the run, and
-nobody else ever will. `exit.json` appears once, whole and durable, when the run has ended. Both say all there is
-to know, so that a controller started later needs no memory of its own.
+nobody else ever will. `exit.json` appears once, and whole, when the run has ended, and is durable a moment later. Both
+say all there is to know, so that a controller started later needs no memory of its own.
 
-A claim is not made durable, as no process's death takes it away. A loss of power may, but then the job's record of
-the run, durable before anybody is asked to start it, is of another boot: no run of another boot is ever started.
+Neither is waited for to be on the disk, as no process's death takes it away. A loss of power may, but then the job's
+record of the run, durable before anybody is asked to start it, is of another boot: no run of another boot is ever
+started, and one whose end was not stored anywhere is lost, as its job knows.
 """
 
 import errno
@@ -148,18 +149,26 @@ def observe(run_dir: Path) -> Observed:
 
 
 def _observe(directory_fd: int) -> Observed:
-    record = read_exit(directory_fd)
+    torn = None
+    try:
+        record = read_exit(directory_fd)
+    except ValueError as error:
+        record, torn = None, error
     if record is not None:
         return Exited(record)
     try:
         claim = read_claim(directory_fd)
     except ValueError as error:  # So the machine's power may leave it, too.
         return _unnamed_exit(directory_fd) or Lost(str(error), "")
+    if torn is not None and (claim is None or claim.boot_id == process.boot_id()):
+        raise torn  # No loss of power explains it.
     if claim is None:
         return _unnamed_exit(directory_fd) or Unclaimed()
     if claim.outcome is not None:
         return Exited(claim.outcome)
     cause = _why_dead(claim)
+    if torn is not None and cause is not None:
+        return Lost(cause, claim.started_at)
     if cause is None:
         return Running(claim.pid, claim.start_time, claim.started_at, claim.control)
     # It was alive when we looked for the record at first, and may have written it since.
@@ -304,8 +313,9 @@ class ExitFile:
 
     Of `blank_fd`, if it is given, the room was reserved before.
 
-    Writing it is one flush, of the content and with it of the file's first name. That its last name reaches the disk
-    too is not waited for: `observe` knows a whole record of a dead run by either.
+    `write` is for whoever waits; `flush`, after it, for the disk. Until then a loss of power may take the record, which
+    costs nothing that anybody built on: whoever acts on an end stores it durably first. A flush brings the content
+    to the disk, and with it the file's first name or its last: `observe` knows a whole record of a dead run by either.
     """
 
     def __init__(self, directory_fd: int, blank_fd: int | None = None) -> None:
@@ -317,7 +327,7 @@ class ExitFile:
             reserve(self.fd)
 
     def write(self, record: ExitRecord) -> None:
-        """Write the record, durably; when it has its name, it is whole.
+        """Write the record; when it has its name, it is whole.
 
         Raises:
             OSError: the disk refused.
@@ -325,8 +335,15 @@ class ExitFile:
         content = json.dumps({name: getattr(record, name) for name in record.__slots__}).encode()
         if os.pwrite(self.fd, content.ljust(_RESERVED_BYTES), 0) < len(content):
             raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
-        os.fsync(self.fd)  # Not fdatasync: with the content, it is the name that counts.
         os.rename(_EXIT_TO_BE, EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
+
+    def flush(self) -> None:
+        """Have the record, which was written, survive a loss of power, and let go of it.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        os.fsync(self.fd)  # Not fdatasync: with the content, it is the name that counts.
         os.close(self.fd)
 
 

@@ -6,11 +6,13 @@ had 300 of them. Invariant: nothing is left of it, and nothing of it is outside 
 
 import json
 import os
+import socket
 from dataclasses import asdict
 
 from controller.cgroup.limits import Limits
 from controller.launcher import blank, job_process, outcome, protocol, records, runspec
 from controller.launcher.instants import utc_text
+from controller.launcher.job_process import Command
 from controller.launcher.log_writer import STDOUT, LogWriter
 from controller.launcher.protocol import Decoder
 from controller.launcher.records import Claim, ExitFile, ExitRecord
@@ -31,8 +33,10 @@ _RECORD = ExitRecord("none", "", "", 0, None, _STAMP, _STAMP)
 def think() -> None:
     """Go through what is done in memory alone; anywhere."""
     spec = RunSpec("none", "/", "/", ("none",), _SANDBOX, Limits(None, None, None), "none", "none", env={"PATH": "/"})
-    (plain,) = Decoder().feed(protocol.encode(runspec.to_plain(spec)))
-    spec = runspec.from_plain(plain)
+    parts = runspec.to_parts(spec)
+    (message,) = Decoder().feed(protocol.encode({"op": "run"}, parts.own, parts.shared))
+    if message.get(protocol.ATTACHED) == (parts.own, parts.shared):
+        spec = runspec.read_own(parts.own, runspec.read_shared(parts.shared))
     compile_sandbox(spec.sandbox, HostIds(0, 0))
     claim = Claim(spec.run_id, "", 0, 0, utc_text(0), "", outcome=_RECORD)
     records.parse_claim(json.loads(json.dumps(asdict(claim))))
@@ -74,8 +78,14 @@ def _leave_records() -> None:
     exit_fd = blank.make(made)
     if exit_fd is not None:
         records.reserve(exit_fd)
-    ExitFile(directory_fd, exit_fd).write(_RECORD)
+    exit_file = ExitFile(directory_fd, exit_fd)
+    exit_file.write(_RECORD)
+    exit_file.flush()
     os.close(directory_fd)
+    one, other = socket.socketpair()
+    with one, other:
+        job_process.give_cgroup(one, (os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC),))
+        job_process.give_command(one, Command(("none",), {}, "/"))
     report_fd, other_end = os.pipe2(os.O_CLOEXEC)
     os.close(other_end)
     outcome.decide(0, None, 0, job_process.read_report(report_fd))

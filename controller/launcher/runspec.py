@@ -1,16 +1,22 @@
-"""One run as the launcher is asked for it, and its form as plain JSON values. Pure.
+"""One run as the launcher is asked for it, and its form on the way there. Pure.
+
+It travels in two parts of JSON: what is its own, and what of its sandbox it may have in common with other runs, so
+that runs of the same sandbox are known by the same bytes.
 
 Invariant: what does not read as exactly one `RunSpec` of this version is refused: a field that one
 side knows and the other does not may be a limit.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 
 from controller.cgroup.limits import Limits
-from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import OWN_FIELDS, Bind, EtcFile, PrivateCopy, SandboxSpec
 
-VERSION = 1
+VERSION = 2
+_SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
     "read_only": (bool,),
     "size_bytes": (int,),
@@ -61,21 +67,62 @@ class RunSpec:
                 raise ValueError(f"cannot run {self.run_id}: {name!r} is no name of an environment variable")
 
 
-def to_plain(spec: RunSpec) -> dict[str, object]:
-    """Return `spec` as JSON values; `from_plain` reads them."""
-    sandbox, limits = spec.sandbox, spec.limits
-    return {
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A run as it travels: each part is JSON without a line's end."""
+
+    own: bytes
+    shared: bytes
+
+
+def to_parts(spec: RunSpec) -> Parts:
+    """Return `spec` as it travels; `read_shared` and then `read_own` read it."""
+    sandbox = spec.sandbox
+    own = {
         "version": VERSION,
         **_fields_of(spec),
         "env": dict(spec.env),
-        "limits": _fields_of(limits),
-        "sandbox": {
-            **_fields_of(sandbox),
-            "binds": [_fields_of(bind) for bind in sandbox.binds],
-            "private_copies": [_fields_of(copy) for copy in sandbox.private_copies],
-            "etc_files": [_fields_of(file) for file in sandbox.etc_files],
-        },
+        "limits": _fields_of(spec.limits),
+        "sandbox": {name: getattr(sandbox, name) for name in OWN_FIELDS},
     }
+    return Parts(_written(own), _shared_part(*(getattr(sandbox, name) for name in _SHARED_FIELDS)))
+
+
+@lru_cache(maxsize=64)  # Many runs are of few sandboxes, and this is on a launch's way.
+def _shared_part(*values: object) -> bytes:
+    plain = dict(zip(_SHARED_FIELDS, values, strict=True))
+    for name, value in plain.items():
+        if isinstance(value, tuple):
+            plain[name] = [_fields_of(one) if isinstance(one, Bind | PrivateCopy | EtcFile) else one for one in value]
+    return _written(plain)
+
+
+def read_shared(text: bytes) -> SandboxSpec:
+    """Read the part that runs may share: a sandbox whose own fields are any.
+
+    Raises:
+        ValueError: it is something else, or no sandbox could be so.
+    """
+    try:
+        return _sandbox(_object(json.loads(text)))
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"cannot read a run spec: {error!r}") from error
+
+
+def read_own(text: bytes, shared: SandboxSpec) -> RunSpec:
+    """Read a run's own part, and complete it by the other, as read.
+
+    Raises:
+        ValueError: it is something else, or of another version, or no run could be so.
+    """
+    try:
+        return _run(_object(json.loads(text)), shared)
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"cannot read a run spec: {error!r}") from error
+
+
+def _written(plain: dict[str, object]) -> bytes:
+    return json.dumps(plain, separators=(",", ":")).encode()
 
 
 def _fields_of(value: RunSpec | SandboxSpec | Limits | Bind | PrivateCopy | EtcFile) -> dict[str, object]:
@@ -83,27 +130,14 @@ def _fields_of(value: RunSpec | SandboxSpec | Limits | Bind | PrivateCopy | EtcF
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def from_plain(plain: object) -> RunSpec:
-    """Read what `to_plain` wrote.
-
-    Raises:
-        ValueError: it is something else, or of another version, or no run could be so.
-    """
-    try:
-        return _read(_object(plain))
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"cannot read a run spec: {error!r}") from error
-
-
-def _read(plain: dict[str, object]) -> RunSpec:
-    given = dict(plain)
+def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
     version = given.pop("version", None)
     if version != VERSION:
         raise ValueError(f"cannot read a run spec of version {version!r}: this launcher reads {VERSION}")
     given["argv"] = _strings(given["argv"])
     given["env"] = _string_map(given.get("env", {}))
     given["limits"] = Limits(**_integers(given["limits"]))
-    given["sandbox"] = _sandbox(_object(given["sandbox"]))
+    given["sandbox"] = _with_own(_object(given["sandbox"]), shared)
     for name in ("run_id", "run_dir", "log_dir", "cwd", "cgroup_parent", "cgroup"):
         _check(name, given.get(name, ""), str)
     for name in ("grace_seconds", "log_max_bytes", "log_max_files"):
@@ -112,18 +146,26 @@ def _read(plain: dict[str, object]) -> RunSpec:
     return RunSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 
-def _sandbox(plain: dict[str, object]) -> SandboxSpec:
-    given = dict(plain)
+def _with_own(given: dict[str, object], shared: SandboxSpec) -> SandboxSpec:
+    if given.keys() != set(OWN_FIELDS):
+        raise ValueError(f"cannot read a run spec: a sandbox's own are {', '.join(OWN_FIELDS)}, not {', '.join(given)}")
+    _check("hostname", given["hostname"], str)
+    _check("work_bytes", given["work_bytes"], int)
+    _check("files_dir", given["files_dir"], str, type(None))
+    return replace(shared, **given)  # type: ignore[arg-type]  # Checked above, field by field.
+
+
+def _sandbox(given: dict[str, object]) -> SandboxSpec:
+    if not given.keys().isdisjoint(OWN_FIELDS):
+        raise ValueError(f"cannot read a run spec: {', '.join(OWN_FIELDS)} are no runs' in common")
     given["binds"] = tuple(Bind(**_object(bind)) for bind in _list(given.get("binds", [])))  # type: ignore[arg-type]
     copies = _list(given.get("private_copies", []))
     given["private_copies"] = tuple(PrivateCopy(**_object(copy)) for copy in copies)  # type: ignore[arg-type]
     given["symlinks"] = tuple(_pair(pair) for pair in _list(given.get("symlinks", [])))
     given["etc_files"] = tuple(EtcFile(**_string_map(file)) for file in _list(given.get("etc_files", [])))
-    _check("hostname", given["hostname"], str)
-    for name in ("work_bytes", "tmp_bytes", "shm_bytes"):
+    for name in ("tmp_bytes", "shm_bytes"):
         _check(name, given.get(name, 0), int)
-    _check("files_dir", given.get("files_dir"), str, type(None))
-    spec = SandboxSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
+    spec = SandboxSpec("", **given)  # type: ignore[arg-type]  # Checked above, field by field.
     for bind in spec.binds:
         _check_mount(bind)
     for copy in spec.private_copies:

@@ -13,13 +13,13 @@ import socket
 import sys
 import time
 import traceback
-from collections import deque
-from dataclasses import dataclass
 
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
 from controller.launcher import control, protocol, rehearsal, signals, supervisor
-from controller.launcher.protocol import PROTOCOL_VERSION, Decoder, Message, ProtocolError
+from controller.launcher.children import Child, Connection, Request
+from controller.launcher.pool import Fork, Make, Pool, Retire, Step
+from controller.launcher.protocol import PROTOCOL_VERSION, Message, ProtocolError
 from controller.launcher.slots import NoSlot, Slot, SlotPool
 from controller.launcher.supervisor import Post
 from controller.linux import namespaces, process
@@ -30,46 +30,9 @@ WARM = 4
 """Supervisors kept ready. Each costs some 5 MiB of memory, and makes a launch about 10 ms shorter."""
 _IDLE_SECONDS = 0.03
 _IDLE_WITHOUT_ANY_SECONDS = 0.002
-"""Without an event for so long there is time to make one ready: not while a run that just started needs the CPUs."""
+"""So long after the last start there is time to make one ready: not while a run that just started needs the CPUs."""
 _READ_BYTES = 1 << 18
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
-
-
-class Connection:
-    """One client."""
-
-    __slots__ = ("closing", "decoder", "out", "socket")
-
-    def __init__(self, client: socket.socket) -> None:
-        self.socket = client
-        self.decoder = Decoder()
-        self.out = bytearray()
-        self.closing = False
-
-
-@dataclass(slots=True)
-class Request:
-    """Who waits to hear of a run's claim."""
-
-    connection: Connection
-    request_id: object
-
-
-class Child:
-    """One supervisor: ready for a run, or with one. `cgroup` is what to remove after it, once the run is its own."""
-
-    __slots__ = ("cgroup", "channel", "control_path", "decoder", "kept_fds", "parent", "pid", "request", "slot_number")
-
-    def __init__(self, pid: int, slot_number: int, channel: socket.socket, control_path: str) -> None:
-        self.pid = pid
-        self.slot_number = slot_number
-        self.control_path = control_path
-        self.channel = channel
-        self.decoder = Decoder()
-        self.request: Request | None = None
-        self.parent = ""
-        self.cgroup = ""
-        self.kept_fds: list[int] = []
 
 
 class Launcher:
@@ -77,18 +40,18 @@ class Launcher:
 
     Args:
         listener: listening, non-blocking; only its owner may connect.
-        slots_dir: where slots are kept; it also has `stage`, where new roots are mounted for a moment.
+        own_dir: this launcher's: its runs' control FIFOs, and `stage`, where new roots are mounted for a moment.
         runs_niceness: of the jobs, whatever the launcher's own is.
     """
 
-    def __init__(self, listener: socket.socket, slots_dir: str, runs_niceness: int) -> None:
+    def __init__(self, listener: socket.socket, own_dir: str, runs_niceness: int) -> None:
         self._listener = listener
         self._runs_niceness = runs_niceness
-        self._staging = f"{slots_dir}/stage"
+        self._staging = f"{own_dir}/stage"
         os.makedirs(self._staging, mode=0o700, exist_ok=True)
-        self._slots = SlotPool(slots_dir)
-        control.remove_abandoned(slots_dir)
-        self._control_paths = (f"{slots_dir}/{control.PREFIX}{time.time_ns()}.{number}" for number in itertools.count())
+        self._slots = SlotPool()
+        control.remove_abandoned(own_dir)
+        self._control_paths = (f"{own_dir}/{control.PREFIX}{time.time_ns()}.{number}" for number in itertools.count())
         self._hierarchies = choose.hierarchies_of_host()
         self._lifecycles: dict[str, Lifecycle] = {}
         self._seccomp = seccomp.default_program(os.uname().machine)
@@ -99,9 +62,10 @@ class Launcher:
         self._connections: dict[int, Connection] = {}
         self._children: dict[int, Child] = {}
         self._by_channel: dict[int, Child] = {}
-        self._warm: deque[Child] = deque()
+        self._pool = Pool(WARM)
         self._can_fork = True
         self._started = 0
+        self._last_start = 0.0
         self._ending = False
         self._epoll = select.epoll()
         for fd in (listener.fileno(), self._wakeup_fd):
@@ -110,24 +74,49 @@ class Launcher:
     def serve(self) -> None:
         """Serve until a `shutdown` request or SIGTERM. Supervisors without a run end with the launcher."""
         while not self._ending:
-            wanting = self._can_fork and len(self._warm) < WARM
-            idle_seconds = _IDLE_SECONDS if self._warm else _IDLE_WITHOUT_ANY_SECONDS
-            events = self._epoll.poll(idle_seconds if wanting else None)
-            if not events and wanting:
-                self._make_one_ready()
-            for fd, event in events:
+            for fd, event in self._epoll.poll(self._seconds_until_calm()):
                 self._dispatch(fd, event)
+            if self._seconds_until_calm() == 0.0:
+                self._take(self._next_step())
         for connection in list(self._connections.values()):
             self._flush(connection)
 
+    def _seconds_until_calm(self) -> float | None:
+        """Return how long until there is time to make something ready; None if there is nothing to be made."""
+        if self._next_step() is None:
+            return None
+        idle_seconds = _IDLE_SECONDS if len(self._pool) else _IDLE_WITHOUT_ANY_SECONDS
+        return max(0.0, self._last_start + idle_seconds - time.monotonic())
+
+    def _next_step(self) -> Step | None:
+        return self._pool.next_step(time.monotonic()) if self._can_fork else None
+
+    def _take(self, step: Step | None) -> None:
+        match step:
+            case None:
+                pass
+            case Fork():
+                self._make_one_ready()
+            case Make(child, shared):
+                child.made = shared
+                with contextlib.suppress(OSError):  # It has ended, which will be heard of.
+                    child.channel.sendall(protocol.encode({"op": "make"}, shared))
+            case Retire(child):
+                self._pool.remove(child)
+                self._let_go(child)
+
     def _make_one_ready(self) -> None:
         try:
-            self._warm.append(self._fork(ahead=True))
-            rehearsal.think()  # The fork has made every page one to copy again.
+            self._pool.add(self._fork(ahead=True))
         except (OSError, NoSlot):
             # Not again before something has changed. A run that is asked for says why it cannot be.
             traceback.print_exc(file=sys.stderr)
             self._can_fork = False
+            return
+        step = self._next_step()
+        if isinstance(step, Make):
+            self._take(step)
+        rehearsal.think()  # The fork has made every page one to copy again.
 
     def _dispatch(self, fd: int, event: int) -> None:
         if fd == self._wakeup_fd:
@@ -161,8 +150,7 @@ class Launcher:
             self._on_answer(child)
         if child.channel.fileno() >= 0:  # There is no more of it to come.
             self._conclude(child, None)
-        if child in self._warm:
-            self._warm.remove(child)
+        self._pool.remove(child)
         for fd in child.kept_fds:
             os.close(fd)
         with contextlib.suppress(FileNotFoundError):  # It was killed before it made it.
@@ -200,8 +188,14 @@ class Launcher:
     def _answer(self, connection: Connection, message: Message) -> None:
         request_id = message.get("id")
         match message:
-            case {"op": "start", "spec": dict(plain)}:
-                self._start(connection, request_id, plain)
+            case {
+                "op": "start",
+                "parent": str(parent),
+                "cgroup": str(cgroup),
+                "ahead": bool(ahead),
+                protocol.ATTACHED: (bytes(own), bytes(shared)),
+            }:
+                self._start(Request(connection, request_id, parent, cgroup, own, shared, ahead))
             case {"op": "hello", "version": version} if version != PROTOCOL_VERSION:
                 cause = f"this launcher speaks version {PROTOCOL_VERSION} of the protocol, not {version!r}"
                 self._send(connection, {"id": request_id, "error": cause, "kind": "version"})
@@ -209,8 +203,9 @@ class Launcher:
                 self._send(connection, {"id": request_id, "version": PROTOCOL_VERSION, "pid": os.getpid()})
             case {"op": "status"}:
                 counts = {
-                    "running": len(self._children) - len(self._warm),
-                    "warm": len(self._warm),
+                    "running": len(self._children) - len(self._pool),
+                    "warm": len(self._pool),
+                    "made": self._pool.count_made(),
                     "started": self._started,
                     "clients": len(self._connections),
                 }
@@ -223,28 +218,29 @@ class Launcher:
                     f"cannot do {message.get('op')!r:.80}: there is no such request, or it lacks something"
                 )
 
-    def _start(self, connection: Connection, request_id: object, plain: Message) -> None:
-        parent, cgroup = str(plain.get("cgroup_parent")), str(plain.get("cgroup"))
+    def _start(self, request: Request) -> None:
         try:
-            self._lifecycle(parent)
-            child = self._hand_over(protocol.encode(plain))
+            self._lifecycle(request.cgroup_parent)
+            child = self._hand_over(request)
         except (OSError, NoSlot) as error:
-            self._send(connection, {"id": request_id, "error": str(error), "kind": "failed"})
+            self._send(request.connection, {"id": request.request_id, "error": str(error), "kind": "failed"})
         except ValueError as error:
-            self._send(connection, {"id": request_id, "error": str(error), "kind": "invalid"})
+            self._send(request.connection, {"id": request.request_id, "error": str(error), "kind": "invalid"})
         else:
-            child.request, child.parent, child.cgroup = Request(connection, request_id), parent, cgroup
+            child.request, child.parent, child.cgroup = request, request.cgroup_parent, request.cgroup
             self._started += 1
 
-    def _hand_over(self, run: bytes) -> Child:
+    def _hand_over(self, request: Request) -> Child:
         """Give a run to a supervisor, and to another if that has been killed while it was ready."""
-        while self._warm:
-            child = self._warm.popleft()
+        self._last_start = time.monotonic()
+        self._pool.note(request.shared, self._last_start, ahead=request.ahead)
+        for child in self._pool.candidates(request.shared):
+            attached = (request.own, request.shared) if child.made is None else (request.own,)
             with contextlib.suppress(OSError):
-                child.channel.sendall(run)
+                child.channel.sendall(protocol.encode({"op": "run"}, *attached))
                 return child
         child = self._fork(ahead=False)
-        child.channel.sendall(run)
+        child.channel.sendall(protocol.encode({"op": "run"}, request.own, request.shared))
         return child
 
     def _fork(self, *, ahead: bool) -> Child:
@@ -314,16 +310,34 @@ class Launcher:
         self._conclude(child, answer)
 
     def _conclude(self, child: Child, answer: Message | None) -> None:
-        self._epoll.unregister(child.channel.fileno())
-        del self._by_channel[child.channel.fileno()]
-        child.channel.close()
+        self._let_go(child)
+        request, child.request = child.request, None
+        if answer is not None and answer.get("stale"):
+            self._on_stale(child, request)
+            return
         if answer is None:
             cause = "the run's supervisor ended before it could claim the run: see the launcher's log"
             answer = {"error": cause, "kind": "failed"}
         if answer.get("claimed") is not False:
             child.cgroup = ""  # Not its own, so not ours to remove.
-        if child.request is not None:
-            self._send(child.request.connection, {"id": child.request.request_id, **answer})
+        if request is not None:
+            self._send(request.connection, {"id": request.request_id, **answer})
+
+    def _on_stale(self, child: Child, request: Request | None) -> None:
+        """See to it that nobody is given a run any more who made the same, and give this run, if any, to another."""
+        child.cgroup = ""
+        self._pool.remove(child)
+        for other in self._pool.forget(child.made):
+            self._let_go(other)
+        if request is not None:
+            self._started -= 1
+            self._start(request)
+
+    def _let_go(self, child: Child) -> None:
+        """Have no more to say to it: if it has no run so far, it ends."""
+        self._epoll.unregister(child.channel.fileno())
+        del self._by_channel[child.channel.fileno()]
+        child.channel.close()
 
     def _send(self, connection: Connection, message: Message) -> None:
         if connection.socket.fileno() >= 0:

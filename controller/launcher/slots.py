@@ -1,7 +1,8 @@
 """Slots: each a range of the host's user ids that belongs to one run at a time, and its user namespace.
 
-A slot is a file locked by `flock`. The lock goes with the open file to the run's supervisor, which
-keeps it for life, so that a launcher started later never gives it away while the run lives.
+Slot N is byte N of one file of the host, locked for an open file of its own. The lock goes with that to the run's
+supervisor, which keeps it for life, so that no launcher gives the slot away while the run lives: neither one started
+later nor one of another root. Source: fcntl(2), "Open file description locks".
 
 Ids: slot N is 65536 ids from 0x70000000 + N * 65536 up. That lies above what useradd gives out as subordinate
 ids (to 600100000) and systemd as containers' (to 0x6FFFFFFF), and below systemd's foreign ids
@@ -9,8 +10,10 @@ ids (to 600100000) and systemd as containers' (to 0x6FFFFFFF), and below systemd
 Source: systemd's UIDS-GIDS.md; login.defs(5), SUB_UID_MAX.
 """
 
+import errno
 import fcntl
 import os
+import struct
 from collections import deque
 from itertools import chain
 
@@ -20,6 +23,10 @@ from controller.linux.user_namespace import IdMap
 FIRST_ID = 0x70000000
 IDS_PER_SLOT = 65536
 SLOTS = 4000
+HOST_FILE = "/run/runwright.slots"
+"""Where the slots of this host are: the ids are the host's, so all launchers on it share them."""
+
+_FLOCK = struct.Struct("hhqqi4x")  # Source: fcntl(2), struct flock, as on every 64-bit Linux.
 
 
 class NoSlot(Exception):
@@ -43,13 +50,13 @@ class Slot:
 
 
 class SlotPool:
-    """The slots below one directory, as one launcher sees them; not thread-safe.
+    """The slots of one file, as one launcher sees them; not thread-safe.
 
     The one longest out of use is taken first: a user namespace just left by a run is still busy being cleaned up.
     """
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, path: str = HOST_FILE) -> None:
+        self._path = path
         self._idle: deque[int] = deque()  # Numbers this launcher has a namespace of, oldest first.
         self._user_namespaces: dict[int, int] = {}
         self._next = 0
@@ -92,10 +99,12 @@ class SlotPool:
         raise NoSlot(f"cannot take a slot: all {SLOTS} are in use by runs")
 
     def _lock(self, number: int) -> int | None:
-        fd = os.open(f"{self._directory}/{number}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
+        except OSError as error:
             os.close(fd)
-            return None
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return None
+            raise
         return fd

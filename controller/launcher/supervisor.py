@@ -21,14 +21,13 @@ from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
 from controller.cgroup.usage import UsageReader
-from controller.launcher import blank, job_process, outcome, protocol, records, run_loop, runspec, signals
+from controller.launcher import blank, job_process, outcome, records, run_loop, signals, waiting
 from controller.launcher.control import ControlFifo
 from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
 from controller.launcher.job_process import Command
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending, Outcome
-from controller.launcher.protocol import Decoder, Message
 from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
@@ -36,7 +35,6 @@ from controller.launcher.slots import Slot
 from controller.linux import libc, process
 from controller.linux.capabilities import Capability
 from controller.sandbox import confine
-from controller.sandbox.compile import compile_sandbox
 from controller.sandbox.errors import InvalidSpec, SandboxError
 
 SUPERVISOR_SANDBOX_UID = 65534
@@ -46,7 +44,6 @@ _PR_SET_NAME = 15
 _OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEEP = frozenset({Capability.KILL})
-_READ_BYTES = 1 << 16
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -91,24 +88,20 @@ def supervise(post: Post) -> None:
     control = ControlFifo(post.control_path)  # Removed by the launcher.
     blanks = _make_blanks(post.staging)
     ready = _make_ready(post)
-    request = _wait_for_run(post.channel)
-    if request is None:
-        return  # The launcher ended first.
-    started_at = utc_text(time.time_ns())
-    try:
-        spec = runspec.from_plain(request)
-    except ValueError as error:
-        _answer(post.channel, {"error": str(error), "kind": "invalid"})
+    spec = waiting.wait_for_run(post.channel, ready)
+    if spec is None:
         return
+    started_at = utc_text(time.time_ns())
     run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
     claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
     claim_fd = records.place_claim(run_dir_fd, claim, blanks.claim)
     if claim_fd is None:
-        _answer(post.channel, {"claimed": True})
+        waiting.answer(post.channel, {"claimed": True})
         return
     os.close(claim_fd)  # Not made durable: see `records`.
+    # What the launcher keeps, this process need not take apart on its way out, which somebody waits for.
     kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
-    _answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
+    waiting.answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
     _Supervisor(post, spec, claim, control, run_dir_fd, blanks, ready).run()
 
 
@@ -122,34 +115,11 @@ def _make_blanks(directory: str) -> Blanks:
 def _make_ready(post: Post) -> Crew | Exception:
     """Return the crew, or why there is none: which the run shall say, once there is one."""
     try:
-        ready = Crew(
+        return Crew(
             post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness, rehearsed=post.ahead
         )
     except (SandboxError, OSError) as error:
         return error
-    os.close(post.host_mounts_fd)
-    return ready
-
-
-def _wait_for_run(channel: socket.socket) -> Message | None:
-    decoder = Decoder()
-    while received := channel.recv(_READ_BYTES):
-        for message in decoder.feed(received):
-            return message
-    return None
-
-
-def _answer(channel: socket.socket, message: Message, keep_fds: tuple[int, ...] = ()) -> None:
-    """Answer, and have the launcher keep `keep_fds` until this process has ended.
-
-    What the launcher keeps, this process need not take apart on its way out, which somebody waits for.
-    """
-    try:
-        socket.send_fds(channel, [protocol.encode(message)], keep_fds)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It was killed. Whoever comes after it finds the claim.
-    finally:
-        channel.close()
 
 
 class _Supervisor:
@@ -191,7 +161,8 @@ class _Supervisor:
         exit_file = self._exit_file or ExitFile(self._run_dir_fd)
         exit_file.write(self._record(result))
         os.setpriority(os.PRIO_PROCESS, 0, 19)
-        self._control.close()
+        self._control.close()  # Whoever waits need not wait for the disk as well.
+        exit_file.flush()
 
     def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
@@ -204,7 +175,7 @@ class _Supervisor:
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             oom = lifecycle.open_oom_watch(spec.cgroup)
             self._usage = lifecycle.open_usage(spec.cgroup)
-            self._make_sandbox(ready)
+            ready.make_the_rest(spec.sandbox)
             job_process.give_command(ready.orders, Command(spec.argv, spec.env, spec.cwd))
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESRCH):
@@ -224,11 +195,10 @@ class _Supervisor:
     def _attend(self, ready: Crew, oom: OomWatch, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
-        ready.builder.close()
-        ready.orders.close()
         for known in (lifecycle, *self._post.lifecycles.values()):
             known.close()
         self._give_up_rights(log_dir_fd)
+        ready.close()
         self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
         return RunLoop(
             ready.job_pid,
@@ -245,12 +215,6 @@ class _Supervisor:
         parent = self._spec.cgroup_parent
         known = self._post.lifecycles.get(parent)
         return known if known is not None else choose.open_lifecycle(self._post.hierarchies, parent)
-
-    def _make_sandbox(self, ready: Crew) -> None:
-        ops = compile_sandbox(self._spec.sandbox, ready.host_ids)
-        ready.builder.take_sources(ops)
-        ready.enter_sandbox()
-        ready.builder.carry_out(ops)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""

@@ -60,22 +60,39 @@ class Capability(IntEnum):
     CHECKPOINT_RESTORE = 40
 
 
-def drop_all_except(keep: frozenset[Capability]) -> None:
+def drop_all_except(keep: frozenset[Capability], *, bounded: bool = False) -> None:
     """Leave this thread only the capabilities `keep`, in every set, so that no exec brings others back.
 
     The ambient set ends empty, the bounding set as `keep`, and the others as `keep`.
 
+    Args:
+        bounded: `bound(keep)` was called before.
+
     Raises:
         SyscallError: EPERM without SETPCAP, or if `keep` has one that the thread does not have.
     """
-    purpose = "drop capabilities"
-    libc.syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, purpose=purpose)
-    mask = sum(1 << capability for capability in keep)
+    libc.syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, purpose="drop capabilities")
+    if not bounded:
+        bound(keep)
+    mask = _mask(keep)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    libc.syscall("capset", _HEADER, _SETS.pack(low, low, low, high, high, high), purpose="drop capabilities")
+
+
+def bound(keep: frozenset[Capability]) -> None:
+    """Have no exec bring back capabilities but `keep`. Until then, this thread keeps those it has.
+
+    Raises:
+        SyscallError: EPERM without SETPCAP.
+    """
+    mask = _mask(keep)
     for number in range(_LAST + 1):
         if not mask >> number & 1:
-            libc.syscall("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, purpose=purpose)
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    libc.syscall("capset", _HEADER, _SETS.pack(low, low, low, high, high, high), purpose=purpose)
+            libc.syscall("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, purpose="bound capabilities")
+
+
+def _mask(keep: frozenset[Capability]) -> int:
+    return sum(1 << capability for capability in keep)
 
 
 def last_capability() -> int:

@@ -1,7 +1,8 @@
 """From a sandbox as wanted to the operations that make it. Pure: no I/O, and the same answer every time.
 
-They come in two parts: the base, alike for all runs, and the rest. Between the two the maker goes
-back to the host's mounts once, to take the sources of the rest as they are then (`interpret`).
+They come in three parts: the base, alike for all runs; what runs of the same programs and sizes share; and what is one
+run's own: its name, and /work with all that is in it. Before the second and the third the maker goes back to the
+host's mounts, to take their sources as they are then (`interpret`).
 
 Here: what every sandbox has (namespaces, /proc and its masks, /dev, /tmp, /work, generated /etc files)
 and the order of things. Never here: carrying it out, and the host.
@@ -9,6 +10,8 @@ Invariant: whatever has a parent directory in the sandbox comes after the mount 
 """
 
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from controller.linux.mount_api import MountAttribute
@@ -102,16 +105,45 @@ def compile_sandbox(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
     Raises:
         InvalidSpec: two things at one place, a place that is runwright's own, a size that is none.
     """
+    return (*compile_shared(spec, host_ids), *compile_own(spec, host_ids))
+
+
+def compile_shared(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
+    """Return those of `compile_sandbox` that come first and do not depend on the fields in `OWN_FIELDS`.
+
+    Raises:
+        InvalidSpec: as there, whatever the fields in `OWN_FIELDS` are.
+    """
     _refuse_nonsense(spec)
-    targets = _mount_targets(spec)
+    taken = _places(spec).taken
+    return (
+        *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
+        *(WriteFile(file.path, file.content) for file in spec.etc_files),
+        *_etc(default_etc(), spec, taken),
+        *_usual_places(taken),
+        *_mounts(spec, host_ids, own=False),
+    )
+
+
+def compile_own(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
+    """Return the rest of `compile_sandbox`.
+
+    Raises:
+        InvalidSpec: the host's name or the size of /work is none.
+    """
+    _refuse_a_bad_hostname(spec.hostname)
+    _refuse_sizes(spec.work_bytes)
     return (
         SetHostname(spec.hostname),
-        *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
-        *_etc(spec, targets + tuple(path for path, _ in spec.symlinks)),
-        *_usual_places(spec, targets),
-        *_mounts(spec, host_ids),
+        *_etc(own_etc(spec.hostname), spec, _places(spec).taken),
+        *_mounts(spec, host_ids, own=True),
         SealRoot(),
     )
+
+
+def can_be_shared(spec: SandboxSpec) -> bool:
+    """Say whether `compile_shared` may be carried out before a run is known: not if it copies what may change."""
+    return not spec.private_copies
 
 
 def _mount_targets(spec: SandboxSpec) -> tuple[str, ...]:
@@ -124,50 +156,84 @@ def _devices() -> Iterable[Op]:
     yield from (MakeSymlink(f"/dev/{name}", points_to) for name, points_to in _DEVICE_LINKS)
 
 
-def _etc(spec: SandboxSpec, taken: tuple[str, ...]) -> Iterable[Op]:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the mounts that were asked for will be."""
+
+    taken: frozenset[str]  # With all links, by the names that were given and by those that the kernel will find.
+    mounts: tuple[tuple[str, Bind | PrivateCopy], ...]
+
+
+def _places(spec: SandboxSpec) -> _Places:
+    return _find_places(spec.binds, spec.private_copies, spec.symlinks)
+
+
+@lru_cache(maxsize=8)  # For both parts of a sandbox, and the second is on a launch's way.
+def _find_places(
+    binds: tuple[Bind, ...], copies: tuple[PrivateCopy, ...], symlinks: tuple[tuple[str, str], ...]
+) -> _Places:
+    links = dict(symlinks)
+    wanted: tuple[Bind | PrivateCopy, ...] = (*binds, *copies)
+    mounts = tuple((_resolve(mount.target, links), mount) for mount in wanted)
+    given = (mount.target for mount in wanted)
+    return _Places(frozenset((*given, *links, *(place for place, _ in mounts))), mounts)
+
+
+def _etc(files: dict[str, str], spec: SandboxSpec, taken: frozenset[str]) -> Iterable[Op]:
     asked_for = {file.path for file in spec.etc_files}
-    yield from (WriteFile(file.path, file.content) for file in spec.etc_files)
-    for path, content in default_etc(spec.hostname).items():
+    for path, content in files.items():
         if path not in asked_for and not _brought_by(taken, path):
             yield WriteFile(path, content)
 
 
-def default_etc(hostname: str) -> dict[str, str]:
-    """Return the /etc files of a sandbox that brings none of its own.
+def default_etc() -> dict[str, str]:
+    """Return the /etc files of a sandbox that brings none of its own, but `own_etc`.
 
-    >>> default_etc("etl")["/etc/hostname"]
-    'etl\\n'
+    >>> default_etc()["/etc/nsswitch.conf"].split()
+    ['passwd:', 'files', 'group:', 'files', 'hosts:', 'files', 'dns']
     """
     return {
         "/etc/passwd": "root:x:0:0:root:/work:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
         "/etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-        "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n",
-        "/etc/hostname": f"{hostname}\n",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     }
 
 
-def _usual_places(spec: SandboxSpec, targets: tuple[str, ...]) -> Iterable[Op]:
+def own_etc(hostname: str) -> dict[str, str]:
+    """Return the /etc files that have the host's name in them, unless the sandbox brings its own.
+
+    >>> own_etc("etl")["/etc/hostname"]
+    'etl\\n'
+    """
+    return {
+        "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n",
+        "/etc/hostname": f"{hostname}\n",
+    }
+
+
+def _usual_places(taken: frozenset[str]) -> Iterable[Op]:
     """What programs expect to exist even where nobody brings it."""
-    taken = tuple(chain(targets, (path for path, _ in spec.symlinks)))
     if not _brought_by(taken, "/run"):
         yield MakeDirectory("/run")
     if not _brought_by(taken, "/var/tmp"):
         yield MakeSymlink("/var/tmp", "/tmp")
 
 
-def _mounts(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
-    """Return all mounts but the kernel's own, each after those it lies in."""
-    links = dict(spec.symlinks)
-    groups: list[tuple[str, tuple[Op, ...]]] = [
-        (WORK_DIRECTORY, _work(spec, ids)),
-        ("/tmp", (_tmpfs("/tmp", spec.tmp_bytes, 0o1777, ids),)),
-        ("/dev/shm", (_tmpfs("/dev/shm", spec.shm_bytes, 0o1777, ids),)),
-    ]
-    groups += [(bind.target, (_bind(bind),)) for bind in spec.binds]
-    groups += [(copy.target, _private_copy(copy, ids)) for copy in spec.private_copies]
-    groups.sort(key=lambda group: _depth_and_path(group[0], links))
+def _mounts(spec: SandboxSpec, ids: HostIds, *, own: bool) -> Iterable[Op]:
+    """Return all mounts but the kernel's own, each after those it lies in: those at and below /work, or the others."""
+    if own:
+        groups = [(WORK_DIRECTORY, _work(spec, ids))]
+    else:
+        groups = [(place, (_tmpfs(place, size, 0o1777, ids),)) for place, size in _scratch(spec)]
+    for place, mount in _places(spec).mounts:
+        if _brought_by((WORK_DIRECTORY,), place) == own:
+            groups.append((place, (_bind(mount),) if isinstance(mount, Bind) else _private_copy(mount, ids)))
+    groups.sort(key=lambda group: (group[0].count("/"), group[0]))
     return chain.from_iterable(ops for _, ops in groups)
+
+
+def _scratch(spec: SandboxSpec) -> tuple[tuple[str, int], ...]:
+    return (("/tmp", spec.tmp_bytes), ("/dev/shm", spec.shm_bytes))
 
 
 def _bind(bind: Bind) -> BindMount:
@@ -191,7 +257,6 @@ def _tmpfs(target: str, size_bytes: int, mode: int, ids: HostIds) -> MountTmpfs:
 
 
 def _refuse_nonsense(spec: SandboxSpec) -> None:
-    _refuse_a_bad_hostname(spec.hostname)
     mounts = _mount_targets(spec)
     places = tuple(chain(mounts, (path for path, _ in spec.symlinks), (file.path for file in spec.etc_files)))
     for place in places:
@@ -204,7 +269,10 @@ def _refuse_nonsense(spec: SandboxSpec) -> None:
             raise InvalidSpec(f"cannot generate {file.path}: it is not below /etc")
         if _brought_by(mounts, file.path):
             raise InvalidSpec(f"cannot generate {file.path}: a mount covers it: drop the mount or the file")
-    sizes = [spec.work_bytes, spec.tmp_bytes, spec.shm_bytes, *(copy.size_bytes for copy in spec.private_copies)]
+    _refuse_sizes(spec.tmp_bytes, spec.shm_bytes, *(copy.size_bytes for copy in spec.private_copies))
+
+
+def _refuse_sizes(*sizes: int) -> None:
     if min(sizes) <= 0:
         # The kernel takes size=0 as "no limit", so it would fail open.
         raise InvalidSpec(f"cannot limit a file system to {min(sizes)} bytes: a size is at least 1")
@@ -231,11 +299,6 @@ def _brought_by(targets: Container[str], path: str) -> bool:
             return True
         path = path.rpartition("/")[0]
     return False
-
-
-def _depth_and_path(target: str, links: dict[str, str]) -> tuple[int, str]:
-    resolved = _resolve(target, links)
-    return resolved.count("/"), resolved
 
 
 def _resolve(path: str, links: dict[str, str]) -> str:

@@ -31,14 +31,28 @@ def become(user_namespace_fd: int, sandbox_uid: int, sandbox_gid: int) -> None:
     os.setresuid(sandbox_uid, sandbox_uid, sandbox_uid)
 
 
-def give_up_rights(keep: frozenset[Capability], seccomp: bytes | None) -> None:
-    """Drop all capabilities but `keep`, for good, and allow only the system calls of `seccomp`, if it is given.
+def bound_rights(keep: frozenset[Capability]) -> None:
+    """Do of `give_up_rights` what may be done while this process still needs its rights: no exec adds any to `keep`.
 
     Raises:
         OSError: a step was refused: end the process.
     """
-    capabilities.drop_all_except(keep)
+    capabilities.bound(keep)
     process.no_new_privs()
+
+
+def give_up_rights(keep: frozenset[Capability], seccomp: bytes | None, *, bounded: bool = False) -> None:
+    """Drop all capabilities but `keep`, for good, and allow only the system calls of `seccomp`, if it is given.
+
+    Args:
+        bounded: `bound_rights(keep)` was called before, since this process became who it is.
+
+    Raises:
+        OSError: a step was refused: end the process.
+    """
+    capabilities.drop_all_except(keep, bounded=bounded)
+    if not bounded:
+        process.no_new_privs()
     if seccomp is not None:
         process.load_seccomp(seccomp)
 

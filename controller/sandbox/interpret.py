@@ -14,7 +14,7 @@ from typing import assert_never
 from controller.linux import libc, loopback, mount_api, namespaces, openat2
 from controller.linux.libc import AT_FDCWD, SyscallError
 from controller.linux.mount_api import MountAttribute, MountTree
-from controller.sandbox import rootfs
+from controller.sandbox import rootfs, sources
 from controller.sandbox.copy_tree import copy_tree
 from controller.sandbox.errors import SandboxError
 from controller.sandbox.ops import (
@@ -38,6 +38,7 @@ from controller.sandbox.ops import (
     SetHostname,
     WriteFile,
 )
+from controller.sandbox.sources import Identity
 
 _INERT = MountAttribute.NOSUID | MountAttribute.NODEV | MountAttribute.NOEXEC
 _MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
@@ -56,6 +57,7 @@ class Builder:
         self.root_fd = root_fd
         self._parents: dict[str, int] = {}
         self._taken: dict[Op, MountTree] = {}
+        self._identities: dict[BindMount, Identity] = {}
 
     def take_sources(self, ops: Sequence[Op]) -> None:
         """Take hold of the host's files and directories that `ops` speak of.
@@ -66,9 +68,22 @@ class Builder:
         for step, op in enumerate(ops):
             if isinstance(op, BindMount | CopyTree):
                 try:
-                    self._taken[op] = _take_source(op)
+                    self._taken[op] = sources.take(op)
                 except OSError as error:
                     raise SandboxError(step, op, error) from error
+
+    def remember_sources(self) -> None:
+        """Note which files and directories the mounts are of that were taken and not carried out so far."""
+        self._identities = {
+            op: sources.identity_taken(tree) for op, tree in self._taken.items() if isinstance(op, BindMount)
+        }
+
+    def sources_are_the_same(self) -> bool:
+        """Say whether what `remember_sources` noted would be taken now. To be asked where the sources are."""
+        try:
+            return all(sources.identity_now(op) == identity for op, identity in self._identities.items())
+        except OSError:
+            return False
 
     def carry_out(self, ops: Sequence[Op]) -> None:
         """Carry out `ops` in order, their sources taken before.
@@ -176,31 +191,6 @@ def _write_file(parent_fd: int, name: str, content: bytes) -> None:
             raise OSError(errno.ENOSPC, "it does not fit into the sandbox's root", name)
     finally:
         os.close(fd)
-
-
-def _take_source(op: BindMount | CopyTree) -> MountTree:
-    if isinstance(op, CopyTree):
-        return MountTree(_open_source(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY), op.source)
-    if op.within is None:
-        tree = mount_api.clone_tree(op.source, follow=True)
-    else:
-        source_fd = _open_source(op.source, op.within)
-        try:
-            tree = mount_api.clone_from_fd(source_fd, op.source)
-        finally:
-            os.close(source_fd)
-    mount_api.set_attributes(tree, op.attributes)
-    return tree
-
-
-def _open_source(source: str, within: str | None, flags: int = os.O_PATH) -> int:
-    if within is None:
-        return os.open(source, flags | os.O_CLOEXEC)
-    tree_fd = os.open(within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return openat2.open_in_root(tree_fd, source, flags)
-    finally:
-        os.close(tree_fd)
 
 
 def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:

@@ -61,6 +61,10 @@ class SandboxSpec:
     etc_files: tuple[EtcFile, ...] = ()
 
 
+OWN_FIELDS = ("hostname", "work_bytes", "files_dir")
+"""What of a `SandboxSpec` is one run's own; runs that differ in nothing else may be made ready for alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostIds:
     """The host's ids that stand for the sandbox's 0: what root inside is outside."""

@@ -139,8 +139,8 @@ def test_a_full_disk_costs_a_run_its_output_and_not_its_outcome(launching):
 def own_launcher_runs(launching, spec):
     """Run `spec` in a launcher of this mount namespace, started and ended here."""
     root = launching.root / "own"
-    (root / "slots").mkdir(parents=True)
-    client = LauncherClient(root / "launcher.sock", root / "slots", root / "launcher.log")
+    (root / "launcher").mkdir(parents=True)
+    client = LauncherClient(root / "launcher.sock", root / "launcher", root / "launcher.log")
     client.ensure_running()
     client.start(spec)
     record = launching.record_of(spec)

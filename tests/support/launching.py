@@ -46,8 +46,8 @@ class Launching:
         self.root = root
         self.cgroup_parent = f"runwright-test-{os.getpid()}-{root.name}"
         self.log_path = root / "launcher.log"
-        (root / "slots").mkdir()
-        self.client = LauncherClient(root / "launcher.sock", root / "slots", self.log_path)
+        (root / "launcher").mkdir()
+        self.client = LauncherClient(root / "launcher.sock", root / "launcher", self.log_path)
         self._numbers = itertools.count(1)
 
     def start_launcher(self) -> None:

@@ -41,6 +41,12 @@ def place(run_dir_fd, claim):
     return fd is not None
 
 
+def leave(run_dir_fd, record):
+    exit_file = ExitFile(run_dir_fd)
+    exit_file.write(record)
+    exit_file.flush()
+
+
 def test_a_run_without_a_claim_is_unclaimed(run_dir):
     assert records.observe(run_dir) == Unclaimed()
 
@@ -112,14 +118,14 @@ def test_a_supervisor_that_died_without_a_record_is_lost_even_before_it_is_reape
 
 def test_a_run_with_a_record_has_exited_whether_its_supervisor_lives_or_not(run_dir, run_dir_fd):
     place(run_dir_fd, own_claim())
-    ExitFile(run_dir_fd).write(RECORD)
+    leave(run_dir_fd, RECORD)
 
     assert records.observe(run_dir) == Exited(RECORD)
 
 
 def test_a_record_that_lost_its_name_with_the_power_is_found(run_dir, run_dir_fd):
     place(run_dir_fd, own_claim(boot_id="another"))
-    ExitFile(run_dir_fd).write(RECORD)
+    leave(run_dir_fd, RECORD)
     os.rename(run_dir / records.EXIT, run_dir / "exit.json.new")
 
     assert records.observe(run_dir) == Exited(RECORD)
@@ -137,7 +143,7 @@ def test_a_record_not_yet_written_is_none(run_dir, run_dir_fd):
 def test_a_record_is_found_though_the_claim_went_with_the_power(run_dir, run_dir_fd, claim):
     if claim is not None:
         (run_dir / records.CLAIM).write_text(claim)
-    ExitFile(run_dir_fd).write(RECORD)
+    leave(run_dir_fd, RECORD)
     os.rename(run_dir / records.EXIT, run_dir / "exit.json.new")
 
     assert records.observe(run_dir) == Exited(RECORD)
@@ -193,6 +199,34 @@ def test_a_record_that_cannot_be_read_is_an_error_and_no_outcome(run_dir, text):
         records.observe(run_dir)
 
 
+@pytest.mark.parametrize("content", ["", " " * 4096, '{"run_id": "uid-1", "rea'])
+def test_a_record_that_was_not_flushed_when_the_power_went_is_none(run_dir, run_dir_fd, content):
+    """Its name may reach the disk before its content does."""
+    place(run_dir_fd, own_claim(boot_id="another"))
+    (run_dir / records.EXIT).write_text(content)
+
+    assert records.observe(run_dir) == Lost(
+        "the machine was restarted while the run was running", "2026-01-01T00:00:00Z"
+    )
+
+
+def test_a_record_is_told_of_before_it_is_flushed(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim())
+    exit_file = ExitFile(run_dir_fd)
+    exit_file.write(RECORD)
+
+    assert records.observe(run_dir) == Exited(RECORD)
+    exit_file.flush()
+
+
+def test_a_record_of_this_boot_that_cannot_be_read_is_an_error_though_there_is_a_claim(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(pid=1, start_time=0))
+    (run_dir / records.EXIT).write_text("{")
+
+    with pytest.raises(ValueError, match=r"cannot read exit\.json"):
+        records.observe(run_dir)
+
+
 def test_a_cancelled_run_has_its_outcome_and_cannot_be_claimed(run_dir, run_dir_fd):
     assert records.cancel(run_dir, RECORD)
 
@@ -208,6 +242,6 @@ def test_a_run_that_was_begun_cannot_be_cancelled(run_dir, run_dir_fd):
 
 
 def test_records_are_plain_json(run_dir, run_dir_fd):
-    ExitFile(run_dir_fd).write(RECORD)
+    leave(run_dir_fd, RECORD)
 
     assert json.loads((run_dir / records.EXIT).read_text()) == asdict(RECORD)

@@ -1,11 +1,12 @@
 """A run's form as plain values: it reads back the same, and what is not exactly one is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from controller.cgroup.limits import Limits
-from controller.launcher.runspec import RunSpec, from_plain, to_plain
+from controller.launcher.runspec import RunSpec, read_own, read_shared, to_parts
 from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec
 
 
@@ -34,11 +35,27 @@ def a_spec(**changes):
 
 
 def test_a_spec_survives_the_wire():
-    assert from_plain(json.loads(json.dumps(to_plain(a_spec())))) == a_spec()
+    parts = to_parts(a_spec())
+
+    assert read_own(parts.own, read_shared(parts.shared)) == a_spec()
+    assert b"\n" not in parts.own + parts.shared
 
 
-def changed(**changes):
-    return {**to_plain(a_spec()), **changes}
+def test_runs_that_differ_in_their_own_alone_share_the_rest():
+    one = a_spec()
+    own = replace(one.sandbox, hostname="other", work_bytes=7, files_dir=None)
+    other = a_spec(run_id="uid-2", argv=("true",), sandbox=own)
+
+    assert to_parts(one).shared == to_parts(other).shared
+    assert to_parts(one).shared != to_parts(a_spec(sandbox=replace(one.sandbox, tmp_bytes=7))).shared
+
+
+def own(**changes):
+    return {**json.loads(to_parts(a_spec()).own), **changes}
+
+
+def shared(**changes):
+    return {**json.loads(to_parts(a_spec()).shared), **changes}
 
 
 @pytest.mark.parametrize(
@@ -47,38 +64,65 @@ def changed(**changes):
         None,
         [],
         {},
-        changed(version=2),
-        changed(unknown="field"),
-        changed(argv=[]),
-        changed(argv=["sh", 7]),
-        changed(argv="sh"),
-        changed(argv=["a\0b"]),
-        changed(env={"A": 1}),
-        changed(env={"A=B": "x"}),
-        changed(env=[]),
-        changed(run_dir="relative"),
-        changed(run_dir=7),
-        changed(deadline_seconds="soon"),
-        changed(deadline_seconds=True),
-        changed(limits={"memory_bytes": "lots", "cpu_millicpu": None, "pids": None}),
-        changed(limits={"memory_bytes": -1, "cpu_millicpu": None, "pids": None}),
-        changed(limits={"memory": 1}),
-        changed(sandbox={}),
-        changed(sandbox={"hostname": "etl", "binds": [{"source": "/a"}]}),
-        changed(sandbox={"hostname": "etl", "binds": [{"source": "/a", "target": "/a", "read_only": "no"}]}),
-        changed(sandbox={"hostname": "etl", "binds": [{"source": "/a", "target": 7}]}),
-        changed(sandbox={"hostname": "etl", "work_bytes": "1G"}),
-        changed(sandbox={"hostname": "etl", "symlinks": [["/bin"]]}),
+        own(version=1),
+        own(unknown="field"),
+        own(argv=[]),
+        own(argv=["sh", 7]),
+        own(argv="sh"),
+        own(argv=["a\0b"]),
+        own(env={"A": 1}),
+        own(env={"A=B": "x"}),
+        own(env=[]),
+        own(run_dir="relative"),
+        own(run_dir=7),
+        own(deadline_seconds="soon"),
+        own(deadline_seconds=True),
+        own(limits={"memory_bytes": "lots", "cpu_millicpu": None, "pids": None}),
+        own(limits={"memory_bytes": -1, "cpu_millicpu": None, "pids": None}),
+        own(limits={"memory": 1}),
+        own(sandbox={}),
+        own(sandbox={"hostname": "etl", "work_bytes": "1G", "files_dir": None}),
+        own(sandbox={"hostname": 7, "work_bytes": 1, "files_dir": None}),
+        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": 7}),
+        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "tmp_bytes": 1}),
     ],
 )
 def test_what_is_no_run_is_refused(plain):
     with pytest.raises(ValueError, match="cannot "):
-        from_plain(plain)
+        read_own(json.dumps(plain).encode(), a_spec().sandbox)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        None,
+        [],
+        shared(hostname="etl"),
+        shared(unknown="field"),
+        shared(binds=[{"source": "/a"}]),
+        shared(binds=[{"source": "/a", "target": "/a", "read_only": "no"}]),
+        shared(binds=[{"source": "/a", "target": 7}]),
+        shared(tmp_bytes="1G"),
+        shared(symlinks=[["/bin"]]),
+        shared(etc_files=[{"path": "/etc/a", "content": 7}]),
+    ],
+)
+def test_what_is_no_sandbox_is_refused(plain):
+    with pytest.raises(ValueError, match="cannot "):
+        read_shared(json.dumps(plain).encode())
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_refused(text):
+    with pytest.raises(ValueError, match="."):
+        read_own(text, a_spec().sandbox)
+    with pytest.raises(ValueError, match="."):
+        read_shared(text)
 
 
 def test_a_spec_without_its_cgroup_is_refused():
-    plain = to_plain(a_spec())
+    plain = own()
     del plain["cgroup"]
 
     with pytest.raises(ValueError, match="cannot read a run spec"):
-        from_plain(plain)
+        read_own(json.dumps(plain).encode(), a_spec().sandbox)

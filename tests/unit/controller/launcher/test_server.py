@@ -8,8 +8,8 @@ from struct import pack
 
 import pytest
 
-from controller.launcher import protocol, runspec
-from controller.launcher.client import RunRefused, Started
+from controller.launcher import protocol
+from controller.launcher.client import RunRefused, Started, start_request
 from controller.launcher.protocol import Decoder
 from controller.launcher.records import Exited, Running
 from support.launching import host_sandbox, readable
@@ -35,6 +35,11 @@ def answers(connection, count):
     return read
 
 
+def asking_for(spec, request_id):
+    request, *attached = start_request(spec)
+    return protocol.encode({"id": request_id, **request}, *attached)
+
+
 def test_only_root_may_connect(launching):
     assert (launching.root / "launcher.sock").stat().st_mode & 0o777 == 0o600
 
@@ -47,8 +52,7 @@ def test_many_requests_may_be_sent_before_the_first_answer(raw):
 
 def test_many_runs_may_be_asked_for_before_the_first_answer(launching, raw):
     specs = [launching.spec("true") for _ in range(8)]
-    requests = [{"id": spec.run_id, "op": "start", "spec": runspec.to_plain(spec)} for spec in specs]
-    raw.sendall(b"".join(map(protocol.encode, requests)))
+    raw.sendall(b"".join(asking_for(spec, spec.run_id) for spec in specs))
 
     assert {answer["id"] for answer in answers(raw, 8)} == {spec.run_id for spec in specs}
     assert {launching.record_of(spec).reason for spec in specs} == {"Completed"}
@@ -63,6 +67,10 @@ def test_many_runs_may_be_asked_for_before_the_first_answer(launching, raw):
         protocol.encode({"id": 1}),
         protocol.encode({"id": 1, "op": "start"}),
         protocol.encode({"id": 1, "op": "start", "spec": [7]}),
+        protocol.encode({"id": 1, "op": "start", "parent": "p", "cgroup": "c", "ahead": True}, b"{}"),
+        protocol.encode(
+            {"id": 1, "op": "start", "parent": "p", "cgroup": "c", "ahead": True, "attached": ["{}", "{}"]}
+        ),
         protocol.encode({"id": 1, "op": ["hello"]}),
         os.urandom(64).replace(b"\0", b"\1"),
     ],
@@ -151,7 +159,7 @@ def test_the_next_launcher_takes_the_socket_and_no_second_one_does(launching):
 
 def test_a_client_that_goes_away_takes_no_run_along(launching, raw):
     spec = launching.spec("sh", "-c", "echo ran")
-    raw.sendall(protocol.encode({"id": 1, "op": "start", "spec": runspec.to_plain(spec)}))
+    raw.sendall(asking_for(spec, 1))
     raw.shutdown(socket.SHUT_RDWR)
 
     launching.until(lambda: isinstance(launching.observe(spec), Exited))
@@ -164,7 +172,7 @@ def test_a_ready_supervisor_that_was_killed_costs_no_run_and_each_request_has_on
     launcher = launching.client.ping()
     spec = launching.spec("sh", "-c", "echo ran")
     os.kill(launcher, signal.SIGSTOP)
-    raw.sendall(protocol.encode({"id": 1, "op": "start", "spec": runspec.to_plain(spec)}))
+    raw.sendall(asking_for(spec, 1))
     kill_and_wait(Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
     os.kill(launcher, signal.SIGCONT)
 

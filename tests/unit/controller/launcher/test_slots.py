@@ -1,6 +1,7 @@
 """Slots: one run at a time has one, whoever gave it out."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.needs_root
 
 
 def test_slots_are_different_and_their_ids_apart(tmp_path):
-    pool = SlotPool(str(tmp_path))
+    pool = SlotPool(f"{tmp_path}/slots")
 
     first, second = pool.take(), pool.take()
 
@@ -20,22 +21,38 @@ def test_slots_are_different_and_their_ids_apart(tmp_path):
 
 
 def test_a_slot_held_by_a_run_of_an_earlier_launcher_is_not_given_out(tmp_path):
-    earlier = SlotPool(str(tmp_path)).take()
+    earlier = SlotPool(f"{tmp_path}/slots").take()
 
-    later = SlotPool(str(tmp_path)).take()
+    later = SlotPool(f"{tmp_path}/slots").take()
 
     assert later.number != earlier.number
 
 
+@pytest.mark.invariant("X4")
+def test_two_launchers_on_one_host_never_give_out_the_same_ids(tmp_path):
+    pools = [SlotPool(f"{tmp_path}/slots"), SlotPool(f"{tmp_path}/slots")]
+
+    taken = [pools[turn % 2].take().number for turn in range(8)]
+
+    assert sorted(taken) == list(range(8))
+
+
+@pytest.mark.invariant("X4")
+def test_launchers_of_all_roots_look_at_the_one_file_of_the_host(launching):
+    inode = os.stat(slots.HOST_FILE).st_ino
+    locks = Path("/proc/locks").read_text().splitlines()
+    assert any(f":{inode} " in line for line in locks if "OFDLCK" in line)
+
+
 def test_a_slot_is_free_again_when_its_lock_is_closed_wherever_it_was_held(tmp_path):
-    earlier = SlotPool(str(tmp_path)).take()
+    earlier = SlotPool(f"{tmp_path}/slots").take()
     os.close(earlier.lock_fd)
 
-    assert SlotPool(str(tmp_path)).take().number == earlier.number
+    assert SlotPool(f"{tmp_path}/slots").take().number == earlier.number
 
 
 def test_the_slot_longest_out_of_use_is_taken_first(tmp_path):
-    pool = SlotPool(str(tmp_path))
+    pool = SlotPool(f"{tmp_path}/slots")
     taken = [pool.take() for _ in range(3)]
     for slot in (taken[1], taken[0], taken[2]):
         os.close(slot.lock_fd)
@@ -45,7 +62,7 @@ def test_the_slot_longest_out_of_use_is_taken_first(tmp_path):
 
 
 def test_a_user_namespace_is_kept_for_the_next_run(tmp_path):
-    pool = SlotPool(str(tmp_path))
+    pool = SlotPool(f"{tmp_path}/slots")
     first = pool.take()
     os.close(first.lock_fd)
     pool.give_back(first.number)
@@ -55,8 +72,8 @@ def test_a_user_namespace_is_kept_for_the_next_run(tmp_path):
 
 def test_when_all_are_in_use_it_says_so_and_one_that_comes_free_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "SLOTS", 2)
-    other = SlotPool(str(tmp_path)).take()
-    pool = SlotPool(str(tmp_path))
+    other = SlotPool(f"{tmp_path}/slots").take()
+    pool = SlotPool(f"{tmp_path}/slots")
     pool.take()
     with pytest.raises(NoSlot, match="all 2 are in use"):
         pool.take()
