@@ -1,5 +1,6 @@
 """What runwright does: reconcile declared objects with the host.
 
-Here: the engine, the kinds, the manifest sources, the launcher and the sandbox. Arrows point down:
-manager, manifests, kinds, engine and launcher, sandbox and cgroup, linux.
+Rooms only: the daemon as a whole, the manifest sources, the kinds, the engine, the launcher and the sandbox. Arrows
+point down: daemon, manifests, job and runtime, registry, engine and launcher, sandbox, cgroup, linux. No parts lie here
+but `__main__`, the way in.
 """

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller import settings as loading
+from controller.daemon import settings as loading
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Loaded, Settings, SettingsError
 from controller.engine import log
 from controller.engine.log import LogFormat
-from controller.paths import Paths
-from controller.settings import Loaded, Settings, SettingsError
 
 _EPILOG = "Stopping the daemon (SIGTERM, SIGINT) leaves runs alive; the next start finds them."
 
@@ -83,9 +83,9 @@ def _check(loaded: Loaded) -> int:
 def _run(settings: Settings, paths: Paths) -> int:
     # Imported late: --check-config and --help answer at once.
     from api.http.server import ServerError
-    from controller.daemon_lock import AlreadyRunning
-    from controller.host import HostError
-    from controller.manager import Manager
+    from controller.daemon.host import HostError
+    from controller.daemon.lock import AlreadyRunning
+    from controller.daemon.manager import Manager
     from state.connection import StoreFileError
 
     asked_to_end = threading.Event()
@@ -122,7 +122,7 @@ def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
 
 
 def _clean(settings: Settings, paths: Paths) -> int:
-    from controller import cleaning
+    from controller.daemon import cleaning
 
     try:
         swept = cleaning.clean(settings, paths)

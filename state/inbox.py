@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
-"""A document larger than this is not read into memory; its row says so."""
+from api.caps import MOST_TEXT_BYTES
 
 _BUSY_TIMEOUT_MS = 1_000
 _COLUMNS = frozenset(("source", "name", "document", "updated_at"))
@@ -124,7 +123,7 @@ class Inbox:
             (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if finding != b"ok":
                 raise sqlite3.DatabaseError(finding.decode(errors="backslashreplace"))
-            rows = tuple(_row(*cells) for cells in connection.execute(_READ, (MAX_DOCUMENT_BYTES,)))
+            rows = tuple(_row(*cells) for cells in connection.execute(_READ, (MOST_TEXT_BYTES,)))
             self._seen_version = version
             return rows
 
@@ -178,8 +177,8 @@ def _check_columns(connection: sqlite3.Connection) -> None:
 
 def _row(source: _Cell, name: _Cell, size: int | None, document: _Cell, updated_at: _Cell) -> InboxRow:
     named = (_text(source), _text(name))
-    if size is not None and size > MAX_DOCUMENT_BYTES:
-        problem = f"the document has {size} bytes, the most is {MAX_DOCUMENT_BYTES}: split it"
+    if size is not None and size > MOST_TEXT_BYTES:
+        problem = f"the document has {size} bytes, the most is {MOST_TEXT_BYTES}: split it"
         return InboxRow(*named, "", _text(updated_at), problem)
     if not isinstance(document, bytes):
         problem = "the document is not text: store it as TEXT or BLOB in UTF-8"

@@ -7,17 +7,14 @@ server owns, and an object with finalizers never goes.
 Source: Kubernetes API conventions, "Metadata", "Spec and Status", "Finalizers".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from api import kinds
+from api import kinds, server_owned
 from api.errors import About, BadRequest, Cause, Conflict, Invalid
 from api.meta import GROUP, Document, ObjectKey, wire_time
-
-_SERVER_OWNED = ("name", "namespace", "generateName", "uid", "creationTimestamp", "generation")
-_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
-_NOT_SPEC = frozenset(("apiVersion", "kind", "metadata", "status"))
+from api.server_owned import tidy, without_status
 
 
 def for_create(desired: Document, *, uid: str, now: datetime) -> Document:
@@ -29,9 +26,9 @@ def for_create(desired: Document, *, uid: str, now: datetime) -> Document:
     metadata = desired["metadata"]
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created", about(ObjectKey.of(desired)))
-    given = {name: value for name, value in metadata.items() if name not in _DELETION}
+    given = {name: value for name, value in metadata.items() if name not in server_owned.DELETION}
     owned = {"uid": uid, "creationTimestamp": wire_time(now), "generation": 1}
-    return _without_status(desired) | {"metadata": _tidy(given | owned)}
+    return without_status(desired) | {"metadata": tidy(given | owned)}
 
 
 def for_update(current: Document, desired: Document) -> Document:
@@ -43,16 +40,16 @@ def for_update(current: Document, desired: Document) -> Document:
     """
     _check_same_object(current, desired)
     before, sent = current["metadata"], desired["metadata"]
-    kept = {name: before[name] for name in (*_SERVER_OWNED, *_DELETION) if name in before}
     # An absent managedFields says nothing; an empty one clears them.
     fields = sent.get("managedFields", before.get("managedFields"))
-    own = {name: value for name, value in sent.items() if name not in _SERVER_OWNED and name not in _DELETION}
-    metadata = _tidy(own | kept | {"managedFields": fields, "resourceVersion": before.get("resourceVersion")})
-    _check_finalizers(current, metadata)
-    changed = _without_status(desired) | {"metadata": metadata}
+    own = server_owned.sent(sent) | server_owned.kept(before)
+    metadata = tidy(own | {"managedFields": fields, "resourceVersion": before.get("resourceVersion")})
+    if causes := server_owned.added_finalizers(before, metadata):
+        raise Invalid.of(about_kind(ObjectKey.of(current)), causes)
+    changed = without_status(desired) | {"metadata": metadata}
     if "status" in current:
         changed["status"] = current["status"]
-    if _spec(changed) != _spec(current):
+    if server_owned.spec(changed) != server_owned.spec(current):
         metadata["generation"] = before.get("generation", 0) + 1
     return _unless_same(current, changed)
 
@@ -67,7 +64,7 @@ def for_status(current: Document, desired: Document) -> Document:
     metadata = dict(current["metadata"])
     if "managedFields" in desired["metadata"]:
         metadata["managedFields"] = desired["metadata"]["managedFields"]
-    changed = _without_status(current) | {"metadata": _tidy(metadata)}
+    changed = without_status(current) | {"metadata": tidy(metadata)}
     if desired.get("status") is not None:
         changed["status"] = desired["status"]
     return _unless_same(current, changed)
@@ -152,30 +149,6 @@ def _check_same_object(current: Document, desired: Document) -> None:
 def _other_object(key: ObjectKey, *, sent: str, stored: str) -> Conflict:
     cause = f"Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"
     return Conflict(f"Operation cannot be fulfilled on {about(key)}: {cause}", about(key))
-
-
-def _check_finalizers(current: Document, metadata: Mapping[str, Any]) -> None:
-    before = current["metadata"]
-    if "deletionTimestamp" not in before:
-        return
-    added = [name for name in metadata.get("finalizers", ()) if name not in before.get("finalizers", ())]
-    if added:
-        rule = "no new finalizers can be added if the object is being deleted, found new finalizers"
-        cause = Cause("metadata.finalizers", "FieldValueForbidden", f"Forbidden: {rule} {', '.join(added)}")
-        raise Invalid.of(about_kind(ObjectKey.of(current)), (cause,))
-
-
-def _tidy(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is null or empty: both mean absent, and absent is how it is stored."""
-    return {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
-
-
-def _without_status(document: Document) -> Document:
-    return {name: value for name, value in document.items() if name != "status"}
-
-
-def _spec(document: Document) -> Document:
-    return {name: value for name, value in document.items() if name not in _NOT_SPEC}
 
 
 def _unless_same(current: Document, changed: Document) -> Document:

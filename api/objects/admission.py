@@ -78,17 +78,6 @@ def identify(document: object) -> Kind:
     return served[0]
 
 
-def admit(kind: Kind, document: object, namespace: str, options: WriteOptions) -> Admitted:
-    """Return a whole object as it may be stored: `receive` and `validate` in one.
-
-    Raises:
-        BadRequest, Invalid, TooLarge: as they do.
-    """
-    admitted = receive(kind, document, namespace, options)
-    validate(kind, admitted.document)
-    return admitted
-
-
 def receive(
     kind: Kind, document: object, namespace: str, options: WriteOptions, name: str = "", live: Document | None = None
 ) -> Admitted:
@@ -102,7 +91,7 @@ def receive(
     """
     if not isinstance(document, dict):
         raise BadRequest(f"cannot read the {kind.name}: it is not an object")
-    shapes.check_depth(document)
+    shapes.check_caps(document)
     _check_type_meta(kind, document)
     pruned, unknown = shapes.prune(document, shapes.of(kind.type))
     metadata = pruned.get("metadata", {})

@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 import yaml
 
+from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
 from api.objects import scalars, shapes
 from api.objects.scalars import NodeError, Repeating
-
-_MOST_NODES = 200_000
 
 
 def read_json(body: bytes) -> Any:
@@ -31,7 +30,7 @@ def read_json(body: bytes) -> Any:
         )
     except (NodeError, ValueError, RecursionError) as error:
         raise BadRequest(f"cannot read the body as JSON: {_said(error)}") from error
-    shapes.check_depth(value)
+    shapes.check_caps(value)
     return value
 
 
@@ -45,11 +44,11 @@ def read_yaml(body: bytes) -> Any:
     try:
         as_text = _check_size(text)
         node = _single_node(text)
-        building = scalars.Builder(as_text, _MOST_NODES, shapes.MOST_DEPTH + 1, may_repeat=True)
+        building = scalars.Builder(as_text, MOST_VALUES, MOST_DEPTH + 1, may_repeat=True)
         value = None if node is None else building.build(node)
     except (yaml.YAMLError, NodeError, ValueError, RecursionError, OverflowError) as error:
         raise BadRequest(f"cannot read the body as YAML: {_said(error)}") from error
-    shapes.check_depth(value)
+    shapes.check_caps(value)
     return value
 
 
@@ -76,7 +75,7 @@ def _text(body: bytes) -> str:
 
 def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"it nests deeper than {shapes.MOST_DEPTH} levels"
+        return f"it nests deeper than {MOST_DEPTH} levels"
     return " ".join(str(error).split())[:300]
 
 
@@ -130,8 +129,8 @@ def _check_size(text: str) -> frozenset[int]:
                 total += sizes[event.anchor]
             case yaml.AliasEvent():
                 raise ValueError(f"*{event.anchor} refers to what contains it, or to nothing")
-        if len(opened) > shapes.MOST_DEPTH:
-            raise ValueError(f"it nests deeper than {shapes.MOST_DEPTH} levels")
-        if total > _MOST_NODES:
-            raise ValueError(f"it has more than {_MOST_NODES} values, aliases counted each time")
+        if len(opened) > MOST_DEPTH:
+            raise ValueError(f"it nests deeper than {MOST_DEPTH} levels")
+        if total > MOST_VALUES:
+            raise ValueError(f"it has more than {MOST_VALUES} values, aliases counted each time")
     return frozenset(as_text)

@@ -16,11 +16,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
 from api.meta import Document, Resource
-
-MOST_DEPTH = 64
-"""How deep a document may nest; the deepest of our types has a dozen levels."""
 
 
 class Form(Enum):
@@ -129,19 +127,27 @@ def _prune(value: Any, shape: Shape, path: str, unknown: list[str]) -> Any:
     return kept
 
 
-def check_depth(value: Any) -> None:
-    """Refuse a value that nests so deep that walking it could fail.
+def check_caps(value: Any) -> None:
+    """Refuse a value that nests so deep that walking it could fail, or that holds more than any object does.
 
     Raises:
         BadRequest: it does.
     """
-    level = [value]
+    level, total = [value], 1
     for _ in range(MOST_DEPTH):
+        total += sum(_count(each) for each in level)
+        if total > MOST_VALUES:
+            raise BadRequest(f"cannot read the object: it has more than {MOST_VALUES} values")
         nested = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
         if not nested:
             return
         level = nested
     raise BadRequest(f"cannot read the object: it nests deeper than {MOST_DEPTH} levels")
+
+
+def _count(value: Any) -> int:
+    """Return how many values `value` directly holds, keys among them."""
+    return 2 * len(value) if isinstance(value, dict) else len(value) if isinstance(value, list) else 0
 
 
 def _children(value: Any) -> Any:

@@ -9,7 +9,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from api.errors import BadRequest, Cause, Conflict, Invalid, NotFound
+from api import server_owned
+from api.errors import BadRequest, Conflict, Invalid, NotFound
 from api.kinds import Kind
 from api.meta import Document, wire_time
 from api.objects import admission, apply, field_sets, managed_fields, shapes
@@ -17,10 +18,7 @@ from api.objects.admission import WriteOptions
 from api.objects.managed_fields import APPLY, UPDATE, Entry
 
 STATUS = "status"
-_IDENTITY = ("name", "namespace", "generateName", "uid", "creationTimestamp", "generation")
-_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
-_SET_BY_SERVER = (*_IDENTITY, *_DELETION, "resourceVersion", "managedFields")
-_NOT_SPEC = frozenset(("apiVersion", "kind", "metadata", "status"))
+_SET_BY_SERVER = (*server_owned.IDENTITY, *server_owned.DELETION, "resourceVersion", "managedFields")
 
 
 def for_create(kind: Kind, received: Document, options: WriteOptions, now: datetime) -> Document:
@@ -83,29 +81,18 @@ def _replaced(kind: Kind, live: Document, received: Document) -> Document:
     before, sent = live["metadata"], received["metadata"]
     if "managedFields" not in sent and "managedFields" in before:
         sent = sent | {"managedFields": before["managedFields"]}  # Absent says nothing; empty clears.
-    own = {name: value for name, value in sent.items() if name not in (*_IDENTITY, *_DELETION)}
-    kept = {name: before[name] for name in (*_IDENTITY, *_DELETION) if name in before}
-    metadata = own | kept | {"resourceVersion": before["resourceVersion"]}
-    _check_finalizers(kind, before, metadata)
-    document = {name: value for name, value in received.items() if name != STATUS or not kind.has_status}
+    metadata = server_owned.sent(sent) | server_owned.kept(before) | {"resourceVersion": before["resourceVersion"]}
+    if causes := server_owned.added_finalizers(before, metadata):
+        raise Invalid.of(admission.about_kind(kind, before["name"]), causes)
+    document = server_owned.without_status(received) if kind.has_status else dict(received)
     document["metadata"] = metadata
     if kind.has_status and STATUS in live:
         document[STATUS] = live[STATUS]
     return document
 
 
-def _check_finalizers(kind: Kind, before: Document, metadata: Document) -> None:
-    if "deletionTimestamp" not in before or not isinstance(metadata.get("finalizers", []), list):
-        return
-    added = [name for name in metadata.get("finalizers", []) if name not in before.get("finalizers", [])]
-    if added:
-        rule = f"no new finalizers can be added if the object is being deleted, found new finalizers {added}"
-        cause = Cause("metadata.finalizers", "FieldValueForbidden", f"Forbidden: {rule}")
-        raise Invalid.of(admission.about_kind(kind, before["name"]), [cause])
-
-
 def _with_status(live: Document, status: Any) -> Document:
-    document = {name: value for name, value in live.items() if name != STATUS}
+    document = server_owned.without_status(live)
     return document if status is None else document | {STATUS: status}
 
 
@@ -191,13 +178,9 @@ def pretend(live: Document | None, document: Document, now: datetime) -> Documen
     if live is None:
         owned = {"uid": str(uuid.uuid4()), "creationTimestamp": wire_time(now), "generation": 1}
         return document | {"metadata": metadata | owned}
-    if _spec(live) == _spec(document):
+    if server_owned.spec(live) == server_owned.spec(document):
         return document
     return document | {"metadata": metadata | {"generation": live["metadata"].get("generation", 0) + 1}}
-
-
-def _spec(document: Document) -> Document:
-    return {name: value for name, value in document.items() if name not in _NOT_SPEC}
 
 
 def _writer(kind: Kind, options: WriteOptions, operation: str, subresource: str, now: datetime) -> Entry:
@@ -214,12 +197,8 @@ def _unless_same(live: Document, document: Document) -> Document:
 
 def _is_same(live: Document, document: Document) -> bool:
     """Return whether two documents say the same, whenever their fields were written."""
-    one, other = _tidy(live["metadata"]), _tidy(document["metadata"])
+    one, other = server_owned.tidy(live["metadata"]), server_owned.tidy(document["metadata"])
     entries = one.pop("managedFields", []), other.pop("managedFields", [])
     if one != other or live | {"metadata": 0} != document | {"metadata": 0}:
         return False
     return managed_fields.same_but_times(*entries)
-
-
-def _tidy(metadata: Document) -> Document:
-    return {name: value for name, value in metadata.items() if value not in (None, "", [], {})}

@@ -105,6 +105,7 @@ class Run(ApiModel):
     reason: str = Field(default="", description="Why it ended, one word.")
     message: str = Field(default="", description="The same for a person.")
     runtime: str = Field(default="", description="The runtime version it ran in, NAME@VERSION.")
+    runtime_digest: str = Field(default="", description="The sha256 of that version's content, where it is known.")
     usage: Usage | None = Field(default=None, description="What it used.")
     receipt: dict[str, Any] | None = Field(default=None, description="What isolation and limits were really enforced.")
 

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import posixpath
 import re
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -63,11 +64,14 @@ class EnvVar(ApiModel):
 
 
 class JobFile(ApiModel):
-    """A file put into /work before the command starts."""
+    """A file, or a symbolic link, put into /work before the command starts."""
 
     path: str = Field(description="Where in /work, relative, without `..`; example `conf/app.ini`.")
     text: str | None = Field(default=None, description="Its content as text.")
     base64: str | None = Field(default=None, description="Its content as base64, for anything that is not text.")
+    link: str | None = Field(
+        default=None, description="Instead of a content: where a symbolic link leads, relative, inside /work."
+    )
     mode: int = Field(
         default=0o644, ge=0, le=0o777, description="Permission bits as a number; 420 is 0644, 493 is 0755."
     )
@@ -83,9 +87,17 @@ class JobFile(ApiModel):
         return path
 
     @model_validator(mode="after")
+    def _leads_inside(self) -> "JobFile":
+        if self.link is not None:
+            end = posixpath.normpath(posixpath.join(posixpath.dirname(self.path), self.link))
+            if not self.link or "\0" in self.link or end.startswith(("/", "..")):
+                raise PydanticCustomError("FieldValueInvalid", "link must be a relative path that stays inside /work")
+        return self
+
+    @model_validator(mode="after")
     def _has_one_content(self) -> "JobFile":
-        if (self.text is None) == (self.base64 is None):
-            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of text and base64")
+        if [self.text, self.base64, self.link].count(None) != 2:
+            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of text, base64 and link")
         if self.base64 is not None:
             try:
                 base64.b64decode(self.base64, validate=True)
@@ -95,7 +107,7 @@ class JobFile(ApiModel):
 
     @property
     def content(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes; a link has none."""
         return self.text.encode() if self.text is not None else base64.b64decode(self.base64 or "")
 
 
@@ -104,7 +116,7 @@ class Limits(ApiModel):
 
     cpu: str | None = Field(default=None, description='Cores, such as "500m", "1.5" or 2; unset is all cores.')
     memory: str | None = Field(
-        default=None, description='Bytes, such as "64Mi"; swap is not added to it. Unset is the host\'s.'
+        default=None, description='Bytes, such as "64Mi"; swap is not added to it. Unset is the setting\'s default.'
     )
     pids: int | None = Field(
         default=None, ge=1, le=4194304, description="Processes and threads at once; unset is the setting's default."

@@ -5,15 +5,17 @@ For who is done with a root: trials, tests, an uninstall. What is declared and r
 
 import contextlib
 
-from controller import daemon_lock
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import CgroupError
-from controller.daemon_lock import AlreadyRunning
+from controller.daemon import builds
+from controller.daemon import lock as daemon_lock
+from controller.daemon.lock import AlreadyRunning
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Settings
 from controller.job.run_dirs import RunDirs
 from controller.job.sweep import sweep
 from controller.launcher.client import LauncherClient, LauncherError
-from controller.paths import Paths
-from controller.settings import Settings
+from controller.runtime.build import sandbox
 
 
 class StillRunning(Exception):
@@ -34,7 +36,7 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
     except AlreadyRunning as error:
         raise StillRunning(f"cannot clean {paths.root}: {error}") from error
     with lock:
-        launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
+        launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log)
         with contextlib.suppress(LauncherError):  # There is none.
             launcher.shutdown()
         try:
@@ -43,4 +45,4 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
             return ()  # Without cgroups no run was ever started.
         swept = sweep((), RunDirs(paths.runs), cgroups, None)  # Logs stay: the jobs are still remembered.
         cgroups.remove_parent()
-        return swept
+        return (*swept, *sandbox.sweep(builds.cgroup_parent(paths, settings)))

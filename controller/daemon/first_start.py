@@ -5,10 +5,11 @@ from pathlib import Path
 from api.kinds import REGISTRY
 from api.meta import API_VERSION
 from api.objects.verbs import Verbs, WriteOptions
-from controller.paths import Paths
-from controller.settings import Settings
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Settings
 
 _MANAGER = "runwrightd"
+_PRIORITY = -100  # Behind every registry that somebody declares: they may offer the same names.
 
 
 def prepare(paths: Paths, verbs: Verbs, settings: Settings) -> None:
@@ -17,7 +18,8 @@ def prepare(paths: Paths, verbs: Verbs, settings: Settings) -> None:
     url = settings.runtime.default_registry
     if mark.exists() or not url:
         return
-    document = {"apiVersion": API_VERSION, "kind": REGISTRY.name, "metadata": {"name": "default"}, "spec": {"url": url}}
+    spec = {"url": url, "priority": _PRIORITY}
+    document = {"apiVersion": API_VERSION, "kind": REGISTRY.name, "metadata": {"name": "default"}, "spec": spec}
     verbs.apply(REGISTRY, "", "default", document, WriteOptions(field_manager=_MANAGER))
     mark.touch()
 

@@ -26,6 +26,7 @@ class Host:
     machine: str
     kernel: tuple[int, int]
     boot_id: str
+    memory_bytes: int
 
 
 def look() -> Host:
@@ -35,6 +36,7 @@ def look() -> Host:
         machine=platform.machine(),
         kernel=kernel_version(os.uname().release),
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )
 
 

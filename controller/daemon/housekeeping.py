@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from api.errors import ApiError
 from api.objects.verbs import Verbs
+from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
-from controller.settings import Settings
 from state.store import Store
 
 _log = logging.getLogger(__name__)

@@ -14,23 +14,36 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from api import quantity
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
-from api.kinds import JOB, REGISTRY, RUNTIME
+from api.kinds import JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import Change
 from api.version import VERSION
-from controller import daemon_lock, first_start
-from controller import host as hosts
 from controller.cgroup import choose
 from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
+from controller.daemon import builds, first_start, lock
+from controller.daemon import host as hosts
+from controller.daemon.explaining import Explaining
+from controller.daemon.health import DaemonHealth
+from controller.daemon.housekeeping import Housekeeping
+from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.paths import Paths
+from controller.daemon.probing import RuntimeProber
+from controller.daemon.runtimes_for_jobs import (
+    PARENTS_MANAGER,
+    InstalledTrees,
+    RuntimeRequests,
+    RuntimesForJobs,
+    concerns_jobs,
+)
+from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
+from controller.daemon.settings import Settings, share_of_memory
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from controller.explaining import Explaining
-from controller.housekeeping import Housekeeping
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.crowd import Crowd
@@ -48,18 +61,19 @@ from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
 from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import Feed
-from controller.paths import Paths
 from controller.registry import fetch, platforms
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
 from controller.runtime import install
+from controller.runtime.build import sandbox
+from controller.runtime.build.recipe import RecipeBuilder
+from controller.runtime.inspections import Pace
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind, released_by
 from controller.runtime.offers import Offers
-from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs, concerns_jobs
+from controller.runtime.pressure import DiskLimits
+from controller.runtime.sources import Dependents
 from controller.sandbox.legacy import legacy_binds
-from controller.settings import Settings
-from controller.surroundings import DaemonHealth, DaemonMetrics, HttpMetrics, StoreMetrics
 from state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -81,11 +95,12 @@ class Manager:
         self._host = hosts.look()
         hosts.require(self._host)
         paths.make()
-        self._lock = daemon_lock.take(paths.daemon_lock)
+        self._lock = lock.take(paths.daemon_lock)
         self._clock = SystemClock()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A series of its own for when each counter began helps nobody here.
         self._metrics = CollectorRegistry()
         self._make_store()
+        self._make_runs()
         self._make_runtimes()
         self._make_jobs()
         self._controllers = (self._registries, self._runtimes, self._jobs)
@@ -98,6 +113,8 @@ class Manager:
         for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
             _log.warning("removed what no job knows", extra=keys(item=item))
         adopt(known, self._run_dirs, self._watch)
+        for item in sandbox.sweep(builds.cgroup_parent(self._paths, self._settings)):
+            _log.warning("ended a build that was cut off", extra=keys(item=item))
         install.clean_staging(self._paths.runtimes)
         self.launcher.ensure_running()
         first_start.prepare(self._paths, self.verbs, self._settings)
@@ -117,6 +134,7 @@ class Manager:
         self._manifests.stop()
         for controller in reversed(self._controllers):
             controller.stop()
+        self._runtime_kind.stop()
         self._watch.stop()
         self._recorder.stop()
         self.launcher.close()
@@ -132,20 +150,24 @@ class Manager:
         self._engine_metrics = EngineMetrics(self._metrics)
         self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
 
-    def _make_jobs(self) -> None:
+    def _make_runs(self) -> None:
         settings, paths = self._settings, self._paths
         self._run_dirs = RunDirs(paths.runs)
-        self.launcher = LauncherClient(paths.launcher_socket, paths.slots, paths.launcher_log)
-        self._cgroups, unenforceable = _open_cgroups(paths.cgroup_parent(settings))
+        self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log)
+        self._cgroups, self._unenforceable = _open_cgroups(paths.cgroup_parent(settings))
+        self._run_defaults = _run_defaults(settings, paths, self._host)
+
+    def _make_jobs(self) -> None:
+        settings, paths = self._settings, self._paths
         trees = InstalledTrees(paths.runtimes)
         runtimes = RuntimesForJobs(trees, self.store, self._offers, enabled=settings.runtime.enabled)
         self._watch = RunWatch(self._a_run_ended)
         self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
         job_metrics = JobMetrics(self._metrics)
-        defaults = _run_defaults(settings, paths)
+        defaults = self._run_defaults
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            self._crowd, unenforceable,
+            self._crowd, self._unenforceable,
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
@@ -166,24 +188,44 @@ class Manager:
     def _make_runtimes(self) -> None:
         settings = self._settings
         self._http_client = fetch.new_client()
-        cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
+        self._cache = cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
         release = Path("/etc/os-release")
+        self._platform = platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine)
+        build_host = builds.build_host(self._paths, settings, self._host.memory_bytes)
         host = install.Host(
             self._paths.runtimes,
-            platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine),
+            self._platform,
             self._clock,
             self._http_client,
             quantity.to_bytes(settings.runtime.minimum_free),
+            build_recipe=RecipeBuilder(build_host, self._platform, self._clock),
         )
         self._offers = Offers(self.store, cache)
-        kind = RuntimeKind(
+        self._runtime_kind = kind = RuntimeKind(
             host, self.store, self._offers, self._recorder, RuntimeMetrics(self._metrics),
-            enabled=settings.runtime.enabled,
+            enabled=settings.runtime.enabled, parents=RuntimeRequests(self.verbs, self.store, PARENTS_MANAGER),
+            builds=build_host, prober=self._prober(),
+            pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
+            limits=DiskLimits(settings.runtime.disk_used_percent),
         )  # fmt: skip
+        dependents = Dependents(self.store)
         self._runtimes = self._controller(
-            kind, workers=4, also=((REGISTRY.name, self._runtimes_of_registry), (JOB.name, released_by))
+            kind,
+            workers=4,
+            also=(
+                (REGISTRY.name, self._runtimes_of_registry),
+                (JOB.name, released_by),
+                (RUNTIME.name, dependents.of_runtime),
+                (RUNTIME_TEMPLATE.name, dependents.of_template),
+            ),
         )
         self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
+
+    def _prober(self) -> RuntimeProber | None:
+        """Return what tries runtimes out; nobody can where no run could be held to its limits."""
+        if self._unenforceable:
+            return None
+        return RuntimeProber(self.launcher, self._cgroups, self._run_dirs, self._run_defaults)
 
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
@@ -202,6 +244,8 @@ class Manager:
             storage=self.store,
             clock=self._clock,
             run_logs=JobLogs(self._paths.job_logs, self._clock, self._run_is_over),
+            build_logs=ServedBuildLogs(self._paths.build_logs, self.store),
+            catalogues=ServedCatalogues(self._cache, self._platform),
             explainer=Explaining(self.store, self._job_explainer),
             health=DaemonHealth(self._controllers, self._manifests, self.launcher),
             exposition=DaemonMetrics(self._metrics),
@@ -246,11 +290,12 @@ def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:
         return AbsentCgroups(str(error)), str(error)
 
 
-def _run_defaults(settings: Settings, paths: Paths) -> RunDefaults:
+def _run_defaults(settings: Settings, paths: Paths, host: hosts.Host) -> RunDefaults:
     binds, symlinks = legacy_binds(_links(Path("/")), _links(Path("/etc")))
     jobs = settings.jobs
     return RunDefaults(
         pids=jobs.pids,
+        memory_bytes=share_of_memory(jobs.memory, host.memory_bytes),
         work_bytes=quantity.to_bytes(jobs.work_size),
         tmp_bytes=quantity.to_bytes(jobs.tmp_size),
         shm_bytes=quantity.to_bytes(jobs.shm_size),

@@ -1,52 +1,9 @@
-"""Small parts that the API and the store are given: health, the exposition of metrics, their own metrics."""
-
-from collections.abc import Iterable
-from typing import Protocol
+"""The exposition of all metrics, and what the API and the store count of themselves, which know no Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from controller.engine.controller import Controller
-from controller.launcher.client import LauncherClient
-
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
-
-
-class Synced(Protocol):
-    """Something that reads its sources once at the start."""
-
-    def is_synced(self) -> bool:
-        """Whether it has done so."""
-        ...
-
-
-class DaemonHealth:
-    """Implements `api.ports.Health`."""
-
-    def __init__(self, controllers: Iterable[Controller], manifests: Synced, launcher: LauncherClient) -> None:
-        """Ask these parts."""
-        self._controllers = tuple(controllers)
-        self._manifests = manifests
-        self._launcher = launcher
-
-    def checks(self) -> dict[str, str]:
-        """Return each part with an empty string when it works, else what is wrong with it."""
-        found = {f"controller-{c.name}": _controller(c) for c in self._controllers}
-        found["manifests"] = "" if self._manifests.is_synced() else "the sources have not been read yet"
-        return found | {"launcher": self._launcher_check()}
-
-    def _launcher_check(self) -> str:
-        try:
-            self._launcher.ping()
-        except OSError as error:
-            return f"{error}: it is started again with the next run"
-        return ""
-
-
-def _controller(controller: Controller) -> str:
-    if not controller.is_alive():
-        return "a thread of it ended: see the log, and restart the daemon"
-    return "" if controller.is_synced() else "it has not listed its objects yet"
 
 
 class DaemonMetrics:

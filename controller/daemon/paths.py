@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.settings import Settings
+from controller.daemon.settings import Settings
 
 _LONGEST_UNIX_PATH = 107  # Source: unix(7).
 _ASIDE_BYTES = len(".new") + 1  # Sockets are made aside and renamed.
@@ -72,14 +72,19 @@ class Paths:
         return self.run / "launcher.sock"
 
     @property
-    def slots(self) -> Path:
-        """Locks of the user id ranges in use."""
-        return self.run / "slots"
+    def launcher_dir(self) -> Path:
+        """The launcher's own: the control FIFOs of its runs."""
+        return self.run / "launcher"
 
     @property
     def job_logs(self) -> Path:
         """The logs of runs."""
         return self.logs / "jobs"
+
+    @property
+    def build_logs(self) -> Path:
+        """The logs of the builds of runtimes."""
+        return self.logs / "builds"
 
     @property
     def launcher_log(self) -> Path:
@@ -108,7 +113,15 @@ class Paths:
         longest = len(os.fsencode(self.launcher_socket)) + _ASIDE_BYTES
         if longest > _LONGEST_UNIX_PATH:
             raise PathsError(f"cannot use {self.run}: its path is too long for a unix socket: use a shorter --root")
-        for directory in (self.state, self.run, self.logs, self.job_logs, self.runs, self.registry_cache, self.slots):
+        for directory in (
+            self.state,
+            self.run,
+            self.logs,
+            self.job_logs,
+            self.runs,
+            self.registry_cache,
+            self.launcher_dir,
+        ):
             _make(directory)
             directory.chmod(0o700)
         for directory in (self.runtimes, self.inbox.parent):

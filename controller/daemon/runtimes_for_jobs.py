@@ -4,7 +4,6 @@ Jobs ask for a spec; this looks at the trees on disk, at the Runtime objects in 
 catalogues at hand. A job never touches a registry: what is missing is declared, as any user would declare it.
 """
 
-import os
 import threading
 from pathlib import Path
 
@@ -18,12 +17,15 @@ from api.runtime_spec import RuntimeSpec
 from api.types.job import Reason
 from api.types.runtime import Runtime
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
-from controller.runtime import languages, resolve, tree
+from controller.runtime import languages, meaning, resolve, tree
+from controller.runtime.meaning import Hold
 from controller.runtime.offers import Offers
-from controller.runtime.resolve import NotInstalled, Resolved
+from controller.runtime.records import Records
+from controller.runtime.resolve import NotInstalled, Resolved, Standing
 from controller.runtime.tree import InstalledRuntime
 
 REQUEST_MANAGER = "runwright/jobs"
+PARENTS_MANAGER = "runwright/runtimes"
 
 
 class InstalledTrees:
@@ -32,44 +34,20 @@ class InstalledTrees:
     def __init__(self, root: Path) -> None:
         """Read below `root`."""
         self._root = root
+        self.records = Records(root)
         self._lock = threading.Lock()
-        self._stamp: tuple[tuple[str, int, int], ...] | None = None
+        self._stamp: tree.Stamp | None = None
         self._found: tuple[InstalledRuntime, ...] = ()
 
     def scan(self) -> tuple[InstalledRuntime, ...]:
         """Return what is installed now. Raises TransientError when the root cannot be read."""
-        stamp = self._stamp_now()
+        stamp = tree.stamp(self._root)
         with self._lock:
             if stamp is None or stamp != self._stamp:
                 self._found = tree.scan(self._root)
                 # One that is broken may be whole in a moment, deeper down than we look for changes.
                 self._stamp = None if any(found.problems for found in self._found) else stamp
             return self._found
-
-    def _stamp_now(self) -> tuple[tuple[str, int, int], ...] | None:
-        """What an install, a removal or an edit changes, in any layout: directories and manifests, two levels down."""
-        try:
-            found = [_mark(self._root)]
-            for path in _below(self._root):
-                found += [_mark(path), _mark(path / tree.MANIFEST)]
-                if not found[-1][1]:
-                    found += [_mark(place) for deep in _below(path) for place in (deep, deep / tree.MANIFEST)]
-        except OSError:
-            return None
-        return tuple(found)
-
-
-def _below(directory: Path) -> list[Path]:
-    with os.scandir(directory) as entries:
-        return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
-
-
-def _mark(path: Path) -> tuple[str, int, int]:
-    try:
-        stat = os.lstat(path)
-    except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_ino, stat.st_mtime_ns
 
 
 class RuntimesForJobs:
@@ -88,16 +66,31 @@ class RuntimesForJobs:
             fix = "set runtime.enabled, or drop spec.runtime to use the host's programs"
             return RuntimeMissing(Reason.RUNTIMES_DISABLED, f"runtimes are disabled on this host: {fix}")
         wanted = runtime_spec.parse(spec)
-        found = resolve.resolve(wanted, self._trees.scan())
+        found = resolve.resolve(wanted, self._trees.scan(), self._standing)
         if isinstance(found, Resolved):
-            return _still_whole(found.runtime)
+            return self._use(found.runtime)
         if not isinstance(found, NotInstalled):
             return RuntimeMissing(Reason.RUNTIME_BROKEN, found.message)
         if not may_install:
             return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, f"{found.message}; installPolicy is Never")
         if wanted.name is not None:
-            return self._missing(wanted.name, wanted.version or runtime_spec.LATEST)
+            return self._missing(wanted.name, wanted.wanted)
         return self._missing_language(wanted)
+
+    def _standing(self, name: str) -> Standing:
+        """Return what is known of the versions of a runtime: how they were found to be, and what holds them back."""
+        declared = self._storage.get(ObjectKey(RUNTIME.name, "", name))
+        held: tuple[Hold, ...] = ()
+        if declared is not None and declared.get("status", {}).get("history"):
+            runtime = Runtime.model_validate(declared)
+            held = meaning.holds(runtime.spec, runtime.status.history)
+        return Standing(self._trees.records.unhealthy(name), held)
+
+    def _use(self, installed: InstalledRuntime) -> RuntimeReady | RuntimeMissing:
+        record = self._trees.records.of(installed)
+        if record is not None:
+            self._trees.records.used(installed)
+        return _still_whole(installed, record.digest if record is not None else "")
 
     def _missing_language(self, wanted: RuntimeSpec) -> RuntimeMissing:
         """Ask for the runtime that a language means in the catalogues, which need not be called like it."""
@@ -129,7 +122,14 @@ class RuntimesForJobs:
             return RuntimeMissing(
                 Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to be removed, to install it anew"
             )
-        request = None if version in runtime.spec.versions else (name, version)
+        is_asked = version in runtime.spec.versions
+        if runtime.spec.made_by and not is_asked and version != runtime_spec.LATEST:
+            made = runtime.spec.versions[0]
+            message = (
+                f"runtime/{name} makes {made} by its {runtime.spec.made_by}: ask for {name}, or change spec.versions"
+            )
+            return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, message)
+        request = None if is_asked or runtime.spec.made_by else (name, version)
         ready = find(runtime.status.conditions, "Ready")
         if request is None and ready is not None and ready.status is ConditionStatus.FALSE:
             message = f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
@@ -152,17 +152,17 @@ def _told(document: Document) -> tuple[object, ...]:
     return document["metadata"].get("deletionTimestamp"), document.get("spec"), versions, status.get("runtimes"), said
 
 
-def _still_whole(installed: InstalledRuntime) -> RuntimeReady | RuntimeMissing:
+def _still_whole(installed: InstalledRuntime, digest: str) -> RuntimeReady | RuntimeMissing:
     """Look once more at the one tree that is going to be used: what was found may be from an earlier look."""
     is_nested = installed.version is not None and installed.path.name == installed.version
     now = tree.inspect(installed.path, installed.path.parent.name if is_nested else None)
     if now.problems:
         why = f"cannot use {installed.spec} in {installed.path}: {'; '.join(now.problems)}: install it again"
         return RuntimeMissing(Reason.RUNTIME_BROKEN, why)
-    return _ready(now)
+    return _ready(now, digest)
 
 
-def _ready(installed: InstalledRuntime) -> RuntimeReady:
+def _ready(installed: InstalledRuntime, digest: str) -> RuntimeReady:
     manifest = installed.manifest
     assert manifest is not None
     environment = dict(manifest.environment)
@@ -175,14 +175,16 @@ def _ready(installed: InstalledRuntime) -> RuntimeReady:
         mounts=tuple(RuntimeMount(m.source, m.target, m.readonly, m.selective) for m in manifest.mounts),
         environment=environment,
         min_memory_bytes=manifest.requirements.min_memory_bytes,
+        digest=digest,
     )
 
 
 class RuntimeRequests:
-    """Implements `controller.job.act.RuntimeRequests` by applying Runtime objects."""
+    """Implements `controller.job.act.RuntimeRequests`, and the Runtime kind's, by applying Runtime objects."""
 
-    def __init__(self, verbs: Verbs, storage: Storage) -> None:
-        """Write with `verbs`; `storage` tells what was asked for before."""
+    def __init__(self, verbs: Verbs, storage: Storage, manager: str = REQUEST_MANAGER) -> None:
+        """Write with `verbs` as `manager`; `storage` tells what was asked for before."""
+        self._manager = manager
         self._verbs = verbs
         self._storage = storage
         self._lock = threading.Lock()
@@ -193,11 +195,11 @@ class RuntimeRequests:
             wanted = sorted({version, *self._asked_before(name)})
             document = {"apiVersion": API_VERSION, "kind": RUNTIME.name, "metadata": {"name": name}}
             document["spec"] = {"versions": wanted}
-            self._verbs.apply(RUNTIME, "", name, document, WriteOptions(field_manager=REQUEST_MANAGER, force=True))
+            self._verbs.apply(RUNTIME, "", name, document, WriteOptions(field_manager=self._manager, force=True))
 
     def _asked_before(self, name: str) -> set[str]:
         stored = self._storage.get(ObjectKey(RUNTIME.name, "", name))
         entries = stored["metadata"].get("managedFields", []) if stored else []
-        mine: Document = next((entry for entry in entries if entry["manager"] == REQUEST_MANAGER), {})
+        mine: Document = next((entry for entry in entries if entry["manager"] == self._manager), {})
         owned = mine.get("fieldsV1", {}).get("f:spec", {}).get("f:versions", {})
         return {member.removeprefix('v:"').removesuffix('"') for member in owned if member.startswith("v:")}

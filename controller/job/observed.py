@@ -37,7 +37,10 @@ class RuntimeMount:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeReady:
-    """The runtime is installed: this version, in this tree. A job without a runtime has an empty name."""
+    """The runtime is installed: this version, in this tree. A job without a runtime has an empty name.
+
+    `digest` is of the tree's content, where it is known.
+    """
 
     name: str = ""
     version: str = ""
@@ -45,6 +48,7 @@ class RuntimeReady:
     mounts: tuple[RuntimeMount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     min_memory_bytes: int | None = None
+    digest: str = ""
 
     def __str__(self) -> str:
         """Print as NAME@VERSION, or just the name when the tree has no version."""

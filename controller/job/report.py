@@ -45,9 +45,15 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
 
 
 def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
-    runtime = str(observed.runtime) if isinstance(observed.runtime, RuntimeReady) else ""
+    ready = observed.runtime if isinstance(observed.runtime, RuntimeReady) else RuntimeReady()
     return tuple(
-        Run(attempt=step.attempt, template_hash=job.spec.template_hash(), boot_id=observed.boot_id, runtime=runtime)
+        Run(
+            attempt=step.attempt,
+            template_hash=job.spec.template_hash(),
+            boot_id=observed.boot_id,
+            runtime=str(ready),
+            runtime_digest=ready.digest,
+        )
         for step in plan.steps
         if isinstance(step, BeginRun)
     )

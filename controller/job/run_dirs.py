@@ -71,6 +71,9 @@ class RunDirs:
         for file in wanted:
             target = aside / file.path
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if file.link is not None:
+                target.symlink_to(file.link)
+                continue
             target.write_bytes(file.content)
             target.chmod(file.mode)
         aside.rename(staged)

@@ -17,6 +17,7 @@ class RunDefaults:
     """What a job gets that does not say, and what all runs on this host share."""
 
     pids: int
+    memory_bytes: int | None
     work_bytes: int
     tmp_bytes: int
     shm_bytes: int
@@ -39,7 +40,8 @@ class RunPlaces:
 def limits(job: Job, defaults: RunDefaults) -> Limits:
     """Return the cgroup limits of the job's runs."""
     wanted = job.spec.resources.limits
-    return Limits(memory_bytes=wanted.memory_bytes, cpu_millicpu=wanted.millicpu, pids=wanted.pids or defaults.pids)
+    memory = defaults.memory_bytes if wanted.memory_bytes is None else wanted.memory_bytes
+    return Limits(memory_bytes=memory, cpu_millicpu=wanted.millicpu, pids=wanted.pids or defaults.pids)
 
 
 def work_bytes(job: Job, defaults: RunDefaults) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.caps import MOST_TEXT_BYTES
 from state import inbox
 from state.inbox import Inbox, InboxError
 
@@ -120,7 +121,7 @@ def test_a_row_without_a_source_or_name_is_refused_to_its_writer(opened, path, c
     ("document", "problem"),
     [
         (b"\xff\xfe binary", "the document is not UTF-8: .*can't decode byte 0xff in position 0"),
-        ("x" * (inbox.MAX_DOCUMENT_BYTES + 1), "the document has 4194305 bytes, the most is 4194304: split it"),
+        ("x" * (MOST_TEXT_BYTES + 1), "the document has 4194305 bytes, the most is 4194304: split it"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_a_problem_of_its_row_alone(opened, path, document, problem):

@@ -4,26 +4,26 @@ from api.errors import BadRequest, Invalid, TooLarge
 from api.kinds import EVENT, JOB, KINDS, NAMESPACE, REGISTRY, RUNTIME
 from api.objects import admission
 from api.objects.admission import WriteOptions
-from support.objects import a_job, a_runtime
+from support.objects import a_job, a_runtime, admit
 
 WARN = WriteOptions()
 
 
 def causes(document, kind=JOB):
     with pytest.raises(Invalid) as caught:
-        admission.admit(kind, document, "default", WARN)
+        admit(kind, document, "default", WARN)
     return [(cause.field, cause.reason, cause.message) for cause in caught.value.causes]
 
 
 def test_a_good_object_is_admitted_as_it_was_said():
-    admitted = admission.admit(JOB, a_job(resources={"limits": {"cpu": 2}}), "default", WARN)
+    admitted = admit(JOB, a_job(resources={"limits": {"cpu": 2}}), "default", WARN)
 
     assert admitted.document == a_job(metadata={"namespace": "default"}, resources={"limits": {"cpu": 2}})
     assert admitted.warnings == ()
 
 
 def test_defaults_are_not_written_into_the_object():
-    assert "backoffLimit" not in admission.admit(JOB, a_job(), "default", WARN).document["spec"]
+    assert "backoffLimit" not in admit(JOB, a_job(), "default", WARN).document["spec"]
 
 
 def test_all_that_is_wrong_is_said_at_once_with_field_reason_and_text():
@@ -112,7 +112,7 @@ def test_the_name_of_a_job_is_a_label(name):
 
 @pytest.mark.parametrize("name", ["python-3.11-ml", "a", "a" * 64])
 def test_the_name_of_a_runtime_has_its_own_grammar(name):
-    assert admission.admit(RUNTIME, a_runtime(name), "", WARN).document["metadata"] == {"name": name}
+    assert admit(RUNTIME, a_runtime(name), "", WARN).document["metadata"] == {"name": name}
 
 
 @pytest.mark.parametrize("name", ["Python", "a..b", "a" * 65, "a@1.0.0", "-a"])
@@ -122,7 +122,7 @@ def test_a_bad_name_of_a_runtime_is_refused(name):
 
 def test_other_names_are_subdomains():
     registry = {"metadata": {"name": "a.b-c.example"}, "spec": {"url": "owner/repo"}}
-    assert admission.admit(REGISTRY, registry, "", WARN)
+    assert admit(REGISTRY, registry, "", WARN)
 
     assert causes(registry | {"metadata": {"name": "a..b"}}, REGISTRY)[0][0] == "metadata.name"
 
@@ -130,7 +130,7 @@ def test_other_names_are_subdomains():
 def test_a_name_or_a_prefix_of_one_is_needed():
     assert causes({"spec": {"command": ["true"]}})[0][:2] == ("metadata.name", "FieldValueRequired")
     document = {"metadata": {"generateName": "etl-"}, "spec": {"command": ["true"]}}
-    assert admission.admit(JOB, document, "default", WARN)
+    assert admit(JOB, document, "default", WARN)
     document["metadata"]["generateName"] = "Etl-"
     assert causes(document)[0][0] == "metadata.generateName"
 
@@ -143,7 +143,7 @@ def test_bad_labels_are_refused(labels):
 
 
 def test_annotations_hold_any_text_up_to_a_size():
-    assert admission.admit(JOB, a_job(metadata={"annotations": {"Example.com/a": "any\ntext"}}), "default", WARN)
+    assert admit(JOB, a_job(metadata={"annotations": {"Example.com/a": "any\ntext"}}), "default", WARN)
 
     found = causes(a_job(metadata={"annotations": {"a": "x" * (257 << 10)}}))
     assert found[0][:2] == ("metadata.annotations", "FieldValueTooLong")
@@ -154,7 +154,7 @@ def test_bad_finalizers_are_refused():
 
 
 def test_unknown_fields_are_pruned_with_a_warning_each():
-    admitted = admission.admit(JOB, a_job(bogus=1) | {"odd": 2}, "default", WARN)
+    admitted = admit(JOB, a_job(bogus=1) | {"odd": 2}, "default", WARN)
 
     assert sorted(admitted.warnings) == ['unknown field "odd"', 'unknown field "spec.bogus"']
     assert "bogus" not in admitted.document["spec"]
@@ -162,7 +162,7 @@ def test_unknown_fields_are_pruned_with_a_warning_each():
 
 def test_unknown_fields_are_refused_when_strict():
     with pytest.raises(BadRequest) as caught:
-        admission.admit(JOB, a_job(bogus=1), "default", WriteOptions(field_validation="Strict"))
+        admit(JOB, a_job(bogus=1), "default", WriteOptions(field_validation="Strict"))
 
     assert caught.value.message == (
         'Job in version "v1alpha1" cannot be handled as a Job: strict decoding error: unknown field "spec.bogus"'
@@ -170,14 +170,14 @@ def test_unknown_fields_are_refused_when_strict():
 
 
 def test_unknown_fields_are_pruned_in_silence_when_ignored():
-    admitted = admission.admit(JOB, a_job(bogus=1), "default", WriteOptions(field_validation="Ignore"))
+    admitted = admit(JOB, a_job(bogus=1), "default", WriteOptions(field_validation="Ignore"))
 
     assert (admitted.document["spec"], admitted.warnings) == ({"command": ["true"]}, ())
 
 
 def test_another_way_to_treat_unknown_fields_is_refused():
     with pytest.raises(Invalid, match="use Strict, Warn or Ignore"):
-        admission.admit(JOB, a_job(), "default", WriteOptions(field_validation="Maybe"))
+        admit(JOB, a_job(), "default", WriteOptions(field_validation="Maybe"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_another_way_to_treat_unknown_fields_is_refused():
 )
 def test_an_object_that_is_not_what_the_request_is_about_is_refused(change, message):
     with pytest.raises(BadRequest, match=message):
-        admission.admit(JOB, a_job() | change, "default", WARN)
+        admit(JOB, a_job() | change, "default", WARN)
 
 
 def test_the_name_must_be_that_of_the_url():
@@ -202,30 +202,30 @@ def test_the_name_must_be_that_of_the_url():
 def test_type_meta_and_namespace_may_be_left_out():
     document = {"metadata": {"name": "etl"}, "spec": {"command": ["true"]}}
 
-    assert admission.admit(JOB, document, "ns", WARN).document == a_job(metadata={"namespace": "ns"})
+    assert admit(JOB, document, "ns", WARN).document == a_job(metadata={"namespace": "ns"})
 
 
 def test_a_namespace_on_what_has_none_is_dropped():
     document = a_runtime() | {"metadata": {"name": "python-3.11", "namespace": "default"}}
 
-    assert admission.admit(RUNTIME, document, "", WARN).document["metadata"] == {"name": "python-3.11"}
+    assert admit(RUNTIME, document, "", WARN).document["metadata"] == {"name": "python-3.11"}
 
 
 def test_an_object_that_is_too_large_is_refused_with_its_size():
     with pytest.raises(TooLarge, match=r'cannot store Job "etl": it has \d+ bytes, the most is 1572864'):
-        admission.admit(JOB, a_job(args=["x" * admission.MOST_BYTES]), "default", WARN)
+        admit(JOB, a_job(args=["x" * admission.MOST_BYTES]), "default", WARN)
 
 
 @pytest.mark.parametrize("args", [[float("nan")], [float("inf")], ["\ud800"], [{1, 2}], [b"x"]])
 def test_what_is_not_json_is_refused(args):
     with pytest.raises(BadRequest, match='cannot read Job "etl"'):
-        admission.admit(JOB, a_job(args=args), "default", WARN)
+        admit(JOB, a_job(args=args), "default", WARN)
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 3])
 def test_what_is_no_object_is_refused(document):
     with pytest.raises(BadRequest):
-        admission.admit(JOB, document, "default", WARN)
+        admit(JOB, document, "default", WARN)
     with pytest.raises(BadRequest, match="not a mapping"):
         admission.identify(document)
 
@@ -257,5 +257,5 @@ def test_what_cannot_be_identified_is_refused_with_what_could_be(document, messa
 
 def test_events_and_namespaces_are_admitted_too():
     event = {"metadata": {"generateName": "e-"}, "involvedObject": {"kind": "Job"}, "reason": "Started", "count": 2}
-    assert admission.admit(EVENT, event, "default", WARN).document["count"] == 2
+    assert admit(EVENT, event, "default", WARN).document["count"] == 2
     assert causes({"metadata": {"name": "a.b"}}, NAMESPACE)[0][0] == "metadata.name"

@@ -67,7 +67,7 @@ def test_bad_json_is_refused_with_the_reason(body, why):
         (b"a: \0", "control characters are not allowed"),
         (b"\xff\xfe", "not UTF-8"),
         (b"a: .inf", '".inf" is no number that JSON has'),
-        (b"- x\n" * 200_001, "more than 200000 values"),
+        (b"- x\n" * 100_001, "more than 100000 values"),
     ],
 )
 def test_bad_yaml_is_refused_with_the_reason(body, why):
@@ -84,9 +84,9 @@ def test_aliases_that_multiply_are_refused_before_they_do():
 
 
 def test_many_repeated_keys_are_counted_in_no_time():
-    body = b"{" + b",".join(b'"k%d":1' % (n % 50_000) for n in range(100_000)) + b"}"
+    body = b"{" + b",".join(b'"k%d":1' % (n % 25_000) for n in range(100_000)) + b"}"
 
-    assert len(reading.repeated_fields(reading.read_json(body))) == 50_000
+    assert len(reading.repeated_fields(reading.read_json(body))) == 25_000
 
 
 def test_of_a_key_that_comes_again_the_last_counts_and_merged_keys_are_no_repeats():

@@ -1,5 +1,6 @@
 import pytest
 
+from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
 from api.kinds import EVENT, JOB, KINDS, RUNTIME
 from api.objects import shapes
@@ -58,11 +59,19 @@ def test_a_null_is_the_same_as_no_field():
     assert shapes.prune(document, shapes.of(JOB.type)) == (a_job(), [])
 
 
+@pytest.mark.parametrize("value", [["x"] * MOST_VALUES, {str(n): n for n in range(MOST_VALUES // 2)}])
+def test_the_number_of_values_has_a_limit_keys_among_them(value):
+    shapes.check_caps(value[:-1] if isinstance(value, list) else dict(list(value.items())[:-1]))
+
+    with pytest.raises(BadRequest, match="it has more than 100000 values"):
+        shapes.check_caps(value)
+
+
 def test_depth_has_a_limit():
     nested: object = "x"
-    for _ in range(shapes.MOST_DEPTH - 1):
+    for _ in range(MOST_DEPTH - 1):
         nested = {"a": [nested]} if isinstance(nested, str) else {"a": nested}
-    shapes.check_depth(nested)
+    shapes.check_caps(nested)
 
     with pytest.raises(BadRequest, match="nests deeper than 64 levels"):
-        shapes.check_depth({"a": nested})
+        shapes.check_caps({"a": nested})

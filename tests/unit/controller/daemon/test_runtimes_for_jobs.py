@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from api.ports import Change, ChangeType
+from controller.daemon.runtimes_for_jobs import RuntimesForJobs, concerns_jobs
 from controller.job.observed import RuntimeMissing, RuntimeReady
-from controller.runtimes_for_jobs import RuntimesForJobs, concerns_jobs
 from support.registry_fixtures import a_tree
 from support.runtime_world import RuntimeWorld, a_runtime_world
 

@@ -1,6 +1,6 @@
 import pytest
 
-from controller.settings import Settings, SettingsError, load
+from controller.daemon.settings import Settings, SettingsError, load, share_of_memory
 
 
 def write(tmp_path, text):
@@ -30,24 +30,30 @@ def test_an_empty_file_and_an_empty_section_are_the_defaults(tmp_path):
 def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path):
     loaded = load(write(tmp_path, "runtime:\n  base_pth: /x\nlog: {}\nmanifests:\n  color: red\n"))
 
-    first, second, third = sorted(loaded.warnings)
-    assert first.endswith("unknown key log: did you mean logs?")
-    assert "unknown key manifests.color: known here are directory, inbox, rescan_seconds" in second
-    assert third.endswith("unknown key runtime.base_pth: did you mean runtime.base_path?")
+    first, second, third = loaded.warnings
+    assert first.endswith("config.yaml:2: unknown key runtime.base_pth: did you mean runtime.base_path?")
+    assert second.endswith("config.yaml:3: unknown key log: did you mean logs?")
+    assert "config.yaml:5: unknown key manifests.color: known here are directory, inbox, rescan_seconds" in third
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("runtime: {enabled: perhaps}", r"setting runtime\.enabled of .*config\.yaml: .*valid boolean"),
+        ("runtime: {enabled: perhaps}", r"setting runtime\.enabled of .*config\.yaml:1: .*valid boolean"),
         ("jobs: {workers: 0}", r"jobs\.workers .*greater than or equal to 1"),
-        ("logs: {max_size: 10 Mb}", r"logs .*max_size: cannot read"),
-        ("jobs: {work_size: 0}", r"jobs .*work_size: must be at least 4Ki"),
+        ("logs: {max_size: 10 Mb}", r"logs\.max_size .*: cannot read"),
+        ("jobs: {work_size: 0}", r"jobs\.work_size .*: must be at least 4Ki"),
         ("state: {compact_seconds: .inf}", r"state\.compact_seconds .*finite"),
-        ("manifests: {directory: ../x}", r"manifests .*directory: must be an absolute path"),
+        ("manifests: {directory: ../x}", r"manifests\.directory .*: must be an absolute path"),
         ("manifests: {directory: /etc/../x}", r"must be an absolute path without \.\."),
         ("runtime: {base_path: /}", r"must be an absolute path without \.\., below /"),
         ("cgroup: {parent: a/b}", r"cgroup\.parent .*must be one name"),
+        ("jobs: {memory: most}", r"jobs\.memory .*a share of the host's such as \"90%\", or \"none\""),
+        ("jobs: {memory: 0%}", r"jobs\.memory .*between 1% and 100%"),
+        ("jobs: {memory: 101%}", r"jobs\.memory .*between 1% and 100%"),
+        ("jobs: {memory: 64}", r"jobs\.memory .*must be at least 4Mi"),
+        ("{1: 2}", r"unknown key 1: known here are runtime"),
+        ("jobs: {{1: 2}: 3}", r"cannot read settings"),
         ("runtime: [1]", r"setting runtime of .*valid dictionary"),
     ],
 )
@@ -61,6 +67,31 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
         load(write(tmp_path, "jobs: {workers: 0, pids: 0}\nengine: {resync_seconds: soon}\n"))
 
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_keys_that_nobody_knows_are_told_beside_values_that_cannot_be_used_by_line(tmp_path):
+    text = "jobs:\n  pidz: 3\n  workers: 0\n  work_size: 1\nengin: {}\nmanifests: {directory: x, inbox: y}\n"
+
+    with pytest.raises(SettingsError) as caught:
+        load(write(tmp_path, text), ("logs.max_files=0",))
+
+    said = [line.replace(str(tmp_path), "") for line in str(caught.value).splitlines()]
+    assert [line.partition(": ")[0] for line in said] == [
+        "cannot use setting logs.max_files of --set logs.max_files=0",
+        "/config.yaml:2",
+        "cannot use setting jobs.workers of /config.yaml:3",
+        "cannot use setting jobs.work_size of /config.yaml:4",
+        "/config.yaml:5",
+        "cannot use setting manifests.directory of /config.yaml:6",
+        "cannot use setting manifests.inbox of /config.yaml:6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("90%", 900), ("100%", 1000), ("4Gi", 4 * 2**30), ("1.5G", 1_500_000_000), ("none", None)]
+)
+def test_the_memory_of_a_job_that_does_not_say_is_a_share_of_the_host_or_a_size_or_unlimited(text, bytes_):
+    assert share_of_memory(text, 1000) == bytes_
 
 
 @pytest.mark.parametrize("text", ["a: [", "\x00", "- one", "just text", "{a: b}: c"])
