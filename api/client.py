@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from api.client_transport import Address, Answer, Transport
 from api.errors import Conflict, NotFound
-from api.kinds import Kind
+from api.kinds import REGISTRY, RUNTIME, Kind
 from api.meta import Document
 
 USER_AGENT = "rnx"
@@ -202,6 +202,19 @@ class Client:
             path, params=request.params(), accept="text/plain, */*", silence_seconds=None
         ) as chunks:
             yield chunks
+
+    @contextmanager
+    def build_logs(self, runtime: str, version: str = "", *, follow: bool = False) -> Iterator[Iterator[bytes]]:
+        """Give the log of a runtime's build, of the last one if no version is named. Raises NotFound, Unreachable."""
+        params = ({"version": version} if version else {}) | ({"follow": "true"} if follow else {})
+        path = f"{path_of(RUNTIME, None, runtime)}/log"
+        with self.transport.stream(path, params=params, accept="text/plain, */*", silence_seconds=None) as chunks:
+            yield chunks
+
+    def catalogue(self, registry: str, *, refresh: bool = False) -> Document:
+        """Return what a registry offers: {fetchedAt, problem, runtimes}. Raises NotFound, ServiceUnavailable."""
+        params = {"refresh": "true"} if refresh else {}
+        return self.transport.send("GET", f"{path_of(REGISTRY, None, registry)}/catalogue", params=params).document
 
     def explain(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return why an object is where it is: {object, summary, reasons, plan, sandbox}. Raises NotFound."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.meta import GROUP, VERSION, Document, Resource
+from api.runtime_spec import LATEST
 from api.types.core import Event, Namespace
 from api.types.job import Job
 from api.types.registry import Registry
-from api.types.runtime import Runtime
+from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
+from api.types.runtime_template import RuntimeTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,14 @@ def _installed(document: Document) -> str:
 
 
 def _wanted(document: Document) -> str:
-    return ",".join(document.get("spec", {}).get("versions", ("latest",)))
+    spec = document.get("spec", {})
+    is_made = any(spec.get(name) is not None for name in MADE_SOURCES)
+    return ",".join(spec.get("versions", (FIRST_VERSION if is_made else LATEST,)))
+
+
+def _parameters(document: Document) -> str:
+    parameters = document.get("spec", {}).get("parameters", ())
+    return ",".join(p["name"] if p.get("default") is None else f"{p['name']}={p['default']}" for p in parameters)
 
 
 def _about(document: Document) -> str:
@@ -137,6 +146,14 @@ RUNTIME = Kind(
         Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/runtime",
+)  # fmt: skip
+RUNTIME_TEMPLATE = Kind(
+    name="RuntimeTemplate", plural="runtimetemplates", short_names=("rtt",), namespaced=False, type=RuntimeTemplate,
+    columns=(
+        Column("Parameters", _parameters, description="What is left open, and its defaults."),
+        Column("Description", field("spec.description"), description="What it is a template of."),
+    ),
+    has_status=False,
 )  # fmt: skip
 REGISTRY = Kind(
     name="Registry", plural="registries", short_names=("reg",), namespaced=False, type=Registry,
@@ -202,21 +219,10 @@ MANIFEST = Kind(
 PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
-KINDS: tuple[Kind, ...] = (JOB, RUNTIME, REGISTRY, EVENT, NAMESPACE)
+KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE)
 _BY_NAME = {kind.name: kind for kind in KINDS}
-_BY_WORD = {word: kind for kind in KINDS for word in (kind.plural, kind.singular, *kind.short_names, kind.resource)}
 
 
 def by_name(name: str) -> Kind:
     """Return the kind called `name`, such as Job. Raises KeyError."""
     return _BY_NAME[name]
-
-
-def by_word(word: str) -> Kind | None:
-    """Return the kind that a person means by `word`: plural, singular, short name, with group or not."""
-    return _BY_WORD.get(word.lower())
-
-
-def by_plural(group: str, version: str, plural: str) -> Kind | None:
-    """Return the kind served at that group, version and plural, if there is one."""
-    return next((k for k in KINDS if (k.group, k.version, k.plural) == (group, version, plural)), None)

@@ -1,4 +1,4 @@
-"""What the API asks of the layers above it, as Protocols; `controller/manager.py` plugs them in.
+"""What the API asks of the layers above it, as Protocols; `controller/daemon/manager.py` plugs them in.
 
 Documents are JSON objects (`api.meta.Document`) with apiVersion, kind and metadata. Revisions are
 the store's integers; on the wire they are the opaque strings of `metadata.resourceVersion`.
@@ -117,6 +117,29 @@ class RunLogs(Protocol):
         """Yield log text, line by line or more; when following, until the run ends or `stopped()`.
 
         An empty chunk is a heartbeat while nothing comes. Raises NotFound when the run left no log.
+        """
+        ...
+
+
+class BuildLogs(Protocol):
+    """What the builds of runtimes said."""
+
+    def read(self, runtime: Document, version: str, *, follow: bool, stopped: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield the log of the last build of `version`, empty is whichever was built last; whole lines.
+
+        When following, until the build ends or `stopped()`; an empty chunk is a heartbeat while nothing comes.
+        Raises NotFound when there is no such log.
+        """
+        ...
+
+
+class Catalogues(Protocol):
+    """What registries offer."""
+
+    def offered(self, registry: Document, *, refresh: bool) -> Document:
+        """Return {fetchedAt, problem, runtimes}: by name and version description, sizeBytes, platforms, unsupported.
+
+        `unsupported` says why it does not run here; empty if it does. Raises ServiceUnavailable when nothing is known.
         """
         ...
 

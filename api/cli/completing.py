@@ -50,3 +50,20 @@ def complete_runtime(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     from api.cli.connection import Connection
 
     return names(ctx.ensure_object(Connection), "runtimes", incomplete)
+
+
+def complete_offer(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a runtime that a registry offers, and NAME@VERSION after the @."""
+    from api.cli.connection import Connection
+    from api.client_transport import BadAddress, Unreachable
+    from api.errors import ApiError
+
+    client, found = ctx.ensure_object(Connection).client, set[str]()
+    for registry in names(ctx.ensure_object(Connection), "registries", ""):
+        try:
+            runtimes = client.catalogue(registry)["runtimes"]
+        except (ApiError, Unreachable, BadAddress):
+            continue  # Another may have it.
+        for name, versions in runtimes.items():
+            found |= {f"{name}@{version}" for version in versions} if "@" in incomplete else {name}
+    return sorted(name for name in found if name.startswith(incomplete))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from api import kinds
+from api import kinds, quantity
 from api.cli import events, targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
@@ -107,12 +107,19 @@ def _job(document: Document) -> Iterator[str]:
     yield _pair("Command", " ".join(_quoted(word) for word in [*spec.get("command", ()), *spec.get("args", ())]))
     yield _pair("Working Dir", spec.get("workingDir", _default("working_dir")))
     yield from _limits(spec)
+    yield from _enforced(status.get("runs") or ())
     yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
-    yield from _block("Files", [f"/work/{f['path']} (mode {f.get('mode', 0o644):o})" for f in spec.get("files") or ()])
+    yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
     yield _pair("Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else ""))
     yield from _runs(status.get("runs") or ())
+
+
+def _file(file: Document) -> str:
+    if file.get("link"):
+        return f"/work/{file['path']} -> {file['link']}"
+    return f"/work/{file['path']} (mode {file.get('mode', 0o644):o})"
 
 
 def _default(field: str) -> Any:
@@ -125,6 +132,17 @@ def _limits(spec: Document) -> Iterator[str]:
     if spec.get("activeDeadlineSeconds"):
         shown.append(f"deadline {spec['activeDeadlineSeconds']:g}s")
     yield _pair("Limits", ", ".join(shown) or "<none>")
+
+
+def _enforced(runs: Any) -> Iterator[str]:
+    """What the newest run that has a receipt was held to, defaults of the settings included."""
+    receipt = next((run["receipt"] for run in reversed(runs) if run.get("receipt")), None)
+    if receipt is None:
+        return
+    shown = [f"cpu {quantity.from_millicpu(receipt['cpuMillicpu'])}"] if receipt.get("cpuMillicpu") else []
+    shown += [f"memory {size(receipt['memoryBytes'])}"] if receipt.get("memoryBytes") else []
+    shown += [f"pids {receipt['pids']}"] if receipt.get("pids") else []
+    yield _pair("Enforced", ", ".join(shown) or "<none>")
 
 
 def _runs(runs: Any) -> Iterator[str]:

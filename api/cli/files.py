@@ -16,12 +16,12 @@ from typing import Any
 import click
 import yaml
 
+from api.caps import MOST_DEPTH, MOST_TEXT_BYTES, MOST_VALUES
 from api.errors import BadRequest
 from api.meta import Document
-from api.objects import reading, shapes
+from api.objects import reading
 
 SUFFIXES = (".yaml", ".yml", ".json")
-MOST_BYTES = 16 << 20
 _PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
@@ -56,7 +56,7 @@ def read(sources: tuple[str, ...], *, recursive: bool) -> Iterator[Manifest | Ba
     """
     for source in sources:
         if source == "-":
-            yield from parse("stdin", sys.stdin.buffer.read())
+            yield from parse("stdin", sys.stdin.buffer.read(MOST_TEXT_BYTES + 1))
             continue
         for path in _files(Path(source), recursive=recursive):
             yield from _read_file(path)
@@ -77,10 +77,8 @@ def _files(path: Path, *, recursive: bool) -> list[Path]:
 
 def _read_file(path: Path) -> Iterator[Manifest | BadManifest]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            yield BadManifest(f"{path}: cannot read it: it is over {MOST_BYTES >> 20} MiB: split it")
-            return
-        content = path.read_bytes()
+        with path.open("rb") as opened:
+            content = opened.read(MOST_TEXT_BYTES + 1)
     except OSError as error:
         yield BadManifest(f"{path}: cannot read it: {error.strerror}")
         return
@@ -89,13 +87,16 @@ def _read_file(path: Path) -> Iterator[Manifest | BadManifest]:
 
 def parse(file: str, content: bytes) -> Iterator[Manifest | BadManifest]:
     """Yield the documents of a file's content; a bad one ends the file, for what follows is unsure."""
+    if len(content) > MOST_TEXT_BYTES:
+        yield BadManifest(f"{file}: cannot read it: it is over {MOST_TEXT_BYTES >> 20} MiB: split it")
+        return
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         yield BadManifest(f"{file}: cannot read it: it is not UTF-8 text (byte {error.start})")
         return
     try:
-        _check_depth(file, text)
+        _check_caps(file, text)
         for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
             if node is not None and not _is_empty(node):
                 yield from _documents(file, node, _value(file, text, node))
@@ -108,15 +109,20 @@ def parse(file: str, content: bytes) -> Iterator[Manifest | BadManifest]:
         yield error
 
 
-def _check_depth(file: str, text: str) -> None:
-    """Refuse nesting that no object has, before anything recurses into it. Raises BadManifest."""
-    depth = 0
+def _check_caps(file: str, text: str) -> None:
+    """Refuse more than any file has, before anything recurses into it. Raises BadManifest."""
+    depth = values = 0
     with contextlib.suppress(yaml.YAMLError):  # Said with its line when the documents before it were read.
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            values += isinstance(event, yaml.NodeEvent)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > shapes.MOST_DEPTH:
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                raise BadManifest(f"{file}:{line}: cannot read it: it nests deeper than {shapes.MOST_DEPTH} levels")
+            if depth <= MOST_DEPTH and values <= MOST_VALUES:
+                continue
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            why = f"it has more than {MOST_VALUES} values: split it"
+            if depth > MOST_DEPTH:
+                why = f"it nests deeper than {MOST_DEPTH} levels: flatten it"
+            raise BadManifest(f"{file}:{line}: cannot read it: {why}")
 
 
 def _refuse_repeats(file: str, node: yaml.Node, seen: set[int]) -> None:

@@ -85,7 +85,7 @@ def _not_yet(command: Any) -> Any:
     multiple=True,
     metavar="DIR",
     type=click.Path(),
-    help="Put what this directory holds into /work. May be repeated.",
+    help="Put what this directory holds into /work, where DIR is found too. May be repeated.",
 )
 @click.option(
     "--max-memory",

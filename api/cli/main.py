@@ -20,6 +20,7 @@ COMMANDS = {
     "job": Lazy("api.cli.job:job", "Run jobs and look after them."),
     "run": Lazy("api.cli.job_run:run", "The same as job run."),
     "runtime": Lazy("api.cli.runtime:runtime", "Install runtimes and look after them."),
+    "registry": Lazy("api.cli.registry:registry", "Serve, sign and verify registries of runtimes."),
     "api-resources": Lazy("api.cli.api_resources:api_resources", "List the kinds of objects."),
     "version": Lazy("api.cli.version:version", "Print the versions of rnx and of the server."),
     "completion": Lazy("api.cli.completion:completion", "Print the shell's completion script."),

@@ -49,10 +49,14 @@ def _of_the_api(error: Exception) -> int:
     from api.client_transport import BadAddress, Unreachable
     from api.client_watch import TimedOut
     from api.errors import ApiError
+    from api.packages.findings import Refused
 
     match error:
         case ApiError():
             click.echo(describe(error), err=True)
+            return API_ERROR
+        case Refused():
+            say(str(error))
             return API_ERROR
         case BadAddress():
             say(str(error))

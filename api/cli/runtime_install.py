@@ -1,33 +1,27 @@
-"""`rnx runtime install` and `test`, and the changes of `spec.versions` behind them and `remove`."""
+"""`rnx runtime install`, and the changes of `spec.versions` behind it and `remove`."""
 
 from dataclasses import dataclass
 
 import click
 
-from api import kinds
-from api.cli import follow
+from api import kinds, runtime_requests, runtime_spec
 from api.cli import runtimes as words
-from api.cli.completing import complete_runtime
+from api.cli.completing import complete_offer
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
-from api.cli.job_run import document_of
 from api.cli.output import note
 from api.cli.problems import CommandFailed
 from api.cli.progress import InstallProgress
+from api.cli.runtime_ask import ask, result_of
 from api.cli.targets import Target
 from api.client import Client
 from api.client_watch import TimedOut, condition, wait_for
 from api.errors import Conflict, NotFound
 from api.meta import API_VERSION, Document
+from api.runtime_requests import Request
 from api.runtime_spec import LATEST, RuntimeSpec
 
-_ASK = {
-    "python": ("python", "--version"), "java": ("java", "-version"), "openjdk": ("java", "-version"),
-    "graalvmjdk": ("java", "-version"), "node": ("node", "--version"), "go": ("go", "version"),
-    "golang": ("go", "version"), "ruby": ("ruby", "--version"), "php": ("php", "--version"),
-    "rust": ("rustc", "--version"), "perl": ("perl", "--version"), "dotnet": ("dotnet", "--version"),
-}  # fmt: skip
 _HOPELESS = frozenset(
     {"RuntimeNotFound", "PlatformUnsupported", "ChecksumMismatch", "InvalidRuntime", "RuntimesDisabled"}
 )
@@ -48,8 +42,9 @@ class _Hopeless(CommandFailed):
 
 
 @click.command("install")
-@click.argument("spec", metavar="NAME[@VERSION]")
+@click.argument("spec", metavar="NAME[@VERSION]", shell_complete=complete_offer)
 @click.option("--registry", default="", metavar="NAME|OWNER/REPO|URL", help="Install from this registry only.")
+@click.option("-f", "--force", is_flag=True, help="Although it is: verify it, and install again what differs.")
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never.")
 @click.option(
     "--wait",
@@ -63,17 +58,22 @@ class _Hopeless(CommandFailed):
 )
 @reaching
 @pass_connection
-def install(connection: Connection, *, spec: str, registry: str, timeout: float | None, wait: bool) -> None:
-    """Install a runtime; without a version the latest of its registry."""
+def install(
+    connection: Connection, *, spec: str, registry: str, force: bool, timeout: float | None, wait: bool
+) -> None:
+    """Install a runtime; without a version the latest of its registry. VERSION may be a range, such as ^1.3."""
     wanted = words.parse(spec)
     if wanted.name is None:
         raise click.UsageError(
             f"cannot install {spec}: name the runtime, such as python-3.11-ml: a language may mean several"
         )
-    client, version = connection.client, wanted.version or LATEST
+    client, version = connection.client, wanted.wanted
     before = _find(client, wanted.name)
     if before is not None and _is_installed(before, version):
-        click.echo(f"Runtime {_resolved(before, wanted)} is already installed")
+        if force:
+            _install_again(client, before, wanted, timeout)
+        else:
+            click.echo(f"Runtime {_resolved(before, wanted)} is already installed")
         return
     declared = _declare(client, before, wanted.name, version, _registry_name(client, registry))
     if not wait:
@@ -94,17 +94,39 @@ def _find(client: Client, name: str) -> Document | None:
         return None
 
 
+def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeout: float | None) -> None:
+    """Have what is installed verified, and wait until what differs is installed again."""
+    name, resolved = runtime["metadata"]["name"], _resolved(runtime, wanted)
+    heard = ask(client, name, Request.VERIFY, words.meant(runtime, wanted), timeout)
+    if runtime_requests.is_good(result_of(heard, Request.VERIFY)):
+        click.echo(f"Runtime {resolved} is already installed, and is what was installed")
+        return
+
+    def is_mended(now: Document | None) -> bool:
+        if now is None:
+            raise CommandFailed(f"runtime {name} was deleted")
+        differs = any(each.get("drift") for each in now.get("status", {}).get("versions") or ())
+        return not differs and _is_installed(now, wanted.wanted)
+
+    wait_for(client, kinds.RUNTIME, "", name, until=is_mended, timeout_seconds=timeout)
+    click.echo(f"Runtime {resolved} installed again")
+
+
 def _is_installed(runtime: Document, version: str) -> bool:
-    if version == LATEST:
-        observed = runtime.get("status", {}).get("observedGeneration", 0) >= runtime["metadata"].get("generation", 1)
-        ready = condition(runtime, "Ready") or {}
-        return observed and LATEST in runtime["spec"].get("versions", ()) and ready.get("status") == "True"
-    wanted = version in runtime.get("spec", {}).get("versions", ())
-    return wanted and words.version_of(runtime, version).get("state") == "Installed"
+    if version not in _declared(runtime):
+        return False
+    if not runtime_spec.is_version(version):
+        return _is_observed(runtime) and (condition(runtime, "Ready") or {}).get("status") == "True"
+    found = words.version_of(runtime, version)
+    return found.get("state") == "Installed" and found.get("health") != "Unhealthy"
+
+
+def _declared(runtime: Document) -> list[str]:
+    return list(runtime.get("spec", {}).get("versions", (LATEST,)))
 
 
 def _resolved(runtime: Document, wanted: RuntimeSpec) -> str:
-    return f"{wanted.name}@{wanted.version or runtime.get('status', {}).get('latest') or LATEST}"
+    return f"{wanted.name}@{words.meant(runtime, wanted) or wanted.wanted}"
 
 
 def _declare(client: Client, before: Document | None, name: str, version: str, registry: str) -> _Declared:
@@ -116,13 +138,13 @@ def _declare(client: Client, before: Document | None, name: str, version: str, r
         return _Declared(is_added=True, created_uid=metadata["uid"], created_generation=metadata["generation"])
 
     def patch_for(current: Document) -> Document | None:
-        versions = list(current.get("spec", {}).get("versions", ()))
+        versions = _declared(current)
         spec: Document = {} if version in versions else {"versions": [*versions, version]}
         spec |= {"registry": registry} if registry and current["spec"].get("registry") != registry else {}
         return {"spec": spec} if spec else None
 
     client.change(kinds.RUNTIME, "", name, patch_for)
-    return _Declared(is_added=version not in before.get("spec", {}).get("versions", ()))
+    return _Declared(is_added=version not in _declared(before))
 
 
 def _take_back(client: Client, name: str, version: str, declared: _Declared) -> str:
@@ -149,7 +171,7 @@ def _is_as_created(runtime: Document, declared: _Declared) -> bool:
 
 
 def _without(runtime: Document, version: str) -> Document | None:
-    versions = list(runtime["spec"].get("versions", ()))
+    versions = _declared(runtime)
     return {"spec": {"versions": [each for each in versions if each != version]}} if version in versions else None
 
 
@@ -202,6 +224,8 @@ def _give_up_if_hopeless(runtime: Document, name: str, version: str) -> None:
         return
     reason, message = words.readiness(runtime)
     one = words.version_of(runtime, version)
+    if reason == "Unhealthy" and (one.get("health") == "Unhealthy" or not one):
+        raise CommandFailed(f"{name}@{version} is installed and does not work: {one.get('healthMessage') or message}")
     if one.get("state") != "Failed" and (reason not in _HOPELESS or one.get("state") == "Installing"):
         return
     is_known = _is_about(runtime, version)
@@ -225,13 +249,13 @@ def _is_observed(runtime: Document) -> bool:
 def _is_about(runtime: Document, version: str) -> bool:
     """Say whether Ready's reason is this version's: with several versions it is that of the first that failed."""
     said = words.version_of(runtime, version).get("message")
-    return runtime["spec"].get("versions") == [version] or bool(said and words.readiness(runtime)[1].startswith(said))
+    return _declared(runtime) == [version] or bool(said and words.readiness(runtime)[1].startswith(said))
 
 
 def drop(connection: Connection, runtime: Document, version: str | None, timeout: float | None) -> None:
     """Take `version`, or all of it, out of what is wanted, and wait until it is gone."""
     client, name = connection.client, runtime["metadata"]["name"]
-    declared = runtime["spec"].get("versions") or []
+    declared = _declared(runtime)
     if version is not None and version not in declared:
         known = ", ".join(declared) or "none"
         raise CommandFailed(
@@ -243,37 +267,11 @@ def drop(connection: Connection, runtime: Document, version: str | None, timeout
 
     client.change(kinds.RUNTIME, "", name, lambda current: _without(current, version))
 
-    def is_gone(now: Document | None) -> bool:
-        return now is None or not words.version_of(now, version)
+    def is_done(now: Document | None) -> bool:
+        """Whether it is gone, or stays for another reason."""
+        found = words.version_of(now or {}, version)
+        return not found or (now is not None and _is_observed(now) and found.get("state") == "Installed")
 
-    wait_for(client, kinds.RUNTIME, "", name, until=is_gone, timeout_seconds=timeout)
-
-
-@click.command("test", context_settings={"allow_interspersed_args": False})
-@click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND…]")
-@reaching
-@pass_connection
-def test(connection: Connection, spec: str, command: tuple[str, ...]) -> None:
-    """Run a job in a runtime to see that it works: its interpreter's version, or COMMAND."""
-    wanted = words.parse(spec)
-    asked = command or _question(wanted)
-    document = document_of(asked, runtime=spec, max_runtime=60.0)
-    document["metadata"] = {"generateName": "test-"}
-    answer = connection.client.create(kinds.JOB, connection.namespace, document)
-    name = str(answer.document["metadata"]["name"])
-    try:
-        job = follow.attached(connection.client, connection.namespace, name)
-    finally:
-        connection.client.delete(kinds.JOB, connection.namespace, name)
-    code = follow.exit_code(job)
-    if code:
-        raise CommandFailed(f"runtime {spec} does not work: {' '.join(asked)} ended with {code}", exit_code=code)
-    click.echo(f"Runtime {spec} works")
-
-
-def _question(wanted: RuntimeSpec) -> tuple[str, ...]:
-    language = wanted.language or (wanted.name or "").partition("-")[0]
-    if language not in _ASK:
-        raise click.UsageError(f"cannot tell how to test {wanted}: say the command: rnx runtime test {wanted} COMMAND")
-    return _ASK[language]
+    now = wait_for(client, kinds.RUNTIME, "", name, until=is_done, timeout_seconds=timeout)
+    if found := words.version_of(now or {}, version):
+        note(f"{name}@{version} stays installed: {found.get('keptBecause') or 'it is wanted'}")

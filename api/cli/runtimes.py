@@ -1,5 +1,6 @@
 """Runtime specs on the command line: which Runtime object is meant, whether it is ready, who uses it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -68,13 +69,44 @@ def version_of(item: Document, version: str) -> Document:
     return next((dict(each) for each in versions if each["version"] == version), {})
 
 
+def meant(item: Document, wanted: RuntimeSpec) -> str | None:
+    """Return the version of a Runtime that jobs get for a spec, as far as its status tells; None if there is none."""
+    versions = item.get("status", {}).get("versions") or ()
+    usable = [
+        str(each["version"]) for each in versions
+        if each.get("state") in ("Installed", "Removing") and each.get("health") != "Unhealthy"
+    ]  # fmt: skip
+    if wanted.version is not None:
+        return wanted.version if version_of(item, wanted.version) else None
+    said = [e["version"] for e in item.get("status", {}).get("history") or () if e.get("asked") == wanted.wanted]
+    if said and said[-1] in usable:
+        return str(said[-1])
+    return runtime_spec.best(wanted.wanted, [version for version in usable if runtime_spec.is_version(version)])
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The unfinished jobs of all namespaces that run in a runtime, with the runtime that each says."""
+
+    jobs: tuple[Document, ...]
+
+    def of(self, name: str, version: str | None) -> list[str]:
+        """Return those that run in a runtime, or in one version of it."""
+        return [
+            f"job/{job['metadata'].get('namespace', '')}/{job['metadata']['name']}"
+            for job in self.jobs
+            if _uses(job, name, version)
+        ]
+
+
+def all_users(client: Client) -> Users:
+    """Return all jobs that are not finished."""
+    return Users(tuple(job for job in client.list(kinds.JOB)["items"] if not is_finished(job)))
+
+
 def users_of(client: Client, name: str, version: str | None) -> list[str]:
     """Return the unfinished jobs of all namespaces that run in a runtime, or in one version of it."""
-    return [
-        f"job/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
-        for item in client.list(kinds.JOB)["items"]
-        if not is_finished(item) and _uses(item, name, version)
-    ]
+    return all_users(client).of(name, version)
 
 
 def _uses(job: Document, name: str, version: str | None) -> bool:

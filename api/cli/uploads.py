@@ -2,13 +2,14 @@
 
 Contents travel in the Job itself (`spec.files`), so they are limited to 1 MB together. Permission
 bits are kept. Links are followed where they stay inside the directory. `.git` is left out.
+What a directory holds lands in /work itself; a link /work/DIR leads there too, for scripts that say `cd DIR`.
 Invariant: everything is checked before anything is submitted.
 """
 
 import base64
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from api.meta import Document
@@ -33,7 +34,15 @@ def files_of(uploads: Sequence[str], directories: Sequence[str]) -> list[Documen
             raise BadUpload(f"cannot upload {path}: {found[inside]} is already /work/{inside}: rename one of them")
         found[inside] = path
     _check_size(found)
-    return [_file(inside, path) for inside, path in found.items()]
+    return [*(_file(inside, path) for inside, path in found.items()), *_links(directories, found)]
+
+
+def _links(directories: Sequence[str], found: Iterable[str]) -> Iterator[Document]:
+    """Yield what makes /work/DIR lead to /work, but where something of that name was uploaded."""
+    taken = {inside.partition("/")[0] for inside in found}
+    for name in dict.fromkeys(Path(text).name for text in directories):
+        if name not in ("", "..") and name not in taken:
+            yield {"path": name, "link": "."}
 
 
 def _found(uploads: Sequence[str], directories: Sequence[str]) -> Iterator[tuple[str, Path]]:

@@ -25,9 +25,10 @@ from api.http.feed import Feed, Threads
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
 from api.http.resources import Resources, not_found, sources_of
+from api.http.runtime_pages import RuntimePages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
-from api.ports import Explainer, Exposition, Health, ManifestReports, RunLogs, Storage
+from api.ports import BuildLogs, Catalogues, Explainer, Exposition, Health, ManifestReports, RunLogs, Storage
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Surroundings:
     storage: Storage
     clock: Clock
     run_logs: RunLogs
+    build_logs: BuildLogs
+    catalogues: Catalogues
     explainer: Explainer
     health: Health
     exposition: Exposition
@@ -66,8 +69,15 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     pods = Pods(surroundings.verbs, surroundings.node_name)
     manifests = Manifests(surroundings.verbs, surroundings.manifests)
     sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
-    logs = PodLogs(pods, surroundings.run_logs, threads, Threads(LOG_THREADS, abandoning=True))
-    resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, logs)
+    slow = Threads(LOG_THREADS, abandoning=True)
+    logs = PodLogs(pods, surroundings.run_logs, threads, slow)
+    of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
+    pages = {
+        (kinds.POD.name, "log"): logs.answer,
+        (kinds.RUNTIME.name, "log"): of_runtimes.log,
+        (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
+    }
+    resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     health = HealthPages(surroundings.health, surroundings.exposition, threads)
 
     async def list_resources(request: Request) -> Response:

@@ -15,7 +15,7 @@ _MINOR = "32"
 """The Kubernetes minor version whose protocol this is; some kubectl installations choose by it."""
 
 _ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-_SUBRESOURCE_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "explain": ["get"]}
+_SUBRESOURCE_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "explain": ["get"], "catalogue": ["get"]}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 

@@ -41,23 +41,11 @@ class PodLogs:
         options = _options(request)
         job, attempt = await self._threads.call(self._run_of, request, namespace, name)
         if self._follow_threads.are_busy:
-            raise _busy()
+            raise busy()
         stopped = threading.Event()
         chunks = self._logs.read(job, attempt, options, stopped.is_set)
         first = await self._follow_threads.call(next, chunks, None)
-        return answers.Stream(self._stream(first, chunks, stopped), "text/plain")
-
-    async def _stream(
-        self, first: bytes | None, chunks: Iterator[bytes], stopped: threading.Event
-    ) -> AsyncGenerator[bytes, None]:
-        chunk = first
-        try:
-            while chunk is not None:
-                yield chunk
-                chunk = await self._follow_threads.call(next, chunks, None)
-        finally:
-            stopped.set()
-            _close(chunks)
+        return answers.Stream(streamed(self._follow_threads, first, chunks, stopped), "text/plain")
 
     def _run_of(self, request: Request, namespace: str, name: str) -> tuple[Document, int]:
         pod, job = self._pods.get(namespace, name), self._pods.job_of(namespace, name)
@@ -76,6 +64,20 @@ class PodLogs:
         return job, int(attempt)
 
 
+async def streamed(
+    threads: Threads, first: bytes | None, chunks: Iterator[bytes], stopped: threading.Event
+) -> AsyncGenerator[bytes, None]:
+    """Yield `first` and the rest of `chunks`, read in `threads`; at the end, `stopped` is set and they are closed."""
+    chunk = first
+    try:
+        while chunk is not None:
+            yield chunk
+            chunk = await threads.call(next, chunks, None)
+    finally:
+        stopped.set()
+        _close(chunks)
+
+
 def _close(chunks: Iterator[bytes]) -> None:
     """Let go of what a reader holds; one that is still reading sees that it is to stop, and does so itself."""
     if isinstance(chunks, Generator):
@@ -83,7 +85,8 @@ def _close(chunks: Iterator[bytes]) -> None:
             chunks.close()
 
 
-def _busy() -> TooManyRequests:
+def busy() -> TooManyRequests:
+    """Return the refusal of one more who follows a log."""
     error = TooManyRequests("too many logs are being followed: try again later")
     error.retry_after_seconds = 5
     return error

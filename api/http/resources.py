@@ -14,12 +14,11 @@ from starlette.responses import PlainTextResponse, Response
 from api.errors import BadRequest, Cause, Invalid, MethodNotAllowed, Timeout
 from api.http import answers, negotiation, paths, requests, tables, watches
 from api.http.feed import Feed, Threads
-from api.http.logs import PodLogs
 from api.http.negotiation import View
 from api.http.paths import ResourcePath
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
-from api.kinds import NAMESPACE, Kind
+from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission, projections, reading, selectors
 from api.objects.patch import PatchType
@@ -28,6 +27,7 @@ from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer
 
 _PROPAGATION = ("", "Background", "Foreground", "Orphan")
+_PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
 _INCLUDE = ("None", "Metadata", "Object")
 
 
@@ -53,6 +53,9 @@ class Target:
 
 _Handler: TypeAlias = Callable[[Request, Target], Awaitable[Response]]
 
+Page: TypeAlias = Callable[[Request, str, str], Awaitable[Response]]
+"""Answers a request for a subresource that is read only, given the namespace and the name of its object."""
+
 
 class Resources:
     """Answers the requests for resources."""
@@ -65,16 +68,16 @@ class Resources:
         threads: Threads,
         clock: Clock,
         explainer: Explainer,
-        logs: PodLogs,
+        pages: Mapping[tuple[str, str], Page],
     ) -> None:
-        """Serve `sources`, by group, version and plural."""
+        """Serve `sources`, by group, version and plural, and `pages`, by kind and subresource."""
         self._sources = sources
         self._verbs = verbs
         self._feed = feed
         self._threads = threads
         self._clock = clock
         self._explainer = explainer
-        self._logs = logs
+        self._pages = pages
         self._reading: dict[str, _Handler] = {"GET": self._get, "LIST": self._list, "WATCH": self._watch}
         self._writing: dict[str, _Handler] = {
             "POST": self._create,
@@ -241,7 +244,8 @@ class Resources:
             key = ObjectKey(target.kind.name, target.space, target.name)
             await self._threads.call(target.source.get, target.space, target.name)
             return answers.answer(await self._threads.call(self._explainer.explain, key))
-        return await self._logs.answer(request, target.space, target.name)
+        page = self._pages[target.kind.name, target.subresource]
+        return await page(request, target.space, target.name)
 
     def _showing(self, request: Request, target: Target) -> Showing:
         include = request.query_params.get("includeObject") or "Metadata"
@@ -260,7 +264,7 @@ def subresources(source: Source) -> tuple[str, ...]:
     if not isinstance(source, Stored):
         return ()
     explained = ("explain",) if source.kind.finalizer else ()
-    return (("status",) if source.kind.has_status else ()) + explained
+    return (("status",) if source.kind.has_status else ()) + explained + _PAGES.get(source.kind.name, ())
 
 
 def sources_of(

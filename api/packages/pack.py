@@ -1,6 +1,6 @@
 """Writes runtime packages: the same input gives the same bytes, and a registry.json beside them.
 
-STDLIB ONLY, as `builder.py` runs before anything is installed. Never here: what belongs in a runtime.
+STDLIB ONLY, as the builder runs before anything is installed. Never here: what belongs in a runtime.
 Invariant: owners, times and order in an archive do not depend on the machine; a registry.json always
 names archives that are complete.
 """
@@ -29,8 +29,17 @@ class Link:
     target: str
 
 
-Content = Path | bytes | Link
-"""A file of this machine to copy, a text to write, or a link."""
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory, as one that holds nothing is not made by what it holds."""
+
+
+Content = Path | bytes | Link | Directory
+"""A file of this machine to copy, a text to write, a link, or a directory."""
+
+
+class Changed(ValueError):
+    """A file changed while it was packed; nothing was written."""
 
 
 @dataclass
@@ -81,6 +90,33 @@ def write_archive(head: Contents, body: Body, path: Path) -> tuple[str, int]:
     return digest.hexdigest(), path.stat().st_size
 
 
+def write_whole(contents: Contents, path: Path, level: int = 6) -> tuple[str, int]:
+    """Write the .tar.gz `path` of `contents`, durably and whole or not at all. Return checksum and size.
+
+    Raises:
+        Changed: a file grew or shrank meanwhile.
+    """
+    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)
+    digest = hashlib.sha256()
+    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with aside.open("wb") as file:
+            for plain in _tar_pieces(contents, is_last=True):
+                piece = packer.compress(plain)
+                digest.update(piece)
+                file.write(piece)
+            rest = packer.flush()
+            digest.update(rest)
+            file.write(rest)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return digest.hexdigest(), size
+
+
 def write_registry(directory: Path, entries: Mapping[str, Mapping[str, Mapping[str, object]]]) -> Path:
     """Add `entries` (fields by name and version) to the registry.json in `directory`; return its path."""
     path = directory / "registry.json"
@@ -106,7 +142,11 @@ def _tar_pieces(contents: Contents, *, is_last: bool) -> Iterator[bytes]:
             if directory not in made:
                 made.add(directory)
                 yield _header(directory, tarfile.DIRTYPE, 0o755)
-        if isinstance(content, Link):
+        if isinstance(content, Directory):
+            if path not in made:
+                made.add(path)
+                yield _header(path, tarfile.DIRTYPE, 0o755)
+        elif isinstance(content, Link):
             yield _header(path, tarfile.SYMTYPE, 0o777, link=content.target)
         elif isinstance(content, bytes):
             yield _header(path, tarfile.REGTYPE, mode, size=len(content)) + _padded(content)
@@ -114,12 +154,26 @@ def _tar_pieces(contents: Contents, *, is_last: bool) -> Iterator[bytes]:
             stat = content.stat()
             first = first_of.setdefault((stat.st_dev, stat.st_ino), path)
             if first == path:
-                data = content.read_bytes()
-                yield _header(path, tarfile.REGTYPE, mode, size=len(data)) + _padded(data)
+                yield _header(path, tarfile.REGTYPE, mode, size=stat.st_size)
+                yield from _copied(content, stat.st_size)
             else:
                 yield _header(path, tarfile.LNKTYPE, mode, link=first)
     if is_last:
         yield bytes(2 * _BLOCK)
+
+
+def _copied(source: Path, size: int) -> Iterator[bytes]:
+    """Yield the `size` bytes of a file, padded."""
+    left = size
+    with source.open("rb") as file:
+        while piece := file.read(_COPY_BYTES):
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+    if left:
+        raise Changed(f"cannot pack {source}: it changed while it was read: try again")
+    yield bytes(-size % _BLOCK)
 
 
 def _parents(path: str) -> list[str]:

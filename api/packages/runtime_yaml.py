@@ -1,6 +1,6 @@
 """Reads a runtime.yml: every problem at once, each with its line and column.
 
-Pure: takes the bytes, gives a `Manifest`. Never here: whether the sources it names exist (`tree.py`).
+Pure: takes the bytes, gives a `Manifest`. Never here: whether the sources it names exist.
 Invariant: what is returned keeps the promises of `manifest.py`; scalars are the author's own text.
 """
 
@@ -11,8 +11,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from controller.runtime import yaml_nodes
-from controller.runtime.manifest import (
+from api.packages import yaml_nodes
+from api.packages.manifest import (
     InvalidManifest,
     Manifest,
     Mount,
@@ -20,7 +20,7 @@ from controller.runtime.manifest import (
     Problem,
     Requirements,
 )
-from controller.runtime.yaml_nodes import Mapping, Node, Scalar, Sequence
+from api.packages.yaml_nodes import Mapping, Node, Scalar, Sequence
 
 _TYPES = ("system", "managed", "static", "language-runtime")
 _IGNORED = frozenset({"libraries", "build_info", "original_yaml", "schema_version"})
@@ -50,6 +50,23 @@ def load(text: bytes) -> Manifest:
     if reader.problems:
         raise InvalidManifest(tuple(sorted(reader.problems, key=lambda problem: (problem.line, problem.column))))
     return manifest
+
+
+def memory_bytes(text: str) -> int:
+    """Return how many bytes `text` means, such as 512MB.
+
+    >>> memory_bytes("512MB"), memory_bytes("1.5Gi")
+    (512000000, 1610612736)
+
+    Raises:
+        ValueError: it is no amount of memory.
+    """
+    match = _MEMORY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f'cannot read "{text}" as memory: use 512MB, 2GB or 1Gi')
+    unit = (match[2] or "").upper().rstrip("B")
+    power = " KMGT".index(unit[0]) if unit else 0
+    return int(float(match[1]) * (1024 if unit.endswith("I") else 1000) ** power)
 
 
 @dataclass
@@ -236,13 +253,11 @@ class _Reader:
 
     def memory(self, node: Node, where: str) -> int | None:
         text = self.text(node, where)
-        match = _MEMORY.fullmatch(text.strip())
-        if match is None:
-            self.problem(node, f'{where}: cannot read "{text}" as memory: use 512MB, 2GB or 1Gi')
+        try:
+            return memory_bytes(text)
+        except ValueError as error:
+            self.problem(node, f"{where}: {error}")
             return None
-        unit = (match[2] or "").upper().rstrip("B")
-        power = " KMGT".index(unit[0]) if unit else 0
-        return int(float(match[1]) * (1024 if unit.endswith("I") else 1000) ** power)
 
     def problem(self, node: Node, message: str) -> None:
         self.problems.append(Problem(node.line, node.column, message))

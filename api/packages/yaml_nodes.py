@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from controller.runtime.manifest import InvalidManifest, Problem
+from api.packages.manifest import InvalidManifest, Problem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16

@@ -1,10 +1,16 @@
 """Registry: a catalogue of runtimes to install from."""
 
-from pydantic import Field, field_validator
+import base64
+import re
+
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_KEY_BYTES = 32
 
 
 class RegistryReason(ReasonEnum):
@@ -19,6 +25,57 @@ class RegistryReason(ReasonEnum):
     INVALID_CATALOGUE = "InvalidCatalogue", "What is there is no catalogue."
     INVALID_LOCATION = "InvalidLocation", "spec.url is not written in a way that is known."
     DISABLED = "Disabled", "spec.enabled is false."
+    SIGNATURE_INVALID = (
+        "SignatureInvalid",
+        "Its catalogue is not signed by spec.publicKey; nothing of it is used, and what was kept serves on.",
+    )
+    CREDENTIALS_UNUSABLE = (
+        "CredentialsUnusable",
+        "spec.credentials names no token, or one that others may read or change.",
+    )
+    REDIRECT_REFUSED = (
+        "RedirectRefused",
+        "Its server redirects in circles, or to where it may not: a file, another scheme, from https to http.",
+    )
+    SIZE_MISMATCH = "SizeMismatch", "What its server sends changed while it was read."
+
+
+def _check_location(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if not rest and url.count("/") == 1 and all(url.split("/")) and " " not in url:
+        return url
+    if scheme not in ("file", "http", "https") or not rest:
+        raise PydanticCustomError("FieldValueInvalid", "must be file://DIR, http(s)://HOST/registry.json or owner/repo")
+    return url
+
+
+class RegistryCredentials(ApiModel):
+    """Where the registry's bearer token is; exactly one is set. The token itself is never in an object."""
+
+    token_file: str | None = Field(
+        default=None, description="An absolute path; the file is root's, and only root and its group may read it."
+    )
+    token_env: str | None = Field(default=None, description="An environment variable of the daemon.")
+
+    @field_validator("token_file")
+    @classmethod
+    def _is_absolute(cls, path: str | None) -> str | None:
+        if path is not None and (not path.startswith("/") or "\0" in path):
+            raise PydanticCustomError("FieldValueInvalid", "must be an absolute path")
+        return path
+
+    @field_validator("token_env")
+    @classmethod
+    def _is_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not _VARIABLE.fullmatch(name):
+            raise PydanticCustomError("FieldValueInvalid", "must be the name of an environment variable")
+        return name
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "RegistryCredentials":
+        if (self.token_file is None) == (self.token_env is None):
+            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of tokenFile and tokenEnv")
+        return self
 
 
 class RegistrySpec(ApiModel):
@@ -37,17 +94,37 @@ class RegistrySpec(ApiModel):
         default=3600, ge=0, le=604800, description="How long a fetched catalogue is used, in seconds."
     )
 
-    @field_validator("url")
+    credentials: RegistryCredentials | None = Field(
+        default=None, description="Sent to the registry's own server, and to no other."
+    )
+    mirrors: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Where else the same registry is, written as url is; asked in this order where it fails.",
+    )
+    public_key: str = Field(
+        default="",
+        description="An ed25519 public key, 32 bytes in base64. With it a catalogue needs a signature beside it, "
+        "registry.json.sig, or is not used.",
+    )
+
+    _check_url = field_validator("url")(_check_location)
+
+    @field_validator("mirrors")
     @classmethod
-    def _is_a_location(cls, url: str) -> str:
-        scheme, _, rest = url.partition("://")
-        if not rest and url.count("/") == 1 and all(url.split("/")) and " " not in url:
-            return url
-        if scheme not in ("file", "http", "https") or not rest:
-            raise PydanticCustomError(
-                "FieldValueInvalid", "must be file://DIR, http(s)://HOST/registry.json or owner/repo"
-            )
-        return url
+    def _are_locations(cls, mirrors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_check_location, mirrors))
+
+    @field_validator("public_key")
+    @classmethod
+    def _is_a_key(cls, key: str) -> str:
+        try:
+            is_key = not key or len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+        except ValueError:
+            is_key = False
+        if not is_key:
+            raise PydanticCustomError("FieldValueInvalid", "must be the 32 bytes of an ed25519 public key in base64")
+        return key
 
 
 class RegistryStatus(ApiModel):

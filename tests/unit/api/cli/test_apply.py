@@ -152,7 +152,10 @@ def test_a_source_that_is_not_there_is_wrong_usage(rnx, tmp_path, monkeypatch, s
     [
         ("kind: Job", "it has no apiVersion: write apiVersion: runwright.dev/v1alpha1"),
         ("kind: Namespace", "it has no apiVersion: write apiVersion: v1"),
-        ("apiVersion: runwright.dev/v1alpha1", "it has no kind: write kind: Job or Runtime or Registry"),
+        (
+            "apiVersion: runwright.dev/v1alpha1",
+            "it has no kind: write kind: Job or Runtime or RuntimeTemplate or Registry",
+        ),
         ("x: y", "no apiVersion and no kind: write apiVersion: runwright.dev/v1alpha1 and kind: Job or Runtime or"),
     ],
 )

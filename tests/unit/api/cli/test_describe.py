@@ -54,6 +54,22 @@ def test_a_job_is_described_with_its_limits_runs_conditions_and_events(rnx, live
     assert "137" in out
 
 
+def test_what_the_newest_run_was_really_held_to_is_shown_whatever_the_job_says(rnx, live):
+    live.create(JOB, a_job("etl"))
+    receipt = {"cpuMillicpu": 1500, "memoryBytes": 64 * 2**20, "pids": 512}
+    live.set_status(JOB, "etl", runs=[run_status("Ended") | {"receipt": receipt}])
+
+    out = rnx("describe", "job", "etl").out
+
+    assert "Limits:           <none>\nEnforced:         cpu 1500m, memory 64.0 MiB, pids 512\n" in out
+
+
+def test_a_job_whose_runs_have_no_receipt_is_not_said_to_be_held_to_anything(rnx, live):
+    a_failed_job(live)
+
+    assert "Enforced" not in rnx("describe", "job", "etl").out
+
+
 @pytest.mark.parametrize(
     ("limit", "failed", "said"), [(0, 1, "0 of 0"), (2, 3, "2 of 2"), (2, 1, "1 of 2"), (6, 0, "0 of 6")]
 )

@@ -72,7 +72,9 @@ def test_a_file_of_nothing_holds_nothing(content):
         (b"a:\n  b: 1\n  b: 2\n", 'f.yaml:3: cannot read it: "b" is there twice'),
         (b"- 1\n", "f.yaml:1: cannot read it: it is not an object with apiVersion and kind"),
         (b"\xff\xfe", "f.yaml: cannot read it: it is not UTF-8 text (byte 0)"),
-        (b"[" * 1000, "f.yaml:1: cannot read it: it nests deeper than 64 levels"),
+        (b"[" * 1000, "f.yaml:1: cannot read it: it nests deeper than 64 levels: flatten it"),
+        (b"a: 1\n---\n" * 40_000, "f.yaml:66667: cannot read it: it has more than 100000 values: split it"),
+        (b"#" * ((4 << 20) + 1), "f.yaml: cannot read it: it is over 4 MiB: split it"),
     ],
 )
 def test_what_cannot_be_read_says_where(content, message):

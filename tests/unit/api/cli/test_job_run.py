@@ -104,7 +104,10 @@ def test_an_uploaded_directory_is_put_into_work(here):
     (here / "pkg" / "lib").mkdir(parents=True)
     (here / "pkg" / "lib" / "x.py").write_text("pass")
 
-    assert spec_of("--upload-dir=pkg python lib/x.py")["files"] == [{"path": "lib/x.py", "text": "pass", "mode": 0o644}]
+    assert spec_of("--upload-dir=pkg python lib/x.py")["files"] == [
+        {"path": "lib/x.py", "text": "pass", "mode": 0o644},
+        {"path": "pkg", "link": "."},
+    ]
 
 
 @pytest.mark.parametrize(

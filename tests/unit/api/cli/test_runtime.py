@@ -1,5 +1,7 @@
 """`rnx runtime` on the real API. The tests play the controller."""
 
+import json
+
 import pytest
 
 from api.client_watch import wait_for
@@ -7,6 +9,7 @@ from api.errors import NotFound
 from api.kinds import JOB, REGISTRY, RUNTIME
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
+from support.packages import a_tree
 
 
 def installed(*versions: str, latest: str = "") -> dict:
@@ -37,11 +40,67 @@ def test_versions_are_listed_in_their_order_and_the_latest_is_marked(rnx, live, 
     assert rows[3][:4] == ["python-3.11-ml", "1.10.0", "Installed", "yes"]
 
 
-def test_what_registries_offer_is_not_served_and_that_is_said(rnx):
-    said = rnx("runtime", "list", "--registry")
+def offered(live, name: str, **runtimes: dict) -> None:
+    api = {"apiVersion": RUNTIME.api_version, "kind": "Registry", "metadata": {"name": name}}
+    live.create(REGISTRY, api | {"spec": {"url": f"file:///srv/{name}"}})
+    live.host.catalogues[name] = {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": runtimes}
 
-    assert said.code == 2
-    assert "--registry is not supported yet: the API does not serve catalogues" in said.err
+
+def test_what_registries_offer_is_listed_with_whether_it_runs_here(rnx, live):
+    version = {"description": "A tool", "sizeBytes": 2048, "platforms": ["x"], "unsupported": ""}
+    offered(live, "b", tool={"1.9.0": version, "1.10.0": version | {"unsupported": "it does not"}})
+    offered(live, "a", other={"1.0.0": version})
+
+    rows = [line.split() for line in rnx("runtime", "list", "--registry").lines]
+    assert rows[0] == ["NAME", "VERSION", "SIZE", "RUNS", "HERE", "REGISTRY", "DESCRIPTION"]
+    assert [row[:2] for row in rows[1:]] == [["other", "1.0.0"], ["tool", "1.9.0"], ["tool", "1.10.0"]]
+    assert [row[4] for row in rows[1:]] == ["yes", "yes", "no"]
+    assert [line.split()[0] for line in rnx("runtime", "list", "--registry=a").lines] == ["NAME", "other"]
+    assert json.loads(rnx("runtime", "list", "--registry=file:///srv/a", "--json").out)["a"]["runtimes"]
+
+
+def test_a_registry_that_is_down_costs_only_what_it_offers(rnx, live):
+    offered(live, "a", tool={"1.0.0": {}})
+    offered(live, "b")
+    del live.host.catalogues["b"]
+
+    said = rnx("runtime", "list", "--registry", "--refresh")
+    assert said.code == 1
+    assert said.lines[1].split()[:2] == ["tool", "1.0.0"]
+    assert said.err == "registry/b: cannot read the registry, asked anew: it is down\n"
+
+
+def test_a_registry_of_another_name_is_told_with_those_there_are(rnx, live):
+    offered(live, "a")
+
+    said = rnx("runtime", "list", "--registry=c")
+    assert (said.code, 'registry "c" not found: there are a' in said.err) == (1, True)
+
+
+def test_the_list_tells_health_size_what_is_shared_and_who_uses_it(rnx, live, python):
+    versions = installed("1.9.0")["versions"][0]
+    more = {"health": "Unhealthy", "healthMessage": "python: not found", "diskBytes": 2048, "sharedBytes": 1024}
+    live.set_status(RUNTIME, "python-3.11-ml", versions=[versions | more | {"digest": "sha256:" + "ab" * 32}])
+    live.create(JOB, a_job("etl", runtime="python-3.11-ml@1.9.0"))
+
+    row = rnx("runtime", "list").lines[1]
+    assert row.split() == [
+        "python-3.11-ml", "1.9.0", "Installed", "Unhealthy", "2.0", "KiB", "1.0", "KiB", "1", "sha256:abababababab",
+        "python:", "not", "found",
+    ]  # fmt: skip
+    (entry,) = json.loads(rnx("runtime", "list", "--json").out)
+    assert (entry["available"], entry["inUseBy"]) == (False, ["job/default/etl"])
+
+
+def test_info_shows_the_version_that_jobs_get_and_what_its_tree_says(rnx, live, python, tmp_path):
+    tree = a_tree(tmp_path, more="environment: {PATH_PREPEND: /x, A: b}\nrequirements: {min_memory: 512MB}\n")
+    found = {"version": "1.10.0", "state": "Installed", "path": str(tree), "digest": "sha256:ab", "keptBecause": "why"}
+    live.set_status(RUNTIME, "python-3.11-ml", versions=[found], history=[])
+
+    lines = [" ".join(line.split()) for line in rnx("runtime", "info", "python-3.11-ml@^1.9").lines]
+    assert "Jobs Get: python-3.11-ml@1.10.0" in lines
+    assert {"Digest: sha256:ab", "Kept: why", "Mount: /bin from isolated/bin"} <= set(lines)
+    assert {"Environment: A=b", "Path First: /x", "Least Memory: 488.3 MiB"} <= set(lines)
 
 
 @pytest.mark.parametrize("spec", ["python-3.11-ml", "python-3.11-ml@1.9.0", "python:3.11+ml", "python:3.11"])
@@ -163,8 +222,8 @@ def test_a_version_that_nobody_declared_is_not_removed(rnx, python):
     assert "what is declared is 1.9.0, 1.10.0" in said.err
 
 
-def test_a_test_runs_the_interpreter_in_a_job_and_removes_it(live, started):
-    testing = started("runtime", "test", "python-3.11-ml")
+def test_a_test_with_a_command_runs_it_in_a_job_and_removes_it(live, started):
+    testing = started("runtime", "test", "python-3.11-ml", "python", "--version")
     names: list[str] = []
     from api.client_watch import Watch
 
@@ -182,13 +241,6 @@ def test_a_test_runs_the_interpreter_in_a_job_and_removes_it(live, started):
 
     assert (said.code, said.out) == (0, "Python 3.11.9\nRuntime python-3.11-ml works\n")
     assert live.client.list(JOB)["items"] == []
-
-
-def test_a_language_without_a_known_question_needs_a_command(rnx):
-    said = rnx("runtime", "test", "mystery-1")
-
-    assert said.code == 2
-    assert "rnx runtime test mystery-1 COMMAND" in said.err
 
 
 def report_failed(live, name: str, reason: str, message: str, version: str = "1.0.0", generation: int = 1) -> None:
@@ -256,3 +308,35 @@ def test_an_install_that_comes_to_its_timeout_says_what_it_waited_for(rnx, live)
 
     assert said.code == 4
     assert "timed out waiting for runtime java-17: Unreachable: no answer in 30 s: rnx describe" in said.err
+
+
+def test_a_range_is_declared_and_what_it_means_is_told(live, started):
+    installing = started("runtime", "install", "tool@^1.3")
+    runtime = appeared(live, RUNTIME, "tool")
+    assert runtime["spec"]["versions"] == ["^1.3"]
+    history = [{"asked": "^1.3", "version": "1.9.0", "at": "2026-01-01T00:00:00Z"}]
+    live.set_status(RUNTIME, "tool", **installed("1.9.0", "2.0.0"), history=history)
+
+    assert installing.ended().out == "Runtime tool@1.9.0 installed\n"
+
+
+def test_only_the_range_is_removed_and_what_stays_is_told_with_why(live, started):
+    live.create(RUNTIME, a_runtime("tool", versions=["^1.3", "1.9.0"]))
+    live.set_status(RUNTIME, "tool", **installed("1.9.0") | {"observedGeneration": 1})
+    removing = started("runtime", "remove", "tool@1.9.0")
+    appeared(live, RUNTIME, "tool", lambda runtime: runtime["spec"]["versions"] == ["^1.3"])
+    version = {"version": "1.9.0", "state": "Installed", "keptBecause": "it is what ^1.3 means"}
+    live.set_status(RUNTIME, "tool", versions=[version], observedGeneration=2)
+
+    assert removing.ended().err == "tool@1.9.0 stays installed: it is what ^1.3 means\n"
+
+
+def test_what_is_installed_and_does_not_work_is_no_success(live, started):
+    installing = started("runtime", "install", "tool@1.0.0")
+    appeared(live, RUNTIME, "tool")
+    sick = {"version": "1.0.0", "state": "Installed", "health": "Unhealthy", "healthMessage": "no libz"}
+    ready = condition_of("Ready", "Unhealthy", "1.0.0 does not work: no libz", "False")
+    live.set_status(RUNTIME, "tool", versions=[sick], conditions=[ready], observedGeneration=1)
+
+    said = installing.ended()
+    assert (said.code, "tool@1.0.0 is installed and does not work: no libz" in said.err) == (1, True)

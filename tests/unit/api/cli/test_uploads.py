@@ -28,7 +28,7 @@ def test_what_is_not_text_travels_as_base64(tmp_path, content):
     assert base64.b64decode(file["base64"]) == content
 
 
-def test_a_directory_gives_what_it_holds_without_its_own_name_and_without_git(tmp_path):
+def test_a_directory_gives_what_it_holds_and_its_name_leads_there_too_without_git(tmp_path):
     for name in ("pkg/a.py", "pkg/sub/b.py", "pkg/.git/config", "pkg/.hidden"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,14 +36,32 @@ def test_a_directory_gives_what_it_holds_without_its_own_name_and_without_git(tm
 
     files = uploads.files_of([], [str(tmp_path / "pkg")])
 
-    assert [file["path"] for file in files] == [".hidden", "a.py", "sub/b.py"]
+    assert [file["path"] for file in files] == [".hidden", "a.py", "sub/b.py", "pkg"]
+    assert files[-1] == {"path": "pkg", "link": "."}
+
+
+@pytest.mark.parametrize("held", ["pkg/a.py", "pkg"])
+def test_what_a_directory_holds_under_its_own_name_is_what_that_name_means(tmp_path, held):
+    path = tmp_path / "pkg" / held
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+
+    assert [file["path"] for file in uploads.files_of([], [str(tmp_path / "pkg")])] == [held]
+
+
+@pytest.mark.parametrize(("given", "names"), [(".", []), ("..", []), ("./sub/", ["sub"]), ("sub/../sub", ["sub"])])
+def test_a_directory_is_called_as_it_was_given(tmp_path, monkeypatch, given, names):
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+
+    assert [file["path"] for file in uploads.files_of([], [given])] == names
 
 
 def test_a_link_inside_the_directory_is_followed(tmp_path):
     (tmp_path / "a").write_text("one")
     (tmp_path / "b").symlink_to("a")
 
-    assert [file["text"] for file in uploads.files_of([], [str(tmp_path)])] == ["one", "one"]
+    assert [file.get("text") for file in uploads.files_of([], [str(tmp_path)])] == ["one", "one", None]
 
 
 def test_a_link_that_leaves_the_directory_is_refused(tmp_path):

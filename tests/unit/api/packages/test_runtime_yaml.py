@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.runtime import runtime_yaml
-from controller.runtime.manifest import InvalidManifest, Mount
+from api.packages import runtime_yaml
+from api.packages.manifest import InvalidManifest, Mount
 
 SELECTIVE = b"""\
 name: "python-3.11-ml"

@@ -73,6 +73,24 @@ def test_a_file_gives_its_bytes_and_mode():
     assert [file.mode for file in spec.files] == [0o644, 0o755]
 
 
+@pytest.mark.parametrize("link", [".", "b", "..", "../b/c", "./x/../y"])
+def test_a_link_leads_to_somewhere_inside_work(link):
+    (file,) = spec_of(files=[{"path": "deep/a", "link": link}]).files
+
+    assert (file.link, file.content) == (link, b"")
+
+
+@pytest.mark.parametrize("link", ["", "/etc", "../..", "x/../../..", "a\0b"])
+def test_a_link_that_leads_out_of_work_is_refused(link):
+    assert reasons(files=[{"path": "deep/a", "link": link}]) == [("spec.files.0", "FieldValueInvalid")]
+
+
+def test_nothing_is_put_behind_a_link():
+    files = [{"path": "a", "link": "."}, {"path": "a/b", "text": ""}]
+
+    assert reasons(files=files) == [("spec.files", "FieldValueInvalid")]
+
+
 def test_files_have_one_megabyte_together():
     half = "x" * (FILES_MOST_BYTES // 2)
     fit = [{"path": "a", "text": half}, {"path": "b", "text": half}]

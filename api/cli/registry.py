@@ -1,0 +1,88 @@
+"""`rnx registry`: a registry on this machine, served, signed and verified; no daemon is asked."""
+
+from pathlib import Path
+
+import click
+
+from api.cli.lazy import Lazy, LazyGroup
+from api.cli.output import note, printable
+from api.cli.problems import CommandFailed
+from api.packages.findings import Refused
+
+COMMANDS = {
+    "serve": Lazy("api.cli.registry:serve", "Serve a registry over HTTP."),
+    "keygen": Lazy("api.cli.registry:keygen", "Make a key to sign registries with."),
+    "sign": Lazy("api.cli.registry:sign", "Sign a registry."),
+    "verify": Lazy("api.cli.registry:verify", "Check a registry, its archives and its signature."),
+}
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group("registry", cls=LazyGroup, table=COMMANDS)
+def registry() -> None:
+    """Serve, sign and verify registries of runtimes; rnx runtime publish adds to them."""
+
+
+@click.command("serve")
+@click.argument("directory", type=_DIRECTORY)
+@click.option("--listen", default="127.0.0.1:8700", metavar="HOST:PORT", show_default=True, help="Port 0 takes any.")
+def serve(directory: Path, listen: str) -> None:
+    """Serve registry.json, its signature and the archives that it names, and nothing else, until interrupted."""
+    from api.packages.serving import RegistryServer
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.UsageError(f'cannot listen at "{listen}": write HOST:PORT, such as 127.0.0.1:8700')
+    try:
+        server = RegistryServer(directory, host.strip("[]"), int(port))
+    except OSError as error:
+        raise CommandFailed(f"cannot listen at {listen}: {error.strerror}") from None
+    with server:
+        click.echo(f"Serving {directory} at {server.url}")
+        note(f"Declare it with: rnx runtime install NAME --registry={server.url}")
+        server.serve_forever()
+
+
+@click.command("keygen")
+@click.argument("file", type=click.Path(path_type=Path))
+def keygen(file: Path) -> None:
+    """Write a new private key to FILE and its public key to FILE.pub, and print the public key."""
+    from api.packages import signing
+
+    click.echo(signing.generate(file))
+
+
+@click.command("sign")
+@click.argument("directory", type=_DIRECTORY)
+@click.option("--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="The private key.")
+def sign(directory: Path, key: Path) -> None:
+    """Write DIRECTORY/registry.json.sig."""
+    from api.packages import registry_json, signing
+
+    click.echo(f"{registry_json.sign(directory, signing.private_key(key))} written")
+
+
+@click.command("verify")
+@click.argument("path", metavar="DIR|FILE", type=click.Path(exists=True, path_type=Path))
+@click.option("--public-key", metavar="KEY|FILE", help="Whose signature it must have.")
+def verify(path: Path, public_key: str | None) -> None:
+    """Check a registry.json, the archives beside it and, with --public-key, its signature."""
+    from api.packages import registry_json, signing
+
+    key = signing.public_key(_key_text(public_key)) if public_key else None
+    report = registry_json.check(path / registry_json.FILE if path.is_dir() else path, key)
+    for finding in report.findings:
+        click.echo(printable(finding))
+    if report.errors:
+        raise CommandFailed
+
+
+def _key_text(key: str) -> str:
+    """Return the public key that `key` is, or that the file of this name holds."""
+    path = Path(key)
+    if not path.is_file():
+        return key
+    try:
+        return path.read_text("ascii", "replace")
+    except OSError as error:
+        raise Refused(f"cannot read the key {key}: {error.strerror}") from None

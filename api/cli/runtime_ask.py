@@ -1,0 +1,185 @@
+"""`rnx runtime verify`, `update`, `rollback`, `gc` and `history`: what is asked of the daemon about its runtimes.
+
+Each is an annotation on the Runtime, and waits until the daemon has heard it and says what became of it.
+"""
+
+from datetime import UTC, datetime
+
+import click
+
+from api import kinds, runtime_requests
+from api.cli import runtimes as words
+from api.cli.completing import complete_runtime
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.durations import SECONDS
+from api.cli.output import age, note, printable, show_columns, show_json, size
+from api.cli.problems import CommandFailed
+from api.client import Client
+from api.client_watch import TimedOut, wait_for
+from api.errors import ApiError
+from api.meta import Document
+from api.runtime_requests import Request
+
+_TIMEOUT = click.option(
+    "--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, as the API said it.")
+
+
+def ask(client: Client, name: str, request: Request, version: str | None, timeout: float | None) -> Document:
+    """Ask something of a Runtime and return it when that was heard.
+
+    Raises:
+        TimedOut: it was not heard in time; it still may be.
+    """
+    wanted = runtime_requests.value(version, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    patch = {"metadata": {"annotations": {runtime_requests.PREFIX + request: wanted}}}
+    client.merge_patch(kinds.RUNTIME, "", name, patch)
+
+    def is_heard(runtime: Document | None) -> bool:
+        if runtime is None:
+            raise CommandFailed(f"runtime {name} was deleted")
+        return (runtime.get("status", {}).get("requestsHeard") or {}).get(request) == wanted
+
+    try:
+        found = wait_for(client, kinds.RUNTIME, "", name, until=is_heard, timeout_seconds=timeout)
+    except TimedOut:
+        raise TimedOut(
+            f"timed out waiting for runtime {name} ({request}): rnx describe runtime/{name} says what is going on"
+        ) from None
+    return found or {}
+
+
+def result_of(runtime: Document, request: Request) -> str:
+    """Return what became of a request that was heard, in the daemon's words."""
+    return str((runtime.get("status", {}).get("requestResults") or {}).get(request, ""))
+
+
+@click.command("verify")
+@click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
+@_TIMEOUT
+@_JSON
+@reaching
+@pass_connection
+def verify(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
+    """Compare every file of a runtime with what was installed.
+
+    \b
+    Exit status: 0 all is as it was installed, 1 something differs. What differs
+    is installed again; jobs that run in it are not disturbed.
+    """
+    name, version = _meant(connection, spec)
+    runtime = ask(connection.client, name, Request.VERIFY, version, timeout)
+    tell(runtime, Request.VERIFY, as_json=as_json)
+
+
+def tell(runtime: Document, request: Request, *, as_json: bool) -> None:
+    """Print what was found of a runtime. Raises CommandFailed unless all of it is well."""
+    result = result_of(runtime, request)
+    if as_json:
+        show_json(runtime)
+    else:
+        click.echo(f"Runtime {runtime['metadata']['name']}: {printable(result)}")
+    if not runtime_requests.is_good(result):
+        raise CommandFailed
+
+
+@click.command("update")
+@click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
+@_TIMEOUT
+@reaching
+@pass_connection
+def update(connection: Connection, *, spec: str, timeout: float | None) -> None:
+    """Have latest and ranges mean the newest version that works, installing it; also under updatePolicy Manual."""
+    name, _ = _meant(connection, spec)
+    _refresh(connection.client, connection.client.get(kinds.RUNTIME, "", name))
+    runtime = ask(connection.client, name, Request.UPDATE, None, timeout)
+    click.echo(printable(f"Runtime {name}: {result_of(runtime, Request.UPDATE)}"))
+
+
+@click.command("rollback")
+@click.argument("spec", metavar="NAME[@VERSION]", shell_complete=complete_runtime)
+@_TIMEOUT
+@reaching
+@pass_connection
+def rollback(connection: Connection, *, spec: str, timeout: float | None) -> None:
+    """Have latest and ranges mean the version before, or VERSION, until the next update."""
+    name, version = _meant(connection, spec)
+    before = connection.client.get(kinds.RUNTIME, "", name).get("status", {}).get("history") or []
+    runtime = ask(connection.client, name, Request.ROLLBACK, version, timeout)
+    text = printable(f"Runtime {name}: {result_of(runtime, Request.ROLLBACK)}")
+    if (runtime["status"].get("history") or []) == before:
+        raise CommandFailed(f"cannot roll back: {text}")
+    click.echo(text)
+
+
+@click.command("gc")
+@click.argument("names", metavar="[NAME…]", nargs=-1, shell_complete=complete_runtime)
+@click.option("--dry-run", is_flag=True, help="Remove nothing: say of every version whether it would go, and why.")
+@_TIMEOUT
+@_JSON
+@reaching
+@pass_connection
+def gc(connection: Connection, *, names: tuple[str, ...], dry_run: bool, timeout: float | None, as_json: bool) -> None:
+    """Remove versions that nothing wants or uses; never one that a run is in."""
+    client = connection.client
+    runtimes = [client.get(kinds.RUNTIME, "", name) for name in names] or client.list(kinds.RUNTIME)["items"]
+    if dry_run:
+        show_json(runtimes) if as_json else _show_kept(runtimes)
+        return
+    after = [ask(client, runtime["metadata"]["name"], Request.GC, None, timeout) for runtime in runtimes]
+    if as_json:
+        show_json(after)
+        return
+    for runtime in after:
+        click.echo(printable(f"Runtime {runtime['metadata']['name']}: {result_of(runtime, Request.GC)}"))
+
+
+@click.command("history")
+@click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
+@_JSON
+@reaching
+@pass_connection
+def history(connection: Connection, *, spec: str, as_json: bool) -> None:
+    """Show what latest and ranges of a runtime meant, and since when; the newest last."""
+    runtime = words.find(connection.client, words.parse(spec))
+    entries = runtime.get("status", {}).get("history") or []
+    if as_json:
+        show_json(entries)
+    elif not entries:
+        note(f"Runtime {runtime['metadata']['name']} asks for exact versions only: they never changed")
+    else:
+        rows = [[e["asked"], e["version"], f"{age(e['at'])} ago", e.get("reason", "")] for e in entries]
+        show_columns([["ASKED", "VERSION", "SINCE", "REASON"], *rows])
+
+
+def _refresh(client: Client, runtime: Document) -> None:
+    """Have the registries that a Runtime may come from asked anew: what is newer may not be known yet."""
+    only = runtime["spec"].get("registry")
+    for item in client.list(kinds.REGISTRY)["items"]:
+        name = str(item["metadata"]["name"])
+        if item["spec"].get("enabled", True) and only in (None, name):
+            try:
+                client.catalogue(name, refresh=True)
+            except ApiError as error:
+                note(f"registry/{name}: {error.message}")
+
+
+def _show_kept(runtimes: list[Document]) -> None:
+    rows = []
+    for runtime in runtimes:
+        for each in runtime.get("status", {}).get("versions") or ():
+            why = each.get("keptBecause", "")
+            goes = "goes" if runtime_requests.is_collectable(why) else "stays"
+            used = f"{age(each['lastUsedAt'])} ago" if each.get("lastUsedAt") else "never"
+            rows.append([runtime["metadata"]["name"], each["version"], goes, used, size(each.get("diskBytes")), why])
+    if not rows:
+        note("No runtimes found: nothing would go")
+        return
+    show_columns([["NAME", "VERSION", "GC", "LAST USED", "SIZE", "WHY"], *rows])
+
+
+def _meant(connection: Connection, spec: str) -> tuple[str, str | None]:
+    """Return the name of the Runtime that `spec` means, and the version of it, if it gives one."""
+    wanted = words.parse(spec)
+    return str(words.find(connection.client, wanted)["metadata"]["name"]), wanted.version

@@ -1,0 +1,169 @@
+"""`rnx runtime init`, `validate`, `pack` and `publish`: from nothing to a package in a registry, all on this machine.
+
+No server is asked. What a package may be is `api.packages`'; here is how it is called and what is printed.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from api.cli.output import note, printable, size
+from api.cli.problems import CommandFailed
+from api.packages import checks, listing, packing
+from api.packages.findings import Level, Refused, Report
+from api.packages.listing import MANIFEST_YAML, RUNTIME_YML
+
+_COLOURS = {Level.RIGHT: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+_ANY = click.Path(exists=True, path_type=Path)
+
+
+@click.command("init")
+@click.argument("name")
+@click.option("--language", metavar="python|java|node|go", help="A declared build of this language, not a recipe.")
+def init(name: str, language: str | None) -> None:
+    """Make a directory NAME with a first package: a recipe, or with --language a declared build."""
+    from api.packages import scaffold
+
+    if language is not None and language not in scaffold.LANGUAGES:
+        raise click.UsageError(f"cannot begin with {language}: use one of {', '.join(scaffold.LANGUAGES)}")
+    for file in scaffold.write(name, language or ""):
+        click.echo(f"{file} written")
+    note(f"Check it with rnx runtime validate {name}, build it with rnx runtime build {name}")
+
+
+@click.command("validate")
+@click.argument("paths", nargs=-1, required=True, metavar="DIR|FILE…", type=_ANY)
+def validate(paths: tuple[Path, ...]) -> None:
+    """Check packages: recipes, trees, archives, build manifests and registries.
+
+    \b
+    Exit status: 0 nothing is wrong, though there may be warnings; 1 errors.
+    """
+    reports = [report for path in paths for report in reports_of(path)]
+    for report in reports:
+        _show(report)
+    errors, warnings = (sum(len(found) for found in each) for each in zip(*map(_counted, reports), strict=True))
+    right = sum(1 for report in reports if not report.errors)
+    click.echo(f"Checked {_counts(len(reports), 'package')}: {right} valid, {_counts(errors, 'error')}, "
+               f"{_counts(warnings, 'warning')}")  # fmt: skip
+    if errors:
+        raise CommandFailed
+
+
+@click.command("pack")
+@click.argument("directory", type=_DIRECTORY)
+@click.option(
+    "-o", "--output", metavar="FILE|DIR", type=click.Path(path_type=Path), help="Default: NAME-VERSION.tar.gz."
+)
+@click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
+def pack(directory: Path, output: Path | None, version: str) -> None:
+    """Pack a recipe or a tree into an archive: the same files give the same bytes."""
+    packed = packing.pack_directory(directory, output, version)
+    _warn(packed.warnings)
+    click.echo(f"{packed.path}: {packed.identity}, {size(packed.size_bytes)}, sha256:{packed.sha256}")
+
+
+@click.command("publish")
+@click.argument("package", metavar="DIR|ARCHIVE", type=_ANY)
+@click.option("--registry-dir", required=True, metavar="DIR", type=click.Path(path_type=Path),
+              help="The registry: a directory with registry.json, made if it is not there.")  # fmt: skip
+@click.option("--sign", metavar="KEY", type=click.Path(path_type=Path), help="Sign the registry with this private key.")
+@click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
+@click.option("--platform", "platforms", multiple=True, metavar="NAME", help="Where it runs, such as ubuntu-amd64.")
+def publish(package: Path, registry_dir: Path, sign: Path | None, version: str, platforms: tuple[str, ...]) -> None:
+    """Add a package to a registry on this machine; a version that is there already never changes."""
+    import dataclasses
+    import tempfile
+
+    from api.packages import identity, registry_json, signing
+
+    for platform in platforms:
+        if not identity.is_platform(platform):
+            raise click.UsageError(f'"{platform}" is not a platform: write DISTRIBUTION-ARCHITECTURE')
+    key = signing.private_key(sign) if sign else None
+    with tempfile.TemporaryDirectory(prefix="rnx-publish.") as aside:
+        is_directory = package.is_dir()
+        packed = (packing.pack_directory(package, Path(aside), version) if is_directory
+                  else packing.read_archive(package, version))  # fmt: skip
+        if platforms:
+            called = dataclasses.replace(packed.identity, platforms=platforms)
+            packed = dataclasses.replace(packed, identity=called)
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        published = registry_json.publish(registry_dir, packed, now, key)
+    _warn(packed.warnings)
+    what = "published to" if published.is_new else "is already published in"
+    click.echo(f"{packed.identity} {what} {registry_dir}: {published.archive}")
+
+
+def reports_of(path: Path) -> list[Report]:
+    """Return what is right and wrong with what is at `path`; a directory of packages is taken apart."""
+    try:
+        return _reports_of_directory(path) if path.is_dir() else _reports_of_file(path)
+    except Refused as error:
+        report = Report(str(path))
+        report.fail(str(error))
+        return [report]
+
+
+def _reports_of_directory(path: Path) -> list[Report]:
+    from api.packages import registry_json
+    from api.packages.scaffold import BUILD_FILE
+
+    if (path / registry_json.FILE).is_file() and not (path / RUNTIME_YML).exists():
+        return [registry_json.check(path / registry_json.FILE)]
+    if (path / BUILD_FILE).is_file():
+        return _declared(path / BUILD_FILE)
+    is_package = (path / RUNTIME_YML).exists() or (path / MANIFEST_YAML).exists() or any(path.glob("setup*.sh"))
+    below = sorted(d for d in path.iterdir() if (d / MANIFEST_YAML).is_file() or (d / RUNTIME_YML).is_file())
+    if below and not is_package:
+        return [report for directory in below for report in reports_of(directory)]
+    return [checks.check(listing.of_directory(path))]
+
+
+def _reports_of_file(path: Path) -> list[Report]:
+    from api.packages import registry_json
+
+    if listing.is_archive(path):
+        return [checks.check(listing.of_archive(path))]
+    if path.suffix == ".json":
+        return [registry_json.check(path)]
+    if path.name in (RUNTIME_YML, MANIFEST_YAML):
+        return [checks.check(listing.of_directory(path.parent))]
+    return _declared(path)
+
+
+def _declared(path: Path) -> list[Report]:
+    from api.cli import files
+    from api.packages import declared
+
+    reports = []
+    for found in files.read((str(path),), recursive=False):
+        if isinstance(found, files.BadManifest):
+            report = Report(str(path))
+            report.fail(str(found))
+        else:
+            report = declared.check(found.document, found.place)
+        reports.append(report)
+    return reports
+
+
+def _show(report: Report) -> None:
+    click.echo(f"Checking: {printable(report.subject)}")
+    for finding in report.findings:
+        click.echo(f"  {click.style(finding.level, fg=_COLOURS[finding.level])} {printable(finding.message)}")
+    click.echo()
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        note(f"{click.style('warning:', fg='yellow')} {printable(warning)}")
+
+
+def _counted(report: Report) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return report.errors, report.warnings
+
+
+def _counts(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,78 @@
+"""Requests of people to a Runtime: annotations `requests.runwright.dev/WHAT: VALUE`, each new value one request.
+
+A value is any text, such as a time; where it begins with a version (`1.3.1`, or `1.3.1 2026-01-01T00:00:00Z`), the
+request is about that version, else about all. Heard ones are in `status.requestsHeard`, by WHAT, with their values.
+Pure. Invariant: `version_in(value(version, at)) == version`.
+"""
+
+from enum import StrEnum
+
+from api import runtime_spec
+from api.meta import Document
+
+PREFIX = "requests.runwright.dev/"
+GOES_NOW = "it goes now"
+GOES_AT_GC = "at rnx runtime gc"
+"""How the sentence `keptBecause` of a version ends that a request for gc removes."""
+
+IS_VERIFIED = "is what was installed"
+IS_WORKING = "works"
+"""What a result says after the versions, `1.0.0, 1.1.0 works`, of which there is nothing else to say."""
+
+
+class Request(StrEnum):
+    """What may be asked of a Runtime."""
+
+    VERIFY = "verify"
+    TEST = "test"
+    GC = "gc"
+    UPDATE = "update"
+    ROLLBACK = "rollback"
+
+
+def value(version: str | None, at: str) -> str:
+    """Return the value of a request made at the time `at`, about `version` if it is about one.
+
+    >>> value("1.3.1", "2026-01-01T00:00:00Z"), value(None, "2026-01-01T00:00:00Z")
+    ('1.3.1 2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')
+    """
+    return f"{version} {at}" if version else at
+
+
+def version_in(text: str) -> str | None:
+    """Return the version that a request's value is about, if it is about one.
+
+    >>> version_in("1.3.1 2026-01-01T00:00:00Z"), version_in("1.3.1"), version_in("now")
+    ('1.3.1', '1.3.1', None)
+    """
+    first = text.partition(" ")[0]
+    return first if runtime_spec.is_version(first) else None
+
+
+def unheard(runtime: Document) -> dict[Request, str]:
+    """Return the requests on a Runtime document that its status has not heard, with their values."""
+    asked = runtime.get("metadata", {}).get("annotations") or {}
+    heard = runtime.get("status", {}).get("requestsHeard") or {}
+    found = {request: asked.get(PREFIX + request) for request in Request}
+    return {request: text for request, text in found.items() if text is not None and heard.get(request) != text}
+
+
+def is_collectable(kept_because: str) -> bool:
+    """Say whether a version goes at a request for gc, from the sentence in its status.
+
+    >>> is_collectable("nothing wants or uses it; it goes now"), is_collectable("spec.versions names it")
+    (True, False)
+    """
+    return kept_because.endswith((GOES_NOW, GOES_AT_GC))
+
+
+def is_good(result: str) -> bool:
+    """Say whether all versions that were looked at are what was installed, or work.
+
+    >>> is_good("1.0.0, 1.1.0 works"), is_good("1.0.0: it has no /bin/sh; 1.1.0 works")
+    (True, False)
+    """
+    for said in (IS_VERIFIED, IS_WORKING):
+        if result.endswith(f" {said}"):
+            return all(runtime_spec.is_version(version) for version in result[: -len(said) - 1].split(", "))
+    return False
