@@ -14,13 +14,11 @@ from typing import Any
 
 import yaml
 
+from api.caps import MOST_DEPTH, MOST_TEXT_BYTES, MOST_VALUES
 from api.objects import scalars
 from api.objects.scalars import NodeError
 
-MOST_BYTES = 4 << 20
-MOST_NODES = 100_000
 MOST_ALIASES = 1_000
-MOST_DEPTH = 64
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -68,8 +66,8 @@ def read(content: bytes) -> tuple[Parsed, ...]:
 
 
 def _decode(content: bytes) -> str:
-    if len(content) > MOST_BYTES:
-        raise InvalidText(f"it has {len(content)} bytes, the most is {MOST_BYTES}: split it")
+    if len(content) > MOST_TEXT_BYTES:
+        raise InvalidText(f"it has {len(content)} bytes, the most is {MOST_TEXT_BYTES}: split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,7 +90,7 @@ def _read_json(text: str) -> list[Parsed] | None:
     """Return the JSON documents in `text`; None if it may be YAML in braces instead."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=scalars.finite)
     found: list[Parsed] = []
-    start, index, left = 0, 0, MOST_NODES
+    start, index, left = 0, 0, MOST_VALUES
     nodes = _nodes_or_none(text)
     try:
         while (start := _skip_blank(text, index)) < len(text):
@@ -143,7 +141,7 @@ def _check_json(value: Any, depth: int, left: int) -> int:
     """Hold JSON that is no YAML to the same caps: of `left` values, keys among them, return how many are left."""
     left -= 1 + (len(value) if isinstance(value, dict) else 0)
     if left < 0:
-        raise NodeError(f"more than {MOST_NODES} values: split or flatten it", None)
+        raise NodeError(f"more than {MOST_VALUES} values: split or flatten it", None)
     if depth > MOST_DEPTH:
         raise NodeError(f"more than {MOST_DEPTH} levels deep: flatten it", None)
     for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -153,7 +151,7 @@ def _check_json(value: Any, depth: int, left: int) -> int:
 
 def _read_yaml(text: str) -> list[Parsed]:
     nodes, as_text = _compose(text)
-    building = scalars.Builder(as_text, MOST_NODES, MOST_DEPTH)
+    building = scalars.Builder(as_text, MOST_VALUES, MOST_DEPTH)
     found = []
     for node in nodes:
         try:
@@ -209,7 +207,7 @@ def _check_caps(text: str) -> frozenset[int]:
         elif isinstance(event, yaml.ScalarEvent) and event.tag == scalars.TEXT_TAG:
             as_text.add(mark.index)
         for count, most, what in (
-            (nodes, MOST_NODES, "values"), (aliases, MOST_ALIASES, "aliases"), (depth, MOST_DEPTH, "levels"),
+            (nodes, MOST_VALUES, "values"), (aliases, MOST_ALIASES, "aliases"), (depth, MOST_DEPTH, "levels"),
         ):  # fmt: skip
             if count > most:
                 raise _TooMuch(f"more than {most} {what}: split or flatten it", mark.line + 1, mark.column + 1)

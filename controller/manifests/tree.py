@@ -10,7 +10,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.manifests.documents import MOST_BYTES, InvalidText
+from api.caps import MOST_TEXT_BYTES
+from controller.manifests.documents import InvalidText
 from controller.manifests.sources import FeedError, printable
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -127,8 +128,8 @@ def read_file(path: str) -> tuple[bytes, Signature]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with open(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
-        if size > MOST_BYTES:
-            raise InvalidText(f"it has {size} bytes, the most is {MOST_BYTES}: split it")
-        content = file.read(MOST_BYTES + 1)
+        if size > MOST_TEXT_BYTES:
+            raise InvalidText(f"it has {size} bytes, the most is {MOST_TEXT_BYTES}: split it")
+        content = file.read(MOST_TEXT_BYTES + 1)
         about = os.fstat(descriptor)
     return content, (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)

@@ -1,7 +1,8 @@
 """Catalogues kept on disk: used for an hour, and for as long as their registry is down.
 
 Invariants: a refresh that fails, for whatever reason, costs nothing that is kept; two threads that want
-one catalogue fetch it once; a file of the cache that cannot be read is the same as none.
+one catalogue fetch it once; a file of the cache that cannot be read is the same as none; where there is a key,
+nothing that it did not sign is used, neither from a server nor from the disk.
 """
 
 import base64
@@ -17,10 +18,10 @@ import httpx
 
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
-from controller.registry import catalogue, fetch
+from controller.registry import catalogue, fetch, signatures
 from controller.registry.catalogue import Catalogue
 from controller.registry.fetch import Fetched
-from controller.registry.location import Location
+from controller.registry.upstream import Upstream
 
 TTL_SECONDS = 3600.0
 _RETRY_SECONDS = 60.0
@@ -44,9 +45,13 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    """What was fetched, from which of a registry's URLs, and its signature if there must be one."""
+
     fetched: Fetched
     catalogue: Catalogue
     fetched_at: datetime
+    url: str
+    signature: bytes = b""
 
 
 @dataclass(slots=True)
@@ -72,8 +77,8 @@ class CatalogueCache:
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
 
-    def get(self, location: Location, *, ttl_seconds: float = TTL_SECONDS, refresh: bool = False) -> Cached:
-        """Return the catalogue at `location`: the kept one if it is young enough, else a fresh one.
+    def get(self, upstream: Upstream, *, ttl_seconds: float = TTL_SECONDS, refresh: bool = False) -> Cached:
+        """Return the catalogue of `upstream`: the kept one if it is young enough, else a fresh one.
 
         `refresh` asks the registry however young the kept one is. If the registry cannot be read the kept
         one is returned, with the error; after failures it is left in peace, up to a minute.
@@ -81,42 +86,42 @@ class CatalogueCache:
         Raises:
             TransientError: it cannot be read and nothing is kept.
         """
-        slot = self._slot(location.url)
+        slot = self._slot(upstream.key)
         with slot.lock:
-            self._load_once(slot, location)
+            self._load_once(slot, upstream)
             if self._is_due(slot, ttl_seconds, refresh=refresh):
-                self._refresh(slot, location)
+                self._refresh(slot, upstream)
             failure = slot.failure
             if slot.kept is None:
-                failure = failure or TransientError("Unreachable", f"cannot read {location.url}: not tried yet")
+                failure = failure or TransientError("Unreachable", f"cannot read {upstream.url}: not tried yet")
                 raise TransientError(failure.reason, failure.message)
             if failure is None or (self._is_young(slot.kept, ttl_seconds) and not refresh):
                 return Cached(slot.kept.catalogue, slot.kept.fetched_at, self._age(slot.kept))
             age = max(0.0, self._age(slot.kept))
             return Cached(slot.kept.catalogue, slot.kept.fetched_at, age, failure.reason, failure.message)
 
-    def peek(self, location: Location) -> Catalogue | None:
+    def peek(self, upstream: Upstream) -> Catalogue | None:
         """Return what is kept of the catalogue, however old; asks nobody and waits for nobody."""
-        slot = self._slot(location.url)
+        slot = self._slot(upstream.key)
         if not slot.is_loaded and slot.lock.acquire(blocking=False):
             try:
-                self._load_once(slot, location)
+                self._load_once(slot, upstream)
             finally:
                 slot.lock.release()
         kept = slot.kept
         return None if kept is None else kept.catalogue
 
-    def retry_seconds(self, location: Location) -> float:
+    def retry_seconds(self, upstream: Upstream) -> float:
         """Return in how long a registry that could not be read will be asked again."""
-        slot = self._slot(location.url)
+        slot = self._slot(upstream.key)
         with slot.lock:
             return max(0.0, slot.failed_at + self._peace(slot) - self._clock.monotonic())
 
-    def forget(self, location: Location) -> None:
-        """Drop what is kept of `location`, for a registry that is no longer wanted."""
-        slot = self._slot(location.url)
+    def forget(self, upstream: Upstream) -> None:
+        """Drop what is kept of `upstream`, for a registry that is no longer wanted."""
+        slot = self._slot(upstream.key)
         with slot.lock:
-            self._file(location.url).unlink(missing_ok=True)
+            self._file(upstream.key).unlink(missing_ok=True)
             slot.kept, slot.is_loaded = None, True
             slot.failure, slot.failures, slot.failed_at = None, 0, float("-inf")
 
@@ -124,9 +129,9 @@ class CatalogueCache:
         with self._lock:
             return self._slots.setdefault(url, _Slot(threading.Lock()))
 
-    def _load_once(self, slot: _Slot, location: Location) -> None:
+    def _load_once(self, slot: _Slot, upstream: Upstream) -> None:
         if not slot.is_loaded:
-            slot.kept, slot.is_loaded = self._load(location.url), True
+            slot.kept, slot.is_loaded = self._load(upstream), True
 
     @staticmethod
     def _peace(slot: _Slot) -> float:
@@ -147,14 +152,14 @@ class CatalogueCache:
     def _age(self, kept: _Kept) -> float:
         return (self._clock.now() - kept.fetched_at).total_seconds()
 
-    def _refresh(self, slot: _Slot, location: Location) -> None:
+    def _refresh(self, slot: _Slot, upstream: Upstream) -> None:
         try:
-            slot.kept = self._fetch(slot.kept, location)
-            self._save(location.url, slot.kept)
+            slot.kept = self._fetch(slot.kept, upstream)
+            self._save(upstream.key, slot.kept)
         except TransientError as error:
             self._failed(slot, error)
         except OSError as error:
-            message = f"cannot keep the catalogue of {location.url}: {error}"
+            message = f"cannot keep the catalogue of {upstream.url}: {error}"
             self._failed(slot, TransientError("Unreachable", message))
         else:
             slot.failure, slot.failures, slot.failed_at = None, 0, float("-inf")
@@ -162,39 +167,76 @@ class CatalogueCache:
     def _failed(self, slot: _Slot, error: TransientError) -> None:
         slot.failure, slot.failures, slot.failed_at = error, slot.failures + 1, self._clock.monotonic()
 
-    def _fetch(self, kept: _Kept | None, location: Location) -> _Kept:
-        known = kept.fetched if kept else None
-        fetched = fetch.fetch(self._client, location.url, self._clock, max_bytes=catalogue.MAX_BYTES, known=known)
-        if fetched is not None:
-            return _Kept(fetched, catalogue.parse(fetched.body), self._clock.now())
+    def _fetch(self, kept: _Kept | None, upstream: Upstream) -> _Kept:
+        """Return the catalogue as the registry has it now, or the first mirror that has a good one."""
+        failures: list[TransientError] = []
+        for url in dict.fromkeys((upstream.url, *(mirror.url for mirror in upstream.mirrors))):
+            try:
+                return self._fetch_from(url, kept, upstream)
+            except TransientError as error:
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        raise TransientError(failures[0].reason, "; ".join(failure.message for failure in failures))
+
+    def _fetch_from(self, url: str, kept: _Kept | None, upstream: Upstream) -> _Kept:
+        known = kept.fetched if kept is not None and kept.url == url else None
+        body = self._read(url, upstream, catalogue.MAX_BYTES, known)
+        if body is not None:
+            signature = self._signature(url, body.body, upstream)
+            return _Kept(body, catalogue.parse(body.body), self._clock.now(), url, signature)
         if kept is None:
-            raise TransientError("Unreachable", f"cannot read {location.url}: it says unchanged, and nothing is kept")
+            raise TransientError("Unreachable", f"cannot read {url}: it says unchanged, and nothing is kept")
         return replace(kept, fetched_at=self._clock.now())
 
-    def _file(self, url: str) -> Path:
-        return self._directory / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
-
-    def _load(self, url: str) -> _Kept | None:
-        """Return what the disk keeps of `url`; torn, foreign or unreadable is nothing."""
+    def _signature(self, url: str, body: bytes, upstream: Upstream) -> bytes:
+        """Return the signature beside the catalogue, which must be good, or nothing where none is asked for."""
+        if not upstream.public_key:
+            return b""
         try:
-            document = json.loads(self._file(url).read_bytes())
-            if document["url"] != url:
+            signature = self._read(url + signatures.SUFFIX, upstream, signatures.MOST_BYTES)
+        except TransientError as error:
+            if error.reason not in ("NotFound", "TooLarge"):
+                raise
+            raise signatures.invalid(url, f"there is no signature beside it, {signatures.SUFFIX}") from error
+        if signature is None:
+            raise signatures.invalid(url, "its server does not send the signature")
+        signatures.verify(url, body, signature.body, upstream.public_key)
+        return signature.body
+
+    def _read(self, url: str, upstream: Upstream, max_bytes: int, known: Fetched | None = None) -> Fetched | None:
+        return fetch.fetch(self._client, url, self._clock, max_bytes=max_bytes, known=known, access=upstream.access)
+
+    def _file(self, key: str) -> Path:
+        return self._directory / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+    def _load(self, upstream: Upstream) -> _Kept | None:
+        """Return what the disk keeps of `upstream`; torn, foreign, unsigned or unreadable is nothing."""
+        try:
+            document = json.loads(self._file(upstream.key).read_bytes())
+            if document["url"] != upstream.key:
                 return None
             fetched = Fetched(base64.b64decode(document["body"]), document["etag"], document["lastModified"])
             fetched_at = datetime.fromisoformat(document["fetchedAt"]).astimezone(UTC)
-            return _Kept(fetched, catalogue.parse(fetched.body), fetched_at)
+            signature = base64.b64decode(document.get("signature", ""))
+            if upstream.public_key:
+                signatures.verify(upstream.url, fetched.body, signature, upstream.public_key)
+            from_url = document.get("from", upstream.url)
+            return _Kept(fetched, catalogue.parse(fetched.body), fetched_at, from_url, signature)
         except (OSError, ValueError, KeyError, TypeError, TransientError):
             return None
 
-    def _save(self, url: str, kept: _Kept) -> None:
+    def _save(self, key: str, kept: _Kept) -> None:
         document = {
-            "url": url,
+            "url": key,
+            "from": kept.url,
             "fetchedAt": kept.fetched_at.isoformat(),
             "etag": kept.fetched.etag,
             "lastModified": kept.fetched.last_modified,
+            "signature": base64.b64encode(kept.signature).decode(),
             "body": base64.b64encode(kept.fetched.body).decode(),
         }
-        file = self._file(url)
+        file = self._file(key)
         self._directory.mkdir(parents=True, exist_ok=True)
         aside = file.with_suffix(".new")  # One writer: the slot's lock is held.
         aside.write_text(json.dumps(document))

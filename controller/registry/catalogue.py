@@ -6,7 +6,7 @@ Invariant: a bad entry is reported by its path and costs no other entry.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from api import runtime_spec
@@ -17,6 +17,7 @@ FORMAT = "1"
 MAX_BYTES = 16 * 1024 * 1024
 _CHECKSUM = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 _MAX_SIZE_BYTES = 1 << 50
+_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +76,22 @@ def parse(body: bytes) -> Catalogue:
     runtimes = document.get("runtimes")
     if not isinstance(runtimes, dict):
         raise InvalidCatalogue("cannot read registry.json: runtimes must be an object")
-    problems: list[str] = []
+    problems: list[str] = []  # Of a hostile catalogue there may be millions: the first tell enough.
     entries = {name: _versions(name, versions, problems) for name, versions in runtimes.items()}
     updated_at = document.get("updated_at")
     return Catalogue(
         {name: versions for name, versions in entries.items() if versions},
-        updated_at if isinstance(updated_at, str) else "",
-        tuple(problems),
+        updated_at[:64] if isinstance(updated_at, str) else "",
+        tuple(problems[:_MOST_PROBLEMS]),
     )
 
 
-def find(catalogue: Catalogue, name: str, version: str | None) -> Entry:
-    """Return the entry of `name` at `version`; None is the latest: pre-releases only if there is nothing else.
+Wanted = str | Callable[[str], bool] | None
+"""Which version: an exact one, any that a predicate likes, or None for any. Of several it is the latest."""
+
+
+def find(catalogue: Catalogue, name: str, wanted: Wanted) -> Entry:
+    """Return the entry of `name` that is `wanted`; of several the latest: pre-releases only if there is nothing else.
 
     Raises:
         RuntimeNotFound: it is not there; says what is.
@@ -96,11 +101,18 @@ def find(catalogue: Catalogue, name: str, version: str | None) -> Entry:
         near = ", ".join(sorted(catalogue.entries)[:20])
         available = f" (available: {near})" if near else ""
         raise RuntimeNotFound(f'runtime "{runtime_spec.shortened(name)}" not found in registry{available}')
-    wanted = runtime_spec.latest(versions) if version is None else version
-    if wanted is None or wanted not in versions:
-        available = ", ".join(sorted(versions, key=runtime_spec.version_order))
-        raise RuntimeNotFound(f'version "{wanted}" not found for runtime "{name}" (available: {available})')
-    return versions[wanted]
+    chosen = runtime_spec.latest(filter(_predicate(wanted), versions))
+    if chosen is None:
+        available = ", ".join(sorted(versions, key=runtime_spec.version_order)[-_MOST_PROBLEMS:])
+        what = f'version "{wanted}" not found' if isinstance(wanted, str) else "no such version"
+        raise RuntimeNotFound(f'{what} for runtime "{name}" (available: {available})')
+    return versions[chosen]
+
+
+def _predicate(wanted: Wanted) -> Callable[[str], bool]:
+    if callable(wanted):
+        return wanted
+    return lambda version: wanted in (None, version)
 
 
 def why_unsupported(entry: Entry, host: str) -> str:

@@ -16,8 +16,8 @@ from api.types.registry import Registry, RegistryReason, RegistryStatus
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
-from controller.registry import location
 from controller.registry.cache import Cached, CatalogueCache
+from controller.registry.upstream import upstream_of
 
 _SOONEST_RETRY_SECONDS = 1.0
 _SOONEST_REFRESH_SECONDS = 60.0  # Each one is a status written, whatever cacheSeconds is.
@@ -53,7 +53,7 @@ class RegistryKind:
         if obj.meta.is_deleting or not obj.spec.enabled:
             return ObservedRegistry()
         try:
-            where = location.locate(obj.spec.url)
+            where = upstream_of(obj.spec)
         except TerminalError as error:
             return ObservedRegistry(None, error.reason, error.message)
         try:
@@ -81,7 +81,7 @@ class RegistryKind:
         match step:
             case ForgetCatalogue():
                 with contextlib.suppress(TerminalError):  # Nothing can be kept of a URL that says nothing.
-                    self._cache.forget(location.locate(obj.spec.url))
+                    self._cache.forget(upstream_of(obj.spec))
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 
@@ -120,7 +120,10 @@ def _ready(obj: Registry, observed: ObservedRegistry) -> Condition:
         # The time, not the age: an age would be news with every look, and each status written wakes the runtimes.
         of = wire_time(observed.cached.fetched_at)
         message = f"its catalogue of {of} is used: {observed.cached.error}"
-        return say(ConditionStatus.TRUE, RegistryReason.STALE, message)
+        is_forged = observed.cached.reason == RegistryReason.SIGNATURE_INVALID
+        return say(
+            ConditionStatus.TRUE, RegistryReason.SIGNATURE_INVALID if is_forged else RegistryReason.STALE, message
+        )
     problems = observed.cached.catalogue.problems
     message = (
         f"{len(problems)} entries cannot be used: {'; '.join(problems[:3])}"

@@ -62,15 +62,37 @@ def archive_url(registry: Location, download_url: str) -> str:
     Raises:
         TerminalError: InvalidLocation, the scheme is unknown or leads from the network to a file.
     """
-    url = urljoin(registry.url, download_url)
-    scheme = urlsplit(url).scheme
-    if scheme not in ("http", "https", "file"):
+    try:
+        url = urljoin(registry.url, download_url)
+        parts = urlsplit(url)
+        has_secret = bool(parts.username or parts.password)
+    except ValueError as error:
+        raise TerminalError("InvalidLocation", f"cannot download {download_url[:200]}: {error}") from None
+    if has_secret:
+        raise TerminalError("InvalidLocation", "cannot download an archive: its address has a password in it")
+    if parts.scheme not in ("http", "https", "file"):
         raise TerminalError("InvalidLocation", f"cannot download {url}: its scheme is none of file, http and https")
-    if scheme == "file" and registry.path is None:
+    if parts.scheme == "file" and registry.path is None:
         raise TerminalError(
             "InvalidLocation", f"cannot download {url}: the registry {registry.url} may not name local files"
         )
     return url
+
+
+def mirrored_url(registry: Location, mirror: Location, url: str) -> str | None:
+    """Return where `mirror` should have what `registry` has at `url`: at the same place, seen from registry.json.
+
+    What the registry has elsewhere, the mirror has under its file name, beside its registry.json. None is nowhere.
+
+    >>> mirrored_url(locate("https://a.org/r/"), locate("https://b.org/m/"), "https://a.org/r/x/y.tar.gz")
+    'https://b.org/m/x/y.tar.gz'
+    """
+    beside = registry.url.rpartition("/")[0] + "/"
+    below = url.removeprefix(beside) if url.startswith(beside) else urlsplit(url).path.rpartition("/")[2]
+    steps = unquote(urlsplit(f"./{below}").path).split("/")
+    if not below or ".." in steps or "\0" in unquote(below):
+        return None
+    return urljoin(mirror.url, f"./{below}")
 
 
 def local_path(url: str) -> Path | None:

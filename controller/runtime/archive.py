@@ -1,53 +1,47 @@
-"""Unpacks a .tar.gz while it arrives: counts and hashes it, and lets nothing out of the directory it is given.
+"""Unpacks an archive while it arrives: a tar, plain or in gzip, xz or zstd, or a zip, whatever it is called.
 
-Python's tarfile reads the format; every decision about what an entry may do is ours, because older
-Python releases have no extraction filters. Refused: names that leave the tree or come twice, links out of it,
-devices and pipes, more than the limits allow. Changed: owners become ours, modes 0755 or 0644, so
-jobs of any uid can read and nothing is setuid.
-Invariant: nothing is written through a link, nor outside of the directory. On an error what was
-unpacked so far stays there, for the caller to remove with the directory.
+Here: telling the formats apart, counting and hashing. What an entry may do is decided in `extraction.py`.
+A zip is no stream: it is kept beside what is unpacked, in a file without a name, until it is whole.
 """
 
-import errno
-import gzip
 import hashlib
-import math
 import os
-import tarfile
-import zlib
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
-from controller.engine.errors import TerminalError, TransientError
+from controller.engine.errors import TransientError
 from controller.registry.fetch import Readable
-from controller.runtime import links
+from controller.runtime import compression, tar_stream, zip_file
+from controller.runtime.compression import Format, Torn
+from controller.runtime.extraction import Extraction, Growth, Limits, cannot_write
+from controller.runtime.readahead import ReadAhead
 
-_COPY_BYTES = 1 << 20
+__all__ = ["Limits", "Metered", "Unpacked", "drain", "unpack"]
+
 _BLOCK_BYTES = 1 << 18
-# What tarfile reads between two entries it keeps in memory: long names and pax headers, and one block ahead.
-_MAX_HEADER_BYTES = 2 << 20
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much an archive may hold."""
-
-    entries: int = 500_000
-    expanded_bytes: int = 32 << 30
-    path_bytes: int = 1024
-    name_bytes: int = 255
+_AHEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What was written. `wrapper` is the one directory that everything lies in, if there is one."""
+    """What was written. `wrapper` is the one directory that everything lies in, if there is one.
+
+    `digests` are the sha256 of all files, by path.
+    """
 
     entries: int
     expanded_bytes: int
     wrapper: str | None
+    digests: Mapping[str, bytes] = field(default_factory=dict)
+
+    def digests_in_wrapper(self) -> Mapping[str, bytes]:
+        """Return the digests by path in the wrapper, or as they are if there is none."""
+        if self.wrapper is None:
+            return self.digests
+        cut = len(self.wrapper) + 1
+        return {path[cut:]: sha256 for path, sha256 in self.digests.items()}
 
 
 class Metered:
@@ -77,22 +71,44 @@ class Metered:
         return piece
 
 
-def unpack(source: Readable, directory: int, limits: Limits | None = None) -> Unpacked:
-    """Unpack the .tar.gz `source` into the empty directory open as `directory`.
+def unpack(
+    source: Readable, directory: int, limits: Limits | None = None, verify: Callable[[], None] | None = None
+) -> Unpacked:
+    """Unpack the archive `source` into the empty directory open as `directory`.
 
-    Checksum and size are the caller's to compare, *before* it uses anything of what was unpacked.
+    Checksum and size are the caller's to compare, *before* it uses anything of what was unpacked; a zip
+    is read whole before any of it is unpacked, and `verify` called in between.
 
     Raises:
         TerminalError: InvalidArchive, an entry that may not be.
-        TransientError: DamagedArchive, it is torn or not a .tar.gz: what a broken download looks like.
+        TransientError: DamagedArchive, it is torn or no archive: what a broken download looks like.
     """
-    extraction = _Extraction(directory, limits or Limits())
+    limits = limits or Limits()
+    counted = _Counted(source)
+    growth = Growth(limits, lambda: counted.count)
+    extraction = Extraction(directory, limits, growth)
     try:
-        with gzip.GzipFile(fileobj=source, mode="rb") as plain:  # type: ignore[call-overload]  # It never seeks.
-            extraction.run(plain)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError) as error:
-        raise TransientError("DamagedArchive", f"cannot unpack the archive: it is no whole .tar.gz: {error}") from error
-    return Unpacked(extraction.entries, extraction.expanded, extraction.wrapper())
+        packed = compression.sniff(counted.peek(compression.HEAD_BYTES))
+        if packed is None:
+            raise Torn("it is neither a .tar, plain or in gzip, xz or zstd, nor a .zip")
+        if packed is Format.ZIP:
+            with _spooled(counted, directory, limits) as file:
+                if verify is not None:
+                    verify()
+                zip_file.extract(file, extraction)
+        else:
+            tar_growth = Growth(limits, lambda: counted.count, limits.entries * tar_stream.OVERHEAD_BYTES)
+            plain = ReadAhead(compression.plain(counted, packed), _AHEAD_BYTES)
+            try:
+                tar_stream.extract(plain, extraction, tar_growth)
+            finally:
+                plain.close()
+        extraction.finish()
+    except Torn as error:
+        raise TransientError("DamagedArchive", f"cannot unpack the archive: it is not whole: {error}") from error
+    finally:
+        extraction.close()
+    return Unpacked(extraction.entries, growth.count, extraction.wrapper(), extraction.digests)
 
 
 def drain(stream: Readable) -> None:
@@ -101,217 +117,51 @@ def drain(stream: Readable) -> None:
         pass
 
 
-class _Gauge:
-    """The plain tar, cut off when an entry's headers or the whole grow beyond their limits."""
+class _Counted:
+    """A source whose first bytes can be looked at before they are read."""
 
-    def __init__(self, plain: Readable, max_bytes: int) -> None:
-        self._plain = plain
-        self._max_bytes = max_bytes
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._head = b""
         self.count = 0
-        self.header_start: int | None = 0
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes, fewer than `size` only if there are no more."""
+        while len(self._head) < size and (piece := self._source.read(size - len(self._head))):
+            self._head += piece
+        return self._head
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on, within the limits."""
-        piece = self._plain.read(size)
+        """Read on, and count."""
+        if self._head:
+            cut = len(self._head) if size < 0 else size
+            piece, self._head = self._head[:cut], self._head[cut:]
+        else:
+            piece = self._source.read(size)
         self.count += len(piece)
-        if self.count > self._max_bytes:
-            raise _refused(f"it expands to more than {self._max_bytes} bytes")
-        if self.header_start is not None and self.count - self.header_start > _MAX_HEADER_BYTES:
-            raise _refused(f"the header of an entry has more than {_MAX_HEADER_BYTES} bytes")
         return piece
 
 
-@dataclass
-class _Extraction:
-    """One archive on its way into one directory."""
-
-    directory: int
-    limits: Limits
-    entries: int = 0
-    expanded: int = 0
-    _kinds: dict[str, str] = field(default_factory=dict)
-    _links: dict[str, str] = field(default_factory=dict)
-
-    def run(self, plain: Readable) -> None:
-        # Headers and padding come on top of what is in the files: 2 blocks of 512 and room for long names.
-        gauge = _Gauge(plain, self.limits.expanded_bytes + self.limits.entries * 4096)
-        with tarfile.open(fileobj=gauge, mode="r|", bufsize=_BLOCK_BYTES) as tar:  # type: ignore[call-overload]
-            while True:
-                gauge.header_start = gauge.count
-                member = tar.next()
-                gauge.header_start = None
-                if member is None:
-                    break
-                self._take(tar, member)
-                # tarfile remembers every entry; a stream has no use for that.
-                tar.members.clear()
-            _expect_zeros(tar.fileobj)
-        if not self.entries:
-            raise _refused("it is empty")
-        self._check_links()
-
-    def wrapper(self) -> str | None:
-        """Return the one top-level entry if it is a directory, the tree lying in it."""
-        top = {path.partition("/")[0] for path in self._kinds}
-        only = next(iter(top)) if len(top) == 1 else ""
-        return only if self._kinds.get(only) == "directory" else None
-
-    def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        self.entries += 1
-        if self.entries > self.limits.entries:
-            raise _refused(f"it has more than {self.limits.entries} entries")
-        path = self._path(member)
-        if not path:
-            if not member.isdir():
-                raise _refused(f'"{_shown(member.name)}" is no name')
-            return
-        parent, _, name = path.rpartition("/")
-        self._register(path, member)
-        descriptor = self._open_directory(parent)
-        try:
-            if member.isdir():
-                self._make_directory(descriptor, name)
-            elif member.issym():
-                self._make_symlink(descriptor, name, path, member)
-            elif member.islnk():
-                self._make_hardlink(descriptor, name, path, member)
-            else:
-                self._write_file(descriptor, name, tar, member)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-        finally:
-            os.close(descriptor)
-
-    def _path(self, member: tarfile.TarInfo) -> str:
-        """Return the path of an entry in the tree, "" for the tree itself."""
-        parts = [part for part in member.name.split("/") if part not in ("", ".")]
-        shown = _shown(member.name)
-        if member.name.startswith("/"):
-            raise _refused(f'the name "{shown}" is absolute')
-        if ".." in parts:
-            raise _refused(f'the name "{shown}" leads out of the tree')
-        path = "/".join(parts)
-        encoded = os.fsencode(path)
-        if len(encoded) > self.limits.path_bytes or any(len(os.fsencode(p)) > self.limits.name_bytes for p in parts):
-            raise _refused(f'the name "{shown}" is too long')
-        if b"\0" in encoded:
-            raise _refused(f'the name "{shown}" has a NUL in it')
-        return path
-
-    def _register(self, path: str, member: tarfile.TarInfo) -> None:
-        kind = _kind(member)
-        if kind is None:
-            raise _refused(f"{_shown(path)} is {_describe(member)}: only files, directories and links may be in it")
-        twin = self._kinds.get(path)
-        if twin is not None and not (twin == kind == "directory"):
-            raise _refused(f"{_shown(path)} is in it twice")
-        self._kinds[path] = kind
-
-    def _open_directory(self, path: str) -> int:
-        """Open a directory of the tree step by step, making what is missing, following no link."""
-        at = os.dup(self.directory)
-        walked = ""
-        for part in path.split("/") if path else ():
-            walked = f"{walked}/{part}" if walked else part
-            try:
-                if walked not in self._kinds:
-                    self._make_directory(at, part)
-                    self._kinds[walked] = "directory"
-                below = os.open(part, _DIRECTORY_FLAGS, dir_fd=at)
-            except OSError as error:
-                if self._kinds.get(walked) in ("symlink", "file", "hardlink"):
-                    raise _refused(f"{_shown(path)} goes through {_shown(walked)}, which is no directory") from error
-                raise _cannot_write(walked, error) from error
-            finally:
-                os.close(at)
-            at = below
-        return at
-
-    def _make_directory(self, parent: int, name: str) -> None:
-        try:
-            os.mkdir(name, 0o755, dir_fd=parent)
-        except FileExistsError:
-            return  # Listed twice, or made for an entry in it: `_register` saw that it is a directory.
-        os.chmod(name, 0o755, dir_fd=parent)  # Whatever the umask is.
-
-    def _make_symlink(self, parent: int, name: str, path: str, member: tarfile.TarInfo) -> None:
-        if not member.linkname or "\0" in member.linkname or len(os.fsencode(member.linkname)) > self.limits.path_bytes:
-            raise _refused(f"{_shown(path)} links to a name that is empty or too long")
-        os.symlink(member.linkname, name, dir_fd=parent)
-        self._links[path] = member.linkname
-
-    def _make_hardlink(self, parent: int, name: str, path: str, member: tarfile.TarInfo) -> None:
-        target = "/".join(part for part in member.linkname.split("/") if part not in ("", "."))
-        if self._kinds.get(target) not in ("file", "hardlink") or target == path:
-            raise _refused(f"{_shown(path)} is a link to {_shown(member.linkname)}, which is no file before it")
-        directory, _, file = target.rpartition("/")
-        source = self._open_directory(directory)
-        try:
-            os.link(file, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
-        finally:
-            os.close(source)
-
-    def _write_file(self, parent: int, name: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        content = tar.extractfile(member)
-        descriptor = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent)
-        with open(descriptor, "wb", buffering=0) as file:
-            if content is not None:
-                self._copy(content, file)
-            os.fchmod(descriptor, 0o755 if member.mode & 0o111 else 0o644)
-            os.utime(descriptor, (_seconds(member.mtime),) * 2)
-
-    def _copy(self, content: IO[bytes], file: IO[bytes]) -> None:
-        while piece := content.read(_COPY_BYTES):
-            self.expanded += len(piece)
-            if self.expanded > self.limits.expanded_bytes:
-                raise _refused(f"it expands to more than {self.limits.expanded_bytes} bytes")
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
-
-    def _check_links(self) -> None:
-        """Refuse links out of the tree, the wrapper around it not counted to it."""
-        wrapper = self.wrapper()
-        cut = len(wrapper) + 1 if wrapper and wrapper != links.ISOLATED else 0
-        escape = links.first_escape({path[cut:]: target for path, target in self._links.items()})
-        if escape:
-            raise _refused(f"the link {_shown(escape)}")
-
-
-def _expect_zeros(rest: Readable | None) -> None:
-    """Read to the end of the tar, which is padding: tarfile also stops, silently, at a header it cannot read."""
-    while rest is not None and (piece := rest.read(_BLOCK_BYTES)):
-        if piece.count(0) != len(piece):
-            raise tarfile.ReadError("something that is no entry lies between its entries")
-
-
-def _seconds(mtime: float) -> int:
-    return min(max(int(mtime), 0), 1 << 40) if math.isfinite(mtime) else 0
-
-
-def _kind(member: tarfile.TarInfo) -> str | None:
-    if member.issparse():
-        return None
-    named = {
-        tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink",
-        tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.CONTTYPE: "file",
-    }  # fmt: skip
-    return named.get(member.type)
-
-
-def _describe(member: tarfile.TarInfo) -> str:
-    named = {tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe"}
-    return "a sparse file" if member.issparse() else named.get(member.type, "of an unknown type")
-
-
-def _refused(why: str) -> TerminalError:
-    return TerminalError("InvalidArchive", f"cannot unpack the archive: {why}")
-
-
-def _cannot_write(path: str, error: OSError) -> TransientError:
-    reason = "InsufficientSpace" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "CannotWrite"
-    return TransientError(reason, f"cannot write {_shown(path)} of the archive: {error.strerror}")
-
-
-def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:200])
+def _spooled(source: Readable, directory: int, limits: Limits) -> IO[bytes]:
+    """Return a file with all of `source`, beside what will be unpacked; it has no name, so nothing is left of it."""
+    name = f".{secrets.token_hex(16)}"
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+        os.unlink(name, dir_fd=directory)
+    except OSError as error:
+        raise cannot_write("the whole", error) from error
+    file = os.fdopen(descriptor, "w+b")
+    try:
+        kept = Growth(limits, lambda: kept.count)
+        while piece := source.read(_BLOCK_BYTES):
+            kept.grow(len(piece))
+            file.write(piece)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise cannot_write("the whole", error) from error
+    except BaseException:
+        file.close()
+        raise
+    return file

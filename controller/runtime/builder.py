@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.packages import pack
+from api.packages.pack import Contents
 from controller.registry import platforms
-from controller.runtime import pack, python_runtime
+from controller.runtime import python_runtime
 from controller.runtime.closure import MissingLibrary
 from controller.runtime.elf import NotElf
-from controller.runtime.pack import Contents
 from controller.runtime.python_runtime import Gathered
 
 _OS_RELEASE = Path("/etc/os-release")

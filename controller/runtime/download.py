@@ -1,40 +1,51 @@
-"""One archive on its way from a registry: opened, measured, unpacked and verified in one pass.
+"""One archive on its way from a server: opened, measured, unpacked and verified in one pass.
 
-Never here: where it is unpacked to and what becomes of it (`install.py`), trying again (the worker).
-Invariant: `fetch_into` returns only if every byte was what the catalogue promised.
+Where there are mirrors they are tried in their order, each from the beginning; the same checksum is asked of all.
+Never here: where it is unpacked to and what becomes of it (`install.py`), trying again later (the installer).
+Invariant: `fetch_into` returns only if every byte was what was promised.
 """
 
-from collections.abc import Callable
+import os
+import shutil
+import stat
 from dataclasses import dataclass
 
 import httpx
 
 from controller.engine.errors import TerminalError, TransientError
-from controller.registry import fetch
+from controller.registry import resume
+from controller.registry.access import ANYONE, Access
 from controller.registry.fetch import Readable, Stream
+from controller.registry.resume import PATIENT, Asked, Patience
 from controller.runtime import archive
 from controller.runtime.archive import Limits, Metered, Unpacked
+from controller.runtime.source import Progress
+
+_OURS = frozenset({"InsufficientSpace", "CannotWrite", "NoLongerWanted"})
+"""Reasons that are the same whatever the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What to download: where from and what it must turn out to be; a size of None is not known."""
+    """What to download: where from and what it must turn out to be; a size of None is not known.
+
+    `mirrors` may have it too. `access` is the right with which the registry's own server is asked.
+    """
 
     url: str
     sha256: str
     size_bytes: int | None = None
+    mirrors: tuple[str, ...] = ()
+    access: Access = ANYONE
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What was downloaded and unpacked."""
+    """What was downloaded and unpacked, and from where."""
 
     archive_bytes: int
     unpacked: Unpacked
-
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes of the archive read so far, and all of them if that is known."""
+    url: str = ""
 
 
 def fetch_into(
@@ -44,6 +55,7 @@ def fetch_into(
     *,
     limits: Limits | None = None,
     progress: Progress | None = None,
+    patience: Patience = PATIENT,
 ) -> Received:
     """Download `wanted`, unpacking it into the empty directory open as `directory`.
 
@@ -51,28 +63,83 @@ def fetch_into(
         TransientError: SizeMismatch, ChecksumMismatch, DamagedArchive, or it cannot be read or written.
         TerminalError: InvalidArchive, it is what was promised and may not be unpacked.
     """
-    with fetch.open_url(client, wanted.url) as stream:
-        length = _agreed_length(wanted, stream)
+    failures: list[TransientError] = []
+    for url in (wanted.url, *wanted.mirrors):
+        if failures:
+            _clear(directory)
+        attempt = _Attempt(directory, url, wanted, limits, progress)
+        try:
+            return attempt.run(Asked(client, url, wanted.access, patience))
+        except TransientError as error:
+            if error.reason in _OURS:
+                raise
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    messages = "; ".join(dict.fromkeys(failure.message for failure in failures))
+    raise TransientError(failures[0].reason, messages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The download of one archive from one server."""
+
+    directory: int
+    url: str
+    wanted: Archive
+    limits: Limits | None
+    progress: Progress | None
+
+    def run(self, asked: Asked) -> Received:
+        metered: Metered | None = None
+        length: int | None = self.wanted.size_bytes
 
         def tell(count: int) -> None:
-            if progress is not None:
-                progress(count, length)
+            if self.progress is not None:
+                self.progress(count, length)
 
-        metered = Metered(_Capped(stream.body, wanted.url, length), tell)
-        try:
-            unpacked = archive.unpack(metered, directory, limits)
+        with resume.open_resuming(asked, lambda: tell(metered.count if metered else 0)) as stream:
+            length = self._agreed_length(stream)
+            longest = (self.limits or Limits()).expanded_bytes if length is None else length
+            metered = Metered(_Capped(stream.body, self.url, longest), tell)
+            return self._unpack(metered, length)
+
+    def _unpack(self, metered: Metered, length: int | None) -> Received:
+        def verify() -> None:
             archive.drain(metered)
+            self._verify(metered, length)
+
+        try:
+            unpacked = archive.unpack(metered, self.directory, self.limits, verify)
         except (TransientError, TerminalError) as error:
-            _explain(error, wanted, metered, length)
+            if error.reason in ("InvalidArchive", "DamagedArchive") and length is not None:
+                verify()  # Plainer, where it could not be unpacked because it is not the one that was promised.
             raise
-        _verify(wanted, metered, length)
-        return Received(metered.count, unpacked)
+        verify()
+        return Received(metered.count, unpacked, self.url)
+
+    def _agreed_length(self, stream: Stream) -> int | None:
+        """Return how long the archive is, refusing at once where the catalogue and the server disagree."""
+        promised = self.wanted.size_bytes
+        if promised is not None and stream.length is not None and promised != stream.length:
+            raise _wrong_size(self.url, promised, str(stream.length))
+        return stream.length if promised is None else promised
+
+    def _verify(self, metered: Metered, length: int | None) -> None:
+        if length is not None and metered.count != length:
+            raise _wrong_size(self.url, length, str(metered.count))
+        if metered.sha256 != self.wanted.sha256:
+            raise TransientError(
+                "ChecksumMismatch",
+                f"cannot use {self.url}: its checksum is sha256:{metered.sha256}, "
+                f"the registry promised sha256:{self.wanted.sha256}",
+            )
 
 
 class _Capped:
     """A source that may not be longer than it said."""
 
-    def __init__(self, source: Readable, url: str, length: int | None) -> None:
+    def __init__(self, source: Readable, url: str, length: int) -> None:
         self._source = source
         self._url = url
         self._length = length
@@ -82,36 +149,22 @@ class _Capped:
         """Read on, up to the length and not beyond."""
         piece = self._source.read(size)
         self._count += len(piece)
-        if self._length is not None and self._count > self._length:
+        if self._count > self._length:
             raise _wrong_size(self._url, self._length, f"more than {self._length}")
         return piece
 
 
-def _agreed_length(wanted: Archive, stream: Stream) -> int | None:
-    """Return how long the archive is, refusing at once where the catalogue and the server disagree."""
-    if wanted.size_bytes is not None and stream.length is not None and wanted.size_bytes != stream.length:
-        raise _wrong_size(wanted.url, wanted.size_bytes, str(stream.length))
-    return stream.length if wanted.size_bytes is None else wanted.size_bytes
-
-
-def _explain(error: TransientError | TerminalError, wanted: Archive, metered: Metered, length: int | None) -> None:
-    """Raise the plainer error where the archive could not be unpacked because it is not the one that was promised."""
-    if error.reason not in ("InvalidArchive", "DamagedArchive") or length is None:
-        return
-    archive.drain(metered)
-    _verify(wanted, metered, length)
-
-
-def _verify(wanted: Archive, metered: Metered, length: int | None) -> None:
-    if length is not None and metered.count != length:
-        raise _wrong_size(wanted.url, length, str(metered.count))
-    if metered.sha256 != wanted.sha256:
-        raise TransientError(
-            "ChecksumMismatch",
-            f"cannot use {wanted.url}: its checksum is sha256:{metered.sha256}, "
-            f"the registry promised sha256:{wanted.sha256}",
-        )
+def _clear(directory: int) -> None:
+    """Remove what an attempt left, so that the next one finds it empty."""
+    for name in os.listdir(directory):
+        if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+            shutil.rmtree(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
 
 
 def _wrong_size(url: str, wanted: int, found: str) -> TransientError:
     return TransientError("SizeMismatch", f"cannot use {url}: it has {found} bytes, the registry promised {wanted}")
+
+
+__all__ = ["Archive", "Progress", "Received", "fetch_into"]

@@ -56,7 +56,7 @@ def parse(data: bytes) -> Elf:
         raise NotElf(f"its class is {bits} and its byte order {order}")
     try:
         return _parse(data, bits, order)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # The latter for an offset of 2^63 and above.
         raise NotElf(f"its headers point outside of it: {error}") from None
 
 

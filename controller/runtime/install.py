@@ -1,14 +1,16 @@
 """Installing and removing one version, so that no half of a tree is ever seen.
 
-Download, unpack, verify and flush beside the trees, then one rename; removing is the same backwards.
+Make, check, digest, share and flush beside the trees, then one rename; removing is the same backwards.
 A crash leaves at most something in `.staging`, which `clean_staging` and the next install remove.
-Never here: which versions are wanted, and whether one is in use.
+Never here: which versions are wanted, whether one is in use, and how a tree is made (`source.py`).
 Invariants: a directory called NAME-VERSION is complete, and flushed to the disk, from the moment it is
 there; a tree that has no record of ours is never changed, moved or removed.
 """
 
+import errno
 import os
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,32 +22,28 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.linux import disk
 from controller.linux.disk import RenameFlag
 from controller.registry import platforms
-from controller.registry.catalogue import Entry, why_unsupported
-from controller.runtime import download, locks, origin, tree
+from controller.registry.resume import PATIENT, Patience
+from controller.runtime import locks, origin, retired, tree
 from controller.runtime.archive import Limits
-from controller.runtime.download import Archive, Progress, Received
+from controller.runtime.build.removal import remove_tree
+from controller.runtime.content import Intake, Taken
 from controller.runtime.origin import Origin
+from controller.runtime.registry_source import changed_since, fresh_directory
+from controller.runtime.source import HealthCheck, LogLine, Made, Progress, RecipeMaker, TreeSource
+from controller.runtime.store import Store
 from controller.runtime.tree import InstalledRuntime
 
 SPACE_FLOOR_BYTES = 1 << 30
 _SPACE_FACTOR = 3
-_RECIPE = "setup.sh"
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """What to install: an entry of a catalogue, the URL of its archive in full, and who offers it."""
-
-    entry: Entry
-    url: str
-    registry: str
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """What installing needs to know of this host: where the trees are, what it is, its clock and its network.
 
-    `space_floor_bytes` must be free, however small the archive.
+    `space_floor_bytes` must be free, however small the archive. Without `health` nobody looks whether a tree works,
+    without `build_recipe` recipes are refused.
     """
 
     root: Path
@@ -54,6 +52,9 @@ class Host:
     client: httpx.Client
     space_floor_bytes: int = SPACE_FLOOR_BYTES
     limits: Limits | None = None
+    patience: Patience = PATIENT
+    health: HealthCheck | None = None
+    build_recipe: RecipeMaker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +75,56 @@ class Installed:
         return f"Runtime {spec} is already installed" if self.was_there else f"Runtime {spec} is installed"
 
 
-def install(
-    package: Package, host: Host, *, progress: Progress | None = None, force: bool = False, wait: bool = True
-) -> Installed:
-    """Install `package`, unless it is there; with `force` again, the old tree in its place until the new one is.
+def _silent(line: str) -> None:
+    """Say nothing of what a build says."""
 
-    A broken tree of ours is replaced. Safe from many threads and processes: one version is downloaded
-    once, the others wait or, with `wait` False, are told.
+
+def install(
+    source: TreeSource,
+    host: Host,
+    *,
+    progress: Progress | None = None,
+    log: LogLine = _silent,
+    force: bool = False,
+    in_use: bool = False,
+    wait: bool = True,
+) -> Installed:
+    """Install what `source` makes, unless it is there; with `force` again, the old tree in its place until it is.
+
+    A broken tree of ours is replaced, and one that was made from another fingerprint. Safe from many threads and
+    processes: one version is made once, the others wait or, with `wait` False, are told.
+
+    Args:
+        force: make it again; files that other trees share are read again before they are used, so this also heals.
+        in_use: runs may use the tree that is replaced: it is kept aside for them (`retired.py`), not removed.
 
     Raises:
-        TerminalError: PlatformUnsupported, InvalidArchive, InvalidRuntime.
+        TerminalError: PlatformUnsupported, InvalidArchive, InvalidRuntime, Unhealthy, what the source says.
         TransientError: InsufficientSpace, Conflict, InstallInProgress, ChecksumMismatch, Unreachable and the like.
     """
-    entry = package.entry
-    runtime_spec.check_name(entry.name)
-    runtime_spec.check_version(entry.version)
-    if why := why_unsupported(entry, host.platform):
+    runtime_spec.check_name(source.name)
+    runtime_spec.check_version(source.version)
+    if why := source.refuse(host.platform):
         raise TerminalError("PlatformUnsupported", f"cannot install {why}")
-    key = origin.key(entry.name, entry.version)
+    key = origin.key(source.name, source.version)
     with locks.exclusive(host.root, key, wait=wait):
-        there = find(host.root, entry.name, entry.version)
-        if there is not None and not force:
-            return _already(package, host.root, there)
-        _refuse_foreign(package, host.root, there)
-        _check_space(package, host)
+        origin.settle(host.root, key)
+        there = find(host.root, source.name, source.version)
+        if there is not None and not force and not _is_outdated(source, host.root):
+            return _already(source, host.root, there)
+        _refuse_foreign(source, host.root, there)
+        _check_space(source, host)
         staging = _fresh_staging(host.root, key)
         try:
-            return _install_through(staging, package, host, progress)
+            with _told_if_full(source, host):
+                return _Installing(source, host, staging, progress, log, in_use).run(there)
         finally:
             _discard(host.root, key)
 
 
-def find(root: Path, name: str, version: str | None) -> InstalledRuntime | None:
+def find(root: Path, name: str, version: str) -> InstalledRuntime | None:
     """Return the usable tree of this version, in whatever layout; if several claim it, the first of them."""
-    for runtime in tree.scan(root):
-        if runtime.is_valid and (runtime.name, runtime.version) == (name, version):
-            return runtime
-    return None
+    return next((runtime for runtime in tree.claiming(root, name, version) if runtime.is_valid), None)
 
 
 def remove(root: Path, name: str, version: str, *, wait: bool = True) -> bool:
@@ -125,6 +139,7 @@ def remove(root: Path, name: str, version: str, *, wait: bool = True) -> bool:
     runtime_spec.check_version(version)
     key = origin.key(name, version)
     with locks.exclusive(root, key, wait=wait):
+        origin.settle(root, key)
         if not origin.is_ours(root, name, version, root / key):
             return False
         staging = _fresh_staging(root, key)
@@ -151,116 +166,146 @@ def clean_staging(root: Path) -> tuple[str, ...]:
     return tuple(cleaned)
 
 
-def _already(package: Package, root: Path, there: InstalledRuntime) -> Installed:
-    entry = package.entry
-    known = origin.read(root, entry.name, entry.version)
-    warning = ""
-    if known is not None and known.sha256 != entry.sha256:
-        warning = (
-            f"{package.registry} now offers {entry.name}@{entry.version} with checksum sha256:{entry.sha256}, "
-            f"installed is sha256:{known.sha256} from {known.registry}: a version must not change; ask its owner"
-        )
-    return Installed(entry.name, entry.version, there.path, was_there=True, origin=known, warning=warning)
+def _is_outdated(source: TreeSource, root: Path) -> bool:
+    """Whether we installed this version from something else than what `source` is now."""
+    known = origin.read(root, source.name, source.version)
+    return known is not None and source.fingerprint != "" and known.fingerprint != source.fingerprint
 
 
-def _check_space(package: Package, host: Host) -> None:
-    size = package.entry.size_bytes or 0
-    needed = max(host.space_floor_bytes, _SPACE_FACTOR * size)
+def _already(source: TreeSource, root: Path, there: InstalledRuntime) -> Installed:
+    known = origin.read(root, source.name, source.version)
+    warning = changed_since(source, known)
+    return Installed(source.name, source.version, there.path, was_there=True, origin=known, warning=warning)
+
+
+def _check_space(source: TreeSource, host: Host) -> None:
+    needed = max(host.space_floor_bytes, _SPACE_FACTOR * (source.size_bytes or 0))
     space = os.statvfs(host.root)
     free = space.f_bavail * space.f_frsize
     if free < needed:
         raise TransientError(
             "InsufficientSpace",
-            f"cannot install {package.entry.name}@{package.entry.version}: {host.root} needs {_mib(needed)} free "
+            f"cannot install {source.name}@{source.version}: {host.root} needs {_mib(needed)} free "
             f"and has {_mib(free)}: remove runtimes or files there",
         )
 
 
-def _refuse_foreign(package: Package, root: Path, there: InstalledRuntime | None) -> None:
+@contextmanager
+def _told_if_full(source: TreeSource, host: Host) -> Iterator[None]:
+    """Tell of a disk that is full in the one way, wherever it was noticed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        what = f"{source.name}@{source.version}"
+        message = f"cannot install {what}: {error.strerror} below {host.root}: remove runtimes or files there"
+        raise TransientError("InsufficientSpace", message) from error
+
+
+def _refuse_foreign(source: TreeSource, root: Path, there: InstalledRuntime | None) -> None:
     """Refuse to install over, or beside, a tree of this version that somebody else put there."""
-    name, version = package.entry.name, package.entry.version
+    name, version = source.name, source.version
     path = root / origin.key(name, version) if there is None else there.path
     if os.path.lexists(path) and not origin.is_ours(root, name, version, path):
         why = f"{path} is in the way and was not installed by us: remove it or move it elsewhere"
         raise TransientError("Conflict", f"cannot install {name}@{version}: {why}")
 
 
-def _install_through(staging: Path, package: Package, host: Host, progress: Progress | None) -> Installed:
-    received = _download(staging, package, host, progress)
-    wrapper = received.unpacked.wrapper
-    payload = staging / "tree" / wrapper if wrapper else staging / "tree"
-    _check_payload(payload, package, host)
-    source = _record(package, host, received)
-    disk.sync_file_system(payload)  # Tree and record are on the disk before the name that shows them.
-    target = host.root / origin.key(package.entry.name, package.entry.version)
-    _activate(payload, target)
-    return Installed(package.entry.name, package.entry.version, target, was_there=False, origin=source)
+@dataclass(frozen=True, slots=True)
+class _Installing:
+    """One tree on its way to its place; the lock of its version is held."""
 
+    source: TreeSource
+    host: Host
+    staging: Path
+    progress: Progress | None
+    log: LogLine
+    in_use: bool
 
-def _download(staging: Path, package: Package, host: Host, progress: Progress | None) -> Received:
-    (staging / "tree").mkdir(mode=0o755)
-    (staging / "tree").chmod(0o755)
-    wanted = Archive(package.url, package.entry.sha256, package.entry.size_bytes)
-    directory = os.open(staging / "tree", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return download.fetch_into(directory, wanted, host.client, limits=host.limits, progress=progress)
-    finally:
-        os.close(directory)
+    def run(self, there: InstalledRuntime | None) -> Installed:
+        source, host = self.source, self.host
+        made = source.make(fresh_directory(self.staging / "made"), host, self.progress, self.log)
+        found = self._check_payload(made.payload)
+        target = host.root / origin.key(source.name, source.version)
+        coming, listing = origin.lists(host.root, source.name, source.version)[0], self.staging / "files"
+        # Whoever has it made again suspects what is there, and what it shares with it.
+        store = Store(host.root, self.staging / "link", distrust=os.path.lexists(target))
+        intake = Intake(made.payload, store, made.digests)
+        record = self._with_health(self._record(made, intake.take(listing)), found, there)
+        disk.sync_file_system(made.payload)  # Tree and list are on the disk before any name shows them.
+        intake.share(listing)
+        os.replace(listing, coming)
+        origin.announce(host.root, record)
+        self._activate(made.payload, target)
+        origin.settle(host.root, target.name)
+        return Installed(source.name, source.version, target, was_there=False, origin=record)
 
+    def _check_payload(self, payload: Path) -> InstalledRuntime:
+        """Refuse what would not be a usable runtime once it is in its place."""
+        source, host = self.source, self.host
+        if not os.path.lexists(payload / tree.MANIFEST):
+            raise self._invalid("Invalid runtime package: no runtime.yml or setup.sh found after extraction")
+        found = tree.inspect(payload, directory=origin.key(source.name, source.version))
+        if found.problems:
+            raise self._invalid("; ".join(found.problems))
+        if (found.name, found.version) != (source.name, source.version):
+            raise self._invalid(f"its runtime.yml is that of {found.spec}")
+        made_for = found.manifest.requirements.architectures if found.manifest else ()
+        machine = host.platform.rpartition("-")[2]
+        if made_for and machine not in {platforms.architecture(name) for name in made_for}:
+            why = f"it is made for {', '.join(made_for)}, not for {machine}"
+            raise TerminalError("PlatformUnsupported", f"cannot install {source.name}@{source.version}: {why}")
+        return found
 
-def _check_payload(payload: Path, package: Package, host: Host) -> None:
-    """Refuse what would not be a usable runtime once it is in its place."""
-    entry = package.entry
-    names = os.listdir(payload)
-    if tree.MANIFEST not in names:
-        if _RECIPE in names:
-            why = (
-                f"it is a recipe ({_RECIPE}), not a prebuilt tree: recipe packages are not supported yet by this source"
-            )
-            raise _invalid(entry, why)
-        raise _invalid(entry, "Invalid runtime package: no runtime.yml or setup.sh found after extraction")
-    found = tree.inspect(payload, directory=origin.key(entry.name, entry.version))
-    if found.problems:
-        raise _invalid(entry, "; ".join(found.problems))
-    if (found.name, found.version) != (entry.name, entry.version):
-        raise _invalid(entry, f"its runtime.yml is that of {found.spec}")
-    made_for = found.manifest.requirements.architectures if found.manifest else ()
-    machine = host.platform.rpartition("-")[2]
-    if made_for and machine not in {platforms.architecture(name) for name in made_for}:
-        message = (
-            f"cannot install {entry.name}@{entry.version}: it is made for {', '.join(made_for)}, not for {machine}"
+    def _record(self, made: Made, taken: Taken) -> Origin:
+        return Origin(
+            name=self.source.name,
+            version=self.source.version,
+            registry=self.source.offered_by,
+            url=made.url,
+            sha256=made.sha256,
+            archive_bytes=made.archive_bytes,
+            entries=made.entries,
+            expanded_bytes=made.expanded_bytes,
+            installed_at=origin.at(self.host.clock.now()),
+            kind=self.source.kind,
+            fingerprint=self.source.fingerprint,
+            digest=taken.digest,
+            inode=os.lstat(made.payload).st_ino,
+            disk_bytes=taken.disk_bytes,
         )
-        raise TerminalError("PlatformUnsupported", message)
 
+    def _with_health(self, record: Origin, found: InstalledRuntime, there: InstalledRuntime | None) -> Origin:
+        """Look whether the tree works; one that does not takes the place of none that does."""
+        host = self.host
+        if host.health is None or found.manifest is None:
+            return record
+        report = host.health(found.path, found.manifest, self.source)
+        before = origin.read(host.root, record.name, record.version)
+        if not report.healthy and there is not None and before is not None and before.health != origin.UNHEALTHY:
+            why = f"{report.message}: what is installed stays"
+            raise TerminalError("Unhealthy", f"cannot install {record.name}@{record.version}: {why}")
+        return origin.with_health(record, report, host.clock.now())
 
-def _record(package: Package, host: Host, received: Received) -> Origin:
-    source = Origin(
-        name=package.entry.name,
-        version=package.entry.version,
-        registry=package.registry,
-        url=package.url,
-        sha256=package.entry.sha256,
-        archive_bytes=received.archive_bytes,
-        entries=received.unpacked.entries,
-        expanded_bytes=received.unpacked.expanded_bytes,
-        installed_at=host.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-    origin.write(host.root, source)
-    return source
+    def _activate(self, payload: Path, target: Path) -> None:
+        """Put the finished tree in its place; what is there goes aside in the same instant."""
+        if not os.path.lexists(target):
+            disk.rename(payload, target, RenameFlag.NOREPLACE)
+        elif self.in_use:
+            retired.exchange(self.host.root, target.name, payload, target)
+        else:
+            disk.rename(payload, target, RenameFlag.EXCHANGE)
+        disk.sync_directory(target.parent)
 
-
-def _activate(payload: Path, target: Path) -> None:
-    """Put the finished tree in its place; what is there takes the place of the payload in the same instant."""
-    swap = RenameFlag.EXCHANGE if os.path.lexists(target) else RenameFlag.NOREPLACE
-    disk.rename(payload, target, swap)
-    disk.sync_directory(target.parent)
+    def _invalid(self, why: str) -> TerminalError:
+        return TerminalError("InvalidRuntime", f"cannot install {self.source.name}@{self.source.version}: {why}")
 
 
 def _fresh_staging(root: Path, key: str) -> Path:
     """Return an empty directory that is ours while the lock of `key` is held; a cut-off run's leftovers go."""
     staging = root / origin.STAGING / key
-    if os.path.lexists(staging):
-        shutil.rmtree(staging)
+    remove_tree(staging)  # Which a killed build may have left deeper than any path.
     staging.parent.mkdir(mode=0o700, exist_ok=True)
     staging.mkdir(mode=0o700)
     return staging
@@ -268,13 +313,11 @@ def _fresh_staging(root: Path, key: str) -> Path:
 
 def _discard(root: Path, key: str) -> None:
     """Remove the staging directory of `key`, and its record if there is no tree: the end of every change."""
+    origin.settle(root, key)
     if not os.path.lexists(root / key):
         origin.forget(root, key)  # First: what is left in staging says that there is something to clean.
-    shutil.rmtree(root / origin.STAGING / key, ignore_errors=True)
-
-
-def _invalid(entry: Entry, why: str) -> TerminalError:
-    return TerminalError("InvalidRuntime", f"cannot install {entry.name}@{entry.version}: {why}")
+    with suppress(OSError):
+        remove_tree(root / origin.STAGING / key)
 
 
 def _mib(count: int) -> str:

@@ -1,7 +1,7 @@
 """Carries out installs for the Runtime kind: several at once, each failing for itself, and remembers what failed.
 
 Invariants: a version that cannot be had keeps no other from being installed; what failed is tried again
-later and later, what cannot work not before the package or the spec changes. A restart forgets failures,
+later and later, what cannot work not before the source or the spec changes. A restart forgets failures,
 which costs one more try.
 """
 
@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -22,8 +22,10 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.engine.log import keys
 from controller.engine.recorder import Recorder
 from controller.runtime import install
-from controller.runtime.install import Host, Package
+from controller.runtime.health_of_runtimes import HealthOfRuntimes
+from controller.runtime.install import Host, Installed
 from controller.runtime.progress import InstallProgress, NoLongerWanted
+from controller.runtime.source import TreeSource
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Failure:
 class _Kept:
     """A failure, what was tried, of which generation of the spec, and when to try again."""
 
-    package: Package
+    source: TreeSource
     generation: int
     reason: str
     message: str
@@ -70,11 +72,14 @@ class _Kept:
 
 
 class Installer:
-    """Installs packages on one host."""
+    """Installs versions on one host."""
 
-    def __init__(self, host: Host, storage: Storage, recorder: Recorder, metrics: RuntimeMetrics) -> None:
-        """Install on `host`, and tell of it in statuses, events, the log and metrics."""
+    def __init__(
+        self, host: Host, storage: Storage, recorder: Recorder, metrics: RuntimeMetrics, health: HealthOfRuntimes
+    ) -> None:
+        """Install on `host` what is found in good `health`, and tell of it in statuses, events, the log and metrics."""
         self._host = host
+        self._health = health
         self._storage = storage
         self._recorder = recorder
         self._metrics = metrics
@@ -82,80 +87,88 @@ class Installer:
         self._failed: dict[tuple[str, str], _Kept] = {}
         self._backoff = Backoff(_RETRY)
 
-    def failure(self, package: Package, generation: int) -> Failure | None:
-        """Return why `package` is not to be tried now, or None if it is."""
+    def failure(self, source: TreeSource, generation: int) -> Failure | None:
+        """Return why `source` is not to be tried now, or None if it is."""
         with self._lock:
-            kept = self._failed.get(_key(package))
-        if kept is None or (kept.package, kept.generation) != (package, generation):
+            kept = self._failed.get(_key(source))
+        if kept is None or (kept.source, kept.generation) != (source, generation):
             return None
         if kept.retry_at is None:
             return Failure(kept.reason, kept.message, None)
         left = kept.retry_at - self._host.clock.monotonic()
         return Failure(kept.reason, kept.message, left) if left > 0 else None
 
-    def install_all(self, runtime: Runtime, packages: tuple[Package, ...]) -> None:
-        """Install `packages`, some at once; return when each is installed, or its failure kept.
+    def install_all(self, runtime: Runtime, sources: tuple[TreeSource, ...], *, over: bool = False) -> None:
+        """Install what `sources` make, some at once; return when each is installed, or its failure kept.
+
+        With `over`, put them over what is there and serves meanwhile, and tell of it when it is done only.
 
         Raises:
             Conflict: the status was written meanwhile, so what the caller holds of it is old.
         """
-        progress = InstallProgress(self._storage, runtime.key, self._host.clock)
-        _each(packages, lambda package: self._install(runtime, package, progress))
+        progress = InstallProgress(self._storage, runtime.key, self._host.clock, quiet=over)
+        _each(sources, lambda source: self._install(runtime, source, progress, over=over))
         if progress.has_told:
             raise Conflict(f"the status of {runtime.key} was written while it was installed: read it again")
 
-    def _install(self, runtime: Runtime, package: Package, progress: InstallProgress) -> None:
+    def _install(self, runtime: Runtime, source: TreeSource, progress: InstallProgress, *, over: bool) -> None:
         started = self._host.clock.monotonic()
-        note = progress.of(package)
+        note = progress.of(source)
         try:
-            if _key(package) not in self._failed:  # A retry is told when there is something to tell of it.
+            if _key(source) not in self._failed:  # A retry is told when there is something to tell of it.
                 note(0, None)
-            done = install.install(package, self._host, progress=note)
+            host = replace(self._host, health=self._health.of(runtime))
+            done = install.install(source, host, progress=note, force=over, in_use=over)
         except NoLongerWanted:
             return  # The next pass looks at what is wanted now.
         except (TransientError, TerminalError) as error:
-            self._keep_failure(runtime, package, error)
+            self._keep_failure(runtime, source, error)
         except OSError as error:
-            why = f"cannot install {package.entry.name}@{package.entry.version}: {error}"
-            self._keep_failure(runtime, package, TransientError(RuntimeReason.CANNOT_WRITE, why))
+            why = f"cannot install {source.name}@{source.version}: {error}"
+            self._keep_failure(runtime, source, TransientError(RuntimeReason.CANNOT_WRITE, why))
         else:
-            self._forget_failure(package)
+            self._forget_failure(source)
             self._metrics.installs.labels("installed").inc()
             self._metrics.seconds.observe(self._host.clock.monotonic() - started)
-            self._recorder.record(runtime, "Normal", "Installed", f"{done.message}, from registry/{package.registry}")
+            self._recorder.record(runtime, "Normal", "Installed", _told(source, done, over=over))
         finally:
-            progress.ended(package)
+            progress.ended(source)
 
-    def _keep_failure(self, runtime: Runtime, package: Package, error: TransientError | TerminalError) -> None:
+    def _keep_failure(self, runtime: Runtime, source: TreeSource, error: TransientError | TerminalError) -> None:
         with self._lock:
             waits = isinstance(error, TransientError)
-            retry_seconds = self._backoff.failed(_key(package)) if waits else None
+            retry_seconds = self._backoff.failed(_key(source)) if waits else None
             retry_at = None if retry_seconds is None else self._host.clock.monotonic() + retry_seconds
             generation = runtime.meta.generation
-            self._failed[_key(package)] = _Kept(package, generation, error.reason, error.message, retry_at)
+            self._failed[_key(source)] = _Kept(source, generation, error.reason, error.message, retry_at)
         self._metrics.installs.labels("failed").inc()
         self._recorder.record(runtime, "Warning", error.reason, error.message)
         _log.warning(
             "install failed",
-            extra=keys(version=package.entry.version, reason=error.reason, error=error, retry_seconds=retry_seconds),
+            extra=keys(version=source.version, reason=error.reason, error=error, retry_seconds=retry_seconds),
         )
 
-    def _forget_failure(self, package: Package) -> None:
+    def _forget_failure(self, source: TreeSource) -> None:
         with self._lock:
-            self._failed.pop(_key(package), None)
-            self._backoff.forget(_key(package))
+            self._failed.pop(_key(source), None)
+            self._backoff.forget(_key(source))
 
 
-def _key(package: Package) -> tuple[str, str]:
-    return package.entry.name, package.entry.version
+def _told(source: TreeSource, done: Installed, *, over: bool) -> str:
+    where = f"from registry/{source.offered_by}" if source.offered_by else f"made by its {source.kind}"
+    return f"{done.message}{' again' if over else ''}, {where}"
 
 
-def _each(packages: tuple[Package, ...], work: Callable[[Package], None]) -> None:
-    """Do `work` for all packages, `MOST_AT_ONCE` at a time; raise what one of them raised when all are done.
+def _key(source: TreeSource) -> tuple[str, str]:
+    return source.name, source.version
+
+
+def _each(sources: tuple[TreeSource, ...], work: Callable[[TreeSource], None]) -> None:
+    """Do `work` for all sources, `MOST_AT_ONCE` at a time; raise what one of them raised when all are done.
 
     The threads are daemons, so that a download that takes an hour does not hold up the end of the process.
     """
-    waiting, errors = deque(packages), list[BaseException]()
+    waiting, errors = deque(sources), list[BaseException]()
 
     def work_off() -> None:
         while waiting and not errors:
@@ -168,7 +181,7 @@ def _each(packages: tuple[Package, ...], work: Callable[[Package], None]) -> Non
 
     threads = [
         threading.Thread(target=contextvars.copy_context().run, args=(work_off,), name="install", daemon=True)
-        for _ in range(min(len(packages), MOST_AT_ONCE) - 1)
+        for _ in range(min(len(sources), MOST_AT_ONCE) - 1)
     ]
     for thread in threads:
         thread.start()

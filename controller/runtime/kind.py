@@ -1,10 +1,11 @@
 """The Runtime kind, put together from its parts for the engine."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
 
-from api import conditions, runtime_spec
-from api.conditions import ConditionStatus
+from api import runtime_spec
 from api.kinds import JOB, RUNTIME, Kind
 from api.meta import Document, ObjectKey, read_time
 from api.ports import Change, Storage
@@ -12,16 +13,39 @@ from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.engine.recorder import Recorder
-from controller.runtime import install, origin, tree
+from controller.runtime import install, origin, records, requests, retired, store, tree
 from controller.runtime import plan as planning
 from controller.runtime import report as reporting
+from controller.runtime.build.sandbox import BuildHost
+from controller.runtime.health.check import Prober
+from controller.runtime.health_of_runtimes import HealthOfRuntimes
+from controller.runtime.inspections import DEFAULT_PACE, Inspections, Pace
 from controller.runtime.install import Host
 from controller.runtime.installer import Installer, RuntimeMetrics
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.offers import Offers
-from controller.runtime.plan import InstallVersions, RemoveVersion
+from controller.runtime.plan import (
+    CollectStore,
+    HealVersions,
+    Inspect,
+    InstallVersions,
+    RemoveRetired,
+    RemoveVersion,
+    RequestParents,
+)
+from controller.runtime.pressure import DEFAULT_LIMITS, DiskLimits, Pressure
+from controller.runtime.records import Records
+from controller.runtime.sources import Sources
+from controller.runtime.tree import InstalledRuntime
+from controller.runtime.wants import Wants
 
-SOONEST_LOOKUP_SECONDS, LATEST_LOOKUP_SECONDS = 2.0, 60.0
+
+class RuntimeRequests(Protocol):
+    """Declares runtimes that others are made of and nobody declared."""
+
+    def request(self, name: str, version: str) -> None:
+        """Ask for this version of a runtime, beside all that was asked for before."""
+        ...
 
 
 class RuntimeKind:
@@ -38,72 +62,84 @@ class RuntimeKind:
         metrics: RuntimeMetrics,
         *,
         enabled: bool,
+        parents: RuntimeRequests | None = None,
+        prober: Prober | None = None,
+        builds: BuildHost | None = None,
+        pace: Pace = DEFAULT_PACE,
+        limits: DiskLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Install on `host` what `offers` has; `storage` says who uses what."""
+        """Install on `host` what `offers` has, and what is made in `builds`; `storage` says who uses what.
+
+        `prober` tells whether trees work, `parents` are asked for what others are made of.
+        """
         self._host = host
         self._storage = storage
-        self._offers = offers
         self._recorder = recorder
-        self._installer = Installer(host, storage, recorder, metrics)
         self._enabled = enabled
+        self._parents = parents
+        self._pace = pace
+        health = HealthOfRuntimes(host, prober)
+        self._installer = Installer(host, storage, recorder, metrics, health)
+        self._inspections = Inspections(host, health, pace)
+        sources = Sources(storage, Records(host.root), offers, builds)
+        self._wants = Wants(offers, sources, self._installer, host.clock)
+        self._pressure = Pressure(host.root, storage, limits, host.clock)
 
     def observe(self, obj: Runtime) -> ObservedRuntime:
         """Return what there is of the runtime on this host and in its registries."""
-        trees = self._trees(obj.meta.name)
+        name, root = obj.meta.name, self._host.root
+        installed = tree.scan(root)
+        trees = self._trees(name, installed)
         wants = self._enabled and not obj.meta.is_deleting
-        wanted = tuple(self._wanted(obj, asked, trees) for asked in obj.spec.versions) if wants else ()
-        return ObservedRuntime(trees, wanted, self._in_use(obj.meta.name, trees, wanted), self._enabled)
+        wanted = self._wants.of(obj, trees, installed) if wants else ()
+        drifted = [t for t in trees if wants and t.drift and not t.problem]
+        healing = [source for t in drifted if (source := self._wants.healing(obj, t, installed)) is not None]
+        aside = _retired_of(root, name)
+        used = self._in_use(obj, trees, wanted, any_aside=bool(aside))
+        observed = ObservedRuntime(
+            trees, wanted, used, self._enabled, self._host.clock.now(),
+            healing=tuple(healing),
+            pressed=self._pressure.on(obj, trees),
+            retired=sum(version not in used for version in aside),
+            due=self._due(trees),
+            going=self._inspections.going(name),
+            inspected=self._inspections.done(name),
+        )  # fmt: skip
+        return observed
 
-    def _trees(self, name: str) -> tuple[Tree, ...]:
-        root = self._host.root
+    def _trees(self, name: str, installed: tuple[InstalledRuntime, ...]) -> tuple[Tree, ...]:
         return tuple(
-            Tree(
-                found.version,
-                str(found.path),
-                origin.read(root, name, found.version)
-                if origin.is_ours(root, name, found.version, found.path)
-                else None,
-                "; ".join(found.problems),
-            )
-            for found in tree.scan(root)
-            if found.name == name and found.version is not None
+            self._tree(found, found.version) for found in installed if found.name == name and found.version is not None
         )
 
-    def _wanted(self, obj: Runtime, asked: str, trees: tuple[Tree, ...]) -> Wanted:
-        is_latest = asked == runtime_spec.LATEST
-        usable = [tree.version for tree in trees if not tree.problem]
-        if not is_latest and asked in usable:
-            return Wanted(asked, asked)
-        try:
-            package = self._offers.find(obj.meta.name, None if is_latest else asked, obj.spec.registry)
-        except TransientError as error:
-            # What is installed serves as the latest while no registry can tell of a later one.
-            version = runtime_spec.latest(usable) if is_latest else asked
-            return Wanted(asked, version, None, error.reason, error.message, self._lookup_seconds(obj))
-        version = package.entry.version
-        if is_latest:  # Never back to an earlier one: another registry may have had it, and cannot be read now.
-            version = runtime_spec.latest([*usable, version]) or version
-        if version in usable:
-            return Wanted(asked, version)
-        failure = self._installer.failure(package, obj.meta.generation)
-        if failure is None:
-            return Wanted(asked, version, package)
-        return Wanted(asked, version, None, failure.reason, failure.message, failure.retry_seconds)
+    def _tree(self, found: InstalledRuntime, version: str) -> Tree:
+        root = self._host.root
+        is_ours = origin.is_ours(root, found.name, version, found.path)
+        return Tree(
+            version,
+            str(found.path),
+            origin.read(root, found.name, version) if is_ours else None,
+            "; ".join(found.problems),
+            records.last_used(root, found.name, version),
+            self._pressure.shared_bytes(found.path) if is_ours else None,
+        )
 
-    def _lookup_seconds(self, obj: Runtime) -> float:
-        """Ask registries again after as long as it has been in vain already: soon at first, then ever more rarely."""
-        ready = conditions.find(obj.status.conditions, "Ready")
-        if ready is None or ready.status is ConditionStatus.TRUE or not ready.last_transition_time:
-            return SOONEST_LOOKUP_SECONDS
-        lasted = (self._host.clock.now() - read_time(ready.last_transition_time)).total_seconds()
-        return min(max(lasted, SOONEST_LOOKUP_SECONDS), LATEST_LOOKUP_SECONDS)
+    def _due(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
+        """Return the versions whose content was not compared for too long."""
+        if not self._pace.verify_seconds:
+            return ()
+        before = self._host.clock.now() - timedelta(seconds=self._pace.verify_seconds)
+        ours = [(tree.version, tree.origin) for tree in trees if tree.origin is not None]
+        return tuple(version for version, known in ours if _time(known.verified_at or known.installed_at) < before)
 
-    def _in_use(self, name: str, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...]) -> Mapping[str, tuple[str, ...]]:
+    def _in_use(
+        self, obj: Runtime, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...], *, any_aside: bool
+    ) -> Mapping[str, tuple[str, ...]]:
         """Look for users only where the answer matters: a tree of ours that may have to go or to be replaced."""
-        keep = {each.version for each in wanted}
-        if not any(tree.origin and (tree.problem or tree.version not in keep) for tree in trees):
+        keep = {each.version for each in wanted if not each.outdated}
+        if not any_aside and not any(t.origin and (t.problem or t.version not in keep) for t in trees):
             return {}
-        return users_by_version(name, self._storage.list(JOB.name).items)
+        return users_by_version(obj.meta.name, self._storage.list(JOB.name).items)
 
     def plan(self, obj: Runtime, observed: ObservedRuntime) -> Plan:
         """Return what the runtime needs next."""
@@ -112,12 +148,27 @@ class RuntimeKind:
     def act(self, obj: Runtime, step: Any) -> None:
         """Carry out one step."""
         match step:
-            case InstallVersions(packages):
-                self._installer.install_all(obj, packages)
+            case InstallVersions(sources, over):
+                self._installer.install_all(obj, sources, over=over)
+            case HealVersions(sources):
+                self._installer.install_all(obj, sources, over=True)
             case RemoveVersion(version):
                 self._remove(obj, version)
+            case RemoveRetired():
+                self._remove_retired(obj)
+            case CollectStore():
+                store.collect(self._host.root)
+            case Inspect():
+                self._inspections.start(obj, step)
+            case RequestParents(wanted):
+                self._request(wanted)
             case _:
                 raise AssertionError(f"no such step: {step!r}")
+
+    def _request(self, wanted: tuple[tuple[str, str], ...]) -> None:
+        if self._parents is not None:
+            for name, version in wanted:
+                self._parents.request(name, version)
 
     def _remove(self, obj: Runtime, version: str) -> None:
         name = obj.meta.name
@@ -128,11 +179,25 @@ class RuntimeKind:
             )
             raise TransientError(RuntimeReason.IN_USE, message)
         if install.remove(self._host.root, name, version, wait=False):
+            records.forget_use(self._host.root, name, version)
             self._recorder.record(obj, "Normal", "Removed", f"{name}@{version} was removed")
+            store.collect(self._host.root)
+
+    def _remove_retired(self, obj: Runtime) -> None:
+        name = obj.meta.name
+        used = users_by_version(name, self._storage.list(JOB.name).items)
+        for each in retired.find(self._host.root):
+            version = _version_of(each.key, name)
+            if version is not None and version not in used:
+                retired.remove(each)
+        store.collect(self._host.root)
 
     def report(self, obj: Runtime, observed: ObservedRuntime, plan: Plan) -> RuntimeStatus:
         """Return the runtime's status as observed."""
-        return reporting.report(obj, observed, plan, self._host.clock.now())
+        status = reporting.report(obj, observed, plan, self._host.clock.now())
+        for reason, message in requests.told(obj.status, status):
+            self._recorder.record(obj, "Normal", reason, message)
+        return status
 
     def report_failure(self, obj: Runtime, error: TransientError | TerminalError) -> RuntimeStatus:
         """Return the status of a runtime that a pass failed for."""
@@ -140,7 +205,29 @@ class RuntimeKind:
 
     def is_gone(self, observed: ObservedRuntime) -> bool:
         """Whether nothing that we installed is left."""
-        return all(tree.origin is None for tree in observed.trees)
+        return all(tree.origin is None for tree in observed.trees) and not observed.retired
+
+    def stop(self) -> None:
+        """Give up what is being looked at in the background."""
+        self._inspections.stop()
+
+
+def _retired_of(root: Path, name: str) -> tuple[str, ...]:
+    """Return the versions of the runtime `name` of which a replaced tree lies aside."""
+    found = (_version_of(each.key, name) for each in retired.find(root))
+    return tuple(version for version in found if version is not None)
+
+
+def _version_of(key: str, name: str) -> str | None:
+    version = key.removeprefix(f"{name}-")
+    return version if version != key and runtime_spec.is_version(version) else None
+
+
+def _time(text: str) -> datetime:
+    try:
+        return read_time(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[str, ...]]:

@@ -1,11 +1,14 @@
-"""What there is of a runtime: its trees on this host, what registries offer, who uses what. Plain data."""
+"""What there is of a runtime: its trees on this host, what its entries mean, who uses what. Plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
-from controller.runtime.install import Package
+from api.runtime_requests import Request
+from controller.runtime import origin as origins
 from controller.runtime.origin import Origin
+from controller.runtime.source import TreeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,41 +19,84 @@ class Tree:
     path: str
     origin: Origin | None
     problem: str = ""
+    last_used: datetime | None = None
+    shared_bytes: int | None = None
+
+    @property
+    def unhealthy(self) -> bool:
+        """Whether it was looked at and does not work."""
+        return self.origin is not None and self.origin.health == origins.UNHEALTHY
+
+    @property
+    def drift(self) -> str:
+        """What differs in it from what was installed; empty if nothing is known to."""
+        return self.origin.drift if self.origin is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One entry of spec.versions and what it means now.
+    """One entry of spec.versions and what it is to mean.
 
-    `version` is the exact version, if it is known. `package` is how to get it, where it may be tried now.
-    `problem` says why it cannot be had, or for an installed latest, why nobody knows of a later one;
-    `retry_seconds` when that is worth another try, None for not before something changes.
+    `version` is the exact version, if it is known. `source` is how to get it, where it may be tried now; where it is
+    there already, `outdated` says that it was made from something else and is to be made again.
+    `problem` says why it cannot be had, or for an installed one, why nobody knows of a later one; `retry_seconds`
+    when that is worth another try, None for not before something changes. `parent` is a runtime that it is made of
+    and that has to be asked for, by name and version.
     """
 
     asked: str
     version: str | None
-    package: Package | None = None
+    source: TreeSource | None = None
     reason: str = ""
     problem: str = ""
     retry_seconds: float | None = None
+    outdated: bool = False
+    parent: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What became of a request to verify or to test: its value, and how to tell it."""
+
+    value: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedRuntime:
-    """All that a plan for a runtime is decided from, beside the object itself. `in_use` names users by version."""
+    """All that a plan for a runtime is decided from, beside the object itself. `in_use` names users by version.
+
+    `healing` is how to get drifted versions again. `pressed` are versions that have to go because the disk is full,
+    `retired` how many trees lie aside that nobody uses any more. `going` is what is being looked at just now.
+    """
 
     trees: tuple[Tree, ...]
     wanted: tuple[Wanted, ...]
     in_use: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     enabled: bool = True
+    now: datetime | None = None
+    healing: tuple[TreeSource, ...] = ()
+    pressed: frozenset[str] = frozenset()
+    retired: int = 0
+    due: tuple[str, ...] = ()
+    going: tuple[str, ...] = ()
+    inspected: Mapping[Request, Inspected] = field(default_factory=lambda: MappingProxyType({}))
 
     def tree(self, version: str | None) -> Tree | None:
         """Return the usable tree of `version`."""
         return next((tree for tree in self.trees if tree.version == version and not tree.problem), None)
 
+    def usable(self) -> tuple[str, ...]:
+        """Return the versions that jobs may get for a name or a range."""
+        return tuple(tree.version for tree in self.trees if not tree.problem and not tree.unhealthy)
+
     def lacking(self) -> tuple[Wanted, ...]:
         """Return what is wanted and not there."""
         return tuple(wanted for wanted in self.wanted if self.tree(wanted.version) is None)
+
+    def outdated(self) -> tuple[Wanted, ...]:
+        """Return what is there, and made from something else than what is wanted now."""
+        return tuple(w for w in self.wanted if w.outdated and self.tree(w.version) is not None)
 
     def conflict(self) -> str:
         """Say which usable trees claim to be one and the same wanted version; empty if none do."""

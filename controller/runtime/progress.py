@@ -5,16 +5,15 @@ Invariant: what cannot be told now is told by the next note; an install never fa
 
 import threading
 
+from api import runtime_spec
 from api.errors import ApiError
 from api.meta import Document, ObjectKey
 from api.ports import Storage
-from api.runtime_spec import LATEST
 from api.types.runtime import Runtime, RuntimeVersion, VersionState
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
 from controller.runtime import report
-from controller.runtime.download import Progress
-from controller.runtime.install import Package
+from controller.runtime.source import Progress, TreeSource
 
 _EVERY_SECONDS = 0.25
 
@@ -30,8 +29,9 @@ class NoLongerWanted(TransientError):
 class InstallProgress:
     """The notes about all versions of one runtime that are being installed at once."""
 
-    def __init__(self, storage: Storage, key: ObjectKey, clock: Clock) -> None:
-        """Write to the status of `key`."""
+    def __init__(self, storage: Storage, key: ObjectKey, clock: Clock, *, quiet: bool = False) -> None:
+        """Write to the status of `key`; `quiet` writes nothing, and still stops what nobody wants any more."""
+        self._quiet = quiet
         self._storage = storage
         self._key = key
         self._clock = clock
@@ -45,24 +45,24 @@ class InstallProgress:
         """Whether the status was written."""
         return bool(self._told)
 
-    def of(self, package: Package) -> Progress:
-        """Return what an install of `package` is to call; it raises NoLongerWanted to end the install."""
-        version = package.entry.version
+    def of(self, source: TreeSource) -> Progress:
+        """Return what an install of `source` is to call; it raises NoLongerWanted to end the install."""
+        version = source.version
 
         def note(done_bytes: int, size_bytes: int | None) -> None:
-            size = size_bytes or package.entry.size_bytes
+            size = size_bytes or source.size_bytes
             entry = RuntimeVersion(
                 version=version, state=VersionState.INSTALLING, done_bytes=done_bytes, size_bytes=size
             )
             if not self._tell(version, entry):
-                raise NoLongerWanted(f"{package.entry.name}@{version}")
+                raise NoLongerWanted(f"{source.name}@{version}")
 
         return note
 
-    def ended(self, package: Package) -> None:
-        """The install of `package` is over, well or not."""
+    def ended(self, source: TreeSource) -> None:
+        """The install of `source` is over, well or not."""
         with self._lock:
-            self._going.pop(package.entry.version, None)
+            self._going.pop(source.version, None)
 
     def _tell(self, version: str, entry: RuntimeVersion) -> bool:
         """Note `entry`; return whether its version is still wanted, as far as was looked."""
@@ -76,7 +76,7 @@ class InstallProgress:
             if document is None or not _wants(document, version):
                 return False
             going = tuple(self._going.values())
-            if going != self._told:
+            if going != self._told and not self._quiet:
                 self._write(document, going)
             return True
 
@@ -91,4 +91,5 @@ class InstallProgress:
 
 def _wants(document: Document, version: str) -> bool:
     runtime = Runtime.model_validate(document)
-    return not runtime.meta.is_deleting and (version in runtime.spec.versions or LATEST in runtime.spec.versions)
+    wanted = any(runtime_spec.matches(asked, version) for asked in runtime.spec.versions)
+    return wanted and not runtime.meta.is_deleting

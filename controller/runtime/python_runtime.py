@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
+from api.packages.pack import Contents, Link
 from controller.runtime.closure import MissingLibrary, closure
-from controller.runtime.pack import Contents, Link
 
 ROOT = "isolated"
 _TOOLS = (
@@ -37,7 +37,7 @@ _LEFT_OUT_SUFFIXES = (".a", ".exe", ".pyc", ".o")
 _MARSHAL = 2
 _HASHED_UNCHECKED = (1).to_bytes(4, "little")
 
-_FILES = {
+FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
@@ -68,14 +68,14 @@ def gather() -> Gathered:
     stdlib = Path(sysconfig.get_path("stdlib", vars=_base()))
     platform_stdlib = Path(sysconfig.get_path("platstdlib", vars=_base()))
     contents = Contents()
-    for relative, content in _FILES.items():
+    for relative, content in FILES.items():
         contents.add(f"{ROOT}/{relative}", content.encode())
     _add_interpreter(contents, interpreter, version)
     extensions = [*_add_library(contents, stdlib, version)]
     if platform_stdlib != stdlib:
         extensions += _add_library(contents, platform_stdlib, version)
-    tools = _add_tools(contents)
-    left_out = _add_shared_libraries(contents, [interpreter, *tools], extensions)
+    tools = add_tools(contents)
+    left_out = add_shared_libraries(contents, [interpreter, *tools], extensions, (Path(sys.base_prefix) / "lib",))
     return Gathered(contents, version, left_out)
 
 
@@ -134,7 +134,7 @@ def _bytecode(source: Path, shown_as: str) -> bytes | None:
     return util.MAGIC_NUMBER + _HASHED_UNCHECKED + util.source_hash(text) + marshal.dumps(code, _MARSHAL)
 
 
-def _add_tools(contents: Contents) -> list[Path]:
+def add_tools(contents: Contents) -> list[Path]:
     """Add the shell and tools that this machine has, in /bin and /usr/bin alike."""
     found = []
     for tool in _TOOLS:
@@ -151,11 +151,13 @@ def _add_tools(contents: Contents) -> list[Path]:
     return found
 
 
-def _add_shared_libraries(
-    contents: Contents, programs: list[Path], extensions: list[tuple[str, Path]]
+def add_shared_libraries(
+    contents: Contents, programs: list[Path], extensions: list[tuple[str, Path]], beside: tuple[Path, ...]
 ) -> tuple[str, ...]:
-    """Add what programs and extension modules need; return the modules whose libraries are not here."""
-    beside = (Path(sys.base_prefix) / "lib",)
+    """Add what programs and modules need; return the modules whose libraries are not here.
+
+    `extensions` are modules with the paths that they are added at, `beside` where libraries are looked for first.
+    """
     needed = closure(programs, beside)
     libraries, left_out = dict(needed.libraries), []
     for path, source in extensions:

@@ -1,43 +1,72 @@
 """The status of a runtime, built from what is there now. Pure."""
 
 from datetime import datetime
+from typing import Any
 
 from api import conditions, runtime_spec
 from api.conditions import Condition, ConditionStatus
+from api.meta import wire_time
+from api.runtime_spec import LATEST
 from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus, RuntimeVersion, VersionState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
+from controller.runtime import requests
+from controller.runtime.keeping import Kept, current, keep, kept_because
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
-from controller.runtime.plan import unwanted
+from controller.runtime.origin import Origin
 
 _MOST_PROBLEMS = 5
 
 
 def report(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime) -> RuntimeStatus:
     """Return what the runtime's status is, given what was observed after `plan` was carried out."""
-    going = unwanted(runtime, observed)
+    heard = requests.heard(runtime, observed, plan, now)
+    # What its entries mean, and so what is kept of it, is that of the history as it goes on.
+    runtime = runtime.model_copy(update={"status": runtime.status.model_copy(update={"history": heard.history})})
+    kept = keep(runtime, observed)
     usable = [tree.version for tree in observed.trees if not tree.problem]
+    found = [_ready(runtime, observed, plan), *_healthy(observed, kept), *_verified(observed)]
     return RuntimeStatus(
         observed_generation=runtime.meta.generation,
-        conditions=conditions.merge(runtime.status.conditions, [_ready(runtime, observed, plan)], now),
-        versions=tuple(_there(tree, is_going=tree in going) for tree in observed.trees) + _not_there(observed),
+        conditions=conditions.merge(runtime.status.conditions, found, now),
+        versions=tuple(_there(tree, observed, kept) for tree in observed.trees) + _not_there(observed),
         latest=runtime_spec.latest(usable) or "",
+        history=heard.history,
+        requests_heard=dict(heard.values),
+        request_results=dict(heard.results),
     )
 
 
-def _there(tree: Tree, *, is_going: bool) -> RuntimeVersion:
+def _there(tree: Tree, observed: ObservedRuntime, kept: Kept) -> RuntimeVersion:
     origin = tree.origin
     state = VersionState.FAILED if tree.problem else VersionState.INSTALLED
-    return RuntimeVersion(
+    told = RuntimeVersion(
         version=tree.version,
-        state=VersionState.REMOVING if is_going else state,
+        state=VersionState.REMOVING if tree in kept.going else state,
         path=tree.path,
-        checksum=f"sha256:{origin.sha256}" if origin else "",
-        registry=origin.registry if origin else "",
-        installed_at=origin.installed_at if origin else None,
-        size_bytes=origin.archive_bytes if origin else None,
         message=tree.problem,
+        kept_because=kept_because(kept, observed, tree),
+        last_used_at=wire_time(tree.last_used) if tree.last_used else None,
+        shared_bytes=tree.shared_bytes,
     )
+    return told if origin is None else told.model_copy(update=_recorded(origin))
+
+
+def _recorded(origin: Origin) -> dict[str, Any]:
+    return {
+        "checksum": f"sha256:{origin.sha256}" if origin.sha256 else "",
+        "registry": origin.registry,
+        "installed_at": origin.installed_at,
+        "size_bytes": origin.archive_bytes or None,
+        "source": origin.kind,
+        "digest": origin.digest,
+        "health": origin.health,
+        "health_message": origin.health_message,
+        "checked_at": origin.checked_at or None,
+        "verified_at": origin.verified_at or None,
+        "drift": origin.drift,
+        "disk_bytes": origin.disk_bytes or None,
+    }
 
 
 def _not_there(observed: ObservedRuntime) -> tuple[RuntimeVersion, ...]:
@@ -65,11 +94,46 @@ def _ready(runtime: Runtime, observed: ObservedRuntime, plan: Plan) -> Condition
         return _say(ConditionStatus.FALSE, RuntimeReason.CONFLICT, conflict)
     if lacking := observed.lacking():
         return _not_ready(lacking, plan)
+    if useless := [w for w in observed.wanted if not _works(runtime, observed, w)]:
+        tree = observed.tree(useless[0].version)
+        why = tree.origin.health_message if tree is not None and tree.origin is not None else ""
+        return _say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, f"{useless[0].version} does not work: {why}")
     if plan.waiting is not None:
         return _say(ConditionStatus.TRUE, plan.waiting.reason, plan.waiting.message)
     if not observed.wanted:
         return _say(ConditionStatus.TRUE, RuntimeReason.NOTHING_WANTED, "spec.versions is empty")
     return _installed(observed)
+
+
+def _works(runtime: Runtime, observed: ObservedRuntime, wanted: Wanted) -> bool:
+    """Whether jobs get a version that works for an entry: the one that it is to mean, or the one before."""
+    return current(runtime, observed, wanted.asked) is not None
+
+
+def _healthy(observed: ObservedRuntime, kept: Kept) -> list[Condition]:
+    """Return the condition Healthy, of the versions that are wanted and were looked at; nothing if none was."""
+    looked = [t for t in observed.trees if t.origin and t.origin.health and t.version in kept.wanted]
+    sick = [f"{t.version} does not work: {t.origin.health_message}" for t in looked if t.unhealthy and t.origin]
+    if sick:
+        told = "; ".join(sick[:_MOST_PROBLEMS])
+        return [_say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, told, "Healthy")]
+    names = ", ".join(t.version for t in looked)
+    return [_say(ConditionStatus.TRUE, RuntimeReason.HEALTHY, f"{names} works", "Healthy")] if looked else []
+
+
+def _verified(observed: ObservedRuntime) -> list[Condition]:
+    """Return the condition Verified, of the versions whose content was compared; nothing if none was."""
+    looked = [t for t in observed.trees if t.origin and t.origin.verified_at]
+    drifted = [f"{t.version}: {t.drift}" for t in looked if t.drift]
+    if drifted:
+        told = "; ".join(drifted[:_MOST_PROBLEMS])
+        return [_say(ConditionStatus.FALSE, RuntimeReason.DRIFTED, told, "Verified")]
+    names = ", ".join(t.version for t in looked)
+    return (
+        [_say(ConditionStatus.TRUE, RuntimeReason.VERIFIED, f"{names} is what was installed", "Verified")]
+        if looked
+        else []
+    )
 
 
 def _not_ready(lacking: tuple[Wanted, ...], plan: Plan) -> Condition:
@@ -88,12 +152,20 @@ def _installed(observed: ObservedRuntime) -> Condition:
     message = f"{', '.join(sorted(versions, key=runtime_spec.version_order))} installed"
     for wanted in observed.wanted:
         if wanted.problem:  # It is there; what is not known is whether there is a later one.
-            message += f"; cannot tell whether it is still the latest: {wanted.problem}"
+            message += f"; {_unsure(wanted)}: {wanted.problem}"
     return _say(ConditionStatus.TRUE, RuntimeReason.INSTALLED, message)
 
 
-def _say(status: ConditionStatus, reason: str, message: str) -> Condition:
-    return Condition(type="Ready", status=status, reason=reason, message=message)
+def _unsure(wanted: Wanted) -> str:
+    if wanted.outdated:
+        return f"{wanted.version} is outdated and cannot be made anew"
+    if wanted.asked == LATEST:
+        return "cannot tell whether it is still the latest"
+    return f"cannot tell whether {wanted.version} is still what {wanted.asked} means"
+
+
+def _say(status: ConditionStatus, reason: str, message: str, kind: str = "Ready") -> Condition:
+    return Condition(type=kind, status=status, reason=reason, message=message)
 
 
 def report_failure(runtime: Runtime, error: TransientError | TerminalError, now: datetime) -> RuntimeStatus:
@@ -107,7 +179,7 @@ def report_failure(runtime: Runtime, error: TransientError | TerminalError, now:
     )
     update = {
         "observed_generation": runtime.meta.generation,
-        "conditions": conditions.merge(runtime.status.conditions, [failed], now),
+        "conditions": _with_ready(runtime, failed, now),
         "versions": versions,
     }
     return runtime.status.model_copy(update=update)
@@ -121,7 +193,13 @@ def with_progress(runtime: Runtime, going: tuple[RuntimeVersion, ...], now: date
     ready = _say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, message)
     update = {
         "observed_generation": runtime.meta.generation,
-        "conditions": conditions.merge(runtime.status.conditions, [ready], now),
+        "conditions": _with_ready(runtime, ready, now),
         "versions": (*others, *going),
     }
     return runtime.status.model_copy(update=update)
+
+
+def _with_ready(runtime: Runtime, ready: Condition, now: datetime) -> tuple[Condition, ...]:
+    """Return the conditions with another Ready; what was known of the rest still is."""
+    others = [condition for condition in runtime.status.conditions if condition.type != "Ready"]
+    return conditions.merge(runtime.status.conditions, [ready, *others], now)

@@ -16,13 +16,16 @@ from pathlib import Path
 from stat import S_ISREG
 
 from api import runtime_spec
+from api.packages import runtime_yaml, yaml_nodes
+from api.packages.manifest import InvalidManifest, Manifest, Mount
 from controller.engine.errors import TransientError
 from controller.linux import openat2
 from controller.linux.openat2 import Resolve
-from controller.runtime import runtime_yaml, yaml_nodes
-from controller.runtime.manifest import InvalidManifest, Manifest, Mount
 
 MANIFEST = "runtime.yml"
+
+Mark = tuple[str, int, int]
+Stamp = tuple[Mark, ...]
 _BENEATH = Resolve.BENEATH | Resolve.NO_MAGICLINKS
 
 
@@ -59,17 +62,70 @@ def scan(root: Path) -> tuple[InstalledRuntime, ...]:
     Raises:
         TransientError: RuntimeRootUnavailable, `root` cannot be read.
     """
-    try:
-        top = _directories(root)
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        message = f"cannot read the runtime root {root}: {error.strerror}: make it a directory that we can read"
-        raise TransientError("RuntimeRootUnavailable", message) from error
-    found = [runtime for directory in top for runtime in _scan_top(directory)]
+    found = [runtime for directory in _top(root) for runtime in _scan_top(directory)]
     # What was removed while we looked is gone, not broken.
     there = [runtime for runtime in found if runtime.is_valid or os.path.lexists(runtime.path)]
     return tuple(sorted(there, key=by_version))
+
+
+def claiming(root: Path, name: str, version: str) -> tuple[InstalledRuntime, ...]:
+    """Return the trees under `root`, broken ones too, that are this version by where they lie: a quick look.
+
+    Raises:
+        TransientError: RuntimeRootUnavailable, `root` cannot be read.
+    """
+    called = f"{name}-{version}"
+    places = [(path, path / called) for path in _top(root)]
+    found = [inspect(root / called)] if _has_manifest(root / called) and not (root / called).is_symlink() else []
+    found += [_scan_below(above, path) for above, path in places if _is_a_runtime(above, path)]
+    nested = root / name / version
+    found += [_scan_below(nested.parent, nested)] if _is_a_runtime(nested.parent, nested) else []
+    return tuple(runtime for runtime in found if (runtime.name, runtime.version) == (name, version))
+
+
+def stamp(root: Path) -> Stamp | None:
+    """Return what an install, a removal or an edit of a runtime.yml changes, in any layout; None if it cannot be told.
+
+    Asked before every use of what was scanned, so it makes one system call for each tree and not two.
+    """
+    found = []
+    try:
+        directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found.append(_mark(".", directory))
+            for name in os.listdir(directory):
+                if not name.startswith("."):
+                    mark = _mark(f"{name}/{MANIFEST}", directory)
+                    found.append(mark)
+                    found += [] if mark[1] else _stamp_below(name, directory)
+        finally:
+            os.close(directory)
+    except OSError:
+        return None
+    return tuple(found)
+
+
+def _stamp_below(name: str, root: int) -> list[Mark]:
+    """Return the marks of a directory that is no runtime itself, and of what is in it."""
+    found = [_mark(name, root)]
+    try:
+        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    except OSError:
+        return found  # A file, a link, or gone.
+    try:
+        for below in os.listdir(directory):
+            found += [_mark(below, directory), _mark(f"{below}/{MANIFEST}", directory)]
+    finally:
+        os.close(directory)
+    return found
+
+
+def _mark(path: str, directory: int) -> Mark:
+    try:
+        status = os.stat(path, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return path, 0, 0
+    return path, status.st_ino, status.st_mtime_ns
 
 
 def by_version(runtime: InstalledRuntime) -> tuple[str, object, str]:
@@ -133,6 +189,22 @@ def _why_unreachable(tree_fd: int, path: str) -> str:
             return "it leads out of the tree of the runtime"
         return "it is not in the tree" if error.errno == errno.ENOENT else str(error.strerror)
     return ""
+
+
+def _top(root: Path) -> list[Path]:
+    """Return the directories under `root`; none if it is not there."""
+    try:
+        return _directories(root)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"cannot read the runtime root {root}: {error.strerror}: make it a directory that we can read"
+        raise TransientError("RuntimeRootUnavailable", message) from error
+
+
+def _is_a_runtime(above: Path, path: Path) -> bool:
+    """Whether `path` is a runtime one level down, so `above` is none and no link."""
+    return _has_manifest(path) and not (above.is_symlink() or _has_manifest(above))
 
 
 def _scan_top(path: Path) -> list[InstalledRuntime]:

@@ -17,8 +17,8 @@ from api.conditions import CommonReason
 from api.types.job import Reason
 from api.types.registry import RegistryReason
 from api.types.runtime import RuntimeReason
-from controller import settings
-from controller.settings import Settings
+from controller.daemon import settings
+from controller.daemon.settings import Settings
 from scripts import reference
 from support import doc_runner
 

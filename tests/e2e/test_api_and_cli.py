@@ -90,7 +90,7 @@ def test_job_run_prints_what_the_job_prints_and_ends_as_it_ends(daemon, script, 
 
 
 def test_job_run_takes_uploads_limits_and_environment(daemon, tmp_path):
-    (tmp_path / "script.sh").write_text("cat x; echo $WORD\n")
+    (tmp_path / "script.sh").write_text("cat x; echo $WORD; cd data && cat x\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/x").write_text("uploaded\n")
 
@@ -99,7 +99,7 @@ def test_job_run_takes_uploads_limits_and_environment(daemon, tmp_path):
         "--max-memory=64", "--max-cpu=50%", "--max-runtime=30", "--name", "uploads", "sh", "script.sh",
     )  # fmt: skip
 
-    assert done(result) == "uploaded\nü\n"
+    assert done(result) == "uploaded\nü\nuploaded\n"
     receipt = daemon.status("uploads")["runs"][0]["receipt"]
     assert (receipt["memoryBytes"], receipt["cpuMillicpu"], receipt["deadlineSeconds"]) == (64 << 20, 500, 30)
 

@@ -1,9 +1,11 @@
 """Limits as a job meets them, measured twice: from its cgroup's own files and from what its status says."""
 
+import os
 import time
 
 import pytest
 
+from api.cli.output import size
 from support import host
 from support.daemon import a_daemon
 
@@ -104,6 +106,15 @@ def test_a_job_of_half_a_core_gets_half_a_core(daemon):
     assert throttled > 1
     assert usage["cpuSeconds"] == pytest.approx(now, abs=0.6)
     assert usage["throttledSeconds"] > 1
+
+
+def test_a_job_that_does_not_say_how_much_memory_is_held_to_the_settings_share_of_the_hosts(daemon):
+    daemon.shell("unsaid", "true")
+
+    enforced = run_of(daemon.ended("unsaid"))["receipt"]["memoryBytes"]
+
+    assert enforced == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 90 // 100
+    assert f"memory {size(enforced)}" in daemon.rnx("describe", "job", "unsaid").stdout
 
 
 @pytest.mark.invariant("J5")

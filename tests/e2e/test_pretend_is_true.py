@@ -53,7 +53,7 @@ class World:
     """One job on this host: real launcher, cgroups, directories; the store and the runtimes are the test's."""
 
     def __init__(self, root: Path, cgroups_parent: str) -> None:
-        for name in ("runs", "logs", "slots"):
+        for name in ("runs", "logs", "launcher"):
             (root / name).mkdir()
         self.ended = threading.Event()
         self.deleted: list[ObjectKey] = []
@@ -61,13 +61,13 @@ class World:
         self.clock = SystemClock()
         self.dirs = RunDirs(root / "runs")
         self.logs = root / "logs"
-        self.launcher = LauncherClient(root / "l.sock", root / "slots", root / "launcher.log")
+        self.launcher = LauncherClient(root / "l.sock", root / "launcher", root / "launcher.log")
         self.launcher.ensure_running()
         self.cgroups = choose.open_lifecycle(choose.hierarchies_of_host(), cgroups_parent)
         self.watch = RunWatch(lambda _key: self.ended.set())
         self.watch.start()
         binds, symlinks = legacy_binds(links("/"), links("/etc"))
-        defaults = RunDefaults(64, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
+        defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
         self.observer = Observer(self.clock, BOOT, self.dirs, self.logs, self, self.watch, Crowd(lambda: 0, 10))
         self.actor = Actor(
             self.clock, self, self.launcher, self.cgroups, self.dirs, self.logs, self, self, defaults,

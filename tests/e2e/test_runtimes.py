@@ -1,106 +1,30 @@
 """Runtimes from a registry to a running job, through a real daemon: installed, shared, broken, in use, removed."""
 
-import itertools
 import json
 import os
-import platform
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from api.errors import Invalid
-from api.kinds import EVENT, REGISTRY, RUNTIME, Kind
-from api.meta import API_VERSION, Document
-from controller.registry import platforms
+from api.kinds import EVENT, REGISTRY, RUNTIME
 from controller.runtime import builder, origin
-from support import host
-from support.daemon import Daemon, a_daemon
-from support.registry_fixtures import RegistryOnDisk, Server, a_file, a_symlink, served, snapshot
+from support.daemon import a_daemon
+from support.registry_fixtures import RegistryOnDisk, a_file, a_symlink, served, snapshot
+from support.runtime_place import HERE, SETTINGS, Place, a_place
 from support.shell_runtime import shell_package, shell_tree
 
 # httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.
 pytestmark = [pytest.mark.needs_root, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
-HERE = platforms.host_platform(Path("/etc/os-release").read_text(), platform.machine())
-SETTINGS = ("runtime.minimum_free=1Mi", "jobs.workers=8")
 NOBODY = "http://127.0.0.1:9/registry.json"
-
-
-class Place:
-    """A daemon, a registry on disk, and the server that shows it to the daemon."""
-
-    def __init__(self, daemon: Daemon, registry: RegistryOnDisk, server: Server) -> None:
-        self.daemon = daemon
-        self.registry = registry
-        self.server = server
-        self.root = daemon.root / "opt/joblet/runtimes"
-        self._looks = itertools.count()
-
-    def offer(self, name: str, *versions: str, **changed: object) -> None:
-        for version in versions:
-            self.registry.add(name, version, shell_package(name, version), **{"platforms": [HERE], **changed})
-
-    def declare(self, kind: Kind, name: str, **spec: object) -> Document:
-        document = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": {"name": name}, "spec": spec}
-        return self.daemon.client.apply(kind, "", document).document
-
-    def look_at_registry(self) -> None:
-        """Have the daemon read the catalogue again, which it does by itself once in a while."""
-        patch = {"metadata": {"annotations": {"tests/looks": str(next(self._looks))}}}
-        self.daemon.client.merge_patch(REGISTRY, "", "tests", patch)
-
-    def runtime(self, name: str) -> Document:
-        return self.daemon.get(RUNTIME, name)
-
-    def ready(self, name: str, reason: str = "Installed", kind: Kind = RUNTIME) -> Document:
-        """Wait until the Ready condition of an object has `reason`; return the condition."""
-
-        def said() -> Document | None:
-            item = self.daemon.get(kind, name)
-            conditions = item.get("status", {}).get("conditions", ())
-            observed = item.get("status", {}).get("observedGeneration") == item.get("metadata", {}).get("generation")
-            return next((c for c in conditions if observed and c["type"] == "Ready" and c["reason"] == reason), None)
-
-        found: Document = self.daemon.until(f"{name} is {reason}, not {self.daemon.get(kind, name)}", said, 20)
-        return found
-
-    def versions(self, name: str) -> dict[str, Document]:
-        return {v["version"]: v for v in self.runtime(name).get("status", {}).get("versions", ())}
-
-    def gone(self, kind: Kind, name: str) -> None:
-        self.daemon.until(f"{name} is gone", lambda: not self.daemon.get(kind, name))
-
-    def waits(self, job: str, reason: str) -> str:
-        """Wait until a job waits for `reason`; return what it says."""
-        found: Document = self.daemon.until(
-            f"{job} waits for {reason}",
-            lambda: (s := self.daemon.status(job)).get("reason") == reason and s,
-        )
-        return str(found["message"])
-
-    def output(self, job: str, script: str, **spec: object) -> str:
-        """Run a shell script; return what it printed."""
-        self.daemon.shell(job, script, **spec)
-        status = self.daemon.ended(job)
-        printed = self.daemon.log_of(job)
-        assert status["phase"] == "Succeeded", (status, printed)
-        return printed
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Iterator[Place]:
-    before = host.snapshot()
-    registry = RegistryOnDisk(tmp_path_factory.mktemp("registry"))
-    registry.path.mkdir(exist_ok=True)
-    registry.write()
-    with served(registry.path) as server, a_daemon(*SETTINGS) as daemon:
-        place = Place(daemon, registry, server)
-        place.declare(REGISTRY, "tests", url=f"{server.url}/registry.json", cacheSeconds=0)
-        place.ready("tests", "Fetched", REGISTRY)
+    with a_place(tmp_path_factory.mktemp("registry")) as place:
         yield place
-    host.assert_as_before(before)
 
 
 # Installing
@@ -139,8 +63,9 @@ def test_two_versions_of_a_runtime_run_side_by_side(place):
 def test_a_language_is_the_runtime_that_the_catalogue_has_for_it(place, spec, name):
     place.offer("shell-5.2", "1.0.0")
     place.offer("shell-5.2-tiny", "1.0.0")
-    place.offer("openjdk-17", "1.0.0")
-    place.offer("graalvmjdk-17", "1.0.0")
+    java = a_file("isolated/bin/java", b"#!/bin/sh\necho openjdk 17\n", 0o755)  # Or it is found not to work.
+    for jdk in ("openjdk-17", "graalvmjdk-17"):
+        place.registry.add(jdk, "1.0.0", shell_package(jdk, "1.0.0", java), platforms=[HERE])
     place.look_at_registry()
     place.daemon.until("the catalogue is known", lambda: place.daemon.get(REGISTRY, "tests")["status"]["versions"] >= 4)
     job = name.replace(".", "-")
@@ -467,8 +392,8 @@ def test_rnx_installs_lists_tests_and_removes(place):
     assert "1.0.0" in listed
     info = rnx("runtime", "info", "cli@1.0.0").stdout
     assert str(place.root / "cli-1.0.0") in info
-    items = json.loads(rnx("runtime", "list", "--json").stdout)["items"]
-    assert "cli" in {item["metadata"]["name"] for item in items}
+    items = json.loads(rnx("runtime", "list", "--json").stdout)
+    assert ("cli", "1.0.0", True) in {(item["name"], item["version"], item["available"]) for item in items}
     tested = rnx("runtime", "test", "cli@1.0.0", "cat", "/etc/version")
     assert tested.stdout.startswith("cli@1.0.0\n")
     assert rnx("runtime", "test", "cli@1.0.0", "no-such-program").returncode != 0
@@ -512,7 +437,7 @@ def test_a_daemon_killed_in_the_middle_of_an_install_leaves_no_half_tree_and_con
         server.stall_after = len(archive) - 1000
         place.declare(REGISTRY, "tests", url=f"{server.url}/registry.json")
         daemon.shell("torn", "cat /etc/version", runtime="torn")
-        daemon.until("half of it is unpacked", lambda: (staging / "tree/isolated").exists())
+        daemon.until("half of it is unpacked", lambda: list(staging.rglob("isolated")))
         daemon.kill_daemon()
 
         assert staging.exists()

@@ -2,18 +2,16 @@
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.runtime import install, origin, tree
 from controller.runtime.install import Host
+from support.kills import in_a_child, kill_after, kill_at_event
 from support.registry_fixtures import RegistryOnDisk, a_host, snapshot
 
-# What Python announces of the system calls that change or open files.
-_EVENTS = ("open", "os.", "shutil.", "fcntl.")
 _DELAYS_MICROSECONDS = range(200, 30_000, 1_500)
 
 
@@ -27,44 +25,6 @@ def host(tmp_path: Path, registry: RegistryOnDisk) -> Iterator[Host]:
     with a_host(tmp_path / "root") as host:
         install.install(registry.package("a", "1.0.0"), host)
         yield host
-
-
-def in_a_child(work: Callable[[], object], prepare: Callable[[], None]) -> int:
-    """Do `work` in a forked child after `prepare`; return how it ended: 0, or minus the signal."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            prepare()
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def kill_at_event(number: int) -> Callable[[], None]:
-    """Return what makes this process kill itself at its `number`-th step on the disk."""
-    seen = 0
-
-    def on_event(event: str, arguments: object) -> None:
-        nonlocal seen
-        if event.startswith(_EVENTS):
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return lambda: sys.addaudithook(on_event)
-
-
-def kill_after(microseconds: int) -> Callable[[], None]:
-    """Return what makes the kernel end this process after a while, wherever it is then."""
-
-    def arm() -> None:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
-
-    return arm
 
 
 def versions(host: Host) -> dict[str, dict[str, str]]:

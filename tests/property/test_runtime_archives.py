@@ -10,12 +10,18 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.packages import links
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive, links
+from controller.runtime import archive
 from support.registry_fixtures import a_package, snapshot
+from support.zip_builders import PACKINGS, a_zip, a_zip_file, a_zip_link
 
 PACKAGE = a_package("a")
 PLAIN = gzip.decompress(PACKAGE)
+
+ZIPPED = a_zip(
+    a_zip_file("a/", b"", 0o40755), a_zip_file("a/b", b"b" * 500), a_zip_link("a/c", "b"), a_zip_file("d", b"d" * 50)
+)
 
 parts = st.sampled_from(["a", "b", "c", "..", "."])
 targets = st.tuples(st.sampled_from(["", "/"]), st.lists(parts, min_size=1, max_size=4)).map(
@@ -54,6 +60,30 @@ def test_a_gzip_with_any_bytes_changed_is_unpacked_or_refused(at: int, junk: byt
     data = PACKAGE[:at] + junk + PACKAGE[at + len(junk) :]
     with tempfile.TemporaryDirectory() as directory:
         unpacked_in(Path(directory), data)
+
+        assert os.listdir(directory) == ["tree"]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, len(ZIPPED) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_zip_with_any_bytes_changed_is_unpacked_or_refused_and_writes_nowhere_else(changes: list[tuple[int, int]]):
+    data = bytearray(ZIPPED)
+    for at, byte in changes:
+        data[at] = byte
+    with tempfile.TemporaryDirectory() as directory:
+        unpacked_in(Path(directory), bytes(data))
+
+        assert [name for name in snapshot(Path(directory)) if not name.startswith("tree")] == []
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(PACKINGS)), st.data())
+def test_any_packing_with_any_bytes_changed_is_unpacked_or_refused(packing: str, drawn: st.DataObject):
+    data = bytearray(PACKINGS[packing](PLAIN))
+    at = drawn.draw(st.integers(0, len(data) - 1))
+    junk = drawn.draw(st.binary(max_size=8))
+    with tempfile.TemporaryDirectory() as directory:
+        unpacked_in(Path(directory), bytes(data[:at] + junk + data[at + len(junk) :]))
 
         assert os.listdir(directory) == ["tree"]
 

@@ -50,9 +50,9 @@ class World:
         before = {tree for tree in self.host.trees if tree.version in self.used or tree.origin is None}
         self.host = pretend(self.host, step, self.fails | self.in_the_way())
         assert before <= set(self.host.trees), "nothing that is in use or that others put there is touched"
-        for package in getattr(step, "packages", ()):
-            if not self.host.tree(package.entry.version):
-                self.failed.add(package.entry.version)
+        for package in getattr(step, "sources", ()):
+            if not self.host.tree(package.version):
+                self.failed.add(package.version)
 
 
 @pytest.mark.invariant("I4")

@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.runtime import runtime_yaml
-from controller.runtime.manifest import InvalidManifest, Problem
+from api.packages import runtime_yaml
+from api.packages.manifest import InvalidManifest, Problem
 
 scalars = st.one_of(st.text(max_size=12), st.sampled_from(["/", "/usr", "..", "true", "3.10", "~", "/proc", "512MB"]))
 keys = st.sampled_from(

@@ -10,12 +10,13 @@ from typing import Any
 
 from api.client import Client
 from api.client_transport import Address
-from api.errors import NotFound
+from api.errors import NotFound, ServiceUnavailable
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
+from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
 from state.store import Store
@@ -27,6 +28,13 @@ class Host:
     def __init__(self) -> None:
         self.manifests: list[Document] = []
         self.explanations: dict[str, Document] = {}
+        self.catalogues: dict[str, Document] = {}
+
+    def offered(self, registry: Document, *, refresh: bool) -> Document:
+        found = self.catalogues.get(registry["metadata"]["name"])
+        if found is None:
+            raise ServiceUnavailable(f"cannot read the registry{', asked anew' if refresh else ''}: it is down")
+        return found
 
     def checks(self) -> dict[str, str]:
         return {}
@@ -74,7 +82,7 @@ class LiveApi:
 
     def clear(self) -> None:
         """Forget all objects but the namespace `default`, and what the host was said to know."""
-        self.host.manifests.clear(), self.host.explanations.clear()
+        self.host.manifests.clear(), self.host.explanations.clear(), self.host.catalogues.clear()
         for kind in KINDS:
             for item in self.store.list(kind.name).items:
                 if item["metadata"].get("finalizers"):
@@ -87,6 +95,7 @@ class LiveApi:
         host = self.host
         return Surroundings(
             verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, explainer=host, health=host,
+            build_logs=ServedBuildLogs(self.directory / "builds", self.store), catalogues=host,
             exposition=host, manifests=host, node_name="testhost", version="0.1.0",
         )  # fmt: skip
 

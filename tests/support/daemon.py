@@ -18,9 +18,9 @@ from api.errors import ApiError
 from api.kinds import EVENT, JOB, MANIFEST, Kind
 from api.meta import API_VERSION, Document
 from controller.cgroup import choose
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Settings
 from controller.launcher.client import LauncherClient
-from controller.paths import Paths
-from controller.settings import Settings
 from examples.demo.stage import Stage
 
 READY_SECONDS = 30
@@ -257,9 +257,8 @@ class Daemon(Stage):
 
     def kill_launcher(self) -> bool:
         """Kill the launcher, if there is one; return whether there was."""
-        launcher = LauncherClient(
-            self.root / "run/runwright/launcher.sock", self.root / "run/runwright/slots", self.root / "launcher.log"
-        )
+        paths = Paths.of(self.root, Settings())
+        launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log)
         try:
             pid = launcher.ping()
         except OSError:

@@ -15,6 +15,7 @@ from api.http.server import ApiServer
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import LogOptions
+from controller.daemon.served_runtimes import ServedBuildLogs
 from state.store import Store
 from support.hand_clock import HandClock
 from support.objects import open_verbs
@@ -46,6 +47,9 @@ class Above:
             raise NotFound.of(About("", "pods", "none"))
         return self.log(job, attempt, options, stopped)
 
+    def offered(self, registry: Document, *, refresh: bool) -> Document:
+        return {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": {}, "refreshed": refresh}
+
     def on_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         assert seconds >= 0
         self.requests.append((verb, resource, code))
@@ -62,6 +66,7 @@ class Api:
     above: Above
     socket: Path
     server: ApiServer
+    store_directory: Path
     space: str = "default"
 
     def jobs(self, name: str = "", subresource: str = "", namespace: str = "") -> str:
@@ -87,11 +92,15 @@ def serving(path: Path) -> Iterator[Api]:
     clock, above = HandClock(), Above()
     verbs, store = open_verbs(path, clock)
     with contextlib.closing(store), tempfile.TemporaryDirectory(prefix="rnx-") as short:
-        around = Surroundings(verbs, store, clock, above, above, above, above, above, "host-1", "0.1.0")
+        builds = ServedBuildLogs(path / "builds", store)
+        around = Surroundings(
+            verbs, store, clock, run_logs=above, build_logs=builds, catalogues=above, explainer=above, health=above,
+            exposition=above, manifests=above, node_name="host-1", version="0.1.0",
+        )  # fmt: skip
         server = ApiServer(build_app(around, above.on_request), Path(short) / "api.sock")
         server.start()
         try:
             with client_of(Path(short) / "api.sock") as client:
-                yield Api(client, verbs, store, clock, above, Path(short) / "api.sock", server)
+                yield Api(client, verbs, store, clock, above, Path(short) / "api.sock", server, path)
         finally:
             server.stop()

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from api.kinds import JOB, RUNTIME
+from api.kinds import JOB, RUNTIME, Kind
 from api.meta import Document
+from api.objects import admission
+from api.objects.admission import Admitted
 from api.objects.verbs import Verbs, WriteOptions
 from state.store import Store
 from support.hand_clock import HandClock
@@ -24,6 +26,13 @@ def a_job(name: str = "etl", *, metadata: Document | None = None, **spec: Any) -
 def a_runtime(name: str = "python-3.11", **spec: Any) -> Document:
     """Return a Runtime's document."""
     return {"apiVersion": RUNTIME.api_version, "kind": "Runtime", "metadata": {"name": name}, "spec": spec}
+
+
+def admit(kind: Kind, document: object, namespace: str, options: WriteOptions) -> Admitted:
+    """Return a whole object as the verbs store a new one: received, then validated."""
+    admitted = admission.receive(kind, document, namespace, options)
+    admission.validate(kind, admitted.document)
+    return admitted
 
 
 def by(manager: str, **options: Any) -> WriteOptions:

@@ -18,7 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from controller.registry import catalogue, fetch, location
 from controller.registry.catalogue import Catalogue
-from controller.runtime.install import Host, Package
+from controller.runtime.install import Host
+from controller.runtime.registry_source import Package
 from support.hand_clock import HandClock
 
 PLATFORM = "ubuntu-amd64"

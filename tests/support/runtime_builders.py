@@ -9,10 +9,10 @@ from typing import Any
 from api.meta import API_VERSION, Document
 from api.types.runtime import Runtime
 from controller.registry.catalogue import Entry
-from controller.runtime.install import Package
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.origin import Origin
 from controller.runtime.plan import InstallVersions, RemoveVersion
+from controller.runtime.registry_source import Package
 
 NAME = "python-3.11"
 
@@ -56,10 +56,10 @@ def observed(*trees: Tree, wanted: tuple[Wanted, ...] = (), **fields: Any) -> Ob
 def pretend(host: ObservedRuntime, step: Any, fails: frozenset[str] = frozenset()) -> ObservedRuntime:
     """Return the host after `step`, given which versions cannot be installed."""
     match step:
-        case InstallVersions(packages):
-            for package in packages:
-                if package.entry.version not in fails:
-                    host = _installed(host, package.entry.version)
+        case InstallVersions(sources):
+            for package in sources:
+                if package.version not in fails:
+                    host = _installed(host, package.version)
             return host
         case RemoveVersion(version):
             return replace(host, trees=tuple(t for t in host.trees if t.version != version or t.origin is None))

@@ -7,9 +7,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from api.kinds import REGISTRY, RUNTIME
+from api.kinds import REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
+from api.runtime_requests import PREFIX
+from controller.daemon.runtimes_for_jobs import PARENTS_MANAGER, InstalledTrees, RuntimeRequests, RuntimesForJobs
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.metrics import EngineMetrics
 from controller.engine.reconcile import ReconcileLoop, Result
@@ -20,7 +22,6 @@ from controller.runtime.install import Host
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind
 from controller.runtime.offers import Offers
-from controller.runtimes_for_jobs import InstalledTrees, RuntimeRequests, RuntimesForJobs
 from state.store import Store
 from support.hand_clock import HandClock
 from support.registry_fixtures import RegistryOnDisk, a_host
@@ -42,7 +43,8 @@ class RuntimeWorld:
         self.offers = Offers(store, self.cache)
         self.metrics = RuntimeMetrics(CollectorRegistry())
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
-        self.kind = RuntimeKind(host, store, self.offers, recorder, self.metrics, enabled=True)
+        parents = RuntimeRequests(self.verbs, store, PARENTS_MANAGER)
+        self.kind = RuntimeKind(host, store, self.offers, recorder, self.metrics, enabled=True, parents=parents)
         self._runtimes = ReconcileLoop(self.kind, store)
         self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
         self.jobs = RuntimesForJobs(InstalledTrees(self.root), store, self.offers, enabled=True)
@@ -81,12 +83,37 @@ class RuntimeWorld:
         return self.store.get(ObjectKey(kind, "", name)) or {}
 
     def ready(self, name: str) -> Document:
-        (condition,) = self.get(RUNTIME.name, name)["status"]["conditions"]
-        return dict(condition)
+        return self.condition(name, "Ready")
+
+    def condition(self, name: str, kind: str) -> Document:
+        conditions = self.get(RUNTIME.name, name)["status"]["conditions"]
+        return next((dict(condition) for condition in conditions if condition["type"] == kind), {})
 
     def states(self, name: str) -> dict[str, str]:
         versions = self.get(RUNTIME.name, name)["status"].get("versions", ())
         return {version["version"]: version["state"] for version in versions}
+
+    def status(self, name: str) -> Document:
+        return dict(self.get(RUNTIME.name, name)["status"])
+
+    def means(self, name: str) -> list[tuple[str, str, str]]:
+        """Return the history: what was asked, what it meant, and why."""
+        return [(e["asked"], e["version"], e["reason"]) for e in self.status(name).get("history", ())]
+
+    def ask(self, name: str, request: str, value: str) -> str:
+        """Ask something of a runtime by annotation, make a pass, and return what became of it."""
+        annotation = {PREFIX + request: value}
+        document = self.get(RUNTIME.name, name)
+        annotations = document["metadata"].get("annotations", {}) | annotation
+        self.store.update(document | {"metadata": document["metadata"] | {"annotations": annotations}})
+        self.pass_over(name)
+        status = self.status(name)
+        heard = status.get("requestsHeard", {}).get(request) == value
+        return str(status.get("requestResults", {}).get(request)) if heard else ""
+
+    def template(self, name: str, **spec: Any) -> None:
+        document = {"apiVersion": API_VERSION, "kind": "RuntimeTemplate", "metadata": {"name": name}, "spec": spec}
+        self.verbs.apply(RUNTIME_TEMPLATE, "", name, document, WriteOptions("tests"))
 
     def delete(self, name: str) -> None:
         self.store.delete(ObjectKey(RUNTIME.name, "", name))
@@ -105,11 +132,11 @@ class RuntimeWorld:
 
 
 @contextmanager
-def a_runtime_world(directory: Path) -> Iterator[RuntimeWorld]:
+def a_runtime_world(directory: Path, **host_fields: Any) -> Iterator[RuntimeWorld]:
     clock = HandClock()
     store = Store.open(directory / "store.db", clock)
     try:
-        with a_host(directory / "root", clock=clock) as host:
+        with a_host(directory / "root", clock=clock, **host_fields) as host:
             yield RuntimeWorld(directory, store, clock, host)
     finally:
         store.close()

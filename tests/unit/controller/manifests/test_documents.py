@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from controller.manifests.documents import MOST_BYTES, InvalidText, Parsed, read
+from api.caps import MOST_TEXT_BYTES
+from controller.manifests.documents import InvalidText, Parsed, read
 
 JOB = b"""\
 # a comment
@@ -169,7 +170,7 @@ def test_a_torn_document_is_refused_as_a_whole():
 
 
 def test_a_manifest_of_ten_megabytes_is_refused_without_reading_it():
-    assert refusal(b"a" * (10 << 20))[0] == f"it has 10485760 bytes, the most is {MOST_BYTES}: split it"
+    assert refusal(b"a" * (10 << 20))[0] == f"it has 10485760 bytes, the most is {MOST_TEXT_BYTES}: split it"
 
 
 def test_a_yaml_bomb_is_refused_before_it_blows_up():

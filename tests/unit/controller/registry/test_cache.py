@@ -11,7 +11,8 @@ import pytest
 from controller.engine.errors import TransientError
 from controller.registry import fetch
 from controller.registry.cache import Cached, CatalogueCache
-from controller.registry.location import Location, locate
+from controller.registry.location import locate
+from controller.registry.upstream import Upstream
 from support.hand_clock import HandClock
 from support.registry_fixtures import RegistryOnDisk, Server, served
 
@@ -26,8 +27,8 @@ class World:
     client: fetch.httpx.Client
 
     @property
-    def location(self) -> Location:
-        return locate(f"{self.server.url}/registry.json")
+    def location(self) -> Upstream:
+        return Upstream(locate(f"{self.server.url}/registry.json"))
 
     def get(self, *, refresh: bool = False) -> Cached:
         return self.cache.get(self.location, refresh=refresh)
@@ -185,7 +186,7 @@ def test_a_catalogue_beyond_the_cap_is_refused(world: World, monkeypatch: pytest
 
 def test_a_closed_port_is_an_error_that_names_the_url(world: World):
     with pytest.raises(TransientError, match=r"cannot read http://127.0.0.1:1/registry.json"):
-        world.cache.get(locate("http://127.0.0.1:1/registry.json"))
+        world.cache.get(Upstream(locate("http://127.0.0.1:1/registry.json")))
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"url": "x"}', b"\xff" * 50])
@@ -218,11 +219,11 @@ def test_two_threads_that_want_it_fetch_it_once(world: World):
 
 
 def test_a_local_registry_is_kept_likewise(tmp_path: Path, world: World):
-    cached = world.cache.get(locate(world.registry.url))
+    cached = world.cache.get(Upstream(locate(world.registry.url)))
     assert cached.catalogue.entries["a"]
 
     with pytest.raises(TransientError, match="No such file or directory"):
-        world.cache.get(locate(f"file://{tmp_path}/nowhere"))
+        world.cache.get(Upstream(locate(f"file://{tmp_path}/nowhere")))
 
 
 def test_what_is_forgotten_is_fetched_again(world: World):

@@ -1,10 +1,13 @@
 """The Registry kind: what it says of a registry that is up, down, odd, off or deleted."""
 
+import base64
 import shutil
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.kinds import REGISTRY
+from support.registry_fixtures import served
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
 KEPT = "*.json"
@@ -108,3 +111,38 @@ def test_nothing_is_kept_of_one_that_is_deleted(world):
 
     assert kept(world) == 0
     assert world.get("Registry", "tests") == {}
+
+
+def test_a_catalogue_that_is_not_signed_by_the_key_is_not_used(world):
+    world.declare_registry(publicKey=base64.b64encode(b"k" * 32).decode())
+
+    assert said(world.look_at_registry()) == ("False", "SignatureInvalid")
+
+
+def test_a_signature_that_went_bad_is_said_while_what_was_kept_serves(world):
+    key = Ed25519PrivateKey.generate()
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    signature = base64.b64encode(key.sign((world.registry.path / "registry.json").read_bytes()))
+    (world.registry.path / "registry.json.sig").write_bytes(signature)
+    world.declare_registry(publicKey=public, cacheSeconds=60)
+    assert said(world.look_at_registry()) == ("True", "Fetched")
+    world.registry.add("evil", "1.0.0")
+    world.clock.advance(61)
+    status = world.look_at_registry()
+
+    assert said(status) == ("True", "SignatureInvalid")
+    assert "its catalogue of 2026-01-02T03:04:05Z is used" in status["conditions"][0]["message"]
+    assert (status["runtimes"], status["versions"]) == (2, 3)
+
+
+def test_a_token_that_others_may_read_is_said(world, tmp_path):
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "token").chmod(0o644)
+    with served(world.registry.path) as server:
+        world.declare_registry(url=f"{server.url}/registry.json", credentials={"tokenFile": str(tmp_path / "token")})
+        status = world.look_at_registry()
+
+    assert said(status) == ("False", "CredentialsUnusable")
+    assert "chmod it to 0600" in status["conditions"][0]["message"]
+    assert "s3cret" not in str(status)
+    assert server.requests == []

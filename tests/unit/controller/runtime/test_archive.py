@@ -131,14 +131,14 @@ def test_nothing_is_lost_or_added(tmp_path: Path):
 def test_a_torn_archive_is_damaged(tmp_path: Path, keep: int):
     data = a_package("a")
 
-    with pytest.raises(TransientError, match=r"no whole \.tar\.gz") as caught:
+    with pytest.raises(TransientError, match=r"it is not whole") as caught:
         unpack(data[:keep], tmp_path / "tree")
     assert caught.value.reason == "DamagedArchive"
 
 
 @pytest.mark.parametrize("data", [b"", b"not gzip", b"\x1f\x8b" + b"\0" * 30, gzip.compress(b"not a tar" * 100)])
 def test_what_is_no_archive_is_damaged(tmp_path: Path, data: bytes):
-    with pytest.raises(TransientError, match=r"no whole \.tar\.gz"):
+    with pytest.raises(TransientError, match=r"it is not whole"):
         unpack(data, tmp_path / "tree")
 
 

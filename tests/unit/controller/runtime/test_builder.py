@@ -11,7 +11,8 @@ import pytest
 
 from controller.registry import catalogue, location, platforms
 from controller.runtime import builder, install, tree
-from controller.runtime.install import Installed, Package
+from controller.runtime.install import Installed
+from controller.runtime.registry_source import Package
 from support.registry_fixtures import a_host
 
 NAME = f"python-{sys.version_info.major}.{sys.version_info.minor}"
@@ -143,7 +144,7 @@ def test_the_command_line_says_why_it_cannot_build(tmp_path: Path, capsys: pytes
 
 def test_building_needs_nothing_but_the_standard_library():
     code = (
-        "import sys, controller.runtime.builder as b; print([m for m in sys.modules if m in ('yaml', 'httpx', 'api')])"
+        "import sys, controller.runtime.builder; print([m for m in sys.modules if m in ('yaml', 'httpx', 'pydantic')])"
     )
     output = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True).stdout
 

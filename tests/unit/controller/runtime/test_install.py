@@ -13,7 +13,8 @@ import pytest
 
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import install, origin, tree
-from controller.runtime.install import Host, Package
+from controller.runtime.install import Host
+from controller.runtime.registry_source import Package
 from support.registry_fixtures import (
     RegistryOnDisk,
     a_file,

@@ -130,7 +130,7 @@ def test_latest_never_goes_back_to_what_a_worse_registry_has(world):
 
 def test_a_newer_latest_is_installed_and_the_one_before_it_removed(world):
     world.registry.add("a", "1.0.0")
-    world.declare("a", "latest")
+    world.declare("a", "latest", retain=0)
     world.pass_over("a")
     world.registry.add("a", "1.1.0").add("a", "2.0.0-beta")
     world.clock.advance(2)

@@ -17,7 +17,7 @@ ETL = {"1.0.0": ("job/default/etl",)}
 
 def ready(runtime, host):
     status = report(runtime, host, plan(runtime, host), START)
-    (condition,) = status.conditions
+    condition = status.conditions[0]
     return condition.status.value, condition.reason, condition.message
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from api import runtime_spec
+from api.packages.manifest import Manifest, Mount
 from controller.runtime import resolve
-from controller.runtime.manifest import Manifest, Mount
 from controller.runtime.resolve import Ambiguous, Broken, Conflict, NotInstalled, Resolved
 from controller.runtime.tree import InstalledRuntime
 

@@ -1,0 +1,99 @@
+"""With what right a registry's server is asked: a bearer token, sent to the registry's own origin and nowhere else.
+
+Invariants: the token is read when it is needed and kept nowhere; it is in no message, object or log; a redirect, a
+mirror or an address in a catalogue that leads elsewhere does not carry it along.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from controller.engine.errors import TransientError
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:@!#$%&*^|-]{1,8192}")
+_MOST_BYTES = 8192
+_PORTS = {"http": 80, "https": 443}
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where a registry's token is found, and the one origin that it is for. Without either, nothing is sent."""
+
+    origin: tuple[str, str, int] | None = None
+    token_file: str = ""
+    token_env: str = ""
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """Return the headers that go with a request for `url`.
+
+        Raises:
+            TransientError: CredentialsUnusable, there is no token, or not one that only root can change and see.
+        """
+        if not (self.token_file or self.token_env) or self.origin is None or origin_of(url) != self.origin:
+            return {}
+        token = _from_file(self.token_file) if self.token_file else _from_environment(self.token_env)
+        return {"Authorization": f"Bearer {token}"}
+
+
+ANYONE = Access()
+"""The right of one who has no token."""
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an http(s) URL; None for all others.
+
+    >>> origin_of("https://Example.org/x") == origin_of("https://example.org:443/y")
+    True
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port
+
+
+def _from_environment(name: str) -> str:
+    token = os.environ.get(name)  # noqa: TID251  Which variable it is, a Registry says, at any time.
+    if not token:
+        raise _unusable(f"the environment variable {name} of the daemon is not set")
+    return _checked(token, f"the environment variable {name}")
+
+
+def _from_file(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _refuse_open_to_others(path, os.fstat(descriptor))
+            text = os.read(descriptor, _MOST_BYTES + 2).decode("ascii", "replace")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unusable(f"cannot read {path}: {error.strerror}") from error
+    return _checked(text.rstrip("\r\n"), path)
+
+
+def _refuse_open_to_others(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _unusable(f"{path} is no file")
+    if found.st_uid not in (0, os.geteuid()):
+        raise _unusable(f"{path} belongs to uid {found.st_uid}: chown it to root")
+    if found.st_mode & _OTHERS:
+        raise _unusable(f"others may read or change {path}: chmod it to 0600")
+
+
+def _checked(token: str, where: str) -> str:
+    """Return `token`; nothing of it is told where it is none, as that may be another secret."""
+    if not _TOKEN.fullmatch(token):
+        raise _unusable(f"what {where} holds is no bearer token: it must be one line of printable characters")
+    return token
+
+
+def _unusable(why: str) -> TransientError:
+    return TransientError("CredentialsUnusable", f"cannot use the registry's credentials: {why}")

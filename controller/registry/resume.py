@@ -1,0 +1,202 @@
+"""A download that goes on where it broke: one stream of bytes, read over as many connections as it takes.
+
+Never here: what the bytes are, and whether they are the right ones: whoever reads compares their checksum, which is
+also what makes it safe to go on with a file that a server may have changed.
+Invariants: a byte is given once and in its place; a server that stalls, trickles or breaks is given up after a
+bounded time, in which only the time that *it* makes us wait counts.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from controller.engine.clock import Clock, SystemClock
+from controller.engine.errors import TransientError
+from controller.registry import fetch, location
+from controller.registry.access import ANYONE, Access
+from controller.registry.fetch import Stream
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
+_CLOCK: Clock = SystemClock()
+_PARTIAL = 206
+_SKIP_BYTES = 1 << 18
+_PROGRESS_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much of a server is borne.
+
+    No byte for `silence_seconds`, or less than `window_bytes` in `window_seconds` of waiting, is a break. After it the
+    download goes on where it was, `attempts` times in a row at most, with pauses from `pause_seconds` on that double.
+    """
+
+    silence_seconds: float = fetch.TIMEOUT_SECONDS
+    window_seconds: float = 60.0
+    window_bytes: int = 64 << 10
+    total_seconds: float = 6 * 3600.0
+    attempts: int = 5
+    pause_seconds: float = 0.5
+
+
+PATIENT = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, of whom, with what right and how patiently."""
+
+    client: httpx.Client
+    url: str
+    access: Access = ANYONE
+    patience: Patience = PATIENT
+    clock: Clock = _CLOCK
+
+    def open(self, headers: Mapping[str, str] | None = None) -> AbstractContextManager[Stream]:
+        """Open a connection to it."""
+        seconds = self.patience.silence_seconds
+        return fetch.open_url(self.client, self.url, headers, access=self.access, timeout_seconds=seconds)
+
+
+@contextmanager
+def open_resuming(asked: Asked, on_break: Callable[[], None] | None = None) -> Iterator[Stream]:
+    """Open a URL as `fetch.open_url` does; breaks while it is read are mended, `on_break` called before each try.
+
+    Raises:
+        TransientError: it cannot be opened, or breaks too often.
+    """
+    with asked.open() as first:
+        if location.local_path(asked.url) is not None:
+            yield first
+            return
+        body = _Resuming(asked, first, on_break)
+        try:
+            yield Stream(body, first.length, first.headers)
+        finally:
+            body.close()
+
+
+class _Resuming:
+    """The bytes of a file on a server, whatever connection they come by."""
+
+    def __init__(self, asked: Asked, first: Stream, on_break: Callable[[], None] | None) -> None:
+        self._asked = asked
+        self._on_break = on_break
+        self._stream = first
+        self._length = first.length
+        self._etag = first.headers.get("etag", "")
+        self._opened = ExitStack()
+        self._count = 0
+        self._breaks = 0
+        self._broke_at = 0
+        self._waited = 0.0
+        self._came = 0
+        self._window = (0.0, 0)
+
+    def close(self) -> None:
+        """Close the connection that is open, unless it is the first, which is not ours."""
+        self._opened.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes; what breaks is mended first.
+
+        Raises:
+            TransientError: Unreachable, it broke too often; or what the server said when it was asked again.
+        """
+        while True:
+            try:
+                piece = self._take(size)
+                if not piece and self._length is not None and self._count < self._length:
+                    raise self._broken(f"it ended after {self._count} of {self._length} bytes")
+            except TransientError as error:
+                self._mend(error)
+                continue
+            self._count += len(piece)
+            return piece
+
+    def _take(self, size: int) -> bytes:
+        """Read from the connection that is open, and count the time that its server takes."""
+        before = self._asked.clock.monotonic()
+        try:
+            piece = self._stream.body.read(size)
+        except httpx.TimeoutException as error:
+            raise self._broken(f"nothing came for {self._asked.patience.silence_seconds:g} s") from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise self._broken(str(error) or type(error).__name__) from error
+        finally:
+            self._waited += self._asked.clock.monotonic() - before
+        self._came += len(piece)
+        self._check_pace()
+        return piece
+
+    def _check_pace(self) -> None:
+        patience, (since, at) = self._asked.patience, self._window
+        if self._waited - since < patience.window_seconds:
+            return
+        self._window = (self._waited, self._came)
+        if self._came - at < patience.window_bytes:
+            raise self._broken(f"only {self._came - at} bytes came in {self._waited - since:.3g} s")
+
+    def _mend(self, error: TransientError) -> None:
+        """Open the URL again from where we are.
+
+        Raises:
+            TransientError: `error`, after too many breaks, or one of its own.
+        """
+        if self._count - self._broke_at >= _PROGRESS_BYTES:
+            self._breaks = 0
+        self._broke_at = self._count
+        while True:
+            self._breaks += 1
+            patience = self._asked.patience
+            if self._breaks > patience.attempts or self._waited > patience.total_seconds:
+                tried = f"{error.message}; {self._count} bytes had come, {self._breaks - 1} more tries gave no more"
+                raise TransientError(error.reason, tried) from error
+            if self._on_break is not None:
+                self._on_break()
+            threading.Event().wait(patience.pause_seconds * 2 ** (self._breaks - 1))
+            try:
+                self._reopen()
+            except TransientError as again:
+                if again.reason != "Unreachable":
+                    raise
+                error = again
+            else:
+                return
+
+    def _reopen(self) -> None:
+        self._opened.close()
+        headers = {"Range": f"bytes={self._count}-"}
+        if self._etag and not self._etag.startswith("W/"):
+            headers["If-Range"] = self._etag
+        self._stream = self._opened.enter_context(self._asked.open(headers))
+        self._window = (self._waited, self._came)
+        if self._stream.status != _PARTIAL:
+            self._refuse_other(self._stream.length)
+            self._skip()
+            return
+        said = _CONTENT_RANGE.fullmatch(self._stream.headers.get("content-range", ""))
+        if said is None or int(said[1]) != self._count:
+            raise self._broken("it sends another part than the one that it was asked for")
+        self._refuse_other(None if said[2] == "*" else int(said[2]))
+
+    def _refuse_other(self, length: int | None) -> None:
+        if None not in (length, self._length) and length != self._length:
+            url = self._asked.url
+            raise TransientError("SizeMismatch", f"cannot read {url}: it changed while it was downloaded")
+
+    def _skip(self) -> None:
+        """Read past what we have already, where the server gives the whole again."""
+        left = self._count
+        while left:
+            piece = self._take(min(left, _SKIP_BYTES))
+            if not piece:
+                raise self._broken(f"it ended before byte {self._count}")
+            left -= len(piece)
+
+    def _broken(self, why: str) -> TransientError:
+        return TransientError("Unreachable", f"cannot read {self._asked.url}: {why}")

@@ -1,0 +1,93 @@
+"""One command of a build: what it runs, where, what it may see; and what its failure is called.
+
+Never here: the sandbox that runs it, which is given as a `Run`.
+Invariant: a command that fails fails the build, with the command's own last words.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.engine.errors import TerminalError, TransientError
+from controller.runtime.source import LogLine
+
+BUILD_FAILED = "BuildFailed"
+_LAST_WORDS = 12
+_LONGEST_LINE = 300
+_NETWORK = re.compile(
+    r"temporary failure (in name resolution|resolving)|could not resolve|connection (timed out|refused|reset|failed)"
+    r"|network is unreachable|failed to fetch|read timed out|max retries exceeded|newconnectionerror|hash sum mismatch"
+    r"|eai_again|etimedout|econnreset|econnrefused|enotfound|50[234] (bad gateway|service unavailable|gateway)",
+    re.IGNORECASE,
+)
+_NO_ENVIRONMENT: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A directory of this host that a command sees at `inside`."""
+
+    path: Path
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command. `root` is the tree that it has as its root, in place; None is a throw-away copy of the host.
+
+    `writable` and `readable` are seen beside the root.
+    """
+
+    argv: tuple[str, ...]
+    root: Path | None = None
+    cwd: str = "/"
+    env: Mapping[str, str] = field(default_factory=lambda: _NO_ENVIRONMENT)
+    writable: tuple[Share, ...] = ()
+    readable: tuple[Share, ...] = ()
+    network: bool = False
+
+
+Run = Callable[[Command, LogLine], int]
+"""Runs a command in the build sandbox, tells its output line by line, returns its exit status.
+
+Raises TransientError or TerminalError where it could not run, or ran out of time or memory.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the steps of a build work with."""
+
+    run: Run
+    log: LogLine
+
+    def do(self, purpose: str, command: Command) -> tuple[str, ...]:
+        """Run `command`, return the lines that it said.
+
+        Raises:
+            TransientError, TerminalError: BuildFailed, it failed; `purpose` reads as in "cannot install …".
+        """
+        lines: list[str] = []
+
+        def keep(line: str) -> None:
+            lines.append(line)
+            self.log(line)
+
+        status = self.run(command, keep)
+        if status != 0:
+            raise failure(purpose, status, lines)
+        return tuple(lines)
+
+
+def failure(purpose: str, status: int, lines: Iterable[str]) -> TransientError | TerminalError:
+    """Return the error for a command that ended with `status`, having said `lines`.
+
+    What sounds of the network is worth another try.
+    """
+    last = deque((line[:_LONGEST_LINE] for line in lines if line.strip()), maxlen=_LAST_WORDS)
+    said = " | ".join(last) or "it said nothing"
+    message = f"cannot {purpose}: the command ended with status {status}: {said}"
+    kind = TransientError if _NETWORK.search(said) else TerminalError
+    return kind(BUILD_FAILED, message)

@@ -1,0 +1,203 @@
+"""Declared builds: `spec.build` of a Runtime made into a tree, its runtime.yml and its versions.lock.
+
+base, apt, pip, npm, files and run, in this order, in one root; then what is wanted of it is carried into isolated/,
+compiled, and read back. Never here: each of these steps, and the sandbox that they run in.
+Invariant: a build that made less than was asked for fails; the same build of the same packages makes the same tree.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.types.runtime_sources import BuildSource
+from controller.engine.clock import Clock
+from controller.engine.errors import TerminalError
+from controller.registry import platforms
+from controller.runtime.build import apt, carry, debian, finish, language, node_packages, python_packages, roots
+from controller.runtime.build.build_log import BuildLog
+from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Run, Share
+from controller.runtime.build.language import LANGUAGES, STATIC
+from controller.runtime.build.recipe import limits_of
+from controller.runtime.build.removal import remove_tree
+from controller.runtime.build.roots import Root
+from controller.runtime.build.sandbox import BuildHost
+from controller.runtime.build.sandboxed import Sandboxed
+from controller.runtime.composition import Layer
+from controller.runtime.origin import key
+from controller.runtime.source import LogLine, Made, Progress
+
+if TYPE_CHECKING:
+    from controller.runtime.install import Host
+
+_FORMAT = 1
+"""Counts changes of how trees are made: those made before are made anew."""
+
+_FILES = "/build/files"
+_NEVER_TAKEN = ("/proc", "/sys", "/dev", "/tmp", "/run", "/root", "/work", "/volumes", "/build", "/var/tmp")
+_FILES_SCRIPT = """
+set -eu
+while read -r number mode path; do
+  mkdir -p "$(dirname "$path")"
+  cp --remove-destination "/build/files/$number" "$path"
+  chmod "$mode" "$path"
+done < /build/files/list
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredBuild:
+    """A version of a runtime that is built here; `base` is the runtime that it begins with, if it begins with one."""
+
+    name: str
+    version: str
+    build: BuildSource
+    base: Layer | None
+    builds: BuildHost = field(compare=False)
+
+    @property
+    def kind(self) -> str:
+        """What kind of source it is."""
+        return "build"
+
+    @property
+    def offered_by(self) -> str:
+        """Nobody."""
+        return ""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Not known."""
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies what was asked for: the build, and the content of the runtime it begins with."""
+        asked = self.build.model_dump(mode="json", by_alias=True, exclude={"resources"})
+        text = json.dumps([_FORMAT, asked, self.base.digest if self.base else ""], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def refuse(self, platform: str) -> str:
+        """Say why it cannot be built on `platform`: it is for another processor."""
+        asked = {platforms.architecture(name) for name in self.build.requirements.architectures}
+        machine = platform.rpartition("-")[2]
+        if asked and machine not in asked:
+            return f"{self.name}@{self.version}: it is built for {', '.join(sorted(asked))}, this host is {machine}"
+        return ""
+
+    def make(self, staging: Path, host: "Host", progress: Progress | None, log: LogLine) -> Made:
+        """Build it in the empty directory `staging`."""
+        self._check()
+        work, payload = staging / "work", staging / "tree"
+        for directory in (work, payload):
+            directory.mkdir()
+            directory.chmod(0o755)
+        with BuildLog(self.builds.logs, key(self.name, self.version)) as kept:
+
+            def both(line: str) -> None:
+                kept.line(line)
+                log(line)
+
+            try:
+                self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host.platform)
+            finally:
+                remove_tree(work)
+        return Made(payload)
+
+    def _run_in(self, work: Path, clock: Clock, progress: Progress | None) -> Run:
+        """Return what runs the commands: the build sandbox, within the limits that are asked for."""
+
+        def tick() -> None:
+            if progress is not None:
+                progress(0, None)
+
+        resources = self.build.resources
+        limits = limits_of(resources, self.builds.default_limits)
+        called = key(self.name, self.version)
+        return Sandboxed(called, self.builds, clock, work, limits, resources.timeout_seconds, tick)
+
+    def _make(self, bench: Bench, work: Path, payload: Path, platform: str) -> None:
+        architecture = platform.rpartition("-")[2]
+        manifest = self.base.manifest if self.base else None
+        base = (self.base.path, self.base.manifest) if self.base else None
+        root = roots.make(bench, work, self.build, architecture, base)
+        root, hashes = self._add_packages(bench, work, root, architecture)
+        always = self._add_files(bench, work, root.path)
+        self._run(bench, root.path)
+        asked = finish.Asked(self.name, self.version, self.build, platform, manifest, hashes)
+        finish.finish(bench, root, payload, always, asked)
+
+    def _check(self) -> None:
+        """Refuse what cannot be built before anything is done."""
+        language.check(self.build.base)
+        apt.check_names(self.build.apt)
+        python_packages.requirements(self.build.pip)
+        node_packages.check(self.build.npm)
+        for file in self.build.files:
+            if any(file.path == top or file.path.startswith(f"{top}/") for top in _NEVER_TAKEN):
+                raise TerminalError(BUILD_FAILED, f"cannot put {file.path} into the tree: jobs have their own there")
+            if "\n" in file.path:
+                raise TerminalError(BUILD_FAILED, f"cannot put {file.path!r} into the tree: it has a line break in it")
+
+    def _add_packages(self, bench: Bench, work: Path, root: Root, architecture: str) -> tuple[Root, finish.Hashes]:
+        python_hashes: Mapping[str, str] = {}
+        node_hashes: Mapping[str, str] = {}
+        if self.build.pip:
+            root, python_hashes = self._add_python_packages(bench, work, root, architecture)
+        if self.build.npm:
+            node_hashes = node_packages.install(bench, root.path, work / "npm", self.build.npm)
+        return root, finish.Hashes(python_hashes, node_hashes)
+
+    def _add_python_packages(
+        self, bench: Bench, work: Path, root: Root, architecture: str
+    ) -> tuple[Root, Mapping[str, str]]:
+        """Install what pip is asked for; where that has to be compiled, with a compiler that does not stay."""
+        python = finish.interpreter(root.path, self.build.base.version)
+        try:
+            return root, python_packages.install(bench, root.path, work / "pip", python, self.build.pip)
+        except TerminalError as error:
+            if root.archives is None or not python_packages.needs_compiler(error):
+                raise
+        bench.log("runwright: a package has to be compiled: adding a compiler to the build's root")
+        debian.add(bench, root.path, work, architecture, python_packages.COMPILER)
+        root = replace(root, before=carry.look(root.path))
+        return root, python_packages.install(bench, root.path, work / "pip", python, self.build.pip)
+
+    def _add_files(self, bench: Bench, work: Path, root: Path) -> frozenset[str]:
+        """Put the files that are named into the root, as somebody in it would; return their paths."""
+        if not self.build.files:
+            return frozenset()
+        directory = work / "files"
+        directory.mkdir()
+        listed = []
+        for number, file in enumerate(self.build.files):
+            content = file.text.encode() if file.text is not None else base64.b64decode(file.base64 or "")
+            (directory / str(number)).write_bytes(content)
+            listed.append(f"{number} {file.mode:o} {file.path}\n")
+        (directory / "list").write_text("".join(listed))
+        command = Command(
+            ("/bin/sh", "-c", _FILES_SCRIPT),
+            root=root,
+            env=_environment(self.build),
+            writable=(Share(directory, _FILES),),
+        )
+        bench.do("put the files into the tree", command)
+        return frozenset(roots.inside(root, file.path) for file in self.build.files)
+
+    def _run(self, bench: Bench, root: Path) -> None:
+        for number, text in enumerate(self.build.run):
+            bench.log(f"runwright: run[{number}]: {text}")
+            command = Command(("/bin/sh", "-ec", text), root=root, env=_environment(self.build), network=True)
+            bench.do(f"build: run[{number}] failed", command)
+
+
+def _environment(build: BuildSource) -> dict[str, str]:
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    own = {name: value for name, value in build.environment.items() if name != "PATH_PREPEND"}
+    prepended = build.environment.get("PATH_PREPEND", "")
+    known = LANGUAGES.get(build.base.language or STATIC)
+    of_language = known.environment if known else {}
+    return {**of_language, "LC_ALL": "C.UTF-8", **own, "PATH": f"{prepended}:{path}" if prepended else path}

@@ -1,0 +1,73 @@
+"""npm, run in the root that is built: packages into /usr/local/lib/node_modules, their commands into /usr/local/bin.
+
+What npm keeps of how it found them, it keeps in package-lock.json: the archives' hashes are taken from there. Never
+here: npm's own packages, which stay in the root.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.engine.errors import TerminalError
+from controller.runtime.build import carry
+from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
+
+TOOLS = ("npm",)
+"""The Debian packages that the build needs for it."""
+
+WORK = "/build/npm"
+PREFIX = "/usr/local/lib"
+LEFT_BEHIND = frozenset({f"{PREFIX[1:]}/package.json", f"{PREFIX[1:]}/package-lock.json"})
+"""What npm leaves that no job needs."""
+
+_NAME = re.compile(r"(?:@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(?:@[\w.^~<>=*|& +-]+)?", re.IGNORECASE)
+_ENV = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "npm_config_cache": "/tmp/npm",
+    "SOURCE_DATE_EPOCH": str(carry.FIXED_TIME),
+}
+_SCRIPT = r"""
+set -eu
+prefix=$1
+shift
+mkdir -p "$prefix/node_modules" /usr/local/bin
+echo '{}' > "$prefix/package.json"
+npm install --prefix "$prefix" --no-audit --no-fund --no-update-notifier --omit=dev --save-exact \
+  --loglevel=error -- "$@"
+cp "$prefix/package-lock.json" /build/npm/
+cd "$prefix/node_modules/.bin" 2> /dev/null || exit 0
+for command in *; do
+  ln -sf "$prefix/node_modules/.bin/$command" "/usr/local/bin/$command"
+done
+"""
+
+
+def check(asked: tuple[str, ...]) -> None:
+    """Refuse what is no NAME or NAME@VERSION.
+
+    Raises:
+        TerminalError: BuildFailed.
+    """
+    for text in asked:
+        if not _NAME.fullmatch(text):
+            raise TerminalError(BUILD_FAILED, f'cannot install "{text}" with npm: write NAME or NAME@VERSION')
+
+
+def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Mapping[str, str]:
+    """Install `asked` and what it needs into `root`; return npm's hash of each package's archive by its directory.
+
+    Raises:
+        TransientError, TerminalError: BuildFailed, with npm's own words.
+    """
+    check(asked)
+    work.mkdir()
+    argv = ("/bin/sh", "-c", _SCRIPT, "npm", PREFIX, *asked)
+    command = Command(argv, root=root, env=_ENV, writable=(Share(work, WORK),), network=True)
+    bench.do("install the Node packages", command)
+    lock = work / "package-lock.json"
+    if lock.is_symlink() or not lock.is_file():
+        return {}
+    packages = json.loads(lock.read_text()).get("packages", {})
+    return {path: str(entry.get("integrity", "")) for path, entry in packages.items() if path}

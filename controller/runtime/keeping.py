@@ -1,0 +1,112 @@
+"""Which versions are kept, and why; which go, and which of all runtimes go first when the disk is full. Pure.
+
+A version that an entry of spec.versions means is wanted. One that it moved on from is retained, as many as
+spec.retain says. One that runs use stays until they have ended. Everything else of ours goes.
+Invariants: nothing goes that is wanted or in use, or that others installed; under pressure only retained ones go,
+and of all runtimes those whose last use is the longest ago first.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from api import runtime_spec
+from api.runtime_requests import GOES_AT_GC, GOES_NOW
+from api.types.runtime import Runtime
+from controller.runtime import meaning
+from controller.runtime.observed import ObservedRuntime, Tree
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A version that is kept for a rollback only, of any runtime: what may go under pressure."""
+
+    name: str
+    version: str
+    last_used: datetime | None
+    bytes: int
+
+
+def under_pressure(candidates: Iterable[Retained], bytes_needed: int) -> frozenset[tuple[str, str]]:
+    """Return which (name, version) go so that `bytes_needed` become free: oldest use first, and no more than needed."""
+    going: set[tuple[str, str]] = set()
+    for candidate in sorted(candidates, key=lambda c: (c.last_used or _NEVER, c.name, c.version)):
+        if bytes_needed <= 0:
+            break
+        going.add((candidate.name, candidate.version))
+        bytes_needed -= candidate.bytes
+    return frozenset(going)
+
+
+def bytes_needed(total: int, free: int, most_used_percent: float, least_free: int) -> int:
+    """Return how many bytes have to become free so that neither limit is passed; 0 if they hold."""
+    above = (total - free) - int(total * most_used_percent / 100)
+    return max(0, above, least_free - free)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept and what is not. `wanted` and `retained` give the entry that each version is kept for."""
+
+    wanted: Mapping[str, str]
+    retained: Mapping[str, str]
+    going: tuple[Tree, ...]
+
+
+def keep(runtime: Runtime, observed: ObservedRuntime) -> Kept:
+    """Return what is kept of `runtime` and what is to go, once it is not used any more."""
+    if runtime.meta.is_deleting:
+        return Kept({}, {}, tuple(tree for tree in observed.trees if tree.origin is not None))
+    wanted = _wanted(runtime, observed)
+    # As it goes on with this very pass: what an entry moves on from was not on record as such before.
+    history = meaning.moved(
+        runtime.spec, runtime.status.history, observed.usable(), "", ignoring_holds=meaning.is_updating(runtime)
+    )
+    before = meaning.retained(runtime.spec, history)
+    retained = {version: asked for version, asked in before.items() if version not in wanted}
+    if observed.lacking() or not observed.enabled or observed.conflict():
+        return Kept(wanted, retained, ())
+    staying = wanted.keys() | (retained.keys() - observed.pressed)
+    going = tuple(tree for tree in observed.trees if tree.version not in staying and tree.origin is not None)
+    return Kept(wanted, retained, going)
+
+
+def _wanted(runtime: Runtime, observed: ObservedRuntime) -> dict[str, str]:
+    """Return the versions that entries mean, or are to mean, and the first entry that does."""
+    wanted: dict[str, str] = {}
+    for each in observed.wanted:
+        # What it means for jobs stays until the newer one works.
+        for version in (each.version, current(runtime, observed, each.asked)):
+            if version is not None:
+                wanted.setdefault(version, each.asked)
+    return wanted
+
+
+def current(runtime: Runtime, observed: ObservedRuntime, asked: str) -> str | None:
+    """Return the version that jobs get for `asked`: the highest that works and is not held back."""
+    held = meaning.holds(runtime.spec, runtime.status.history)
+    found = meaning.target(asked, observed.usable(), held)
+    return found if found in observed.usable() else None
+
+
+def kept_because(kept: Kept, observed: ObservedRuntime, tree: Tree) -> str:
+    """Say why a tree is kept, or that it goes and when: one sentence."""
+    if tree.origin is None:
+        return "it was not installed by runwright"
+    if asked := kept.wanted.get(tree.version):
+        return "spec.versions names it" if runtime_spec.is_version(asked) else f"it is what {asked} means"
+    if users := observed.in_use.get(tree.version):
+        return f"in use by {named(users)}; it goes when they have ended"
+    if tree in kept.going:
+        return f"nothing wants or uses it; {GOES_NOW}"
+    if asked := kept.retained.get(tree.version):
+        return f"kept for a rollback of {asked}; it goes when the disk is full, or {GOES_AT_GC}"
+    return "it stays until everything that is wanted is installed"
+
+
+def named(users: Sequence[str]) -> str:
+    """Return the first few of `users`, and how many more there are."""
+    more = f" and {len(users) - 3} more" if len(users) > 3 else ""
+    return f"{', '.join(users[:3])}{more}"

@@ -1,0 +1,91 @@
+"""How full the disk of the runtimes is, and which versions have to go because of that.
+
+Never here: which versions may go (`keeping.py` decides), and removing them.
+"""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.kinds import RUNTIME
+from api.ports import Storage
+from api.types.runtime import Runtime
+from controller.engine.clock import Clock
+from controller.runtime import disk_use, keeping, meaning, origin, records
+from controller.runtime.keeping import Retained
+from controller.runtime.observed import Tree
+
+MEASURE_SECONDS = 600.0
+"""How often a tree is measured again: what it shares changes with every other one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """When versions that are kept for a rollback go: above so many percent used, or below so many bytes free."""
+
+    most_used_percent: float = 90.0
+    least_free_bytes: int = 0
+
+
+DEFAULT_LIMITS = DiskLimits()
+
+
+class Pressure:
+    """Looks at the disk of one runtime root."""
+
+    def __init__(self, root: Path, storage: Storage, limits: DiskLimits, clock: Clock) -> None:
+        """Hold the disk of `root` to `limits`."""
+        self._root = root
+        self._storage = storage
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._measured: dict[Path, tuple[float, int]] = {}
+
+    def on(self, runtime: Runtime, trees: tuple[Tree, ...]) -> frozenset[str]:
+        """Return the versions of `runtime` that have to go so that the disk is not too full."""
+        retained = meaning.retained(runtime.spec, runtime.status.history)
+        if not any(tree.version in retained for tree in trees):
+            return frozenset()
+        needed = self._bytes_needed()
+        if not needed:
+            return frozenset()
+        going = keeping.under_pressure(self._candidates(), needed)
+        return frozenset(version for name, version in going if name == runtime.meta.name)
+
+    def shared_bytes(self, path: Path) -> int | None:
+        """Return how many bytes of the tree at `path` other trees have too; None if it cannot be read."""
+        now = self._clock.monotonic()
+        with self._lock:
+            at, known = self._measured.get(path, (float("-inf"), 0))
+        if now - at < MEASURE_SECONDS:
+            return known
+        try:
+            found = disk_use.measure(path).shared_bytes
+        except OSError:
+            return None
+        with self._lock:
+            self._measured[path] = (now, found)
+        return found
+
+    def _bytes_needed(self) -> int:
+        try:
+            space = os.statvfs(self._root)
+        except OSError:
+            return 0
+        total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
+        return keeping.bytes_needed(total, free, self._limits.most_used_percent, self._limits.least_free_bytes)
+
+    def _candidates(self) -> list[Retained]:
+        """Return what is kept for a rollback, of all runtimes."""
+        found = []
+        for document in self._storage.list(RUNTIME.name).items:
+            runtime = Runtime.model_validate(document)
+            name = runtime.meta.name
+            for version in meaning.retained(runtime.spec, runtime.status.history):
+                record = origin.read(self._root, name, version)
+                if record is not None:
+                    own = record.disk_bytes - (self.shared_bytes(self._root / origin.key(name, version)) or 0)
+                    found.append(Retained(name, version, records.last_used(self._root, name, version), max(own, 1)))
+        return found

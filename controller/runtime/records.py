@@ -1,0 +1,114 @@
+"""What is known of installed versions besides their trees: the records of all, kept at hand, and when each was used.
+
+    ROOT/.runwright/NAME-VERSION.used      its time is when a job last asked for that version
+
+Reading again costs a look at each record, and only when one of them changed.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controller.runtime import origin
+from controller.runtime.origin import Origin
+from controller.runtime.tree import InstalledRuntime
+
+USED_EVERY_SECONDS = 60.0
+"""A use is noted again after so long; what is told of it to people is no finer than that."""
+
+_Mark = tuple[int, int]
+_Marks = tuple[_Mark, ...]
+
+
+class Records:
+    """The records of all versions under one root."""
+
+    def __init__(self, root: Path) -> None:
+        """Read those under `root`."""
+        self._root = root
+        self._directory = root / origin.RECORDS
+        self._lock = threading.Lock()
+        self._stamp: _Marks = ()
+        self._read: dict[str, tuple[_Marks, Origin | None]] = {}
+        self._by_name: dict[str, dict[str, Origin]] = {}
+        self._used: dict[str, float] = {}
+
+    def of(self, installed: InstalledRuntime) -> Origin | None:
+        """Return the record of a tree that we installed; None for one that others put there."""
+        if installed.path != self._root / origin.key(installed.name, installed.version):
+            return None
+        return self._known(installed.name).get(installed.version or "")
+
+    def unhealthy(self, name: str) -> Mapping[str, str]:
+        """Return the versions of the runtime `name` that do not work, and why."""
+        known = self._known(name)
+        return {version: r.health_message for version, r in known.items() if r.health == origin.UNHEALTHY}
+
+    def used(self, installed: InstalledRuntime) -> None:
+        """Note that a job uses this version now."""
+        key = origin.key(installed.name, installed.version)
+        now = time.monotonic()
+        with self._lock:
+            if now - self._used.get(key, float("-inf")) < USED_EVERY_SECONDS:
+                return
+            self._used[key] = now
+        try:
+            (self._directory / f"{key}.used").touch()
+        except OSError:
+            return  # It is looked at again at the next use; a job does not wait for it.
+
+    def _known(self, name: str) -> Mapping[str, Origin]:
+        with self._lock:
+            # Both: a record counts from the moment that its tree is in its place.
+            stamp = _mark(self._directory), _mark(self._root)
+            if stamp != self._stamp:
+                self._look()
+                self._stamp = stamp
+            return self._by_name.get(name, {})
+
+    def _look(self) -> None:
+        seen: dict[str, tuple[_Marks, Origin | None]] = {}
+        self._by_name = {}
+        for key in _keys(self._directory):
+            files = (self._directory / f"{key}.json", self._directory / f"{key}~next.json", self._root / key)
+            marks = tuple(_mark(path) for path in files)
+            kept = self._read.get(key)
+            record = kept[1] if kept and kept[0] == marks else origin.read(self._root, key, None)
+            seen[key] = (marks, record)
+            if record is not None:
+                self._by_name.setdefault(record.name, {})[record.version] = record
+        self._read = seen
+
+
+def last_used(root: Path, name: str, version: str) -> datetime | None:
+    """Return when a job last asked for this version; None if none did."""
+    try:
+        seconds = os.stat(root / origin.RECORDS / f"{origin.key(name, version)}.used").st_mtime
+    except OSError:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def forget_use(root: Path, name: str, version: str) -> None:
+    """Drop the note of when it was used."""
+    (root / origin.RECORDS / f"{origin.key(name, version)}.used").unlink(missing_ok=True)
+
+
+def _keys(directory: Path) -> set[str]:
+    try:
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries]
+    except OSError:
+        return set()
+    return {name.removesuffix(".json").removesuffix("~next") for name in names if name.endswith(".json")}
+
+
+def _mark(path: Path) -> _Mark:
+    try:
+        stat = os.lstat(path)
+    except OSError:
+        return 0, 0
+    return stat.st_ino, stat.st_mtime_ns

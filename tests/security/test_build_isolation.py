@@ -1,0 +1,328 @@
+"""What a build cannot do to the host, tried from inside the real sandbox, and what it sees of it."""
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from controller.cgroup.limits import Limits
+from controller.engine.errors import TransientError
+from controller.linux import mount_api
+from controller.runtime.build.sandbox import BuildEnd, HostOverlay, TreeRoot
+from controller.runtime.build.sandbox_init import FIRST_ID, KEPT
+from support.building import Building, changed, listing
+from support.host import directory_on_disk
+from support.in_child import in_own_mounts
+
+pytestmark = pytest.mark.needs_root
+
+
+@pytest.fixture
+def building(host_is_clean):
+    own = Building.at(directory_on_disk("runwright-test-"))
+    yield own
+    own.close()
+
+
+@pytest.mark.invariant("B1")
+def test_whatever_a_build_does_to_the_system_the_host_is_untouched(building):
+    places = ("/etc", "/var/lib/dpkg", "/usr/bin", "/usr/sbin", "/opt")
+    before = listing(*places)
+
+    ran = building.shell(
+        "set -e; echo evil >> /etc/passwd; rm -rf /var/lib/dpkg /opt /usr/local; useradd -m somebody; ln -sf /x /bin/y;"
+        "chmod 777 /etc; chown 12:34 /etc/group; mv /etc/hosts /etc/stolen; touch /usr/bin/new; rm -rf /usr/bin; echo ok"
+    )
+
+    assert ran.lines == ["ok"]
+    assert changed(before, listing(*places)) == []
+
+
+@pytest.mark.invariant("B1")
+def test_what_a_build_starts_is_gone_with_it(building):
+    ran = building.shell(
+        "for i in 1 2 3; do setsid nohup sleep 7777 >/dev/null 2>&1 & done; (sleep 7778 &) ; echo $(pgrep -c sleep)"
+    )
+
+    assert ran.result.ok
+    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and b"7777" in _command_line(pid)]
+
+
+def test_the_build_is_root_of_nothing_but_its_sandbox(building):
+    ran = building.shell(
+        "id -u; cat /proc/self/uid_map; sed -n 's/^CapBnd:\\t//p; s/^NoNewPrivs:\\t//p; s/^Seccomp:\\t//p' /proc/self/status"
+    )
+
+    bounding = sum(1 << capability for capability in KEPT)
+    assert ran.lines[0] == "0"
+    assert ran.lines[1].split() == ["0", str(FIRST_ID), "65536"]
+    assert sorted(ran.lines[2:]) == sorted(["1", "2", f"{bounding:016x}"])
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "mount -t tmpfs none /mnt",
+        "mount --bind /etc /mnt",
+        "umount /proc",
+        "unshare -U true",
+        "unshare -m true",
+        "nsenter -t 1 -m true",
+        "mknod /tmp/disk b 8 0",
+        "mknod /tmp/mem c 1 1",
+        "echo 1 > /proc/sys/kernel/core_pattern",
+        "echo b > /proc/sysrq-trigger && test -s /proc/sysrq-trigger",
+        "hostname other",
+        "dmesg | grep .",
+        "kill -9 1; test ! -e /proc/self/status",
+        "python3 -c 'import ctypes; import sys; sys.exit(0 if ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0 else 1)'",
+        "cat /proc/1/mem",
+        "cat /proc/kcore | head -c 1 | grep -q .",
+        "head -c 1 /dev/sda || head -c 1 /dev/vda || head -c 1 /dev/nvme0n1",
+        "ls /dev/disk /dev/mem /dev/kmsg",
+        "date -s 2020-01-01",
+        "renice -n -5 $$",
+        "setfattr -n trusted.overlay.opaque -v y /usr",
+    ],
+)
+def test_it_is_refused(building, attempt):
+    ran = building.shell(f"if ({attempt}) >/dev/null 2>&1; then echo done; else echo refused; fi")
+
+    assert ran.lines == ["refused"]
+
+
+def test_secrets_of_the_host_are_not_there(building, tmp_path):
+    ran = building.shell(
+        "cat /etc/shadow | grep -v ':\\*:' ; ls -A /root /home /srv /mnt; ls /etc/ssh/ssh_host_*key /etc/ssl/private;"
+        "cat /etc/gshadow- /etc/shadow- /var/backups/*; ls /var/lib/docker /run/docker.sock /var/run/docker.sock;"
+        f"ls -d {tmp_path} {building.directory} /work; echo end",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+    )
+
+    seen = [line for line in ran.lines if line and "No such file" not in line and not line.endswith(":")]
+    assert seen == ["end"]
+
+
+def test_what_is_hidden_cannot_be_uncovered(building):
+    hidden = Path("/usr/local/etc")
+    ran = building.shell(
+        "rm -rf /etc/shadow; cat /etc/shadow; rmdir /root; mkdir /root; ls -A /root; rm -rf /home; ls /home; ls /usr/local/etc",
+        root=HostOverlay(hidden=(hidden,)),
+    )
+
+    assert len(ran.lines) == 3, ran.lines
+    assert all("No such file" in line for line in ran.lines)
+
+
+def test_sockets_of_the_host_are_out_of_reach_by_name(building):
+    path = Path(f"/var/lib/runwright-test-{os.getpid()}.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        try:
+            ran = building.shell(f"test -e {path} && echo there; echo end", network=True)
+        finally:
+            path.unlink()
+
+    assert ran.lines == ["end"]
+
+
+def test_without_network_there_is_a_loopback_and_nothing_else(building):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ran = building.shell(
+            f"grep -o '^ *[a-z0-9]*:' /proc/net/dev; (echo > /dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo reached; echo end"
+        )
+
+    assert [line.strip() for line in ran.lines] == ["lo:", "end"]
+
+
+def test_with_network_it_is_on_the_hosts(building):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[bytes] = []
+        thread = threading.Thread(target=lambda: accepted.append(_first_words(server)))
+        thread.start()
+        building.shell(f"printf hello > /dev/tcp/127.0.0.1/{server.getsockname()[1]}", network=True)
+        thread.join(10)
+
+    assert accepted == [b"hello"]
+
+
+@pytest.mark.invariant("B2")
+def test_a_fork_bomb_ends_at_its_limit(building):
+    ran = building.shell("f() { f | f & }; f 2>/dev/null; sleep 0.5; echo survived", limits=Limits(None, None, 64))
+
+    assert ran.result.reason in (BuildEnd.EXITED, BuildEnd.SIGNALLED)
+
+
+@pytest.mark.invariant("B2")
+def test_memory_is_held_to_its_limit_and_blamed(building):
+    ran = building.shell("tail /dev/zero", limits=Limits(64 << 20, None, 100))
+
+    assert ran.result.reason is BuildEnd.OUT_OF_MEMORY
+    assert "more memory than its limit" in ran.result.message
+
+
+@pytest.mark.invariant("B2")
+def test_a_build_ends_at_its_deadline_with_all_that_it_started(building):
+    ran = building.shell("trap '' TERM; setsid sleep 7779 & echo on; sleep 7779", timeout_seconds=1)
+
+    assert ran.lines == ["on"]
+    assert ran.result.reason is BuildEnd.DEADLINE
+    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and b"7779" in _command_line(pid)]
+
+
+@pytest.mark.invariant("B2")
+def test_a_build_that_fills_the_disk_is_ended(building):
+    free = os.statvfs(building.directory)
+    floor = free.f_bavail * free.f_frsize - (64 << 20)
+    low = Building.at(directory_on_disk("runwright-test-"), space_floor_bytes=floor)
+    try:
+        ran = low.shell("cat /dev/zero | head -c 4G > /big; sleep 60")
+    finally:
+        low.close()
+
+    assert ran.result.reason is BuildEnd.NO_SPACE
+
+
+def test_a_tree_as_root_is_changed_in_place_and_belongs_to_root(building):
+    tree = building.directory / "tree"
+    _with_host_programs(tree)
+
+    ran = building.run(
+        "/usr/bin/bash", "-c",
+        "id -u; echo hi > /made; chown 1:2 /made; touch /tmp/gone /run/gone /root/gone; ls /etc; echo $(cat /root/given)",
+        root=TreeRoot(tree), readable=((Path("/usr"), "/usr"),), files={"/root/given": "given"},
+    )  # fmt: skip
+
+    assert ran.lines == ["0", "given"], ran.lines
+    status = (tree / "made").stat()
+    assert (status.st_uid, status.st_gid) == (1, 2)
+    assert sorted(os.listdir(tree)) == ["bin", "etc", "lib", "lib64", "made"]
+
+
+def test_links_in_a_tree_lead_nowhere_outside_of_it(building):
+    tree = building.directory / "tree"
+    _with_host_programs(tree)
+    outside = building.directory / "outside"
+    outside.mkdir()
+    (tree / "tmp").symlink_to(f"../../../../../../{outside}")
+    (tree / "run").symlink_to("/etc")
+
+    with pytest.raises(TransientError, match="File exists"):
+        building.run("/usr/bin/true", root=TreeRoot(tree), readable=((Path("/usr"), "/usr"),))
+    (tree / "tmp").unlink()
+    ran = building.run(
+        "/usr/bin/bash", "-c", "touch /tmp/x /run/y; echo ok", root=TreeRoot(tree), readable=((Path("/usr"), "/usr"),)
+    )
+
+    assert ran.lines == ["ok"]
+    assert os.listdir(outside) == []
+    assert os.listdir(tree / "etc") == []
+
+
+def test_a_share_that_is_readable_is_not_writable(building):
+    shared = building.directory / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("text")
+
+    ran = building.shell(
+        "cat /build/in/file; (echo x > /build/in/file) 2>/dev/null || echo refused; echo y > /build/out/new; "
+        "mount | grep -q ' /build/in .*\\bro\\b' && echo ro",
+        readable=((shared, "/build/in"),), writable=((shared, "/build/out"),),
+    )  # fmt: skip
+
+    assert ran.lines == ["text", "refused", "ro"] or ran.lines == ["textrefused", "ro"]
+    status = (shared / "new").stat()
+    assert (status.st_uid, status.st_gid) == (0, 0)
+
+
+def test_a_file_system_of_its_own_below_usr_is_overlaid_too(building):
+    place = "/usr/local/share"
+    before = listing(place)
+
+    def body():
+        with mount_api.new_filesystem("tmpfs", {"mode": "755"}, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, place)
+        Path(place, "seen").write_text("seen")
+        ran = building.shell(f"cat {place}/seen; echo; echo changed > {place}/seen; touch {place}/new; ls {place}")
+        return ran.lines, Path(place, "seen").read_text(), os.listdir(place)
+
+    assert in_own_mounts(body) == (["seen", "new", "seen"], "seen", ["seen"])
+    assert changed(before, listing(place)) == []
+
+
+def test_a_root_that_cannot_map_owners_is_overlaid_with_few_rights_and_says_so(building):
+    def body():
+        lower = building.directory / "stacked"
+        for name in ("upper", "work", "merged"):
+            (lower / name).mkdir(parents=True)
+        options = {"lowerdir": "/", "upperdir": str(lower / "upper"), "workdir": str(lower / "work")}
+        with mount_api.new_filesystem("overlay", options, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, lower / "merged")
+        ran = building.shell(
+            "cat /proc/self/uid_map; echo mine > /etc/mine; cat /etc/mine; mount -t tmpfs x /mnt || echo refused; cat /etc/shadow | grep -vc '[*]'",
+            root=HostOverlay(base=lower / "merged"),
+        )
+        return ran.lines, (lower / "upper" / "etc" / "mine").exists()
+
+    lines, leaked = in_own_mounts(body)
+
+    assert "cannot map owners: this build is root on the host too" in lines[0], lines
+    assert lines[1].split() == ["0", "0", "4294967295"]
+    assert lines[2] == "mine"
+    assert lines[-2:] == ["refused", "0"]
+    assert not leaked
+
+
+def test_where_the_disk_can_be_no_layer_what_is_written_is_kept_in_memory_within_the_limit(building):
+    def body():
+        stacked = building.directory / "stacked"
+        for name in ("upper", "work", "merged"):
+            (stacked / name).mkdir(parents=True)
+        layers = {"lowerdir": "/usr/share/doc", "upperdir": str(stacked / "upper"), "workdir": str(stacked / "work")}
+        with mount_api.new_filesystem("overlay", layers, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, stacked / "merged")
+        scratch = stacked / "merged" / "scratch"
+        ran = building.shell("echo mine > /etc/mine; cat /etc/mine", scratch=scratch)
+        large = building.shell("head -c 256M /dev/zero > /large", scratch=scratch, limits=Limits(64 << 20, None, 100))
+        return ran.lines, large.result.reason, scratch.exists()
+
+    lines, reason, left = in_own_mounts(body)
+
+    assert any("is on overlay, which can be no layer: what is written counts as memory" in line for line in lines)
+    assert lines[-1] == "mine"
+    assert reason is BuildEnd.OUT_OF_MEMORY
+    assert not left
+
+
+def test_builds_that_run_at_once_do_not_meet(building):
+    def build(number: int) -> str:
+        script = f"echo {number} > /etc/number; pgrep -c bash; cat /etc/number"
+        return " ".join(building.shell(script).lines)
+
+    with ThreadPoolExecutor(3) as threads:
+        said = list(threads.map(build, range(6)))
+
+    assert said == [f"1 {number}" for number in range(6)]
+
+
+def _with_host_programs(tree: Path) -> None:
+    (tree / "etc").mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (tree / name).symlink_to(f"usr/{name}")
+
+
+def _first_words(server: socket.socket) -> bytes:
+    connection, _ = server.accept()
+    with connection:
+        return connection.recv(5)
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

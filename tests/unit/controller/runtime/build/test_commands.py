@@ -1,0 +1,62 @@
+"""What the failure of a command is called, and whether it is worth another try."""
+
+import pytest
+
+from controller.engine.errors import TerminalError, TransientError
+from controller.runtime.build import commands
+from controller.runtime.build.commands import Bench, Command
+
+
+def test_a_failed_command_is_reported_with_its_own_last_words():
+    error = commands.failure(
+        "install the Python packages", 1, ["Collecting nope", "", "ERROR: No matching distribution"]
+    )
+
+    assert isinstance(error, TerminalError)
+    assert error.reason == "BuildFailed"
+    assert error.message == (
+        "cannot install the Python packages: the command ended with status 1: "
+        "Collecting nope | ERROR: No matching distribution"
+    )
+
+
+def test_only_the_end_of_much_output_is_told():
+    error = commands.failure("build", 2, [f"line {number} " + "x" * 1000 for number in range(1000)])
+
+    assert "line 999" in error.message
+    assert "line 900" not in error.message
+    assert len(error.message) < 5000
+
+
+def test_a_command_that_said_nothing_is_said_to_have_said_nothing():
+    assert commands.failure("build", 7, []).message.endswith("ended with status 7: it said nothing")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "W: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'",
+        "npm ERR! code EAI_AGAIN",
+        "WARNING: Retrying after connection broken by 'NewConnectionError'",
+        "E: Failed to fetch x  502  Bad Gateway",
+    ],
+)
+def test_what_sounds_of_the_network_is_tried_again(line):
+    assert isinstance(commands.failure("build", 100, [line]), TransientError)
+
+
+def test_output_is_told_line_by_line_and_returned():
+    told: list[str] = []
+
+    def run(command, log):
+        for word in command.argv:
+            log(word)
+        return 0
+
+    assert Bench(run, told.append).do("say", Command(("a", "b"))) == ("a", "b")
+    assert told == ["a", "b"]
+
+
+def test_a_bench_raises_what_failed():
+    with pytest.raises(TerminalError, match="cannot say: the command ended with status 3: it said nothing"):
+        Bench(lambda command, log: 3, print).do("say", Command(("false",)))

@@ -1,0 +1,179 @@
+"""Verifying and testing in the background, and what a plan makes of it, with real trees."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from api.runtime_requests import Request
+from controller.runtime import records
+from controller.runtime.health.check import ProbeResult
+from controller.runtime.health_of_runtimes import HealthOfRuntimes
+from controller.runtime.inspections import Inspections, Pace
+from controller.runtime.plan import GOING_CHECK_SECONDS, HealVersions, Inspect, RemoveRetired, plan
+from controller.runtime.records import Records
+from support.registry_fixtures import a_host
+from support.runtime_builders import a_runtime, a_tree_of, observed, there
+from support.runtime_world import RuntimeWorld, a_runtime_world
+
+
+def asking(**requests: str):
+    runtime = a_runtime("1.0.0")
+    annotations = {f"requests.runwright.dev/{name}": value for name, value in requests.items()}
+    return runtime.model_copy(update={"metadata": runtime.meta.model_copy(update={"annotations": annotations})})
+
+
+HERE = observed(a_tree_of("1.0.0"), a_tree_of("2.0.0"), wanted=(there("1.0.0"), there("2.0.0")))
+
+
+def changed(**fields):
+    return replace(HERE, **fields)
+
+
+class TestPlan:
+    def test_what_is_asked_for_is_looked_at_all_or_the_version_that_is_named(self):
+        found = plan(asking(verify="now", test="1.0.0 now"), HERE)
+
+        assert found.steps == (
+            Inspect(Request.VERIFY, ("1.0.0", "2.0.0"), "now"), Inspect(Request.TEST, ("1.0.0",), "1.0.0 now"),
+        )  # fmt: skip
+        assert found.check_again_seconds == GOING_CHECK_SECONDS
+
+    def test_what_is_being_looked_at_is_not_begun_again_and_asked_after_soon(self):
+        found = plan(asking(verify="now"), changed(going=("verify=now",)))
+
+        assert (found.steps, found.check_again_seconds) == ((), GOING_CHECK_SECONDS)
+
+    def test_what_was_not_compared_for_too_long_is_but_not_while_something_else_is_going_on(self):
+        assert plan(a_runtime(), changed(due=("2.0.0",))).steps[0] == Inspect(Request.VERIFY, ("2.0.0",))
+        assert not any(isinstance(s, Inspect) for s in plan(a_runtime(), changed(due=("2.0.0",), going=("x",))).steps)
+
+    def test_what_drifted_is_healed_and_what_lies_aside_removed(self):
+        source = there("1.0.0")
+        assert plan(a_runtime(), changed(healing=(source,))).steps == (HealVersions((source,)),)
+        assert plan(a_runtime("1.0.0", "2.0.0"), changed(retired=1)).steps == (RemoveRetired(),)
+
+
+@pytest.fixture
+def world(tmp_path):
+    with a_runtime_world(tmp_path) as world:
+        world.declare_registry()
+        yield world
+
+
+class Prober:
+    """Says of every tree what the file `sick` in it says; waits before it does if it is told to."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def run(self, tree, manifest, argv, timeout_seconds) -> ProbeResult:
+        assert self.may_go_on.wait(30)
+        sick = tree / "isolated/etc/sick"
+        return ProbeResult(1, sick.read_text()) if sick.exists() else ProbeResult(0, "Python 3.11.2")
+
+
+def until(holds) -> None:
+    pause = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it does not come to that")
+
+
+def verified(world: RuntimeWorld, value: str) -> str:
+    world.ask("a", "verify", value)
+    until(lambda: world.pass_over("a") and world.status("a").get("requestsHeard", {}).get("verify") == value)
+    return str(world.status("a")["requestResults"]["verify"])
+
+
+def test_a_verification_finds_what_differs_and_has_it_installed_again(world):
+    world.registry.add("a", "1.0.0")
+    world.declare("a", "1.0.0")
+    world.pass_over("a")
+    assert verified(world, "1") == "1.0.0 is what was installed"
+    assert world.condition("a", "Verified")["status"] == "True"
+
+    (world.root / "a-1.0.0/isolated/bin/python3").write_text("changed")
+    world.job_in("a@1.0.0")
+    assert "isolated/bin/python3 (changed)" in verified(world, "2")
+    world.pass_over("a")
+    assert (world.root / "a-1.0.0/isolated/bin/python3").read_bytes().startswith(b"\x7fELF")
+    assert len(list((world.root / ".runwright/retired").iterdir())) == 1
+    assert verified(world, "3") == "1.0.0 is what was installed"
+
+    world.job_in("a@1.0.0", state="Ended", phase="Succeeded")
+    world.pass_over("a")
+    assert list((world.root / ".runwright/retired").iterdir()) == []
+
+
+def test_a_version_is_verified_by_itself_when_that_was_too_long_ago(world):
+    world.registry.add("a", "1.0.0")
+    world.declare("a", "1.0.0")
+    world.pass_over("a")
+    assert "verifiedAt" not in world.status("a")["versions"][0]
+    world.clock.advance(90_000)
+    until(lambda: world.pass_over("a") and "verifiedAt" in world.status("a")["versions"][0])
+
+    assert world.status("a").get("requestsHeard", {}) == {}
+
+
+class TestTesting:
+    @pytest.fixture
+    def prober(self) -> Prober:
+        return Prober()
+
+    @pytest.fixture
+    def tested(self, world, prober) -> Inspections:
+        world.registry.add("a", "1.0.0")
+        world.declare("a", "1.0.0")
+        world.pass_over("a")
+        with a_host(world.root, clock=world.clock) as host:
+            yield Inspections(host, HealthOfRuntimes(host, prober), Pace())
+
+    def test_one_look_at_a_time_and_each_asked_for_once(self, world, prober, tested):
+        prober.may_go_on.clear()
+        runtime = a_runtime().model_copy(update={"metadata": a_runtime().meta.model_copy(update={"name": "a"})})
+        step = Inspect(Request.TEST, ("1.0.0",), "1")
+        tested.start(runtime, step)
+        tested.start(runtime, step)
+        tested.start(runtime, Inspect(Request.VERIFY, ("1.0.0",), "1"))
+        assert tested.going("a") == ("test=1", "verify=1")
+        assert tested.going("b") == ()
+        prober.may_go_on.set()
+        until(lambda: not tested.going("a"))
+
+        assert tested.done("a")[Request.VERIFY].message == "1.0.0 is what was installed"
+        assert tested.done("a")[Request.TEST].value == "1"
+
+    def test_what_is_stopped_looks_at_nothing_more(self, tested):
+        tested.stop()
+        tested.start(a_runtime(), Inspect(Request.TEST, ("1.0.0",), "1"))
+
+        assert tested.going("python-3.11") == ()
+
+
+class TestRecords:
+    def test_a_record_counts_from_the_moment_it_is_written(self, world):
+        found = Records(world.root)
+        assert found.unhealthy("a") == {}
+        world.registry.add("a", "1.0.0", None)
+        world.declare("a", "1.0.0")
+        world.pass_over("a")
+        tree = world.jobs._trees.scan()[0]
+
+        assert found.of(tree).digest == world.status("a")["versions"][0]["digest"]
+
+    def test_a_use_is_noted_and_goes_with_the_version(self, world):
+        world.registry.add("a", "1.0.0").add("a", "2.0.0")
+        world.declare("a", "1.0.0")
+        world.pass_over("a")
+        assert records.last_used(world.root, "a", "1.0.0") is None
+        world.jobs.find("a", may_install=False)
+        assert records.last_used(world.root, "a", "1.0.0") is not None
+        world.declare("a", "2.0.0")
+        world.pass_over("a")
+
+        assert records.last_used(world.root, "a", "1.0.0") is None
