@@ -18,7 +18,7 @@ from api.conditions import ReasonEnum
 from api.types.job import Reason
 from api.types.registry import RegistryReason
 from api.types.runtime import RuntimeReason
-from controller.settings import Settings
+from controller.daemon.settings import Settings
 from scripts import reference_metrics
 
 _ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ downwards only: `controller`, then `state`, then `api`.
 
 def settings() -> str:
     """Return the page of the settings."""
-    return f"{_generated('controller/settings.py')}{_SETTINGS}" + "".join(_sections())
+    return f"{_generated('controller/daemon/settings.py')}{_SETTINGS}" + "".join(_sections())
 
 
 def _sections() -> Iterator[str]:
