@@ -106,6 +106,9 @@ class Run(ApiModel):
     message: str = Field(default="", description="The same for a person.")
     runtime: str = Field(default="", description="The runtime version it ran in, NAME@VERSION.")
     runtime_digest: str = Field(default="", description="The sha256 of that version's content, where it is known.")
+    package_cache: str = Field(
+        default="", description="Where its package manager's cache is; `private: WHY` if it is this run's alone."
+    )
     usage: Usage | None = Field(default=None, description="What it used.")
     receipt: dict[str, Any] | None = Field(default=None, description="What isolation and limits were really enforced.")
 

@@ -38,6 +38,7 @@ def build_host(paths: Paths, settings: Settings, memory_bytes: int) -> BuildHost
         files=found.files,
         secrets=found.secrets,
         space_floor_bytes=quantity.to_bytes(settings.runtime.minimum_free),
+        as_root=settings.runtime.build_as_root,
         default_limits=Limits(memory_bytes=memory_bytes * 3 // 4, cpu_millicpu=None, pids=PIDS),
     )
 

@@ -1,4 +1,4 @@
-"""What is done now and then, beside reconciling: compaction, old events, namespaces that are emptied."""
+"""What is done now and then, beside reconciling: compaction, old events, large caches, namespaces that are emptied."""
 
 import logging
 import threading
@@ -7,19 +7,22 @@ from datetime import timedelta
 
 from api.errors import ApiError
 from api.objects.verbs import Verbs
+from controller.daemon.package_caches import PackageCaches
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
 from state.store import Store
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 5.0
+_CACHES_EVERY_TICKS = 12
 
 
 class Housekeeping:
     """A thread that does small chores at their times; a chore that fails is logged and tried again."""
 
-    def __init__(self, store: Store, verbs: Verbs, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: Store, verbs: Verbs, clock: Clock, settings: Settings, caches: PackageCaches) -> None:
         """Keep these parts tidy."""
+        self._caches = caches
         self._store = store
         self._verbs = verbs
         self._clock = clock
@@ -43,6 +46,8 @@ class Housekeeping:
         while not self._stopping.wait(_TICK_SECONDS):
             tick += 1
             self._chore("finish namespaces", self._verbs.finish_namespaces)
+            if tick % _CACHES_EVERY_TICKS == 0:
+                self._chore("trim package caches", self._caches.trim)
             if tick % self._every_ticks == 0:
                 self._chore("expire events", lambda: self._store.expire_events(self._clock.now() - self._event_ttl))
                 self._chore("compact the store", self._store.compact)

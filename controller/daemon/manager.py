@@ -28,6 +28,7 @@ from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
 from controller.daemon.runtimes_for_jobs import (
@@ -138,6 +139,7 @@ class Manager:
         self._watch.stop()
         self._recorder.stop()
         self.launcher.close()
+        self._caches.close()
         self._http_client.close()
         self.store.close()
         self._lock.close()
@@ -160,7 +162,8 @@ class Manager:
     def _make_jobs(self) -> None:
         settings, paths = self._settings, self._paths
         trees = InstalledTrees(paths.runtimes)
-        runtimes = RuntimesForJobs(trees, self.store, self._offers, enabled=settings.runtime.enabled)
+        self._caches = PackageCaches(paths.package_caches, quantity.to_bytes(settings.jobs.cache_size))
+        runtimes = RuntimesForJobs(trees, self.store, self._offers, self._caches, enabled=settings.runtime.enabled)
         self._watch = RunWatch(self._a_run_ended)
         self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
         job_metrics = JobMetrics(self._metrics)
@@ -187,7 +190,7 @@ class Manager:
 
     def _make_runtimes(self) -> None:
         settings = self._settings
-        self._http_client = fetch.new_client()
+        self._http_client = fetch.new_client(self._paths.credentials)
         self._cache = cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
         release = Path("/etc/os-release")
         self._platform = platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine)
@@ -236,7 +239,7 @@ class Manager:
         self._manifests = ManifestsLoop.over(
             feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
         )
-        self._housekeeping = Housekeeping(self.store, self.verbs, self._clock, self._settings)
+        self._housekeeping = Housekeeping(self.store, self.verbs, self._clock, self._settings, self._caches)
 
     def _make_api(self) -> None:
         surroundings = Surroundings(

@@ -22,6 +22,7 @@ class Paths:
     root: Path
     config: Path
     runtimes: Path
+    credentials: Path
     state: Path
     run: Path
     logs: Path
@@ -39,6 +40,7 @@ class Paths:
             root=root,
             config=under("/etc/runwright/config.yaml"),
             runtimes=under(settings.runtime.base_path),
+            credentials=under(settings.runtime.credentials_directory),
             state=under(settings.state.directory),
             run=under("/run/runwright"),
             logs=under(settings.logs.directory),
@@ -60,6 +62,11 @@ class Paths:
     def registry_cache(self) -> Path:
         """Catalogues as last fetched."""
         return self.state / "registries"
+
+    @property
+    def package_caches(self) -> Path:
+        """What package managers in runs keep; runs of all jobs write there."""
+        return self.state / "caches"
 
     @property
     def api_socket(self) -> Path:
@@ -120,6 +127,7 @@ class Paths:
             self.job_logs,
             self.runs,
             self.registry_cache,
+            self.package_caches,
             self.launcher_dir,
         ):
             _make(directory)

@@ -5,17 +5,21 @@ catalogues at hand. A job never touches a registry: what is missing is declared,
 """
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from api import runtime_spec
 from api.conditions import ConditionStatus, find
+from api.errors import Invalid
 from api.kinds import RUNTIME
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Change, Storage
+from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES
 from api.runtime_spec import RuntimeSpec
 from api.types.job import Reason
-from api.types.runtime import Runtime
+from api.types.runtime import MADE_SOURCES, Runtime
+from controller.daemon.package_caches import PackageCaches
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
 from controller.runtime import languages, meaning, resolve, tree
 from controller.runtime.meaning import Hold
@@ -24,8 +28,8 @@ from controller.runtime.records import Records
 from controller.runtime.resolve import NotInstalled, Resolved, Standing
 from controller.runtime.tree import InstalledRuntime
 
-REQUEST_MANAGER = "runwright/jobs"
-PARENTS_MANAGER = "runwright/runtimes"
+REQUEST_MANAGER = ASKED_BY_JOBS
+PARENTS_MANAGER = ASKED_BY_RUNTIMES
 
 
 class InstalledTrees:
@@ -53,8 +57,20 @@ class InstalledTrees:
 class RuntimesForJobs:
     """Implements `controller.job.observed.Runtimes`."""
 
-    def __init__(self, trees: InstalledTrees, storage: Storage, offers: Offers, *, enabled: bool) -> None:
-        """Look at `trees`, at Runtime objects in `storage`, at the names in `offers`; not `enabled` refuses all."""
+    def __init__(
+        self,
+        trees: InstalledTrees,
+        storage: Storage,
+        offers: Offers,
+        caches: PackageCaches | None = None,
+        *,
+        enabled: bool,
+    ) -> None:
+        """Look at `trees`, at Runtime objects in `storage`, at the names in `offers`; not `enabled` refuses all.
+
+        Package managers keep nothing from run to run without `caches`.
+        """
+        self._caches = caches
         self._trees = trees
         self._storage = storage
         self._offers = offers
@@ -90,7 +106,11 @@ class RuntimesForJobs:
         record = self._trees.records.of(installed)
         if record is not None:
             self._trees.records.used(installed)
-        return _still_whole(installed, record.digest if record is not None else "")
+        found = _still_whole(installed, record.digest if record is not None else "")
+        manager = installed.manifest.package_manager if installed.manifest else None
+        if self._caches is None or manager is None or not isinstance(found, RuntimeReady):
+            return found
+        return replace(found, cache=self._caches.of(found.name, manager))
 
     def _missing_language(self, wanted: RuntimeSpec) -> RuntimeMissing:
         """Ask for the runtime that a language means in the catalogues, which need not be called like it."""
@@ -122,11 +142,10 @@ class RuntimesForJobs:
             return RuntimeMissing(
                 Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to be removed, to install it anew"
             )
-        is_asked = version in runtime.spec.versions
-        if runtime.spec.made_by and not is_asked and version != runtime_spec.LATEST:
-            made = runtime.spec.versions[0]
+        is_asked, made = version in runtime.spec.versions, runtime.spec.versions[:1]
+        if runtime.spec.made_by and made and not runtime_spec.matches(version, made[0]):
             message = (
-                f"runtime/{name} makes {made} by its {runtime.spec.made_by}: ask for {name}, or change spec.versions"
+                f"runtime/{name} makes {made[0]} by its {runtime.spec.made_by}: ask for {name}, or change spec.versions"
             )
             return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, message)
         request = None if is_asked or runtime.spec.made_by else (name, version)
@@ -190,12 +209,26 @@ class RuntimeRequests:
         self._lock = threading.Lock()
 
     def request(self, name: str, version: str) -> None:
-        """Ask for this version beside all that jobs asked for before; what others asked for stays theirs."""
+        """Ask for this version beside all that jobs asked for before; what others asked for stays theirs.
+
+        A runtime that is made here is what its author says: nothing is asked of it.
+        """
         with self._lock:
+            if self._is_made(name):
+                return
             wanted = sorted({version, *self._asked_before(name)})
             document = {"apiVersion": API_VERSION, "kind": RUNTIME.name, "metadata": {"name": name}}
             document["spec"] = {"versions": wanted}
-            self._verbs.apply(RUNTIME, "", name, document, WriteOptions(field_manager=self._manager, force=True))
+            options = WriteOptions(field_manager=self._manager, force=True)
+            try:
+                self._verbs.apply(RUNTIME, "", name, document, options)
+            except Invalid:
+                if not self._is_made(name):  # Its author may have come in between.
+                    raise
+
+    def _is_made(self, name: str) -> bool:
+        stored = self._storage.get(ObjectKey(RUNTIME.name, "", name)) or {}
+        return any(stored.get("spec", {}).get(source) is not None for source in MADE_SOURCES)
 
     def _asked_before(self, name: str) -> set[str]:
         stored = self._storage.get(ObjectKey(RUNTIME.name, "", name))

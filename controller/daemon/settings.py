@@ -94,12 +94,19 @@ class RuntimeSettings(_Section):
         default=86_400, ge=0, description="Seconds between comparisons of a tree with what was installed; 0 is never."
     )
     verify_rate: _Size = Field(default="32Mi", description="How much of trees such a comparison reads each second.")
+    build_as_root: bool = Field(
+        default=False,
+        description="True lets builds be root on the host, with few rights, where its file systems cannot map owners.",
+    )
     disk_used_percent: float = Field(
         default=90, gt=0, le=100, description="On a disk fuller than that, versions kept for a rollback are removed."
     )
     default_registry: str = Field(
         default="ehsaniara/joblet-runtimes",
         description='The Registry "default" made at first start; an empty value makes none.',
+    )
+    credentials_directory: _Path = Field(
+        default="/etc/runwright/credentials", description="Where the tokens of registries are, each in a file."
     )
 
 
@@ -144,6 +151,9 @@ class JobSettings(_Section):
     work_size: _Size = Field(default="256Mi", description="Size of /work.")
     tmp_size: _Size = Field(default="64Mi", description="Size of /tmp.")
     shm_size: _Size = Field(default="64Mi", description="Size of /dev/shm.")
+    cache_size: _Size = Field(
+        default="5Gi", description="Size of each package cache; oldest files go, once a minute, until it is below."
+    )
     workers: int = Field(default=4, ge=1, le=64, description="Jobs reconciled at once.")
     max_active: int = Field(default=200, ge=1, description="Runs at once on this host; further ones wait.")
 

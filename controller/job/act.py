@@ -175,6 +175,7 @@ class Actor:
                 fd = record.hold()
                 try:
                     signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    _await_death(fd)  # So that who looks next sees what became of it.
                 finally:
                     os.close(fd)
 
@@ -212,8 +213,12 @@ def _await_supervisor(run_dir: Path) -> None:
     with contextlib.suppress(ProcessLookupError):
         fd = pidfd.open_identified(claim.pid, claim.start_time)
         try:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            poll.poll(_DEATH_SECONDS * 1000)
+            _await_death(fd)
         finally:
             os.close(fd)
+
+
+def _await_death(pidfd_of_it: int) -> None:
+    poll = select.poll()
+    poll.register(pidfd_of_it, select.POLLIN)
+    poll.poll(_DEATH_SECONDS * 1000)

@@ -13,6 +13,7 @@ from api.meta import Document, ObjectKey, read_time
 from api.ports import Change
 from api.types.job import Reason, RunState
 from controller.engine.recorder import Recorder
+from controller.job.package_cache import PRIVATE
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
@@ -122,6 +123,11 @@ def news(before: Document, after: Document) -> list[News]:
             f"run {run['attempt']} started" + (f" in {run['runtime']}" if run.get("runtime") else ""),
         )
         for run in _newly(before, after, RunState.RUNNING)
+    ]
+    found += [
+        News("Warning", "CacheIsPrivate", f"run {run['attempt']}: {run['packageCache'].removeprefix(PRIVATE)}")
+        for run in _newly(before, after, RunState.RUNNING)
+        if run.get("packageCache", "").startswith(PRIVATE)
     ]
     for run in _newly(before, after, RunState.ENDED):
         well = run.get("reason") in _AS_WANTED

@@ -1,4 +1,4 @@
-"""A run's environment: base, then the runtime's, then PATH_PREPEND, then the job's own. Pure.
+"""A run's environment: base, the runtime's, its package cache's, then PATH_PREPEND, then the job's own. Pure.
 
 It starts from nothing: no variable of the daemon or the host reaches a job. JOB_ names are set
 here and cannot be set by a job; PATH_PREPEND is an instruction to us, not a variable.
@@ -7,15 +7,20 @@ here and cannot be set by a job; PATH_PREPEND is an instruction to us, not a var
 from collections.abc import Mapping
 
 from api.types.job import Job
+from controller.job import package_cache
+from controller.job.observed import PackageCache
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASE = {"PATH": DEFAULT_PATH, "HOME": "/work", "USER": "root", "LANG": "C.UTF-8", "TERM": "dumb"}
 _PREPEND = "PATH_PREPEND"
 
 
-def environment(job: Job, attempt: int, runtime: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of run `attempt`, given the environment of its runtime."""
+def environment(
+    job: Job, attempt: int, runtime: Mapping[str, str], cache: PackageCache | None = None
+) -> dict[str, str]:
+    """Return the environment of run `attempt`, given the environment of its runtime and its package cache."""
     merged = _BASE | {name: value for name, value in runtime.items() if name != _PREPEND}
+    merged |= package_cache.variables(cache, runtime)
     if prepend := runtime.get(_PREPEND):
         merged["PATH"] = f"{prepend}:{merged['PATH']}"
     merged |= {variable.name: variable.value for variable in job.spec.env}

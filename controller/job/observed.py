@@ -36,6 +36,19 @@ class RuntimeMount:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageCache:
+    """What a runtime's package manager, `tool`, keeps its downloads in: /volumes/VOLUME of its runs.
+
+    `directory` is the host's; without it each run has an empty one of its own, and `problem` says why.
+    """
+
+    tool: str
+    volume: str
+    directory: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeReady:
     """The runtime is installed: this version, in this tree. A job without a runtime has an empty name.
 
@@ -49,6 +62,7 @@ class RuntimeReady:
     environment: Mapping[str, str] = field(default_factory=dict)
     min_memory_bytes: int | None = None
     digest: str = ""
+    cache: PackageCache | None = None
 
     def __str__(self) -> str:
         """Print as NAME@VERSION, or just the name when the tree has no version."""

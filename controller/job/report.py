@@ -8,7 +8,7 @@ from api.meta import wire_micro_time, wire_time
 from api.types.job import Job, JobStatus, Reason, Run, RunState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
-from controller.job import history, verdict
+from controller.job import history, package_cache, verdict
 from controller.job import plan as planning
 from controller.job.observed import ObservedJob, RuntimeReady
 from controller.job.steps import BeginRun, FreezeRun, SetDeadline, StartRun, ThawRun
@@ -53,6 +53,7 @@ def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
             boot_id=observed.boot_id,
             runtime=str(ready),
             runtime_digest=ready.digest,
+            package_cache=package_cache.told(ready.cache),
         )
         for step in plan.steps
         if isinstance(step, BeginRun)

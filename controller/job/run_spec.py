@@ -5,11 +5,12 @@ from pathlib import Path
 
 from api.types.job import Job
 from controller.cgroup.limits import Limits
+from controller.job import package_cache
 from controller.job.environment import environment
 from controller.job.observed import RuntimeMount, RuntimeReady
 from controller.job.run_dirs import run_id
 from controller.launcher.runspec import RunSpec
-from controller.sandbox.spec import Bind, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import Bind, PrivateCopy, SandboxSpec, Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def run_spec(
         run_dir=str(places.run_dir),
         log_dir=str(places.log_dir),
         argv=(*job.spec.command, *job.spec.args),
-        env=environment(job, attempt, runtime.environment),
+        env=environment(job, attempt, runtime.environment, runtime.cache),
         cwd=job.spec.working_dir,
         sandbox=sandbox_spec(job, runtime, places.files_dir, defaults),
         limits=limits(job, defaults),
@@ -89,10 +90,12 @@ def sandbox_spec(job: Job, runtime: RuntimeReady, files_dir: Path | None, defaul
         for mount in runtime.mounts
         if not mount.read_only
     )
+    cache = package_cache.mount(runtime.cache, defaults.tmp_bytes) if runtime.cache else None
     return SandboxSpec(
         hostname=job.meta.name,
-        binds=binds,
+        binds=(*binds, cache) if isinstance(cache, Bind) else binds,
         private_copies=copies,
+        scratches=(cache,) if isinstance(cache, Scratch) else (),
         symlinks=symlinks,
         work_bytes=work_bytes(job, defaults),
         tmp_bytes=defaults.tmp_bytes,

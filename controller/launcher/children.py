@@ -1,9 +1,23 @@
-"""Who the launcher deals with: clients, the runs they asked for, and supervisors, ready for a run or with one."""
+"""Who the launcher deals with: clients, the runs they asked for, and supervisors, ready for a run or with one.
 
+Invariant: nothing here waits for the other side, whatever that does or does not.
+"""
+
+import fcntl
+import signal
 import socket
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from os import kill
+from struct import Struct
 
 from controller.launcher.protocol import Decoder
+
+PATIENCE_SECONDS = 2.0
+"""So long one that was ready may take to read its run: one that hangs where it made its sandbox never does."""
+_SIOCOUTQ = 0x5411  # Source: unix(7): what the other side has not read so far.
+_INT = Struct("i")
 
 
 class Connection:
@@ -44,6 +58,7 @@ class Child:
         "decoder",
         "kept_fds",
         "made",
+        "out",
         "parent",
         "pid",
         "request",
@@ -55,9 +70,63 @@ class Child:
         self.slot_number = slot_number
         self.control_path = control_path
         self.channel = channel
+        self.out = bytearray()
         self.decoder = Decoder()
         self.made: bytes | None = None
         self.request: Request | None = None
         self.parent = ""
         self.cgroup = ""
         self.kept_fds: list[int] = []
+
+    def tell(self, message: bytes) -> bool:
+        """Have it told `message`, now or, with `flush`, later; return whether all is said.
+
+        Raises:
+            OSError: it has ended.
+        """
+        self.out += message
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Say what there is to say as far as it can be said now; return whether that is all.
+
+        Raises:
+            OSError: it has ended.
+        """
+        try:
+            while self.out:
+                del self.out[: self.channel.send(self.out)]
+        except BlockingIOError:
+            return False
+        return True
+
+    def has_read_all(self) -> bool:
+        """Whether it has read all that it was told."""
+        unread = fcntl.ioctl(self.channel.fileno(), _SIOCOUTQ, bytes(_INT.size))
+        return not self.out and _INT.unpack(unread) == (0,)
+
+    def kill(self) -> None:
+        """End it. It is not reaped yet, so it is nobody else."""
+        kill(self.pid, signal.SIGKILL)
+
+
+class HandedOver:
+    """Those that were ready and were given a run a moment ago, the first first."""
+
+    def __init__(self) -> None:
+        self._until: deque[tuple[float, Child]] = deque()
+
+    def add(self, child: Child, now: float) -> None:
+        """Watch `child`, which has been told its run."""
+        self._until.append((now + PATIENCE_SECONDS, child))
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long until there is one to look at; None if there is none."""
+        return max(0.0, self._until[0][0] - now) if self._until else None
+
+    def take_stuck(self, now: float) -> Iterator[Child]:
+        """Take out those whose time is up; yield those that have not read their run, and so cannot have claimed it."""
+        while self._until and self._until[0][0] <= now:
+            _, child = self._until.popleft()
+            if child.request is not None and child.channel.fileno() >= 0 and not child.has_read_all():
+                yield child

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
@@ -327,12 +328,12 @@ class ExitFile:
             reserve(self.fd)
 
     def write(self, record: ExitRecord) -> None:
-        """Write the record; when it has its name, it is whole.
+        """Write the record, of its message what there is room for; when it has its name, it is whole.
 
         Raises:
             OSError: the disk refused.
         """
-        content = json.dumps({name: getattr(record, name) for name in record.__slots__}).encode()
+        content = _in_reserved_room(record)
         if os.pwrite(self.fd, content.ljust(_RESERVED_BYTES), 0) < len(content):
             raise OSError(errno.ENOSPC, f"cannot write {EXIT}: no space left on device")
         os.rename(_EXIT_TO_BE, EXIT, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
@@ -345,6 +346,18 @@ class ExitFile:
         """
         os.fsync(self.fd)  # Not fdatasync: with the content, it is the name that counts.
         os.close(self.fd)
+
+
+def _in_reserved_room(record: ExitRecord) -> bytes:
+    """Return the record as it is written: its message is cut, as a character of it may take 12 bytes."""
+    fields = {name: getattr(record, name) for name in record.__slots__}
+    content = json.dumps(fields).encode()
+    if len(content) <= _RESERVED_BYTES:
+        return content
+    room = _RESERVED_BYTES - len(json.dumps({**fields, "message": ""}))
+    ends = accumulate(len(json.dumps(character)) - len('""') for character in record.message)
+    kept = sum(end <= room for end in ends)
+    return json.dumps({**fields, "message": record.message[:kept]}).encode()
 
 
 def _read(directory_fd: int, name: str) -> dict[str, "object"] | None:

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 from controller.cgroup.limits import Limits
-from controller.sandbox.spec import OWN_FIELDS, Bind, EtcFile, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import OWN_FIELDS, Bind, EtcFile, Mount, PrivateCopy, SandboxSpec, Scratch
 
-VERSION = 2
+VERSION = 3
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
+_PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
     "read_only": (bool,),
     "size_bytes": (int,),
     "within": (str, type(None)),
+    "neutral_owners": (bool,),
 }
 
 
@@ -93,7 +95,7 @@ def _shared_part(*values: object) -> bytes:
     plain = dict(zip(_SHARED_FIELDS, values, strict=True))
     for name, value in plain.items():
         if isinstance(value, tuple):
-            plain[name] = [_fields_of(one) if isinstance(one, Bind | PrivateCopy | EtcFile) else one for one in value]
+            plain[name] = [_fields_of(one) if isinstance(one, _PARTS) else one for one in value]
     return _written(plain)
 
 
@@ -125,7 +127,7 @@ def _written(plain: dict[str, object]) -> bytes:
     return json.dumps(plain, separators=(",", ":")).encode()
 
 
-def _fields_of(value: RunSpec | SandboxSpec | Limits | Bind | PrivateCopy | EtcFile) -> dict[str, object]:
+def _fields_of(value: RunSpec | SandboxSpec | Limits | Mount | EtcFile) -> dict[str, object]:
     # As dataclasses.asdict, less its deep copy, which took longer than all else here.
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -161,19 +163,19 @@ def _sandbox(given: dict[str, object]) -> SandboxSpec:
     given["binds"] = tuple(Bind(**_object(bind)) for bind in _list(given.get("binds", [])))  # type: ignore[arg-type]
     copies = _list(given.get("private_copies", []))
     given["private_copies"] = tuple(PrivateCopy(**_object(copy)) for copy in copies)  # type: ignore[arg-type]
+    scratches = _list(given.get("scratches", []))
+    given["scratches"] = tuple(Scratch(**_object(scratch)) for scratch in scratches)  # type: ignore[arg-type]
     given["symlinks"] = tuple(_pair(pair) for pair in _list(given.get("symlinks", [])))
     given["etc_files"] = tuple(EtcFile(**_string_map(file)) for file in _list(given.get("etc_files", [])))
     for name in ("tmp_bytes", "shm_bytes"):
         _check(name, given.get(name, 0), int)
     spec = SandboxSpec("", **given)  # type: ignore[arg-type]  # Checked above, field by field.
-    for bind in spec.binds:
-        _check_mount(bind)
-    for copy in spec.private_copies:
-        _check_mount(copy)
+    for mount in spec.mounts:
+        _check_mount(mount)
     return spec
 
 
-def _check_mount(mount: Bind | PrivateCopy) -> None:
+def _check_mount(mount: Mount) -> None:
     for name in mount.__slots__:
         _check(name, getattr(mount, name), *_MOUNT_TYPES.get(name, (str,)))
 

@@ -1,6 +1,6 @@
 """The launcher: one thread, one poll; it forks supervisors, ahead of need, hands each a run, and reaps it.
 
-Invariants: it never waits for a run, nor for a client. Killed at any moment it takes nothing along:
+Invariants: it never waits for a run, a client, or a supervisor. Killed at any moment it takes nothing along:
 what was claimed goes on, and what was not may be asked for again, of its successor.
 """
 
@@ -17,7 +17,7 @@ import traceback
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
 from controller.launcher import control, protocol, rehearsal, signals, supervisor
-from controller.launcher.children import Child, Connection, Request
+from controller.launcher.children import Child, Connection, HandedOver, Request
 from controller.launcher.pool import Fork, Make, Pool, Retire, Step
 from controller.launcher.protocol import PROTOCOL_VERSION, Message, ProtocolError
 from controller.launcher.slots import NoSlot, Slot, SlotPool
@@ -63,6 +63,7 @@ class Launcher:
         self._children: dict[int, Child] = {}
         self._by_channel: dict[int, Child] = {}
         self._pool = Pool(WARM)
+        self._handed_over = HandedOver()
         self._can_fork = True
         self._started = 0
         self._last_start = 0.0
@@ -74,12 +75,18 @@ class Launcher:
     def serve(self) -> None:
         """Serve until a `shutdown` request or SIGTERM. Supervisors without a run end with the launcher."""
         while not self._ending:
-            for fd, event in self._epoll.poll(self._seconds_until_calm()):
+            for fd, event in self._epoll.poll(self._seconds_to_wait()):
                 self._dispatch(fd, event)
+            for child in self._handed_over.take_stuck(time.monotonic()):
+                self._on_stuck(child)
             if self._seconds_until_calm() == 0.0:
                 self._take(self._next_step())
         for connection in list(self._connections.values()):
             self._flush(connection)
+
+    def _seconds_to_wait(self) -> float | None:
+        waits = (self._seconds_until_calm(), self._handed_over.seconds_left(time.monotonic()))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _seconds_until_calm(self) -> float | None:
         """Return how long until there is time to make something ready; None if there is nothing to be made."""
@@ -100,7 +107,7 @@ class Launcher:
             case Make(child, shared):
                 child.made = shared
                 with contextlib.suppress(OSError):  # It has ended, which will be heard of.
-                    child.channel.sendall(protocol.encode({"op": "make"}, shared))
+                    self._tell(child, protocol.encode({"op": "make"}, shared))
             case Retire(child):
                 self._pool.remove(child)
                 self._let_go(child)
@@ -124,7 +131,7 @@ class Launcher:
         elif fd == self._listener.fileno():
             self._accept()
         elif fd in self._by_channel:
-            self._on_answer(self._by_channel[fd])
+            self._on_channel(self._by_channel[fd], event)
         elif fd in self._connections:
             connection = self._connections[fd]
             if event & select.EPOLLOUT:
@@ -231,17 +238,22 @@ class Launcher:
             self._started += 1
 
     def _hand_over(self, request: Request) -> Child:
-        """Give a run to a supervisor, and to another if that has been killed while it was ready."""
+        """Give a run to a supervisor, and to another if that has been killed while it was ready, or hangs."""
         self._last_start = time.monotonic()
         self._pool.note(request.shared, self._last_start, ahead=request.ahead)
         for child in self._pool.candidates(request.shared):
             attached = (request.own, request.shared) if child.made is None else (request.own,)
             with contextlib.suppress(OSError):
-                child.channel.sendall(protocol.encode({"op": "run"}, *attached))
+                self._tell(child, protocol.encode({"op": "run"}, *attached))
+                self._handed_over.add(child, self._last_start)
                 return child
         child = self._fork(ahead=False)
-        child.channel.sendall(protocol.encode({"op": "run"}, request.own, request.shared))
+        self._tell(child, protocol.encode({"op": "run"}, request.own, request.shared))
         return child
+
+    def _tell(self, child: Child, message: bytes) -> None:
+        if not child.tell(message):
+            self._epoll.modify(child.channel.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
     def _fork(self, *, ahead: bool) -> Child:
         """Fork a supervisor, as the first process of a new pid namespace."""
@@ -253,7 +265,7 @@ class Launcher:
             namespaces.unshare(LinuxNamespace.PID)
             pid = os.fork()
             if pid == 0:
-                _be_a_supervisor(self._post(slot, theirs, ours, control_path, ahead=ahead))
+                supervisor.supervise_and_exit(self._post(slot, theirs, ours, control_path, ahead=ahead))
         finally:
             # Else a second unshare answers EINVAL: a process may be one namespace ahead of itself, no more.
             namespaces.enter(self._own_pid_namespace, LinuxNamespace.PID)
@@ -262,6 +274,7 @@ class Launcher:
             if pid == 0:
                 ours.close()
                 self._slots.give_back(slot.number)
+        ours.settimeout(0)
         child = Child(pid, slot.number, ours, control_path)
         self._children[pid] = child
         self._by_channel[ours.fileno()] = child
@@ -293,6 +306,14 @@ class Launcher:
         if parent not in self._lifecycles:
             self._lifecycles[parent] = choose.open_lifecycle(self._hierarchies, parent)
         return self._lifecycles[parent]
+
+    def _on_channel(self, child: Child, event: int) -> None:
+        if event & select.EPOLLOUT:
+            with contextlib.suppress(OSError):  # It has ended, which will be heard of.
+                if child.flush():
+                    self._epoll.modify(child.channel.fileno(), select.EPOLLIN)
+        if event & ~select.EPOLLOUT:
+            self._on_answer(child)
 
     def _on_answer(self, child: Child) -> None:
         """Pass on what the supervisor says of its claim, or that it ended without a word."""
@@ -333,6 +354,14 @@ class Launcher:
             self._started -= 1
             self._start(request)
 
+    def _on_stuck(self, child: Child) -> None:
+        """End one that hangs, with those that made the same, and give its run, which it has not read, to another."""
+        request, child.request = child.request, None
+        for each in (child, *self._pool.forget(child.made)):
+            each.kill()
+            self._let_go(each)
+        self._on_stale(child, request)
+
     def _let_go(self, child: Child) -> None:
         """Have no more to say to it: if it has no run so far, it ends."""
         self._epoll.unregister(child.channel.fileno())
@@ -366,15 +395,3 @@ class Launcher:
             self._epoll.unregister(fd)
             del self._connections[fd]
             connection.socket.close()
-
-
-def _be_a_supervisor(post: Post) -> None:
-    """Never returns: whatever happens, this process must not go on as a second launcher."""
-    code = 1
-    try:
-        supervisor.supervise(post)
-        code = 0
-    except BaseException:  # noqa: BLE001 - reported where it can be
-        traceback.print_exc(file=sys.stderr)
-    finally:
-        os._exit(code)

@@ -26,6 +26,7 @@ SLOTS = 4000
 HOST_FILE = "/run/runwright.slots"
 """Where the slots of this host are: the ids are the host's, so all launchers on it share them."""
 
+_ATTEMPTS = 100
 _FLOCK = struct.Struct("hhqqi4x")  # Source: fcntl(2), struct flock, as on every 64-bit Linux.
 
 
@@ -99,12 +100,36 @@ class SlotPool:
         raise NoSlot(f"cannot take a slot: all {SLOTS} are in use by runs")
 
     def _lock(self, number: int) -> int | None:
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
-        except OSError as error:
+        """Return byte `number` of the file, locked; None if another has it. What has lost its name locks out nobody."""
+        for _ in range(_ATTEMPTS):
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                if not _take_lock(fd, number):
+                    os.close(fd)
+                    return None
+                if _is_still(self._path, fd):
+                    return fd
+            except OSError:
+                os.close(fd)
+                raise
             os.close(fd)
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return None
-            raise
-        return fd
+        raise OSError(errno.ESTALE, f"cannot lock a slot: {self._path} is removed again and again: find out by whom")
+
+
+def _take_lock(fd: int, number: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _is_still(path: str, fd: int) -> bool:
+    """Whether `path` is the name of what is open: a lock on another file is one that nobody else would see."""
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(fd))

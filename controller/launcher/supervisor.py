@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
@@ -103,6 +104,18 @@ def supervise(post: Post) -> None:
     kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
     waiting.answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
     _Supervisor(post, spec, claim, control, run_dir_fd, blanks, ready).run()
+
+
+def supervise_and_exit(post: Post) -> NoReturn:
+    """Do as `supervise`, and end: whatever happens, this process must not go on as a second launcher."""
+    code = 1
+    try:
+        supervise(post)
+        code = 0
+    except BaseException:  # noqa: BLE001 - reported where it can be
+        traceback.print_exc(file=sys.stderr)
+    finally:
+        os._exit(code)
 
 
 def _make_blanks(directory: str) -> Blanks:

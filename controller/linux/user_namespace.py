@@ -3,19 +3,21 @@
 import os
 from dataclasses import dataclass
 
-from controller.linux import namespaces
+from controller.linux import namespaces, process
 from controller.linux.libc import SyscallError
 from controller.linux.namespaces import LinuxNamespace
 
 _READY = b"\0\0"
+_ANSWER_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class IdMap:
-    """Users and groups 0 to `count` inside are `host_base` and up outside."""
+    """Users and groups `inside_base` and up inside, `count` of them, are `host_base` and up outside."""
 
     host_base: int
     count: int = 65536
+    inside_base: int = 0
 
 
 def create(id_map: IdMap) -> int:
@@ -35,11 +37,11 @@ def create(id_map: IdMap) -> int:
     try:
         os.close(ready_write)
         os.close(stay_read)
-        _raise_unless_ready(os.read(ready_read, len(_READY)))
-        line = f"0 {id_map.host_base} {id_map.count}\n".encode()
-        _write(f"/proc/{pid}/gid_map", line)
-        _write(f"/proc/{pid}/uid_map", line)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        proc = f"/proc/{_pid_of_the_ready(os.read(ready_read, _ANSWER_BYTES))}"
+        line = f"{id_map.inside_base} {id_map.host_base} {id_map.count}\n".encode()
+        _write(f"{proc}/gid_map", line)
+        _write(f"{proc}/uid_map", line)
+        return os.open(f"{proc}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready_read)
         os.close(stay_write)  # Its end of file is what the child waits for.
@@ -51,7 +53,7 @@ def _be_the_first_process(ready: int, stay: int, others: tuple[int, int]) -> Non
     try:
         for fd in others:
             os.close(fd)
-        answer = _READY
+        answer = _READY + str(process.host_pid()).encode()  # Which is not what fork said in a pid namespace.
         try:
             namespaces.unshare(LinuxNamespace.USER)
         except SyscallError as error:
@@ -62,9 +64,11 @@ def _be_the_first_process(ready: int, stay: int, others: tuple[int, int]) -> Non
         os._exit(0)
 
 
-def _raise_unless_ready(answer: bytes) -> None:
-    if answer != _READY:
-        raise SyscallError("unshare", "make a user namespace", int.from_bytes(answer, "little"))
+def _pid_of_the_ready(answer: bytes) -> int:
+    """Return its pid as /proc counts."""
+    if not answer.startswith(_READY) or answer == _READY:
+        raise SyscallError("unshare", "make a user namespace", int.from_bytes(answer[: len(_READY)], "little"))
+    return int(answer[len(_READY) :])
 
 
 def _write(path: str, text: bytes) -> None:

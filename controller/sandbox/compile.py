@@ -38,7 +38,7 @@ from controller.sandbox.ops import (
     SetHostname,
     WriteFile,
 )
-from controller.sandbox.spec import MIB, Bind, HostIds, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import MIB, Bind, HostIds, Mount, PrivateCopy, SandboxSpec, Scratch
 
 WORK_DIRECTORY = "/work"
 
@@ -147,7 +147,7 @@ def can_be_shared(spec: SandboxSpec) -> bool:
 
 
 def _mount_targets(spec: SandboxSpec) -> tuple[str, ...]:
-    return (*(bind.target for bind in spec.binds), *(copy.target for copy in spec.private_copies))
+    return tuple(mount.target for mount in spec.mounts)
 
 
 def _devices() -> Iterable[Op]:
@@ -161,19 +161,16 @@ class _Places:
     """Where the mounts that were asked for will be."""
 
     taken: frozenset[str]  # With all links, by the names that were given and by those that the kernel will find.
-    mounts: tuple[tuple[str, Bind | PrivateCopy], ...]
+    mounts: tuple[tuple[str, Mount], ...]
 
 
 def _places(spec: SandboxSpec) -> _Places:
-    return _find_places(spec.binds, spec.private_copies, spec.symlinks)
+    return _find_places(spec.mounts, spec.symlinks)
 
 
 @lru_cache(maxsize=8)  # For both parts of a sandbox, and the second is on a launch's way.
-def _find_places(
-    binds: tuple[Bind, ...], copies: tuple[PrivateCopy, ...], symlinks: tuple[tuple[str, str], ...]
-) -> _Places:
+def _find_places(wanted: tuple[Mount, ...], symlinks: tuple[tuple[str, str], ...]) -> _Places:
     links = dict(symlinks)
-    wanted: tuple[Bind | PrivateCopy, ...] = (*binds, *copies)
     mounts = tuple((_resolve(mount.target, links), mount) for mount in wanted)
     given = (mount.target for mount in wanted)
     return _Places(frozenset((*given, *links, *(place for place, _ in mounts))), mounts)
@@ -227,7 +224,7 @@ def _mounts(spec: SandboxSpec, ids: HostIds, *, own: bool) -> Iterable[Op]:
         groups = [(place, (_tmpfs(place, size, 0o1777, ids),)) for place, size in _scratch(spec)]
     for place, mount in _places(spec).mounts:
         if _brought_by((WORK_DIRECTORY,), place) == own:
-            groups.append((place, (_bind(mount),) if isinstance(mount, Bind) else _private_copy(mount, ids)))
+            groups.append((place, _made(mount, ids)))
     groups.sort(key=lambda group: (group[0].count("/"), group[0]))
     return chain.from_iterable(ops for _, ops in groups)
 
@@ -236,8 +233,19 @@ def _scratch(spec: SandboxSpec) -> tuple[tuple[str, int], ...]:
     return (("/tmp", spec.tmp_bytes), ("/dev/shm", spec.shm_bytes))
 
 
-def _bind(bind: Bind) -> BindMount:
-    return BindMount(bind.source, bind.target, _SCRATCH_READ_ONLY if bind.read_only else _SCRATCH, bind.within)
+def _made(mount: Mount, ids: HostIds) -> tuple[Op, ...]:
+    match mount:
+        case Bind():
+            return (_bind(mount, ids),)
+        case PrivateCopy():
+            return _private_copy(mount, ids)
+        case Scratch(target, size_bytes):
+            return (_tmpfs(target, size_bytes, 0o755, ids),)
+
+
+def _bind(bind: Bind, ids: HostIds) -> BindMount:
+    attributes = _SCRATCH_READ_ONLY if bind.read_only else _SCRATCH
+    return BindMount(bind.source, bind.target, attributes, bind.within, ids.uid if bind.neutral_owners else None)
 
 
 def _work(spec: SandboxSpec, ids: HostIds) -> tuple[Op, ...]:
@@ -269,7 +277,8 @@ def _refuse_nonsense(spec: SandboxSpec) -> None:
             raise InvalidSpec(f"cannot generate {file.path}: it is not below /etc")
         if _brought_by(mounts, file.path):
             raise InvalidSpec(f"cannot generate {file.path}: a mount covers it: drop the mount or the file")
-    _refuse_sizes(spec.tmp_bytes, spec.shm_bytes, *(copy.size_bytes for copy in spec.private_copies))
+    sizes = (mount.size_bytes for mount in spec.mounts if not isinstance(mount, Bind))
+    _refuse_sizes(spec.tmp_bytes, spec.shm_bytes, *sizes)
 
 
 def _refuse_sizes(*sizes: int) -> None:

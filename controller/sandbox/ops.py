@@ -77,12 +77,17 @@ class WriteFile:
 
 @dataclass(frozen=True, slots=True)
 class BindMount:
-    """Mount a host file or directory, recursively, all of it with `attributes`."""
+    """Mount a host file or directory, recursively, all of it with `attributes`.
+
+    With `owners_from`, not recursively: what `NEUTRAL_ID` and the ids after it own on the disk, that id and those
+    after it own here.
+    """
 
     source: str
     target: str
     attributes: MountAttribute
     within: str | None = None
+    owners_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

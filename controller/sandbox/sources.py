@@ -9,9 +9,11 @@ import os
 import select
 from dataclasses import dataclass
 
-from controller.linux import mount_api, openat2
+from controller.linux import mount_api, openat2, user_namespace
 from controller.linux.mount_api import MountTree
+from controller.linux.user_namespace import IdMap
 from controller.sandbox.ops import BindMount, CopyTree
+from controller.sandbox.spec import NEUTRAL_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,43 @@ def take(op: BindMount | CopyTree) -> MountTree:
     """
     if isinstance(op, CopyTree):
         return MountTree(_open(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY), op.source)
-    if op.within is None:
-        tree = mount_api.clone_tree(op.source, follow=True)
-    else:
-        source_fd = _open(op.source, op.within)
-        try:
-            tree = mount_api.clone_from_fd(source_fd, op.source)
-        finally:
-            os.close(source_fd)
-    mount_api.set_attributes(tree, op.attributes)
+    tree = _clone(op)
+    try:
+        mount_api.set_attributes(tree, op.attributes)
+        if op.owners_from is not None:
+            _give_neutral_owners(tree, op.owners_from)
+    except OSError:
+        tree.close()
+        raise
     return tree
+
+
+def open_neutral_owners(host_base: int) -> int:
+    """Return the user namespace that maps `NEUTRAL_ID` and up to `host_base` and up. The caller closes it.
+
+    Raises:
+        OSError: there may be no more user namespaces here.
+    """
+    return user_namespace.create(IdMap(host_base, inside_base=NEUTRAL_ID))
+
+
+def _give_neutral_owners(tree: MountTree, host_base: int) -> None:
+    owners_fd = open_neutral_owners(host_base)
+    try:
+        mount_api.map_owners(tree, owners_fd)
+    finally:
+        os.close(owners_fd)
+
+
+def _clone(op: BindMount) -> MountTree:
+    recursive = op.owners_from is None
+    if op.within is None:
+        return mount_api.clone_tree(op.source, recursive=recursive, follow=True)
+    source_fd = _open(op.source, op.within)
+    try:
+        return mount_api.clone_from_fd(source_fd, op.source, recursive=recursive)
+    finally:
+        os.close(source_fd)
 
 
 def identity_taken(tree: MountTree) -> Identity:

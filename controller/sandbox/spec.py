@@ -5,9 +5,15 @@ Here: plain frozen values and nothing that reads the host. Whether they make sen
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 GIB = 1 << 30
 MIB = 1 << 20
+NEUTRAL_ID = 0x6FFE0000
+"""The host's user and group that own what runs leave in a `Bind` with `neutral_owners`: nobody's, and no run's.
+
+65536 ids from there stand for those of each run. They lie below those of builds and of slots (see `launcher.slots`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +22,23 @@ class Bind:
 
     `within`, if given, is the tree that `source` (then relative to it) may not leave, whatever
     symbolic links are in it: give it wherever somebody else wrote the tree.
+    With `neutral_owners`, whatever a run writes is owned by `NEUTRAL_ID` on the host, and by itself in every run that
+    sees it: so runs can leave it to each other. What is mounted below it is not seen then.
     """
 
     source: str
     target: str
     read_only: bool = True
     within: str | None = None
+    neutral_owners: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """An empty writable directory in memory, of this run alone and gone with it."""
+
+    target: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,10 @@ class PrivateCopy:
     target: str
     size_bytes: int
     within: str | None = None
+
+
+Mount: TypeAlias = Bind | Scratch | PrivateCopy
+"""What brings something to its `target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +74,18 @@ class SandboxSpec:
     hostname: str
     binds: tuple[Bind, ...] = ()
     private_copies: tuple[PrivateCopy, ...] = ()
+    scratches: tuple[Scratch, ...] = ()
     symlinks: tuple[tuple[str, str], ...] = ()  # (path, what it points to)
     work_bytes: int = GIB
     tmp_bytes: int = GIB
     shm_bytes: int = 64 * MIB
     files_dir: str | None = None
     etc_files: tuple[EtcFile, ...] = ()
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """All that brings something to a target."""
+        return (*self.binds, *self.private_copies, *self.scratches)
 
 
 OWN_FIELDS = ("hostname", "work_bytes", "files_dir")

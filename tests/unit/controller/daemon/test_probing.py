@@ -63,14 +63,14 @@ def manifest_of(tree: Path) -> Manifest:
 def test_a_real_python_starts_and_imports(prober: RuntimeProber, python: Path):
     wanted = HealthCheck(imports=("sqlite3", "ssl"))
     report = check.check(python, "python-3.99", manifest_of(python), wanted, prober)
-    assert report.problems == ()
+    assert report.healthy
     assert report.message == "all libraries are there, python starts, sqlite3, ssl can be imported"
 
 
 def test_an_import_that_fails_is_named_with_its_error(prober: RuntimeProber, python: Path):
     wanted = HealthCheck(imports=("json", "numpy"))
     report = check.check(python, "python-3.99", manifest_of(python), wanted, prober)
-    assert not report.is_healthy
+    assert not report.healthy
     assert "cannot import numpy: ModuleNotFoundError: No module named 'numpy'" in report.message
     assert "cannot import json" not in report.message
 

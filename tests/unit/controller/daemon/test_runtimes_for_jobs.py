@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from api.ports import Change, ChangeType
+from controller.daemon.package_caches import PackageCaches
 from controller.daemon.runtimes_for_jobs import RuntimesForJobs, concerns_jobs
-from controller.job.observed import RuntimeMissing, RuntimeReady
+from controller.job.observed import PackageCache, RuntimeMissing, RuntimeReady
 from support.registry_fixtures import a_tree
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
@@ -140,6 +141,21 @@ def test_a_language_waits_while_no_catalogue_was_read(world):
 
     assert (said.reason, said.request) == ("RuntimeNotReady", None)
     assert "registry/tests cannot be read" in said.message
+
+
+@pytest.mark.needs_root
+def test_a_runtime_with_a_package_manager_comes_with_its_cache(world, tmp_path):
+    a_tree(world.root / "a-1.0.0", "a", "package_manager: {type: pip, cache_volume: wheels}\n")
+    a_tree(world.root / "b-1.0.0", "b")
+    caches = PackageCaches(tmp_path / "caches", 1 << 20)
+    jobs = RuntimesForJobs(world.jobs._trees, world.store, world.offers, caches, enabled=True)
+
+    ready = [jobs.find(f"{name}@1.0.0", may_install=False) for name in "ab"]
+    caches.close()
+
+    directory = tmp_path / "caches/runtimes/a/wheels"
+    assert [found.cache for found in ready] == [PackageCache("pip", "wheels", str(directory)), None]
+    assert directory.is_dir()
 
 
 def test_with_runtimes_disabled_every_spec_is_refused(world):

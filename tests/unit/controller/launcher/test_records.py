@@ -1,5 +1,6 @@
 """What a run's directory tells of it, in every state that a crash can leave it in."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ import pytest
 from controller.launcher import blank, records
 from controller.launcher.control import ControlFifo
 from controller.launcher.records import Claim, Exited, ExitFile, ExitRecord, Lost, Running, Unclaimed
-from controller.linux import process
+from controller.linux import mount_api, process
+from controller.linux.mount_api import MountAttribute
+from support.in_child import in_own_mounts
 from support.launching import readable
 
 RECORD = ExitRecord("uid-1", "Completed", "", 0, None, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
@@ -245,3 +248,32 @@ def test_records_are_plain_json(run_dir, run_dir_fd):
     leave(run_dir_fd, RECORD)
 
     assert json.loads((run_dir / records.EXIT).read_text()) == asdict(RECORD)
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("character", ["x", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{GRINNING FACE}", '"', "\udcff"])
+def test_a_record_has_room_on_a_full_disk_whatever_its_message_is(run_dir, character):
+    message = character * 2000
+
+    def body():
+        with mount_api.new_filesystem("tmpfs", {"size": "16384"}, MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, run_dir)
+        fd = os.open(run_dir, os.O_RDONLY)
+        place(fd, own_claim())
+        exit_file = ExitFile(fd)
+        fill(run_dir / "filler")
+        exit_file.write(replace(RECORD, message=message, usage=dict.fromkeys(map(str, range(20)), 0.123456789)))
+        observed = records.observe(run_dir)
+        return observed.record.message, (run_dir / "exit.json").stat().st_size
+
+    kept, size = in_own_mounts(body)
+
+    assert message.startswith(kept)
+    assert len(kept) >= 200
+    assert size == 4096
+
+
+def fill(path):
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

@@ -7,14 +7,19 @@ import pytest
 
 from controller.cgroup.limits import Limits
 from controller.launcher.runspec import RunSpec, read_own, read_shared, to_parts
-from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec, Scratch
 
 
 def a_spec(**changes):
     sandbox = SandboxSpec(
         hostname="etl",
-        binds=(Bind("/usr", "/usr"), Bind("lib", "/lib", read_only=False, within="/tree")),
+        binds=(
+            Bind("/usr", "/usr"),
+            Bind("lib", "/lib", read_only=False, within="/tree"),
+            Bind("/caches/c", "/volumes/c", read_only=False, neutral_owners=True),
+        ),
         private_copies=(PrivateCopy("cache", "/var/cache", 4096, within="/tree"),),
+        scratches=(Scratch("/volumes/own", 4096),),
         symlinks=(("/bin", "usr/bin"),),
         files_dir="/files",
         etc_files=(EtcFile("/etc/hosts", "127.0.0.1 localhost\n"),),

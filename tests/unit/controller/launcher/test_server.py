@@ -1,5 +1,6 @@
 """The launcher as its clients know it: requests, answers, and clients that talk nonsense."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -181,6 +182,53 @@ def test_a_ready_supervisor_that_was_killed_costs_no_run_and_each_request_has_on
     assert launching.record_of(spec).reason == "Completed"
     raw.sendall(protocol.encode({"id": 2, "op": "ping"}))
     assert [answer["id"] for answer in answers(raw, 1)] == [2]
+
+
+@pytest.fixture
+def hold():
+    """Stops processes until the end of the test."""
+    with contextlib.ExitStack() as held:
+
+        def stop(pids):
+            for pid in pids:
+                fd = held.enter_context(os.fdopen(os.pidfd_open(pid))).fileno()
+                held.callback(resume, fd)
+                signal.pidfd_send_signal(fd, signal.SIGSTOP)
+
+        yield stop
+
+
+def resume(fd):
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(fd, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_ready_supervisors_that_hang_hold_up_neither_the_launcher_nor_their_runs(launching, raw, hold, large):
+    """Stopped, they are as ones whose sandbox's source is on a server that does not answer."""
+    spec = launching.spec("sh", "-c", "echo ran")
+    launching.client.start(spec)
+    launching.record_of(spec)
+    launching.until(lambda: launching.client.status()["made"] >= 1)
+    stopped = children_of(launching.client.ping())
+    hold(stopped)
+    env = {"PATH": "/usr/bin:/bin"} | {f"NAME_{number}": "x" * 1000 for number in range(900 if large else 0)}
+    specs = [launching.spec("sh", "-c", "echo ran", env=env) for _ in range(3)]
+
+    raw.sendall(b"".join(asking_for(spec, number) for number, spec in enumerate(specs)))
+    raw.sendall(protocol.encode({"id": "ping", "op": "ping"}))
+
+    said = answers(raw, 4)
+    assert said[0]["id"] == "ping"
+    assert {(each["id"], each["claimed"]) for each in said[1:]} == {(0, False), (1, False), (2, False)}
+    assert {launching.output_of(spec) for spec in specs if launching.record_of(spec)} == {"ran\n"}
+    still = set(stopped) & set(children_of(launching.client.ping()))
+    kill_and_wait(still)
+    launching.until(lambda: launching.client.status()["running"] == 0)
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill_and_wait(pids):

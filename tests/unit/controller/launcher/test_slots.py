@@ -1,5 +1,6 @@
 """Slots: one run at a time has one, whoever gave it out."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -81,6 +82,42 @@ def test_when_all_are_in_use_it_says_so_and_one_that_comes_free_is_found(tmp_pat
     os.close(other.lock_fd)
 
     assert pool.take().number == other.number
+
+
+@pytest.mark.invariant("X4")
+def test_a_file_removed_between_opening_and_locking_is_no_lock(tmp_path, monkeypatch):
+    """A second launcher would make the file anew, and lock the same slot in it."""
+    path, others, really = f"{tmp_path}/slots", [], fcntl.fcntl
+
+    def removed_at_first(fd: int, command: int, lock: bytes) -> bytes:
+        if not others:
+            os.unlink(path)
+            others.append(None)
+            others[0] = SlotPool(path).take()
+        return really(fd, command, lock)
+
+    monkeypatch.setattr(slots.fcntl, "fcntl", removed_at_first)
+
+    slot = SlotPool(path).take()
+
+    assert slot.number != others[0].number
+    assert os.path.samestat(os.fstat(slot.lock_fd), os.stat(path))
+
+
+def test_a_file_that_is_removed_each_time_is_an_error_and_no_descriptor_is_left(tmp_path, monkeypatch):
+    path, really = f"{tmp_path}/slots", fcntl.fcntl
+
+    def removed(fd: int, command: int, lock: bytes) -> bytes:
+        os.unlink(path)
+        return really(fd, command, lock)
+
+    monkeypatch.setattr(slots.fcntl, "fcntl", removed)
+    before = len(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(OSError, match="removed again and again"):
+        SlotPool(path).take()
+
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_ids_do_not_reach_into_those_of_others():

@@ -18,7 +18,7 @@ from controller.sandbox.ops import (
     SealRoot,
     WriteFile,
 )
-from controller.sandbox.spec import Bind, EtcFile, HostIds, PrivateCopy, SandboxSpec
+from controller.sandbox.spec import Bind, EtcFile, HostIds, PrivateCopy, SandboxSpec, Scratch
 
 IDS = HostIds(100_000, 100_000)
 
@@ -81,6 +81,25 @@ def test_a_writable_bind_is_still_without_setuid_and_devices():
     (bind,) = [op for op in ops_of(binds=(Bind("/a", "/a", read_only=False),)) if isinstance(op, BindMount)]
 
     assert bind.attributes == MountAttribute.NOSUID | MountAttribute.NODEV
+
+
+def test_a_bind_of_neutral_owners_is_mapped_to_the_runs_ids():
+    ops = ops_of(binds=(Bind("/caches/c", "/volumes/c", read_only=False, neutral_owners=True), Bind("/usr", "/usr")))
+
+    assert {op.target: op.owners_from for op in ops if isinstance(op, BindMount)} == {
+        "/volumes/c": IDS.uid,
+        "/usr": None,
+    }
+
+
+def test_a_scratch_directory_is_an_empty_limited_file_system_of_the_runs():
+    (mount,) = [
+        op
+        for op in ops_of(scratches=(Scratch("/volumes/c", 4096),))
+        if isinstance(op, MountTmpfs) and op.target == "/volumes/c"
+    ]
+
+    assert (mount.size_bytes, mount.host_uid) == (4096, IDS.uid)
 
 
 def test_files_are_copied_into_work_once_it_is_mounted():
