@@ -11,6 +11,10 @@ from api import runtime_spec
 from api.meta import Document
 
 PREFIX = "requests.runwright.dev/"
+ASKED_BY_JOBS, ASKED_BY_RUNTIMES = "runwright/jobs", "runwright/runtimes"
+ASKING_MANAGERS = frozenset({ASKED_BY_JOBS, ASKED_BY_RUNTIMES})
+"""The field managers of versions that were asked for in passing: for a job, or to make another runtime of."""
+
 GOES_NOW = "it goes now"
 GOES_AT_GC = "at rnx runtime gc"
 """How the sentence `keptBecause` of a version ends that a request for gc removes."""

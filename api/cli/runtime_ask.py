@@ -107,7 +107,8 @@ def rollback(connection: Connection, *, spec: str, timeout: float | None) -> Non
     name, version = _meant(connection, spec)
     before = connection.client.get(kinds.RUNTIME, "", name).get("status", {}).get("history") or []
     runtime = ask(connection.client, name, Request.ROLLBACK, version, timeout)
-    text = printable(f"Runtime {name}: {result_of(runtime, Request.ROLLBACK)}")
+    result = result_of(runtime, Request.ROLLBACK).removeprefix("cannot roll back: ")
+    text = printable(f"Runtime {name}: {result}")
     if (runtime["status"].get("history") or []) == before:
         raise CommandFailed(f"cannot roll back: {text}")
     click.echo(text)

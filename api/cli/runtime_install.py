@@ -21,6 +21,7 @@ from api.errors import Conflict, NotFound
 from api.meta import API_VERSION, Document
 from api.runtime_requests import Request
 from api.runtime_spec import LATEST, RuntimeSpec
+from api.types.runtime import FIRST_VERSION, MADE_SOURCES
 
 _HOPELESS = frozenset(
     {"RuntimeNotFound", "PlatformUnsupported", "ChecksumMismatch", "InvalidRuntime", "RuntimesDisabled"}
@@ -67,8 +68,9 @@ def install(
         raise click.UsageError(
             f"cannot install {spec}: name the runtime, such as python-3.11-ml: a language may mean several"
         )
-    client, version = connection.client, wanted.wanted
+    client = connection.client
     before = _find(client, wanted.name)
+    version = _wanted_of(before, wanted)
     if before is not None and _is_installed(before, version):
         if force:
             _install_again(client, before, wanted, timeout)
@@ -121,8 +123,26 @@ def _is_installed(runtime: Document, version: str) -> bool:
     return found.get("state") == "Installed" and found.get("health") != "Unhealthy"
 
 
+def _wanted_of(before: Document | None, wanted: RuntimeSpec) -> str:
+    """Return which version is to be there: of a runtime that is made, the one that it makes."""
+    made_by = _made_by(before or {})
+    if before is None or not made_by:
+        return wanted.wanted
+    makes = _declared(before)[0]
+    if not runtime_spec.matches(wanted.wanted, makes):
+        why = f"runtime {wanted.name} makes {makes} by its spec.{made_by}, and no other version"
+        raise CommandFailed(f"cannot install {wanted}: {why}: ask for {wanted.name}, or apply another spec.{made_by}")
+    return makes
+
+
+def _made_by(runtime: Document) -> str:
+    spec = runtime.get("spec", {})
+    return next((source for source in MADE_SOURCES if spec.get(source) is not None), "")
+
+
 def _declared(runtime: Document) -> list[str]:
-    return list(runtime.get("spec", {}).get("versions", (LATEST,)))
+    default = FIRST_VERSION if _made_by(runtime) else LATEST
+    return list(runtime.get("spec", {}).get("versions", (default,)))
 
 
 def _resolved(runtime: Document, wanted: RuntimeSpec) -> str:

@@ -15,6 +15,10 @@ from api.errors import ApiError, NotFound, ServiceUnavailable
 from api.meta import Document
 
 _SHORT_DIGEST = 12
+_COLUMNS = (
+    "NAME", "VERSION", "STATE", "LATEST", "HEALTH", "SIZE", "SHARED", "IN USE", "DIGEST", "INSTALLED", "MESSAGE",
+)  # fmt: skip
+_WIDE = ("SHARED", "IN USE", "DIGEST")
 
 
 @click.command("list")
@@ -23,10 +27,13 @@ _SHORT_DIGEST = 12
     help="What registries offer, not what is here: of all, or with --registry=NAME of one.",
 )  # fmt: skip
 @click.option("--refresh", is_flag=True, help="With --registry: ask them anew, however young what is known is.")
+@click.option("-o", "--output", type=click.Choice(["wide"]), help="Also what is shared, in use, and the digest.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reaching
 @pass_connection
-def list_runtimes(connection: Connection, *, registry: str | None, refresh: bool, as_json: bool) -> None:
+def list_runtimes(
+    connection: Connection, *, registry: str | None, refresh: bool, output: str | None, as_json: bool
+) -> None:
     """List the versions of runtimes on this host, or with --registry what registries offer."""
     if registry is not None:
         _list_offers(connection.client, registry, refresh=refresh, as_json=as_json)
@@ -40,20 +47,8 @@ def list_runtimes(connection: Connection, *, registry: str | None, refresh: bool
     if not rows:
         note("No runtimes found: install one with rnx runtime install NAME")
         return
-    head = [
-        "NAME",
-        "VERSION",
-        "STATE",
-        "LATEST",
-        "HEALTH",
-        "SIZE",
-        "SHARED",
-        "IN USE",
-        "DIGEST",
-        "INSTALLED",
-        "MESSAGE",
-    ]
-    show_columns([head, *rows])
+    shown = [index for index, name in enumerate(_COLUMNS) if output == "wide" or name not in _WIDE]
+    show_columns([[row[index] for index in shown] for row in (_COLUMNS, *rows)])
 
 
 def rows_of(item: Document, users: words.Users) -> list[list[str]]:

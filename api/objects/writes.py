@@ -13,7 +13,7 @@ from api import server_owned
 from api.errors import BadRequest, Conflict, Invalid, NotFound
 from api.kinds import Kind
 from api.meta import Document, wire_time
-from api.objects import admission, apply, field_sets, managed_fields, shapes
+from api.objects import admission, apply, field_sets, giving_way, managed_fields, shapes
 from api.objects.admission import WriteOptions
 from api.objects.managed_fields import APPLY, UPDATE, Entry
 
@@ -120,6 +120,7 @@ def for_apply(
     part = field_sets.owned_part(live, subresource, has_status=kind.has_status)
     wanted = field_sets.owned_part(received, subresource, has_status=kind.has_status)
     entries = managed_fields.decode(live["metadata"].get("managedFields", []))
+    part, entries = giving_way.before_apply(kind, part, wanted, entries, applier)
     applied = apply.apply(part, wanted, shape, entries, applier, force=options.force, about=about)
     if subresource == STATUS:
         document = _with_status(live, applied.document.get(STATUS))

@@ -12,8 +12,6 @@ ISOLATED = "isolated"
 _MAX_STEPS = 255
 _MAX_LINKS = 40  # As the kernel does: path_resolution(7).
 
-Path = tuple[str, ...]
-
 
 def first_escape(links: Mapping[str, str]) -> str | None:
     """Return which of `links` (path in the tree to target) leads out of the tree and how, or None.
@@ -21,18 +19,18 @@ def first_escape(links: Mapping[str, str]) -> str | None:
     >>> first_escape({"bin/python": "python3", "bin/sh": "../../bin/sh"})
     'bin/sh -> ../../bin/sh leads out of the tree'
     """
-    known = {_parts(path): target for path, target in links.items()}
+    known = {"/".join(_parts(path)): target for path, target in links.items()}
     for path in sorted(known):
         why = _why_bad(path, known)
         if why:
-            return f"{'/'.join(path)} -> {known[path]} {why}"
+            return f"{path} -> {known[path]} {why}"
     return None
 
 
-def _why_bad(link: Path, links: Mapping[Path, str]) -> str:
+def _why_bad(link: str, links: Mapping[str, str]) -> str:
     """Walk from `link` as the kernel would, in the tree, and return what is wrong with where it goes."""
-    at: list[str] = list(link[:-1])
-    left = [link[-1]]
+    *at, last = _parts(link)
+    left = [last]
     followed = 0
     while left:
         part = left.pop()
@@ -41,8 +39,7 @@ def _why_bad(link: Path, links: Mapping[Path, str]) -> str:
                 return "leads out of the tree"
             at.pop()
             continue
-        here = (*at, part)
-        target = links.get(here)
+        target = links.get("/".join((*at, part)))
         if target is None:
             at.append(part)
             continue
@@ -50,12 +47,12 @@ def _why_bad(link: Path, links: Mapping[Path, str]) -> str:
         if followed > _MAX_LINKS or len(left) > _MAX_STEPS:
             return "never ends"
         if target.startswith("/"):
-            if here[0] != ISOLATED:
+            if (*at, part)[0] != ISOLATED:
                 return "is absolute: only links below isolated/ may be"
             at = [ISOLATED]
         left += reversed(_parts(target))
     return ""
 
 
-def _parts(path: str) -> Path:
-    return tuple(part for part in path.split("/") if part not in ("", "."))
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]

@@ -9,7 +9,9 @@ from pydantic_core import PydanticCustomError
 from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+TOKEN_PREFIX = "RUNWRIGHT_TOKEN_"
+"""What the names of variables begin with that may be sent to a registry."""
+_VARIABLE = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_]{1,112}")
 _KEY_BYTES = 32
 
 
@@ -31,7 +33,8 @@ class RegistryReason(ReasonEnum):
     )
     CREDENTIALS_UNUSABLE = (
         "CredentialsUnusable",
-        "spec.credentials names no token, or one that others may read or change.",
+        "spec.credentials names no token, one that others may read or change, one that is not beneath "
+        "runtime.credentials_directory, or the registry is asked by http.",
     )
     REDIRECT_REFUSED = (
         "RedirectRefused",
@@ -53,9 +56,13 @@ class RegistryCredentials(ApiModel):
     """Where the registry's bearer token is; exactly one is set. The token itself is never in an object."""
 
     token_file: str | None = Field(
-        default=None, description="An absolute path; the file is root's, and only root and its group may read it."
+        default=None,
+        description="The path of a file beneath the setting runtime.credentials_directory; "
+        "it is root's, and only root and its group may read it.",
     )
-    token_env: str | None = Field(default=None, description="An environment variable of the daemon.")
+    token_env: str | None = Field(
+        default=None, description=f"An environment variable of the daemon whose name begins with {TOKEN_PREFIX}."
+    )
 
     @field_validator("token_file")
     @classmethod
@@ -68,7 +75,7 @@ class RegistryCredentials(ApiModel):
     @classmethod
     def _is_a_variable(cls, name: str | None) -> str | None:
         if name is not None and not _VARIABLE.fullmatch(name):
-            raise PydanticCustomError("FieldValueInvalid", "must be the name of an environment variable")
+            raise PydanticCustomError("FieldValueInvalid", f"must be a name that begins with {TOKEN_PREFIX}")
         return name
 
     @model_validator(mode="after")
@@ -95,7 +102,7 @@ class RegistrySpec(ApiModel):
     )
 
     credentials: RegistryCredentials | None = Field(
-        default=None, description="Sent to the registry's own server, and to no other."
+        default=None, description="Sent to the registry's own server, by https, and to no other."
     )
     mirrors: tuple[str, ...] = Field(
         default=(),

@@ -97,7 +97,7 @@ class RecipeSource(ApiModel):
 class BuildBase(ApiModel):
     """What a build begins with."""
 
-    language: str | None = Field(default=None, description="python, java, node or go; unset is no language at all.")
+    language: str | None = Field(default=None, description="python, java, node, go or static; unset is no language.")
     version: str = Field(default="", description='Of the language, such as "3.11" or "17"; empty is what there is.')
     from_: str = Field(
         default="debian",

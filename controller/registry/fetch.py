@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -67,14 +68,24 @@ class Fetched:
     last_modified: str = ""
 
 
-def new_client() -> httpx.Client:
-    """Return a client for `open_url`, to be shared between threads; the caller closes it."""
+def new_client(credentials: Path | None = None) -> httpx.Client:
+    """Return a client for `open_url`, to be shared between threads; the caller closes it.
+
+    Args:
+        credentials: the directory with the files of tokens; without it there are none.
+    """
     return httpx.Client(
         timeout=TIMEOUT_SECONDS,
+        event_hooks={"request": [partial(_authorize, credentials)]},
         headers={"User-Agent": "runwright", "Accept-Encoding": "identity"},
         # A connection of its own for each request: `_Alarm` ends it where its server dawdles.
         limits=httpx.Limits(max_keepalive_connections=0),
     )
+
+
+def _authorize(credentials: Path | None, request: httpx.Request) -> None:
+    access: Access = request.extensions.get("access", ANYONE)
+    request.headers.update(access.headers(str(request.url), credentials))
 
 
 @contextmanager
@@ -149,8 +160,8 @@ def _follow(
     for _ in range(_MAX_REDIRECTS + 1):
         with _Alarm(timeout_seconds) as alarm:
             request = client.build_request(
-                "GET", at, headers=headers | dict(access.headers(at)), timeout=timeout_seconds,
-                extensions={"trace": alarm.trace},
+                "GET", at, headers=headers, timeout=timeout_seconds,
+                extensions={"trace": alarm.trace, "access": access},
             )  # fmt: skip
             response = _sent(client, request, url)
         opened.callback(response.close)

@@ -7,8 +7,8 @@ A zip is no stream: it is kept beside what is unpacked, in a file without a name
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO
 
 from controller.engine.errors import TransientError
@@ -17,6 +17,7 @@ from controller.runtime import compression, tar_stream, zip_file
 from controller.runtime.compression import Format, Torn
 from controller.runtime.extraction import Extraction, Growth, Limits, cannot_write
 from controller.runtime.readahead import ReadAhead
+from controller.runtime.seen import Below, Digests
 
 __all__ = ["Limits", "Metered", "Unpacked", "drain", "unpack"]
 
@@ -28,20 +29,17 @@ _AHEAD_BYTES = 1 << 20
 class Unpacked:
     """What was written. `wrapper` is the one directory that everything lies in, if there is one.
 
-    `digests` are the sha256 of all files, by path.
+    `digests` are those of all files.
     """
 
     entries: int
     expanded_bytes: int
     wrapper: str | None
-    digests: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Digests
 
-    def digests_in_wrapper(self) -> Mapping[str, bytes]:
+    def digests_in_wrapper(self) -> Digests:
         """Return the digests by path in the wrapper, or as they are if there is none."""
-        if self.wrapper is None:
-            return self.digests
-        cut = len(self.wrapper) + 1
-        return {path[cut:]: sha256 for path, sha256 in self.digests.items()}
+        return self.digests if self.wrapper is None else Below(self.digests, self.wrapper)
 
 
 class Metered:
@@ -108,7 +106,7 @@ def unpack(
         raise TransientError("DamagedArchive", f"cannot unpack the archive: it is not whole: {error}") from error
     finally:
         extraction.close()
-    return Unpacked(extraction.entries, growth.count, extraction.wrapper(), extraction.digests)
+    return Unpacked(extraction.entries, growth.count, extraction.wrapper(), extraction.seen)
 
 
 def drain(stream: Readable) -> None:

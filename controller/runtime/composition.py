@@ -2,7 +2,7 @@
 
 Where two have one file, the later one's is taken; where one has a directory and another a file or a link, they do not
 go together. Never here: what the runtime.yml says (`compose.py`), which trees are meant (`sources.py`).
-Invariant: nothing is written through a link, and no parent's file is changed.
+Invariant: nothing is written through a link, no parent's file is changed, and none is taken that was changed.
 """
 
 import base64
@@ -22,14 +22,13 @@ from api.types.runtime_sources import BuildFile, ExtendsSource
 from controller.engine.errors import TerminalError, TransientError
 from controller.registry import platforms
 from controller.runtime import compose, tree
+from controller.runtime.build import lock
 from controller.runtime.compose import Parent
-from controller.runtime.registry_source import fresh_directory
-from controller.runtime.source import LogLine, Made, Progress
+from controller.runtime.inventory import Inventory
+from controller.runtime.source import LogLine, Made, Progress, fresh_directory
 
 if TYPE_CHECKING:
     from controller.runtime.install import Host
-
-_LOCK = "versions.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +86,48 @@ class Composition:
         parents = tuple(Parent(layer.spec, layer.manifest) for layer in self.layers)
         document = compose.document(self.name, self.extends, parents)
         entries = 0
+        digests: dict[str, bytes] = {}
         for layer in self.layers:
             log(f"linking {layer.spec}")
             if progress is not None:
                 progress(0, None)
-            entries += _Linking(payload, layer).run()
+            stock = Inventory.of(host, layer.spec, layer.path, layer.digest)
+            entries += _Linking(payload, layer, stock, digests).run()
         for file in self.extends.files:
-            _put(payload, file, document)
+            digests.pop(_put(payload, file, document), None)
         (payload / tree.MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
-        return Made(payload, entries=entries)
+        return Made(payload, entries=entries, digests=digests)
 
 
 @dataclass(frozen=True, slots=True)
 class _Linking:
-    """One parent's tree on its way into the child's."""
+    """One parent's tree on its way into the child's; `digests` gets those of its files."""
 
     payload: Path
     layer: Layer
+    stock: Inventory
+    digests: dict[str, bytes]
 
     def run(self) -> int:
         """Link everything in it but what says what it is; return how many entries there were."""
         try:
-            return self._directory("")
+            count = self._directory("")
         except FileNotFoundError as error:
             raise _gone(self.layer, f"{error.filename} is gone") from error
+        self.stock.complete()
+        return count
 
     def _directory(self, below: str) -> int:
         count = 0
         with os.scandir(self.layer.path / below) as entries:
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if path in (tree.MANIFEST, _LOCK):
+                if path in (tree.MANIFEST, lock.NAME):
+                    self.stock.file(path, self.layer.path / path)
                     continue
                 count += 1
                 if entry.is_dir(follow_symlinks=False):
+                    self.stock.directory(path)
                     self._make_directory(path)
                     count += self._directory(path)
                 else:
@@ -143,6 +150,7 @@ class _Linking:
             target.unlink()
         if is_link:
             target.symlink_to(os.readlink(source))
+            self.stock.link(path, os.readlink(target))
             return
         try:
             os.link(source, target, follow_symlinks=False)
@@ -150,6 +158,7 @@ class _Linking:
             raise
         except OSError:  # As many names as a file can have, or another file system.
             shutil.copy2(source, target, follow_symlinks=False)
+        self.digests[path] = bytes.fromhex(self.stock.file(path, target))
 
     def _refused(self, path: str, what: str, there: int) -> TerminalError:
         before = "a directory" if S_ISDIR(there) else "a link" if S_ISLNK(there) else "a file"
@@ -157,8 +166,8 @@ class _Linking:
         return _invalid(why)
 
 
-def _put(payload: Path, file: BuildFile, document: Document) -> None:
-    """Write a file of the child's own where jobs see it at its path."""
+def _put(payload: Path, file: BuildFile, document: Document) -> str:
+    """Write a file of the child's own where jobs see it at its path; return where that is in the tree."""
     inside = _inside(file.path, document)
     target = payload
     for part in PurePosixPath(inside).parts[:-1]:
@@ -177,6 +186,7 @@ def _put(payload: Path, file: BuildFile, document: Document) -> None:
     content = file.text.encode() if file.text is not None else base64.b64decode(file.base64 or "")
     target.write_bytes(content)
     target.chmod(0o755 if file.mode & 0o111 else 0o644)
+    return str(target.relative_to(payload))
 
 
 def _inside(path: str, document: Document) -> str:

@@ -16,8 +16,7 @@ Invariant: `share` is called when the tree is on the disk; until then its files 
 
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
@@ -25,6 +24,7 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from controller.engine.errors import TerminalError
 from controller.runtime import digest
 from controller.runtime.digest import Line
+from controller.runtime.seen import Digests
 from controller.runtime.store import NORMAL_TIME, Content, Store
 
 _PYC_HEADER = 16
@@ -44,7 +44,7 @@ class Intake:
 
     payload: Path
     store: Store
-    known: Mapping[str, bytes] = field(default_factory=dict)
+    known: Digests = field(default_factory=dict[str, bytes])
 
     def take(self, listing: Path) -> Taken:
         """Make the tree uniform, use what the store has of it, and write its list to the new file `listing`.
@@ -97,14 +97,26 @@ class Intake:
             yield line, status.st_blocks
 
     def _file(self, path: bytes, full: bytes, status: os.stat_result, time: int) -> Line:
-        known = self.known.get(os.fsdecode(path)) if self.known else None
+        known = self.known.get(os.fsdecode(path))
         sha256 = known.hex() if known is not None else digest.hash_file(full)
         executable = bool(status.st_mode & 0o111)
         content = Content(sha256, executable, status.st_size, time)
         # Empty files have nothing to share, and more of them are in trees than a file may have names.
         if not status.st_size or not self.store.reuse(full, status, content):
-            _make_uniform(full, status, content)
+            self._make_uniform(full, status, content)
         return Line("x" if executable else "f", path, sha256)
+
+    def _make_uniform(self, full: bytes, status: os.stat_result, content: Content) -> None:
+        wanted = (content.mode, content.time * 10**9, os.geteuid())
+        if (S_IMODE(status.st_mode), status.st_mtime_ns, status.st_uid) == wanted:
+            return
+        if status.st_nlink > 1:  # Another tree's too: that one is left alone.
+            self.store.separate(full)
+            status = os.lstat(full)
+        _own(full, status)
+        if S_IMODE(status.st_mode) != content.mode or status.st_uid != os.geteuid():  # A new owner takes bits away.
+            os.chmod(full, content.mode)
+        os.utime(full, (content.time, content.time))
 
 
 def _time_of(path: bytes, status: os.stat_result, compiled: dict[bytes, int]) -> int:
@@ -131,27 +143,6 @@ def _compiled(prefix: bytes, directory: bytes) -> Iterator[tuple[bytes, int]]:
                     header = file.read(_PYC_HEADER)
                 if header[4:8] == b"\0\0\0\0":
                     yield prefix + module + b".py", int.from_bytes(header[8:12], "little")
-
-
-def _make_uniform(full: bytes, status: os.stat_result, content: Content) -> None:
-    wanted = (content.mode, content.time * 10**9, os.geteuid())
-    if (S_IMODE(status.st_mode), status.st_mtime_ns, status.st_uid) == wanted:
-        return
-    if status.st_nlink > 1:  # Another tree's too: that one is left alone.
-        _unlink_from_others(full)
-        status = os.lstat(full)
-    _own(full, status)
-    if S_IMODE(status.st_mode) != content.mode or status.st_uid != os.geteuid():  # A new owner takes bits away.
-        os.chmod(full, content.mode)
-    os.utime(full, (content.time, content.time))
-
-
-def _unlink_from_others(full: bytes) -> None:
-    """Give the name `full` a copy of its own."""
-    directory = os.path.dirname(full)
-    aside = os.path.join(directory, b".runwright-copy")
-    shutil.copyfile(full, aside)
-    os.rename(aside, full)
 
 
 def _uniform_directory(full: bytes, status: os.stat_result) -> None:

@@ -6,7 +6,6 @@ Invariant: `fetch_into` returns only if every byte was what was promised.
 """
 
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from controller.registry.fetch import Readable, Stream
 from controller.registry.resume import PATIENT, Asked, Patience
 from controller.runtime import archive
 from controller.runtime.archive import Limits, Metered, Unpacked
+from controller.runtime.removal import remove_tree
 from controller.runtime.source import Progress
 
 _OURS = frozenset({"InsufficientSpace", "CannotWrite", "NoLongerWanted"})
@@ -158,7 +158,7 @@ def _clear(directory: int) -> None:
     """Remove what an attempt left, so that the next one finds it empty."""
     for name in os.listdir(directory):
         if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
-            shutil.rmtree(name, dir_fd=directory)
+            remove_tree(name, dir_fd=directory)
         else:
             os.unlink(name, dir_fd=directory)
 

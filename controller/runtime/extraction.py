@@ -13,20 +13,21 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from api.packages import links, names
+from api.packages import links
 from controller.engine.errors import TerminalError, TransientError
 from controller.registry.fetch import Readable
+from controller.runtime.seen import Kind, Seen
 
 _COPY_BYTES = 1 << 20
+_LINK_BYTES = 128  # What it takes to remember one, beside its name and target.
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much an archive may hold.
+    """How much an archive may hold. `paths_bytes` is of all names together, `links_bytes` of what is kept of links.
 
     Beyond `free_bytes` it may expand to `ratio` times its own size and no more: what does is made to fill disks.
     """
@@ -35,17 +36,10 @@ class Limits:
     expanded_bytes: int = 32 << 30
     path_bytes: int = 1024
     name_bytes: int = 255
+    paths_bytes: int = 64 << 20
+    links_bytes: int = 32 << 20
     ratio: int = 200
     free_bytes: int = 64 << 20
-
-
-class Kind(StrEnum):
-    """What an entry may be."""
-
-    DIRECTORY = "directory"
-    FILE = "file"
-    SYMLINK = "symlink"
-    HARDLINK = "hardlink"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +76,16 @@ class Growth:
 
 @dataclass
 class Extraction:
-    """One archive on its way into one directory. `digests` are the sha256 of the files in it so far, by path."""
+    """One archive on its way into one directory. `seen` is what is in it so far."""
 
     directory: int
     limits: Limits
     growth: Growth
     entries: int = 0
-    digests: dict[str, bytes] = field(default_factory=dict)
-    _kinds: dict[str, Kind] = field(default_factory=dict)
-    _folded: dict[str, str] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
     _links: dict[str, str] = field(default_factory=dict)
+    _paths_bytes: int = 0
+    _links_bytes: int = 0
     _open: tuple[str, int] | None = None
 
     def take(self, item: Item) -> None:
@@ -132,9 +126,7 @@ class Extraction:
 
     def wrapper(self) -> str | None:
         """Return the one top-level entry if it is a directory, the tree lying in it."""
-        top = {path.partition("/")[0] for path in self._kinds}
-        only = next(iter(top)) if len(top) == 1 else ""
-        return only if self._kinds.get(only) is Kind.DIRECTORY else None
+        return self.seen.only_top()
 
     def _path(self, name: str) -> str:
         """Return the path of an entry in the tree, "" for the tree itself."""
@@ -147,27 +139,26 @@ class Extraction:
             raise refused(f'the name "{shown(name)}" has a NUL in it')
         path = "/".join(parts)
         encoded = os.fsencode(path)
+        self._paths_bytes += len(encoded)
+        if self._paths_bytes > self.limits.paths_bytes:
+            raise refused(f"the names in it have more than {self.limits.paths_bytes} bytes together")
         if len(encoded) > self.limits.path_bytes or max(map(len, encoded.split(b"/"))) > self.limits.name_bytes:
             raise refused(f'the name "{shown(name)}" is too long')
         return path
 
     def _register(self, path: str, kind: Kind) -> None:
-        twin = self._kinds.get(path)
+        """Take it up; refuse what another entry would overwrite, also where case or Unicode forms do not count."""
+        twin = self.seen.kind(path)
         if twin is not None:
             if not (twin is kind is Kind.DIRECTORY):
                 raise refused(f"{shown(path)} is in it twice")
             return
-        self._refuse_alike(path, kind)
-        self._kinds[path] = kind
-
-    def _refuse_alike(self, path: str, kind: Kind) -> None:
-        """Refuse what another entry would overwrite where case or Unicode forms do not count; directories may meet."""
-        folded = names.folded(path)
-        other = folded if folded != path and folded in self._kinds else self._folded.get(folded)
-        if other is not None and not (kind is self._kinds[other] is Kind.DIRECTORY):
-            raise refused(f"{shown(other)} and {shown(path)} differ in case or Unicode form only")
-        if folded != path:
-            self._folded.setdefault(folded, path)
+        alike = self.seen.kind_alike(path)
+        if alike is not None and not (kind is alike is Kind.DIRECTORY):
+            raise refused(f"{shown(path)} and another name in it differ in case or Unicode form only")
+        if len(self.seen) >= self.limits.entries:  # With the directories that nobody has listed.
+            raise refused(f"it has more than {self.limits.entries} entries")
+        self.seen.add(path, kind)
 
     def _directory(self, path: str) -> int:
         """Return the directory of the tree open; ours to close, and the last one stays open as its files follow."""
@@ -184,12 +175,12 @@ class Extraction:
         for part in path.split("/") if path else ():
             walked = f"{walked}/{part}" if walked else part
             try:
-                if walked not in self._kinds:
+                if self.seen.kind(walked) is None:
                     self._register(walked, Kind.DIRECTORY)
                     _make_directory(at, part)
                 below = os.open(part, _DIRECTORY_FLAGS, dir_fd=at)
             except OSError as error:
-                if self._kinds.get(walked) is not Kind.DIRECTORY:
+                if self.seen.kind(walked) is not Kind.DIRECTORY:
                     raise refused(f"{shown(path)} goes through {shown(walked)}, which is no directory") from error
                 raise cannot_write(walked, error) from error
             finally:
@@ -210,12 +201,16 @@ class Extraction:
     def _make_symlink(self, parent: int, name: str, path: str, target: str) -> None:
         if not target or "\0" in target or len(os.fsencode(target)) > self.limits.path_bytes:
             raise refused(f"{shown(path)} links to a name that is empty or too long")
+        self._links_bytes += len(os.fsencode(path + target)) + _LINK_BYTES
+        if self._links_bytes > self.limits.links_bytes:
+            raise refused("it has too many links")
         os.symlink(target, name, dir_fd=parent)
         self._links[path] = target
 
     def _make_hardlink(self, parent: int, name: str, path: str, said: str) -> None:
         target = "/".join(part for part in said.split("/") if part not in ("", "."))
-        if self._kinds.get(target) not in (Kind.FILE, Kind.HARDLINK) or target == path:
+        content = self.seen.get(target)
+        if content is None or target == path:
             raise refused(f"{shown(path)} is a link to {shown(said)}, which is no file before it")
         directory, _, file = target.rpartition("/")
         source = self._open_directory(directory)
@@ -223,12 +218,12 @@ class Extraction:
             os.link(file, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(source)
-        self.digests[path] = self.digests[target]
+        self.seen.set_content(path, content)
 
     def _write_file(self, parent: int, name: str, path: str, item: Item) -> None:
         descriptor = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent)
         try:
-            self.digests[path] = self._copy(item.content, descriptor)
+            self.seen.set_content(path, self._copy(item.content, descriptor))
             os.fchmod(descriptor, 0o755 if item.is_executable else 0o644)
             os.utime(descriptor, (_seconds(item.mtime),) * 2)
         finally:

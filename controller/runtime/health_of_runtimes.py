@@ -13,7 +13,7 @@ from controller.runtime import locks, origin, tree
 from controller.runtime.health import check
 from controller.runtime.health.check import Prober
 from controller.runtime.install import Host
-from controller.runtime.source import HealthCheck, HealthReport, TreeSource
+from controller.runtime.source import HealthLook, HealthReport, TreeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class HealthOfRuntimes:
     host: Host
     prober: Prober | None = None
 
-    def of(self, runtime: Runtime) -> HealthCheck | None:
+    def of(self, runtime: Runtime) -> HealthLook | None:
         """Return what looks at a tree of `runtime` before it is used."""
         prober = self.prober
         if prober is None:
@@ -51,5 +51,4 @@ class HealthOfRuntimes:
 
 
 def _look(name: str, runtime: Runtime, path: Path, manifest: Manifest, prober: Prober) -> HealthReport:
-    found = check.check(path, name, manifest, runtime.spec.health_check, prober)
-    return HealthReport(found.is_healthy, found.message)
+    return check.check(path, name, manifest, runtime.spec.health_check, prober)

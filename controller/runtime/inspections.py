@@ -1,14 +1,16 @@
 """Looks at installed versions in the background: whether they hold what was installed, whether they work.
 
-What is found is kept in the versions' records; here is only what is going on, and what became of each request.
-Invariant: one look at a time on this host, whoever asks; a request that was cut off by a restart is begun again.
+What is found is kept in the versions' records; here is only what is going on, what became of each request, and which
+versions could not be looked at. Somebody who waits comes first: a look that nobody waits for is put off for theirs.
+Invariants: one look at a time on this host, whoever asks; a request that was cut off by a restart is begun again;
+whatever goes wrong with a look is told, and ends that look and no other.
 """
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.runtime_requests import IS_VERIFIED, IS_WORKING, Request
 from api.types.runtime import Runtime
@@ -27,6 +29,9 @@ VERIFY_SECONDS = 86_400.0
 VERIFY_BYTES_PER_SECOND = 20e6
 ASKED_BYTES_PER_SECOND = 500e6
 """How fast a version is read that somebody waits for."""
+
+AGAIN_SECONDS = 600.0
+"""How soon a version is looked at again, with nobody asking, that could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +52,27 @@ class Inspections:
         """Verify as fast as `pace` says, test by `health`."""
         self._host = host
         self._health = health
+        self._pace = pace
         self._slowly = Limiter(pace.bytes_per_second, host.clock)
         self._quickly = Limiter(ASKED_BYTES_PER_SECOND, host.clock)
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Runtime, Inspect]] = deque()
         self._now: tuple[Runtime, Inspect] | None = None
         self._done: dict[str, dict[Request, Inspected]] = {}
+        self._unseen: dict[tuple[str, str], tuple[float, str]] = {}
         self._stopped = False
 
     def start(self, runtime: Runtime, step: Inspect) -> None:
-        """Look as `step` says, as soon as what is being looked at is done; nothing if that is on its way already."""
+        """Look as `step` says, as soon as what others wait for is done; nothing if that is on its way already."""
         with self._lock:
             if self._stopped or _mark(step) in self._marks(runtime.meta.name):
                 return
             self._waiting.append((runtime, step))
             if self._now is None:
-                self._now = self._waiting.popleft()
+                self._now = self._next()
                 threading.Thread(target=self._work, name="inspect", daemon=True).start()
+            elif step.value and not self._now[1].value:
+                self._slowly.stop()  # It is put off, and goes on with the version that it is at.
 
     def going(self, name: str) -> tuple[str, ...]:
         """Return what is being looked at, or is about to be, of the runtime `name`."""
@@ -74,6 +83,12 @@ class Inspections:
         """Return what became of the last request of each kind."""
         with self._lock:
             return dict(self._done.get(name, {}))
+
+    def unseen(self, name: str) -> Mapping[str, str]:
+        """Return the versions of `name` that could not be looked at a short while ago, and why."""
+        since = self._host.clock.monotonic() - AGAIN_SECONDS
+        with self._lock:
+            return {v: why for (runtime, v), (at, why) in self._unseen.items() if runtime == name and at > since}
 
     def stop(self) -> None:
         """End: what is being looked at is given up."""
@@ -87,37 +102,59 @@ class Inspections:
         everything = [*([self._now] if self._now is not None else []), *self._waiting]
         return tuple(_mark(step) for runtime, step in everything if runtime.meta.name == name)
 
+    def _next(self) -> tuple[Runtime, Inspect] | None:
+        """Take what is to be looked at next: what somebody waits for, before what nobody does."""
+        for waiting in sorted(self._waiting, key=lambda each: not each[1].value):
+            self._waiting.remove(waiting)
+            return waiting
+        return None
+
     def _work(self) -> None:
         while True:
             assert self._now is not None
             runtime, step = self._now
-            told = self._look(runtime, step)
+            told, left = self._look(runtime, step)
             with self._lock:
-                if step.value:
+                if left and not self._stopped:
+                    self._slowly = Limiter(self._pace.bytes_per_second, self._host.clock)
+                    self._waiting.append((runtime, replace(step, versions=left)))
+                elif step.value:
                     results = self._done.setdefault(runtime.meta.name, {})
                     results[step.request] = Inspected(step.value, told)
-                self._now = self._waiting.popleft() if self._waiting else None
+                self._now = self._next()
                 if self._now is None:
                     return
 
-    def _look(self, runtime: Runtime, step: Inspect) -> str:
+    def _look(self, runtime: Runtime, step: Inspect) -> tuple[str, tuple[str, ...]]:
+        """Return what was found, and the versions that are left if it was put off."""
         bad, good = [], []
-        for version in step.versions:
+        for index, version in enumerate(step.versions):
             try:
-                wrong = self._look_at(runtime, step, version)
+                wrong, unseen = self._look_at(runtime, step, version), ""
             except Stopped:
-                return "runwrightd ended meanwhile"
+                return "runwrightd ended meanwhile", step.versions[index:]
             except (TransientError, TerminalError) as error:
-                wrong = error.message
+                wrong = unseen = error.message
             except OSError as error:
-                wrong = f"cannot look at it: {error}"
+                wrong = unseen = f"cannot look at it: {error}"
+            except Exception as error:  # noqa: BLE001 -- told below; a thread that died of it would look at nothing more.
+                _log.exception("inspection broke off", extra=keys(version=version, reason=step.request.value))
+                wrong = unseen = f"cannot look at it: {type(error).__name__}: {error}"
+            self._note(runtime.meta.name, version, unseen)
             if wrong:
                 bad.append(f"{version}: {wrong}")
                 _log.warning("inspection failed", extra=keys(version=version, reason=step.request.value, error=wrong))
             else:
                 good.append(version)
         well = IS_VERIFIED if step.request is Request.VERIFY else IS_WORKING
-        return "; ".join([*bad, *([f"{', '.join(good)} {well}"] if good else [])]) or "there is no version to look at"
+        told = "; ".join([*bad, *([f"{', '.join(good)} {well}"] if good else [])])
+        return told or "there is no version to look at", ()
+
+    def _note(self, name: str, version: str, unseen: str) -> None:
+        with self._lock:
+            self._unseen.pop((name, version), None)
+            if unseen:
+                self._unseen[name, version] = self._host.clock.monotonic(), unseen
 
     def _look_at(self, runtime: Runtime, step: Inspect, version: str) -> str:
         if step.request is Request.TEST:

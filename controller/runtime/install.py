@@ -23,13 +23,13 @@ from controller.linux import disk
 from controller.linux.disk import RenameFlag
 from controller.registry import platforms
 from controller.registry.resume import PATIENT, Patience
-from controller.runtime import locks, origin, retired, tree
+from controller.runtime import locks, origin, remade, retired, tree
 from controller.runtime.archive import Limits
-from controller.runtime.build.removal import remove_tree
 from controller.runtime.content import Intake, Taken
 from controller.runtime.origin import Origin
-from controller.runtime.registry_source import changed_since, fresh_directory
-from controller.runtime.source import HealthCheck, LogLine, Made, Progress, RecipeMaker, TreeSource
+from controller.runtime.registry_source import changed_since
+from controller.runtime.removal import remove_tree
+from controller.runtime.source import HealthLook, LogLine, Made, Progress, RecipeMaker, TreeSource, fresh_directory
 from controller.runtime.store import Store
 from controller.runtime.tree import InstalledRuntime
 
@@ -53,13 +53,16 @@ class Host:
     space_floor_bytes: int = SPACE_FLOOR_BYTES
     limits: Limits | None = None
     patience: Patience = PATIENT
-    health: HealthCheck | None = None
+    health: HealthLook | None = None
     build_recipe: RecipeMaker | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A version that is there now. `warning` says what is odd about it, such as a registry that changed its mind."""
+    """A version that is there now. `warning` says what is odd about it, such as a registry that changed its mind.
+
+    `changed` says how what was made again differs from what was there, if it should not.
+    """
 
     name: str
     version: str
@@ -67,12 +70,15 @@ class Installed:
     was_there: bool
     origin: Origin | None
     warning: str = ""
+    changed: str = ""
 
     @property
     def message(self) -> str:
         """What to tell who asked for it."""
         spec = f"{self.name}@{self.version}"
-        return f"Runtime {spec} is already installed" if self.was_there else f"Runtime {spec} is installed"
+        if self.was_there:
+            return f"Runtime {spec} is already installed"
+        return f"Runtime {spec} is installed{f'; {self.changed}' if self.changed else ''}"
 
 
 def _silent(line: str) -> None:
@@ -236,10 +242,11 @@ class _Installing:
         disk.sync_file_system(made.payload)  # Tree and list are on the disk before any name shows them.
         intake.share(listing)
         os.replace(listing, coming)
+        changed = remade.told(origin.read(host.root, source.name, source.version), record, target, made.payload)
         origin.announce(host.root, record)
         self._activate(made.payload, target)
         origin.settle(host.root, target.name)
-        return Installed(source.name, source.version, target, was_there=False, origin=record)
+        return Installed(source.name, source.version, target, was_there=False, origin=record, changed=changed)
 
     def _check_payload(self, payload: Path) -> InstalledRuntime:
         """Refuse what would not be a usable runtime once it is in its place."""

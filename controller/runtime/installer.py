@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from api.errors import Conflict
+from api.errors import ApiError, Conflict
 from api.ports import Storage
 from api.types.runtime import Runtime, RuntimeReason
 from controller.engine.backoff import Backoff, BackoffPolicy
@@ -126,6 +126,12 @@ class Installer:
         except OSError as error:
             why = f"cannot install {source.name}@{source.version}: {error}"
             self._keep_failure(runtime, source, TransientError(RuntimeReason.CANNOT_WRITE, why))
+        except ApiError:
+            raise  # The status could not be written: the next pass sees to it.
+        except Exception as error:  # noqa: BLE001 - What is in a tree is somebody else's words: none of them may end the installer.
+            _log.exception("install failed by a bug", extra=keys(version=source.version))
+            why = f"cannot install {source.name}@{source.version}: {type(error).__name__}: {error}: see the log"
+            self._keep_failure(runtime, source, TransientError(RuntimeReason.INTERNAL_ERROR, why))
         else:
             self._forget_failure(source)
             self._metrics.installs.labels("installed").inc()

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
 from api import runtime_spec
 from api.kinds import JOB, RUNTIME, Kind
-from api.meta import Document, ObjectKey, read_time
-from api.ports import Change, Storage
+from api.meta import read_time
+from api.ports import Storage
 from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -35,9 +34,16 @@ from controller.runtime.plan import (
 )
 from controller.runtime.pressure import DEFAULT_LIMITS, DiskLimits, Pressure
 from controller.runtime.records import Records
+from controller.runtime.retired import Retired
 from controller.runtime.sources import Sources
 from controller.runtime.tree import InstalledRuntime
+from controller.runtime.users import released_by, running_since, users_by_version
 from controller.runtime.wants import Wants
+
+__all__ = ["RuntimeKind", "RuntimeRequests", "released_by", "users_by_version"]
+
+PREPARING = timedelta(minutes=10)
+"""How much later than it took hold of its tree the command of a run may start, at the very most."""
 
 
 class RuntimeRequests(Protocol):
@@ -94,16 +100,20 @@ class RuntimeKind:
         wanted = self._wants.of(obj, trees, installed) if wants else ()
         drifted = [t for t in trees if wants and t.drift and not t.problem]
         healing = [source for t in drifted if (source := self._wants.healing(obj, t, installed)) is not None]
-        aside = _retired_of(root, name)
-        used = self._in_use(obj, trees, wanted, any_aside=bool(aside))
+        free, held = self._aside(name)
+        used = self._in_use(obj, trees, wanted)
+        unseen = self._inspections.unseen(name)
         observed = ObservedRuntime(
             trees, wanted, used, self._enabled, self._host.clock.now(),
             healing=tuple(healing),
             pressed=self._pressure.on(obj, trees),
-            retired=sum(version not in used for version in aside),
-            due=self._due(trees),
+            retired=len(free),
+            retired_in_use=len(held),
+            due=self._due(trees, unseen),
             going=self._inspections.going(name),
             inspected=self._inspections.done(name),
+            unseen=unseen,
+            known=self._wants.known(obj),
         )  # fmt: skip
         return observed
 
@@ -124,20 +134,20 @@ class RuntimeKind:
             self._pressure.shared_bytes(found.path) if is_ours else None,
         )
 
-    def _due(self, trees: tuple[Tree, ...]) -> tuple[str, ...]:
-        """Return the versions whose content was not compared for too long."""
+    def _due(self, trees: tuple[Tree, ...], unseen: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the versions whose content was not compared for too long, and not `unseen` just now."""
         if not self._pace.verify_seconds:
             return ()
         before = self._host.clock.now() - timedelta(seconds=self._pace.verify_seconds)
-        ours = [(tree.version, tree.origin) for tree in trees if tree.origin is not None]
+        ours = [(tree.version, tree.origin) for tree in trees if tree.origin and tree.version not in unseen]
         return tuple(version for version, known in ours if _time(known.verified_at or known.installed_at) < before)
 
     def _in_use(
-        self, obj: Runtime, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...], *, any_aside: bool
+        self, obj: Runtime, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...]
     ) -> Mapping[str, tuple[str, ...]]:
         """Look for users only where the answer matters: a tree of ours that may have to go or to be replaced."""
         keep = {each.version for each in wanted if not each.outdated}
-        if not any_aside and not any(t.origin and (t.problem or t.version not in keep) for t in trees):
+        if not any(t.origin and (t.problem or t.version not in keep) for t in trees):
             return {}
         return users_by_version(obj.meta.name, self._storage.list(JOB.name).items)
 
@@ -184,13 +194,19 @@ class RuntimeKind:
             store.collect(self._host.root)
 
     def _remove_retired(self, obj: Runtime) -> None:
-        name = obj.meta.name
-        used = users_by_version(name, self._storage.list(JOB.name).items)
-        for each in retired.find(self._host.root):
-            version = _version_of(each.key, name)
-            if version is not None and version not in used:
-                retired.remove(each)
+        free, _ = self._aside(obj.meta.name)
+        for each in free:
+            retired.remove(each)
         store.collect(self._host.root)
+
+    def _aside(self, name: str) -> tuple[list[Retired], list[Retired]]:
+        """Return the replaced trees of the runtime `name`: those of no run that goes on, and those that may be."""
+        found = [(each, version) for each in retired.find(self._host.root) if (version := _version_of(each.key, name))]
+        if not found:
+            return [], []
+        since = running_since(name, self._storage.list(JOB.name).items)
+        held = [each for each, version in found if version in since and since[version] <= each.at + PREPARING]
+        return [each for each, _ in found if each not in held], held
 
     def report(self, obj: Runtime, observed: ObservedRuntime, plan: Plan) -> RuntimeStatus:
         """Return the runtime's status as observed."""
@@ -205,17 +221,12 @@ class RuntimeKind:
 
     def is_gone(self, observed: ObservedRuntime) -> bool:
         """Whether nothing that we installed is left."""
-        return all(tree.origin is None for tree in observed.trees) and not observed.retired
+        aside = observed.retired + observed.retired_in_use
+        return all(tree.origin is None for tree in observed.trees) and not aside
 
     def stop(self) -> None:
         """Give up what is being looked at in the background."""
         self._inspections.stop()
-
-
-def _retired_of(root: Path, name: str) -> tuple[str, ...]:
-    """Return the versions of the runtime `name` of which a replaced tree lies aside."""
-    found = (_version_of(each.key, name) for each in retired.find(root))
-    return tuple(version for version in found if version is not None)
 
 
 def _version_of(key: str, name: str) -> str | None:
@@ -228,32 +239,3 @@ def _time(text: str) -> datetime:
         return read_time(text)
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
-
-
-def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the jobs that use each version of the runtime `name`: in a run that has not ended, or for a retry."""
-    users: dict[str, list[str]] = {}
-    for job in jobs:
-        for used in sorted(_runtimes_of(job)):
-            runtime, _, version = used.rpartition("@")
-            if runtime == name:
-                users.setdefault(version, []).append(str(ObjectKey.of(job)))
-    return {version: tuple(names) for version, names in users.items()}
-
-
-def _runtimes_of(job: Document) -> set[str]:
-    """Return the runtime versions that a job uses, each as NAME@VERSION."""
-    status = job.get("status", {})
-    runs = status.get("runs", ())
-    used = {run.get("runtime", "") for run in runs if run.get("state") != "Ended"}
-    is_over = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]
-    # A job keeps the version of its first run through all retries.
-    return used if is_over or not runs else used | {status.get("resolvedRuntime", "")}
-
-
-def released_by(change: Change) -> tuple[ObjectKey, ...]:
-    """Return the runtimes that a change of a job set free, in whole or in part: one may wait to be removed."""
-    before = _runtimes_of(change.previous) if change.previous else _runtimes_of(change.document)
-    still = set() if change.type == "DELETED" else _runtimes_of(change.document)
-    names = {used.rpartition("@")[0] for used in before - still} - {""}
-    return tuple(ObjectKey(RUNTIME.name, "", name) for name in sorted(names))

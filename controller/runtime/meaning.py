@@ -123,8 +123,16 @@ def rolled_back(
             told.append(f"{asked} means {earlier} again, after {now}")
     if told:
         return RolledBack(tuple(new[-LONGEST_HISTORY:]), "; ".join(told))
-    why = "; ".join(refused) or "spec.versions names exact versions only: name another one there"
+    why = "; ".join(refused) or _why_fixed(spec)
     return RolledBack(tuple(history), f"cannot roll back: {why}", refused=True)
+
+
+def _why_fixed(spec: RuntimeSpec) -> str:
+    if spec.made_by:
+        return (
+            f"it is made by spec.{spec.made_by}, and has no version before: apply what spec.{spec.made_by} was before"
+        )
+    return "spec.versions names exact versions only: name another one there"
 
 
 def retained(spec: RuntimeSpec, history: Sequence[HistoryEntry]) -> dict[str, str]:

@@ -67,7 +67,9 @@ class ObservedRuntime:
     """All that a plan for a runtime is decided from, beside the object itself. `in_use` names users by version.
 
     `healing` is how to get drifted versions again. `pressed` are versions that have to go because the disk is full,
-    `retired` how many trees lie aside that nobody uses any more. `going` is what is being looked at just now.
+    `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `going` is what
+    is being looked at just now, `unseen` why versions cannot be looked at. `known` are the versions that a registry
+    offers, where a rollback was asked for and they can be read.
     """
 
     trees: tuple[Tree, ...]
@@ -78,9 +80,12 @@ class ObservedRuntime:
     healing: tuple[TreeSource, ...] = ()
     pressed: frozenset[str] = frozenset()
     retired: int = 0
+    retired_in_use: int = 0
     due: tuple[str, ...] = ()
     going: tuple[str, ...] = ()
     inspected: Mapping[Request, Inspected] = field(default_factory=lambda: MappingProxyType({}))
+    unseen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    known: frozenset[str] | None = None
 
     def tree(self, version: str | None) -> Tree | None:
         """Return the usable tree of `version`."""

@@ -70,10 +70,11 @@ class Offers:
         self._storage = storage
         self._cache = cache
 
-    def find(self, name: str, wanted: Wanted, registry: str | None) -> Package:
+    def find(self, name: str, wanted: Wanted, registry: str | None, asked: str = "") -> Package:
         """Return how to get `name`, from `registry` if one is named.
 
         `wanted` is an exact version, or a predicate of versions; of several the latest is taken, None is any.
+        `asked` is how the versions of a predicate are called in messages, such as ^1.3.
 
         Raises:
             TransientError: RuntimeNotFound; RegistryUnavailable when a registry that might have it cannot be read;
@@ -83,7 +84,7 @@ class Offers:
         for group in _by_priority(self._registries(registry)):
             offers = [offer for each in group if (offer := self._offer(each, name, wanted, search))]
             if len(offers) > 1:
-                raise _ambiguous(name, wanted, offers)
+                raise _ambiguous(_what(name, wanted, asked), offers)
             if offers:
                 try:
                     return offers[0].package()
@@ -91,7 +92,7 @@ class Offers:
                     search.failed(offers[0].registry, error)
             if any(self._has(each, name) for each in group):
                 break
-        raise _not_offered(name, wanted, registry, search)
+        raise _not_offered(_what(name, wanted, asked), registry, search)
 
     def versions(self, name: str, registry: str | None) -> tuple[str, ...]:
         """Return all versions of `name` that `find` chooses from, lowest first; none if no registry has the name.
@@ -110,7 +111,7 @@ class Offers:
             if found:
                 return tuple(sorted(found, key=runtime_spec.version_order))
         if search.unavailable:
-            raise _not_offered(name, None, registry, search)
+            raise _not_offered(_what(name, None), registry, search)
         return ()
 
     def access(self, registry: str) -> Access:
@@ -122,7 +123,7 @@ class Offers:
         """
         for each in self._registries(registry):
             return upstream_of(each.spec).access
-        raise _not_offered(registry, None, registry, _Search())
+        raise _not_offered(_what(registry, None), registry, _Search())
 
     def known(self) -> Known:
         """Return what is offered by the catalogues at hand; asks no registry and waits for none."""
@@ -188,23 +189,21 @@ def _read(document: Document) -> Registry | None:
         return None  # Its own controller says what is wrong with it.
 
 
-def _what(name: str, wanted: Wanted) -> str:
-    if callable(wanted):
-        return f"a version of {name} as wanted"
-    return f"{name}@{wanted or runtime_spec.LATEST}"
+def _what(name: str, wanted: Wanted, asked: str = "") -> str:
+    said = asked if callable(wanted) else wanted
+    return f"{name}@{said or runtime_spec.LATEST}"
 
 
-def _ambiguous(name: str, wanted: Wanted, offers: list[_Offer]) -> TransientError:
+def _ambiguous(what: str, offers: list[_Offer]) -> TransientError:
     candidates = ", ".join(f"registry/{offer.registry.meta.name} ({offer.entry.version})" for offer in offers)
     return TransientError(
         RuntimeReason.AMBIGUOUS,
-        f"cannot tell which {_what(name, wanted)} is meant: {candidates} of one priority offer it: "
+        f"cannot tell which {what} is meant: {candidates} of one priority offer it: "
         "name one in spec.registry, or give them different priorities",
     )
 
 
-def _not_offered(name: str, wanted: Wanted, registry: str | None, search: _Search) -> TransientError:
-    what = _what(name, wanted)
+def _not_offered(what: str, registry: str | None, search: _Search) -> TransientError:
     if search.unavailable:
         reason = RuntimeReason.REGISTRY_UNAVAILABLE
         return TransientError(reason, f"cannot look up {what}: {'; '.join(search.unavailable + search.missing)}")

@@ -152,6 +152,9 @@ def _plan_removal(runtime: Runtime, observed: ObservedRuntime, check_seconds: fl
     if old := [str(w.version) for w in observed.outdated() if w.source and w.version in observed.in_use]:
         message = f"{_waiting_for_users(old, observed).message}; it is made anew when they have ended"
         return Plan(tuple(steps), Waiting(RuntimeReason.OUTDATED, message), IN_USE_CHECK_SECONDS)
+    if runtime.meta.is_deleting and observed.retired_in_use:
+        message = f"{observed.retired_in_use} of its trees that were replaced may be in use by runs"
+        return Plan(tuple(steps), Waiting(RuntimeReason.IN_USE, message), IN_USE_CHECK_SECONDS)
     return Plan.do(*steps, check_again_seconds=check_seconds)
 
 

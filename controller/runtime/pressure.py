@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.kinds import RUNTIME
+from api.kinds import JOB, RUNTIME
 from api.ports import Storage
 from api.types.runtime import Runtime
 from controller.engine.clock import Clock
-from controller.runtime import disk_use, keeping, meaning, origin, records
+from controller.runtime import disk_use, keeping, meaning, origin, records, users
 from controller.runtime.keeping import Retained
 from controller.runtime.observed import Tree
 
@@ -78,13 +78,13 @@ class Pressure:
         return keeping.bytes_needed(total, free, self._limits.most_used_percent, self._limits.least_free_bytes)
 
     def _candidates(self) -> list[Retained]:
-        """Return what is kept for a rollback, of all runtimes."""
-        found = []
+        """Return what is kept for a rollback, of all runtimes, and not in use: what is in use frees nothing now."""
+        found, used = [], users.used(self._storage.list(JOB.name).items)
         for document in self._storage.list(RUNTIME.name).items:
             runtime = Runtime.model_validate(document)
             name = runtime.meta.name
             for version in meaning.retained(runtime.spec, runtime.status.history):
-                record = origin.read(self._root, name, version)
+                record = None if f"{name}@{version}" in used else origin.read(self._root, name, version)
                 if record is not None:
                     own = record.disk_bytes - (self.shared_bytes(self._root / origin.key(name, version)) or 0)
                     found.append(Retained(name, version, records.last_used(self._root, name, version), max(own, 1)))

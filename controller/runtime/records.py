@@ -2,7 +2,7 @@
 
     ROOT/.runwright/NAME-VERSION.used      its time is when a job last asked for that version
 
-Reading again costs a look at each record, and only when one of them changed.
+Reading again costs one look at each record, and only when one of them changed; only what changed is read.
 """
 
 import os
@@ -19,8 +19,10 @@ from controller.runtime.tree import InstalledRuntime
 USED_EVERY_SECONDS = 60.0
 """A use is noted again after so long; what is told of it to people is no finer than that."""
 
+_RECORD, _NEXT = ".json", "~next"
+_COMING = f"{_NEXT}{_RECORD}"
+
 _Mark = tuple[int, int]
-_Marks = tuple[_Mark, ...]
 
 
 class Records:
@@ -31,8 +33,9 @@ class Records:
         self._root = root
         self._directory = root / origin.RECORDS
         self._lock = threading.Lock()
-        self._stamp: _Marks = ()
-        self._read: dict[str, tuple[_Marks, Origin | None]] = {}
+        self._stamp: tuple[_Mark, ...] = ()
+        self._marks: dict[str, _Mark] = {}
+        self._read: dict[str, Origin] = {}
         self._by_name: dict[str, dict[str, Origin]] = {}
         self._used: dict[str, float] = {}
 
@@ -70,17 +73,22 @@ class Records:
             return self._by_name.get(name, {})
 
     def _look(self) -> None:
-        seen: dict[str, tuple[_Marks, Origin | None]] = {}
-        self._by_name = {}
-        for key in _keys(self._directory):
-            files = (self._directory / f"{key}.json", self._directory / f"{key}~next.json", self._root / key)
-            marks = tuple(_mark(path) for path in files)
-            kept = self._read.get(key)
-            record = kept[1] if kept and kept[0] == marks else origin.read(self._root, key, None)
-            seen[key] = (marks, record)
-            if record is not None:
-                self._by_name.setdefault(record.name, {})[record.version] = record
-        self._read = seen
+        marks = _record_marks(self._directory)
+        touched = {name for name, _ in marks.items() ^ self._marks.items()}
+        # One that is coming counts from when its tree is in its place, which changes no record.
+        touched |= {name for name in marks if name.endswith(_COMING)}
+        self._marks = marks
+        fresh: dict[str, dict[str, Origin]] = {}  # What others were given of a name stays as it is.
+        for key in {name.removesuffix(_RECORD).removesuffix(_NEXT) for name in touched}:
+            before, now = self._read.pop(key, None), origin.read(self._root, key, None)
+            for record in (before, now):
+                if record is not None and record.name not in fresh:
+                    fresh[record.name] = dict(self._by_name.get(record.name, {}))
+            if before is not None:
+                fresh[before.name].pop(before.version, None)
+            if now is not None:
+                self._read[key] = fresh[now.name][now.version] = now
+        self._by_name |= fresh
 
 
 def last_used(root: Path, name: str, version: str) -> datetime | None:
@@ -97,13 +105,24 @@ def forget_use(root: Path, name: str, version: str) -> None:
     (root / origin.RECORDS / f"{origin.key(name, version)}.used").unlink(missing_ok=True)
 
 
-def _keys(directory: Path) -> set[str]:
+def _record_marks(directory: Path) -> dict[str, _Mark]:
+    """Return what tells of each file with a record whether it was written anew; none if there is no directory."""
+    found: dict[str, _Mark] = {}
     try:
-        with os.scandir(directory) as entries:
-            names = [entry.name for entry in entries]
+        there = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return set()
-    return {name.removesuffix(".json").removesuffix("~next") for name in names if name.endswith(".json")}
+        return found
+    try:
+        for name in os.listdir(there):
+            if name.endswith(_RECORD):
+                try:
+                    stat = os.stat(name, dir_fd=there, follow_symlinks=False)
+                except OSError:
+                    continue  # It went this moment.
+                found[name] = stat.st_ino, stat.st_mtime_ns
+    finally:
+        os.close(there)
+    return found
 
 
 def _mark(path: Path) -> _Mark:

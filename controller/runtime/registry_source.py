@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.packages.identity import SETUP
 from controller.engine.errors import TerminalError
 from controller.registry.access import ANYONE, Access
 from controller.registry.catalogue import Entry, why_unsupported
 from controller.runtime import download, tree
 from controller.runtime.download import Archive
 from controller.runtime.origin import Origin
-from controller.runtime.source import LogLine, Made, Progress, TreeSource
+from controller.runtime.source import LogLine, Made, Progress, TreeSource, fresh_directory
 
 if TYPE_CHECKING:
     from controller.runtime.install import Host
-
-RECIPE = "setup.sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +100,6 @@ def downloaded(
     )
 
 
-def fresh_directory(path: Path) -> Path:
-    """Make the directory `path`, as a tree's has to be."""
-    path.mkdir(mode=0o755)
-    path.chmod(0o755)  # Whatever the umask is.
-    return path
-
-
 def built_if_recipe(
     source: TreeSource, package: Path, staging: Path, host: "Host", log: LogLine, progress: Progress | None = None
 ) -> Path:
@@ -121,10 +113,10 @@ def built_if_recipe(
     names = os.listdir(package)
     if tree.MANIFEST in names:
         return package
-    if not any(name == RECIPE or (name.startswith("setup-") and name.endswith(".sh")) for name in names):
+    if not any(name == SETUP or (name.startswith("setup-") and name.endswith(".sh")) for name in names):
         raise _invalid(source, "Invalid runtime package: no runtime.yml or setup.sh found after extraction")
     if host.build_recipe is None:
-        why = f"it is a recipe ({RECIPE}), not a prebuilt tree: recipe packages are not supported yet by this source"
+        why = f"it is a recipe ({SETUP}), not a prebuilt tree: this host builds none"
         raise _invalid(source, why)
     size = sum(file.stat().st_size for file in package.iterdir() if file.is_file())
 

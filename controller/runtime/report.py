@@ -128,6 +128,9 @@ def _verified(observed: ObservedRuntime) -> list[Condition]:
     if drifted:
         told = "; ".join(drifted[:_MOST_PROBLEMS])
         return [_say(ConditionStatus.FALSE, RuntimeReason.DRIFTED, told, "Verified")]
+    if unseen := [f"{version}: {why}" for version, why in observed.unseen.items() if observed.tree(version)]:
+        told = "; ".join(unseen[:_MOST_PROBLEMS])
+        return [_say(ConditionStatus.UNKNOWN, RuntimeReason.NOT_CHECKED, told, "Verified")]
     names = ", ".join(t.version for t in looked)
     return (
         [_say(ConditionStatus.TRUE, RuntimeReason.VERIFIED, f"{names} is what was installed", "Verified")]

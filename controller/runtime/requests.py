@@ -36,7 +36,12 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
     history = status.history
     if Request.ROLLBACK in asked:
         sick = [tree.version for tree in observed.trees if tree.unhealthy]
-        done = meaning.rolled_back(runtime.spec, history, version_in(asked[Request.ROLLBACK]), sick, wire_time(now))
+        to = version_in(asked[Request.ROLLBACK])
+        if to is not None and _is_unknown(to, observed):
+            why = f"cannot roll back: {to} is unknown: it is not installed, and no registry offers it"
+            done = meaning.RolledBack(history, why, refused=True)
+        else:
+            done = meaning.rolled_back(runtime.spec, history, to, sick, wire_time(now))
         history, results[Request.ROLLBACK] = done.history, done.message
     else:
         history = meaning.moved(
@@ -55,6 +60,12 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
         results[Request.GC] = f"nothing goes until {missing.version or missing.asked} is installed: {missing.problem}"
     values = status.requests_heard | {request.value: asked[request] for request in asked if request in results}
     return Heard(history, values, status.request_results | {str(name): text for name, text in results.items()})
+
+
+def _is_unknown(version: str, observed: ObservedRuntime) -> bool:
+    """Whether there is no such version at all, as far as registries could be read."""
+    is_here = any(tree.version == version for tree in observed.trees)
+    return not is_here and observed.known is not None and version not in observed.known
 
 
 def _is_settled(observed: ObservedRuntime) -> bool:

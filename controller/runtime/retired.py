@@ -9,7 +9,6 @@ Invariant: a tree is in its place or here, at every instant; it goes only when `
 
 import errno
 import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from controller.linux import disk
 from controller.linux.disk import RenameFlag
 from controller.linux.libc import SyscallError
 from controller.runtime import origin
+from controller.runtime.removal import remove_tree
 
 _DIRECTORY = "retired"
 
@@ -69,12 +69,9 @@ def find(root: Path) -> tuple[Retired, ...]:
 
 
 def remove(retired: Retired) -> None:
-    """Remove a tree that no run uses any more; cut off, the next call goes on.
+    """Remove a tree that no run uses any more, however deep it is; cut off, the next call goes on.
 
     Raises:
         OSError: it cannot be removed.
     """
-    try:
-        shutil.rmtree(retired.path)
-    except FileNotFoundError:
-        return
+    remove_tree(retired.path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from api.packages.manifest import NO_ENVIRONMENT, Manifest
 from api.types.runtime_sources import BuildLimits
+from controller.runtime.seen import Digests
 
 if TYPE_CHECKING:
     from controller.runtime.install import Host
@@ -37,7 +38,14 @@ class Made:
     archive_bytes: int = 0
     entries: int = 0
     expanded_bytes: int = 0
-    digests: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Digests = field(default_factory=dict[str, bytes])
+
+
+def fresh_directory(path: Path) -> Path:
+    """Make the directory `path`, as a tree's has to be."""
+    path.mkdir(mode=0o755)
+    path.chmod(0o755)  # Whatever the umask is.
+    return path
 
 
 class TreeSource(Protocol):
@@ -116,7 +124,7 @@ class HealthReport:
     message: str = ""
 
 
-class HealthCheck(Protocol):
+class HealthLook(Protocol):
     """Looks whether a tree works, before anyone can use it."""
 
     def __call__(self, payload: Path, manifest: Manifest, source: TreeSource) -> HealthReport:

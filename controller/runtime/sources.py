@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from api import conditions, runtime_spec
 from api.kinds import RUNTIME, RUNTIME_TEMPLATE
 from api.meta import ApiModel, Document, ObjectKey
 from api.ports import Change, Storage
 from api.types.runtime import Runtime, RuntimeReason
-from api.types.runtime_sources import BuildSource, TemplateSource
+from api.types.runtime_sources import BuildLimits, BuildSource, TemplateSource
 from api.types.runtime_template import RuntimeTemplate
 from controller.engine.errors import TerminalError, TransientError
 from controller.registry.access import ANYONE
@@ -22,6 +24,7 @@ from controller.runtime import resolve, templates
 from controller.runtime.archive_source import ArchiveSource
 from controller.runtime.build.declared import DeclaredBuild
 from controller.runtime.build.recipe import RecipeSource
+from controller.runtime.build.roots import DEBIAN, HOST
 from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.composition import Composition, Layer
 from controller.runtime.offers import Offers
@@ -30,7 +33,7 @@ from controller.runtime.resolve import Resolved, Standing
 from controller.runtime.source import TreeSource
 from controller.runtime.tree import InstalledRuntime
 
-HOST_BASES = ("debian", "host")
+HOST_BASES = (DEBIAN, HOST)
 
 
 class ParentMissingError(TransientError):
@@ -69,10 +72,11 @@ class Sources:
         if spec.recipe is not None:
             recipe = spec.recipe
             env = tuple(sorted(recipe.env.items()))
-            mark = fingerprint(recipe)
+            # What a build may use at most makes no other tree.
+            mark = fingerprint(recipe.model_copy(update={"resources": BuildLimits()}))
             return RecipeSource(name, version, recipe.url, recipe.checksum, env, recipe.resources, mark)
         if spec.extends is not None:
-            refuse_cycle(name, self._made_of())
+            refuse_cycle(name, _made_of(self.storage))
             layers = tuple(self._layer(text, installed) for text in spec.extends.runtimes)
             return Composition(name, version, spec.extends, layers)
         return self._declared(runtime, version, installed)
@@ -83,13 +87,14 @@ class Sources:
         if runtime.spec.template is not None:
             build = self._instantiated(runtime.spec.template)
         assert build is not None
+        is_of_another = build.base.from_ not in HOST_BASES
+        if is_of_another:
+            refuse_cycle(name, _made_of(self.storage))
         if self.builds is None:
             why = f"cannot make {name}@{version}: this host does not build runtimes"
             raise TerminalError(RuntimeReason.SOURCE_UNSUPPORTED, why)
-        if build.base.from_ in HOST_BASES:
-            return DeclaredBuild(name, version, build, None, self.builds)
-        refuse_cycle(name, self._made_of() | {name: (build.base.from_,)})
-        return DeclaredBuild(name, version, build, self._layer(build.base.from_, installed), self.builds)
+        layer = self._layer(build.base.from_, installed) if is_of_another else None
+        return DeclaredBuild(name, version, build, layer, self.builds)
 
     def _instantiated(self, wanted: TemplateSource) -> BuildSource:
         stored = self.storage.get(ObjectKey(RUNTIME_TEMPLATE.name, "", wanted.name))
@@ -117,24 +122,54 @@ class Sources:
         if declared is None:
             return ParentMissingError(name, wanted, f"{text} is not installed: asking for it", is_unasked=True)
         runtime = Runtime.model_validate(declared)
-        is_asked = wanted in runtime.spec.versions or bool(runtime.spec.made_by)
+        made_by, makes = runtime.spec.made_by, runtime.spec.versions[:1]
+        if made_by and makes and not runtime_spec.matches(wanted, makes[0]):
+            message = f"runtime/{name} makes {makes[0]} by its {made_by}, not {text}: ask for {name} here, or change it"
+            return ParentMissingError(name, wanted, message, is_unasked=False)
         ready = conditions.find(runtime.status.conditions, "Ready")
-        why = f": {ready.reason}: {ready.message}" if ready is not None and ready.status == "False" else ""
-        return ParentMissingError(
-            name, wanted, f"waiting for runtime/{name} to install {text}{why}", is_unasked=not is_asked
-        )
-
-    def _made_of(self) -> dict[str, tuple[str, ...]]:
-        """Return which runtimes each runtime is made of, of all that are declared."""
-        return {str(item["metadata"]["name"]): parents(item) for item in self.storage.list(RUNTIME.name).items}
+        # Not its message, which may quote another one, and that one yet another: it says it itself.
+        why = f": it is {ready.reason}" if ready is not None and ready.status == "False" else ""
+        message = f"waiting for runtime/{name} to install {text}{why}: see rnx describe runtime/{name}"
+        is_asked = bool(made_by) or wanted in runtime.spec.versions
+        return ParentMissingError(name, wanted, message, is_unasked=not is_asked)
 
 
-def parents(runtime: Document) -> tuple[str, ...]:
-    """Return the specs of the runtimes that a Runtime is made of."""
+def _made_of(storage: Storage) -> dict[str, tuple[str, ...]]:
+    """Return which runtimes each runtime is made of, of all that are declared."""
+    known = _templates(storage)
+    return {str(item["metadata"]["name"]): parents(item, known) for item in storage.list(RUNTIME.name).items}
+
+
+def _templates(storage: Storage) -> dict[str, RuntimeTemplate]:
+    """Return the templates that there are, by their names."""
+    found = {}
+    for item in storage.list(RUNTIME_TEMPLATE.name).items:
+        try:
+            found[str(item["metadata"]["name"])] = RuntimeTemplate.model_validate(item)
+        except ValidationError:
+            continue  # What is made from it says what is wrong with it.
+    return found
+
+
+def parents(runtime: Document, known: Mapping[str, RuntimeTemplate]) -> tuple[str, ...]:
+    """Return the specs of the runtimes that a Runtime is made of, directly or by one of the templates `known`."""
     spec = runtime.get("spec", {})
     extends = (spec.get("extends") or {}).get("runtimes", ())
     base = ((spec.get("build") or {}).get("base") or {}).get("from", HOST_BASES[0])
+    if wanted := spec.get("template"):
+        base = _base_of(wanted, known) or HOST_BASES[0]
     return tuple(extends) + (() if base in HOST_BASES else (base,))
+
+
+def _base_of(wanted: Document, known: Mapping[str, RuntimeTemplate]) -> str:
+    """Return what a build of a template begins with; empty if there is no such build."""
+    template = known.get(str(wanted.get("name")))
+    if template is None:
+        return ""
+    try:
+        return templates.instantiate(template, TemplateSource.model_validate(wanted)).base.from_
+    except (TerminalError, ValidationError):
+        return ""
 
 
 def refuse_cycle(name: str, made_of: Mapping[str, tuple[str, ...]]) -> None:
@@ -169,7 +204,8 @@ class Dependents:
         if change.previous is not None and _trees(change.previous) == _trees(change.document):
             return ()
         name = str(change.document["metadata"]["name"])
-        return self._whose(lambda item: name in (spec.partition("@")[0] for spec in parents(item)))
+        known = _templates(self.storage)
+        return self._whose(lambda item: name in (spec.partition("@")[0] for spec in parents(item, known)))
 
     def of_template(self, change: Change) -> tuple[ObjectKey, ...]:
         """Return the Runtimes that are made from the template that changed."""

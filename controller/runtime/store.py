@@ -14,6 +14,7 @@ to no other tree.
 import contextlib
 import errno
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IMODE, S_ISREG
@@ -47,14 +48,6 @@ class Content:
         """Its name in the store."""
         time = "" if self.time == NORMAL_TIME else f"-{self.time}"
         return f"{self.sha256[:2]}/{self.sha256[2:]}{'x' if self.executable else ''}{time}"
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What was removed."""
-
-    files: int
-    freed_bytes: int
 
 
 class Store:
@@ -110,6 +103,26 @@ class Store:
             else:
                 return
 
+    def separate(self, path: bytes) -> None:
+        """Give the name `path`, a file, a copy of its own, which no other name has.
+
+        The copy is made outside of the tree, as a new file: names in the tree are somebody else's words.
+
+        Raises:
+            OSError: it is no file, or cannot be copied.
+        """
+        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(source, "rb") as reader:
+            copy = os.open(self._spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                with open(copy, "wb") as writer:
+                    shutil.copyfileobj(reader, writer)
+                    os.fchmod(copy, S_IMODE(os.fstat(source).st_mode))
+                os.rename(self._spare, path)
+            except BaseException:
+                os.unlink(self._spare)
+                raise
+
     def _path(self, content: Content) -> bytes:
         return os.path.join(self._directory, content.name.encode())
 
@@ -125,12 +138,12 @@ class Store:
             os.unlink(stored)
 
 
-def collect(root: Path) -> Collected:
-    """Remove the files of the store that no tree has any more. Installs may go on meanwhile.
+def collect(root: Path) -> int:
+    """Remove the files of the store that no tree has any more; return how many. Installs may go on meanwhile.
 
     Who links to a file in the instant before it goes has it still: then only its name here is gone.
     """
-    files = freed = 0
+    files = 0
     for directory in _directories(root / RECORDS / STORE):
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -139,8 +152,7 @@ def collect(root: Path) -> Collected:
                     if status.st_nlink == 1 and S_ISREG(status.st_mode):
                         os.unlink(entry.path)
                         files += 1
-                        freed += status.st_blocks * 512
-    return Collected(files, freed)
+    return files
 
 
 def _directories(store: Path) -> list[str]:

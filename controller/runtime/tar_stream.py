@@ -7,7 +7,8 @@ import tarfile
 
 from controller.registry.fetch import Readable
 from controller.runtime.compression import Torn
-from controller.runtime.extraction import Extraction, Growth, Item, Kind, refused
+from controller.runtime.extraction import Extraction, Growth, Item, refused
+from controller.runtime.seen import Kind
 
 _BLOCK_BYTES = 1 << 18
 # What tarfile reads between two entries it keeps in memory: long names and pax headers, and one block ahead.

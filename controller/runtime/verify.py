@@ -85,7 +85,7 @@ def verify(root: Path, name: str, version: str, limiter: Limiter, clock: Clock) 
     inode = _inode(tree)
     listing = origin.list_being_found(root, name, version)
     try:
-        report = _quietly(lambda: _compare(tree, before, _list_of(root, before), limiter, listing))
+        report = _quietly(lambda: _compare(tree, before, list_of(root, before), limiter, listing))
         return _keep(root, before, report, listing, clock, is_same=lambda: _inode(tree) == inode)
     except OSError as error:
         raise TransientError("RuntimeRootUnavailable", f"cannot verify {name}@{version}: {error}") from error
@@ -109,7 +109,7 @@ def _keep(
     return report
 
 
-def _list_of(root: Path, known: Origin) -> Path | None:
+def list_of(root: Path, known: Origin) -> Path | None:
     """Return the list of `known.digest`, or None if there is none (any more)."""
     for path in origin.lists(root, known.name, known.version):
         with suppress(OSError), path.open("rb") as file:

@@ -7,6 +7,7 @@ earlier version because a registry has only that; a source that failed is not tr
 from api import conditions, runtime_spec
 from api.conditions import ConditionStatus
 from api.meta import read_time
+from api.runtime_requests import Request, version_in
 from api.types.runtime import Runtime, UpdatePolicy
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
@@ -41,6 +42,16 @@ class Wants:
         held = () if meaning.is_updating(runtime) else meaning.holds(runtime.spec, runtime.status.history)
         return tuple(self._offered(runtime, asked, trees, held) for asked in runtime.spec.versions)
 
+    def known(self, runtime: Runtime) -> frozenset[str] | None:
+        """Return what registries offer of it, if a rollback to a certain version was asked for; None if none says."""
+        to = version_in(meaning.unheard(runtime).get(Request.ROLLBACK, ""))
+        if to is None or runtime.spec.made_by:
+            return None
+        try:
+            return frozenset(self._offers.versions(runtime.meta.name, runtime.spec.registry))
+        except (TransientError, TerminalError):
+            return None
+
     def healing(self, runtime: Runtime, tree: Tree, installed: tuple[InstalledRuntime, ...]) -> TreeSource | None:
         """Return how to get the version of `tree` again, which drifted; None if that cannot be tried now."""
         try:
@@ -67,7 +78,7 @@ class Wants:
         anything = asked == runtime_spec.LATEST and not own
         try:
             package = self._offers.find(
-                runtime.meta.name, exactly or (None if anything else is_meant), runtime.spec.registry
+                runtime.meta.name, exactly or (None if anything else is_meant), runtime.spec.registry, asked
             )
         except TransientError as error:
             # What is installed serves while no registry can tell of a later one.

@@ -13,7 +13,8 @@ import zlib
 from typing import IO
 
 from controller.runtime.compression import Torn
-from controller.runtime.extraction import Extraction, Item, Kind, refused, shown
+from controller.runtime.extraction import Extraction, Item, refused, shown
+from controller.runtime.seen import Kind
 
 MOST_ENTRIES = 65_535
 _MOST_LIST_BYTES = 32 << 20

@@ -24,11 +24,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from api import runtime_spec  # noqa: E402
-from controller.daemon.runtimes_for_jobs import InstalledTrees  # noqa: E402
+from controller.daemon.runtimes_for_jobs import InstalledTrees, RuntimesForJobs  # noqa: E402
+from controller.engine.clock import SystemClock  # noqa: E402
+from controller.job.observed import RuntimeReady  # noqa: E402
 from controller.registry import catalogue, location  # noqa: E402
-from controller.runtime import install, resolve  # noqa: E402
+from controller.registry.cache import CatalogueCache  # noqa: E402
+from controller.runtime import install, origin  # noqa: E402
+from controller.runtime.offers import Offers  # noqa: E402
 from controller.runtime.registry_source import Package  # noqa: E402
+from state.store import Store  # noqa: E402
 from support.registry_fixtures import PLATFORM, a_host, a_tree  # noqa: E402
 
 DEFAULT_ROUNDS = 5
@@ -178,23 +182,54 @@ def disk_bytes(root: Path) -> int:
 
 
 def measure_resolving(work: Path) -> dict[str, float]:
-    """Return how long a job's spec takes to be resolved, what is on the disk being looked at each time; medians."""
+    """Return how long it takes to tell a job what its spec means, trees and records being looked at; medians.
+
+    The last one is to look at the records after one of them changed, as a verification changes it.
+    """
+    root = work / "many"
+    (root / origin.RECORDS).mkdir(parents=True)
     for number in range(TREES):
-        a_tree(work / "many" / f"a-1.{number}.0", "a")
-    trees = InstalledTrees(work / "many")
-    times = {}
-    for spec in ("a", "a@1.500.0", "a@latest", "a@^1.3"):
-        found = [one_resolution(trees, spec) for _ in range(30)]
-        times[spec] = statistics.median(found[1:])
-    return times
+        a_tree(root / f"a-1.{number}.0", "a")
+        origin.write(root, a_record(number))
+    clock = SystemClock()
+    store = Store.open(work / "store.db", clock)
+    try:
+        with a_host(work / "host") as host:
+            trees = InstalledTrees(root)
+            offers = Offers(store, CatalogueCache(work / "cache", host.client, clock))
+            jobs = RuntimesForJobs(trees, store, offers, enabled=True)
+            times = {}
+            for spec in ("a", "a@1.500.0", "a@latest", "a@^1.3"):
+                found = [one_resolution(jobs, spec) for _ in range(30)]
+                times[spec] = statistics.median(found[1:])
+        times["records after a change"] = statistics.median(one_look(root, trees, number) for number in range(30))
+        return times
+    finally:
+        store.close()
 
 
-def one_resolution(trees: InstalledTrees, spec: str) -> float:
+def a_record(number: int, health: str = origin.HEALTHY) -> origin.Origin:
+    version = f"1.{number}.0"
+    at = "2026-01-01T00:00:00Z"
+    return origin.Origin("a", version, "bench", "", "0" * 64, 1, 1, 1, at, digest="0" * 64, health=health)
+
+
+def one_resolution(jobs: RuntimesForJobs, spec: str) -> float:
     before = time.perf_counter()
-    found = resolve.resolve(runtime_spec.parse(spec), trees.scan())
+    found = jobs.find(spec, may_install=False)
     took = time.perf_counter() - before
-    if not isinstance(found, resolve.Resolved):
+    if not isinstance(found, RuntimeReady):
         raise SystemExit(f"cannot resolve {spec}: {found}")
+    return took
+
+
+def one_look(root: Path, trees: InstalledTrees, number: int) -> float:
+    origin.write(root, a_record(number, origin.UNHEALTHY))
+    before = time.perf_counter()
+    unhealthy = trees.records.unhealthy("a")
+    took = time.perf_counter() - before
+    if len(unhealthy) != number + 1:
+        raise SystemExit(f"cannot see a change of a record: {len(unhealthy)} of {number + 1} are seen")
     return took
 
 

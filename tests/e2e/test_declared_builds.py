@@ -16,7 +16,7 @@ import yaml
 from api.packages.manifest import Manifest
 from api.types.runtime_sources import BuildSource
 from controller.engine.errors import TerminalError
-from controller.runtime import install, tree
+from controller.runtime import install, origin, tree
 from controller.runtime.build.build_log import read
 from controller.runtime.build.declared import DeclaredBuild
 from controller.runtime.composition import Layer
@@ -50,7 +50,8 @@ def a_build(building: Building, declared: dict, name: str = "a", version: str = 
 def a_layer(path: Path) -> Layer:
     found = tree.inspect(path)
     assert found.manifest is not None
-    return Layer(found.spec, path, "digest", found.manifest)
+    known = origin.read(path.parent, found.name, found.version)
+    return Layer(found.spec, path, known.digest if known else "", found.manifest)
 
 
 def in_tree(path: Path, *argv: str) -> str:

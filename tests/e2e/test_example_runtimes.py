@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from api import conditions
-from api.conditions import Condition
-from api.kinds import RUNTIME
 from api.meta import Document
 from support.daemon import RNX, Daemon, a_daemon
+from support.documents import build
 
 # httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.
 pytestmark = [pytest.mark.needs_root, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
-EXAMPLES = Path(__file__).parents[2] / "examples/runtimes"
-BUILD_SECONDS = 900
 JOB_SECONDS = 300
 
 NUMBERS = """
@@ -57,24 +53,6 @@ def daemon(host_is_clean) -> Iterator[Daemon]:
         yield daemon
 
 
-def built(daemon: Daemon, example: str) -> str:
-    """Apply an example and wait until its runtime is ready; return what the runtime is called."""
-    path = EXAMPLES / f"{example}.yaml"
-    name = str(yaml.safe_load(path.read_text())["metadata"]["name"])
-    assert daemon.rnx("apply", "-f", str(path)).returncode == 0
-
-    def settled() -> Document | None:
-        status = daemon.get(RUNTIME, name).get("status", {})
-        found = [Condition.model_validate(each) for each in status.get("conditions", ())]
-        ready = conditions.find(found, "Ready")
-        if ready is not None and ready.reason in ("BuildFailed", "Unhealthy"):
-            raise AssertionError(ready.message)
-        return status if ready is not None and ready.status == "True" else None
-
-    daemon.until(f"{name} is built", settled, BUILD_SECONDS, every=0.2)
-    return name
-
-
 def said(daemon: Daemon, runtime: str, *command: str, uploads: tuple[Path, ...] = ()) -> list[str]:
     """Run a job in `runtime` to its end; return the lines that it printed."""
     given = [f"--upload={path}" for path in uploads]
@@ -96,7 +74,7 @@ def names(packages: list[Document]) -> set[str]:
 
 
 def test_the_python_of_this_host(daemon):
-    runtime = built(daemon, "python")
+    runtime = build(daemon, "python")
 
     assert said(daemon, runtime, "python", "-c", "import ssl, sqlite3; print(6 * 7, ssl.OPENSSL_VERSION[:7])") == [
         "42 OpenSSL"
@@ -106,7 +84,7 @@ def test_the_python_of_this_host(daemon):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_python_with_numpy_pandas_and_scikit_learn(daemon):
-    runtime = built(daemon, "python-ml")
+    runtime = build(daemon, "python-ml")
 
     assert said(daemon, runtime, "python", "-c", NUMBERS) == ["20.0", "5.0 1.0"]
     assert said(daemon, "python:3.11+ml", "python", "-c", "import sys; print(sys.version_info[:2])") == ["(3, 11)"]
@@ -121,7 +99,7 @@ def test_python_with_numpy_pandas_and_scikit_learn(daemon):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_openjdk_compiles_and_maven_packages_without_a_network(daemon, tmp_path):
-    runtime = built(daemon, "openjdk")
+    runtime = build(daemon, "openjdk")
     (tmp_path / "Hello.java").write_text(JAVA)
     (tmp_path / "pom.xml").write_text(POM)
     script = (
@@ -139,7 +117,7 @@ def test_openjdk_compiles_and_maven_packages_without_a_network(daemon, tmp_path)
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_node_has_its_packages_and_their_commands(daemon):
-    runtime = built(daemon, "node")
+    runtime = build(daemon, "node")
 
     script = "console.log(require('semver').maxSatisfying(['1.2.3', '1.10.0', '2.0.0'], '^1.2'))"
     assert said(daemon, runtime, "node", "-e", script) == ["1.10.0"]
@@ -151,7 +129,7 @@ def test_node_has_its_packages_and_their_commands(daemon):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_go_compiles_and_runs(daemon, tmp_path):
-    runtime = built(daemon, "go")
+    runtime = build(daemon, "go")
     (tmp_path / "main.go").write_text(GO)
 
     script = "go build -o main main.go && ./main"
@@ -161,7 +139,7 @@ def test_go_compiles_and_runs(daemon, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_tiny_one_is_a_shell_and_nothing_else(daemon):
-    runtime = built(daemon, "tiny")
+    runtime = build(daemon, "tiny")
 
     assert said(daemon, runtime, "sh", "-c", "seq 3 | awk '{ sum += $1 } END { print sum }'") == ["6"]
     tree = daemon.root / "opt/joblet/runtimes" / f"{runtime}-1.0.0"

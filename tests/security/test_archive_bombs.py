@@ -154,7 +154,25 @@ def test_a_tar_of_a_million_entries_is_refused(tmp_path: Path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     assert "more than 500000 entries" in flooded(tmp_path / "tree", Limits())
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 << 10
+
+
+def test_names_that_are_too_long_together_are_refused(tmp_path: Path):
+    data = an_archive(*(a_file("N" * 200 + str(number)) for number in range(100)))
+
+    assert "names in it have more than 10000 bytes together" in refusal(data, tmp_path, Limits(paths_bytes=10_000))
+
+
+def test_links_that_take_too_much_to_remember_are_refused(tmp_path: Path):
+    data = an_archive(*(a_symlink(f"link{number}", "target") for number in range(100)))
+
+    assert "too many links" in refusal(data, tmp_path, Limits(links_bytes=10_000))
+
+
+def test_directories_that_nobody_listed_are_entries_too(tmp_path: Path):
+    data = an_archive(*(a_file("/".join([str(number)] * 20)) for number in range(10)))
+
+    assert "more than 100 entries" in refusal(data, tmp_path, Limits(entries=100))
 
 
 def test_headers_for_all_entries_take_no_memory(tmp_path: Path):

@@ -1,9 +1,11 @@
 """What a build cannot do to the host, tried from inside the real sandbox, and what it sees of it."""
 
 import os
+import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -254,7 +256,61 @@ def test_a_file_system_of_its_own_below_usr_is_overlaid_too(building):
     assert changed(before, listing(place)) == []
 
 
+@pytest.mark.parametrize("kind", ["sysfs", "bpf"])
+def test_a_file_system_below_usr_that_cannot_be_a_layer_is_an_empty_directory_and_said_to_be(building, kind):
+    place = "/usr/local/share"
+
+    def body():
+        with mount_api.new_filesystem(kind, {}, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, place)
+        return building.shell(f"ls {place}; touch {place}/mine; ls {place}").lines
+
+    lines = in_own_mounts(body)
+
+    assert lines[0] == f"runwright: {place} is an empty directory here: {kind} cannot be shown to a build"
+    assert lines[1] == "mine"
+
+
+def refusal(building, **changed):
+    """Return why a build does not start, which must not have run."""
+    with pytest.raises(TransientError) as refused:
+        building.shell(f"touch {building.directory}/ran", **changed)
+    assert refused.value.reason == "CannotStart"
+    return refused.value.message
+
+
+def test_a_usr_that_cannot_map_owners_is_no_empty_directory_but_refused(building):
+    def body():
+        stacked = building.directory / "stacked"
+        for name in ("upper", "work"):
+            (stacked / name).mkdir(parents=True)
+        layers = {"lowerdir": "/usr", "upperdir": str(stacked / "upper"), "workdir": str(stacked / "work")}
+        with mount_api.new_filesystem("overlay", layers, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, "/usr")
+        return refusal(building)
+
+    assert "the file system of /usr cannot map owners" in in_own_mounts(body)
+
+
+def test_a_root_that_cannot_map_owners_is_refused_unless_the_host_allows_builds_that_are_root(building):
+    def body():
+        lower = building.directory / "stacked"
+        for name in ("upper", "work", "merged"):
+            (lower / name).mkdir(parents=True)
+        options = {"lowerdir": "/", "upperdir": str(lower / "upper"), "workdir": str(lower / "work")}
+        with mount_api.new_filesystem("overlay", options, mount_api.MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, lower / "merged")
+        return refusal(building, root=HostOverlay(base=lower / "merged"))
+
+    said = in_own_mounts(body)
+
+    assert "cannot keep the build from being root on the host" in said
+    assert "set runtime.build_as_root: true" in said
+
+
 def test_a_root_that_cannot_map_owners_is_overlaid_with_few_rights_and_says_so(building):
+    building.host = replace(building.host, as_root=True)
+
     def body():
         lower = building.directory / "stacked"
         for name in ("upper", "work", "merged"):
@@ -278,6 +334,8 @@ def test_a_root_that_cannot_map_owners_is_overlaid_with_few_rights_and_says_so(b
 
 
 def test_where_the_disk_can_be_no_layer_what_is_written_is_kept_in_memory_within_the_limit(building):
+    building.host = replace(building.host, as_root=True)
+
     def body():
         stacked = building.directory / "stacked"
         for name in ("upper", "work", "merged"):
@@ -326,3 +384,14 @@ def _command_line(pid: str) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+@pytest.mark.invariant("B2")
+def test_no_file_of_a_build_becomes_larger_than_what_it_may_take_of_the_disk(building):
+    floor = shutil.disk_usage(building.directory).free - (4 << 30)
+    building.host = replace(building.host, space_floor_bytes=floor)
+
+    ran = building.shell("truncate -s 1T /large; ls /large; truncate -s 1M /small && echo small")
+
+    assert "File too large" in ran.text
+    assert ran.lines[-1] == "small"

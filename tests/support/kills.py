@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 
 # What Python announces of the system calls that change or open files.
@@ -18,6 +19,9 @@ def in_a_child(work: Callable[[], object], prepare: Callable[[], None]) -> int:
             prepare()
             work()
             status = 0
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())  # Which pytest shows if the test fails.
+            raise
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from controller.registry import catalogue, fetch, location
 from controller.registry.catalogue import Catalogue
+from controller.registry.resume import Patience
 from controller.runtime.install import Host
 from controller.runtime.registry_source import Package
 from support.hand_clock import HandClock
@@ -221,11 +222,15 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
 
+_HASTY = Patience(pause_seconds=0.001)
+"""As ever, but for the pauses after which a broken download goes on."""
+
+
 @contextmanager
 def a_host(root: Path, **changed: Any) -> Iterator[Host]:
-    """Give a host whose trees are in `root` and that needs next to no free space."""
-    with fetch.new_client() as client:
-        fields = {"platform": PLATFORM, "clock": HandClock(), "space_floor_bytes": 1, **changed}
+    """Give a host whose trees are in `root`, tokens beside it, and that needs next to no free space."""
+    with fetch.new_client(root.parent) as client:
+        fields = {"platform": PLATFORM, "clock": HandClock(), "space_floor_bytes": 1, "patience": _HASTY, **changed}
         yield Host(root=root, client=client, **fields)
 
 

@@ -5,7 +5,7 @@ of usual size the beginning too. Never here: serving them (`controller/daemon/se
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,15 @@ class BuildLog:
             self._count = 0
         self._file.write(raw)
         self._count += len(raw)
+
+    def and_to(self, also: Callable[[str], None]) -> Callable[[str], None]:
+        """Return what writes a line here and says it to `also`."""
+
+        def both(line: str) -> None:
+            self.line(line)
+            also(line)
+
+        return both
 
     def __enter__(self) -> Self:
         return self

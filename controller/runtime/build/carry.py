@@ -71,8 +71,7 @@ def carry(root: Path, tree: Path, is_carried: Callable[[str], bool], is_generate
         count += 1
         if stat.S_ISLNK(found.st_mode):
             targets[f"{links.ISOLATED}/{path}"] = os.readlink(tree / path)
-    if escape := links.first_escape(targets):
-        raise TerminalError(BUILD_FAILED, f"cannot carry the tree out of the build: the link {escape}")
+    _refuse_escapes(targets)
     return count
 
 
@@ -97,13 +96,22 @@ def settle(tree: Path, before: Marks) -> None:
     Raises:
         TerminalError: BuildFailed, something in it may not be in a runtime.
     """
+    targets = {}
     for path, found in list(_walk(tree)):
+        if stat.S_ISLNK(found.st_mode):
+            targets[f"{links.ISOLATED}/{path}"] = os.readlink(tree / path)
         if before.get(path) == Mark(found.st_mode, found.st_size, found.st_ino, found.st_ctime_ns):
             continue
         if stat.S_ISDIR(found.st_mode):
             (tree / path).chmod(0o755)
         else:
             normalise(tree, path, found, generated=True)
+    _refuse_escapes(targets)
+
+
+def _refuse_escapes(targets: Mapping[str, str]) -> None:
+    if escape := links.first_escape(targets):
+        raise TerminalError(BUILD_FAILED, f"cannot carry the tree out of the build: the link {escape}")
 
 
 def normalise(tree: Path, path: str, found: os.stat_result, *, generated: bool) -> None:

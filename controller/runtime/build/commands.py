@@ -1,7 +1,7 @@
 """One command of a build: what it runs, where, what it may see; and what its failure is called.
 
 Never here: the sandbox that runs it, which is given as a `Run`.
-Invariant: a command that fails fails the build, with the command's own last words.
+Invariants: a command that fails fails the build, with the command's own last words; whatever it says, little is kept.
 """
 
 import re
@@ -16,6 +16,8 @@ from controller.runtime.source import LogLine
 BUILD_FAILED = "BuildFailed"
 _LAST_WORDS = 12
 _LONGEST_LINE = 300
+_LONGEST_ANSWER = 8 << 20
+_LINE_TAKES = 64
 _NETWORK = re.compile(
     r"temporary failure (in name resolution|resolving)|could not resolve|connection (timed out|refused|reset|failed)"
     r"|network is unreachable|failed to fetch|read timed out|max retries exceeded|newconnectionerror|hash sum mismatch"
@@ -63,22 +65,55 @@ class Bench:
     run: Run
     log: LogLine
 
-    def do(self, purpose: str, command: Command) -> tuple[str, ...]:
-        """Run `command`, return the lines that it said.
+    def do(self, purpose: str, command: Command) -> None:
+        """Run `command`. What it says is told, and no more of it kept than an error tells.
 
         Raises:
             TransientError, TerminalError: BuildFailed, it failed; `purpose` reads as in "cannot install …".
         """
-        lines: list[str] = []
+        self._run(purpose, command, self.log)
+
+    def ask(self, purpose: str, command: Command) -> tuple[str, ...]:
+        """Run `command`, which is to say something; return the lines that it said.
+
+        Raises:
+            TransientError, TerminalError: BuildFailed, it failed, or said more than anybody asked for.
+        """
+        answer = _Answer()
 
         def keep(line: str) -> None:
-            lines.append(line)
+            answer.take(line)
             self.log(line)
+
+        self._run(purpose, command, keep)
+        if answer.left < 0:
+            raise TerminalError(BUILD_FAILED, f"cannot {purpose}: it said more than {_LONGEST_ANSWER >> 20} MiB")
+        return tuple(answer.lines)
+
+    def _run(self, purpose: str, command: Command, told: LogLine) -> None:
+        last: deque[str] = deque(maxlen=_LAST_WORDS)
+
+        def keep(line: str) -> None:
+            if line.strip():
+                last.append(line)
+            told(line)
 
         status = self.run(command, keep)
         if status != 0:
-            raise failure(purpose, status, lines)
-        return tuple(lines)
+            raise failure(purpose, status, last)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Lines, as long as they are not too many."""
+
+    lines: list[str] = field(default_factory=list)
+    left: int = _LONGEST_ANSWER
+
+    def take(self, line: str) -> None:
+        self.left -= len(line) + _LINE_TAKES
+        if self.left >= 0:
+            self.lines.append(line)
 
 
 def failure(purpose: str, status: int, lines: Iterable[str]) -> TransientError | TerminalError:

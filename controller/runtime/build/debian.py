@@ -6,13 +6,12 @@ the key store of Java, caches of the loader all come out as on a Debian machine.
 Never here: resolving (`apt.py`), and moving the files (`carry.py`).
 """
 
-import os
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.runtime.build import apt, carry
+from controller.runtime.build import apt, beneath, carry
 from controller.runtime.build.apt import Deb
 from controller.runtime.build.commands import Bench, Command, Share
 
@@ -77,7 +76,7 @@ def make(bench: Bench, work: Path, architecture: str, wanted: Iterable[str], too
     """
     asked = tuple(wanted)
     script = apt.script(architecture, asked, tools)
-    fetched = bench.do(
+    fetched = bench.ask(
         "resolve and download the Debian packages",
         _apt(script, work),
     )
@@ -101,7 +100,7 @@ def add(bench: Bench, root: Path, work: Path, architecture: str, names: Iterable
         TransientError, TerminalError: BuildFailed; apt's or dpkg's own words are in it.
     """
     script = apt.more_script(architecture, names)
-    fetched = bench.do("resolve and download the build's tools", _apt(script, work))
+    fetched = bench.ask("resolve and download the build's tools", _apt(script, work))
     _install(bench, root, work, _SECOND, apt.parse(fetched).needed)
 
 
@@ -120,16 +119,15 @@ def owners(root: Path, debs: Iterable[Deb], paths: Iterable[str]) -> frozenset[D
 
 def alternatives(root: Path, owned: frozenset[str]) -> frozenset[str]:
     """Return the links by which one of several programs is called by one name, where that program is in `owned`."""
-    directory = root / "etc/alternatives"
-    if not directory.is_dir() or directory.is_symlink():
+    if not beneath.is_directory(root, "etc/alternatives"):
         return frozenset()
-    links = {path.name: os.readlink(path) for path in directory.iterdir() if path.is_symlink()}
+    links = beneath.links(root, "etc/alternatives")
     meant = {f"/etc/alternatives/{name}" for name, target in links.items() if merged(target) in owned}
     called = {
-        f"{place}/{path.name}"
+        f"{place}/{name}"
         for place in ("usr/bin", "usr/sbin")
-        for path in (root / place).iterdir()
-        if path.is_symlink() and os.readlink(path) in meant
+        for name, target in beneath.links(root, place).items()
+        if target in meant
     }
     return frozenset(called | {path.lstrip("/") for path in meant})
 
@@ -156,10 +154,10 @@ def _without(debs: Iterable[Deb], others: Iterable[Deb]) -> tuple[Deb, ...]:
 
 
 def _files_of(root: Path, deb: Deb) -> str:
-    lists = root / "var/lib/dpkg/info"
     for name in (f"{deb.name}.list", f"{deb.name}:{deb.architecture}.list"):
-        if (lists / name).is_file():
-            return (lists / name).read_text(errors="surrogateescape")
+        path = f"var/lib/dpkg/info/{name}"
+        if beneath.is_file(root, path):
+            return beneath.read(root, path).decode(errors="surrogateescape")
     return ""
 
 

@@ -17,18 +17,28 @@ from api.types.runtime_sources import BuildSource
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError
 from controller.registry import platforms
-from controller.runtime.build import apt, carry, debian, finish, language, node_packages, python_packages, roots
+from controller.runtime.build import (
+    apt,
+    carry,
+    debian,
+    environment,
+    finish,
+    language,
+    node_packages,
+    python_packages,
+    roots,
+)
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Run, Share
-from controller.runtime.build.language import LANGUAGES, STATIC
 from controller.runtime.build.recipe import limits_of
-from controller.runtime.build.removal import remove_tree
 from controller.runtime.build.roots import Root
 from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.build.sandboxed import Sandboxed
 from controller.runtime.composition import Layer
+from controller.runtime.inventory import Inventory
 from controller.runtime.origin import key
-from controller.runtime.source import LogLine, Made, Progress
+from controller.runtime.removal import remove_tree
+from controller.runtime.source import LogLine, Made, Progress, fresh_directory
 
 if TYPE_CHECKING:
     from controller.runtime.install import Host
@@ -91,18 +101,11 @@ class DeclaredBuild:
     def make(self, staging: Path, host: "Host", progress: Progress | None, log: LogLine) -> Made:
         """Build it in the empty directory `staging`."""
         self._check()
-        work, payload = staging / "work", staging / "tree"
-        for directory in (work, payload):
-            directory.mkdir()
-            directory.chmod(0o755)
+        work, payload = fresh_directory(staging / "work"), fresh_directory(staging / "tree")
         with BuildLog(self.builds.logs, key(self.name, self.version)) as kept:
-
-            def both(line: str) -> None:
-                kept.line(line)
-                log(line)
-
+            both = kept.and_to(log)
             try:
-                self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host.platform)
+                self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host)
             finally:
                 remove_tree(work)
         return Made(payload)
@@ -119,16 +122,23 @@ class DeclaredBuild:
         called = key(self.name, self.version)
         return Sandboxed(called, self.builds, clock, work, limits, resources.timeout_seconds, tick)
 
-    def _make(self, bench: Bench, work: Path, payload: Path, platform: str) -> None:
-        architecture = platform.rpartition("-")[2]
-        manifest = self.base.manifest if self.base else None
-        base = (self.base.path, self.base.manifest) if self.base else None
+    def _make(self, bench: Bench, work: Path, payload: Path, host: "Host") -> None:
+        architecture = host.platform.rpartition("-")[2]
+        base = self._base(host)
         root = roots.make(bench, work, self.build, architecture, base)
         root, hashes = self._add_packages(bench, work, root, architecture)
         always = self._add_files(bench, work, root.path)
         self._run(bench, root.path)
-        asked = finish.Asked(self.name, self.version, self.build, platform, manifest, hashes)
+        asked = finish.Asked(
+            self.name, self.version, self.build, host.platform, base.manifest if base else None, hashes
+        )
         finish.finish(bench, root, payload, always, asked)
+
+    def _base(self, host: "Host") -> roots.Base | None:
+        if self.base is None:
+            return None
+        stock = Inventory.of(host, self.base.spec, self.base.path, self.base.digest)
+        return roots.Base(stock, self.base.manifest)
 
     def _check(self) -> None:
         """Refuse what cannot be built before anything is done."""
@@ -181,7 +191,7 @@ class DeclaredBuild:
         command = Command(
             ("/bin/sh", "-c", _FILES_SCRIPT),
             root=root,
-            env=_environment(self.build),
+            env=environment.of_commands(self.build),
             writable=(Share(directory, _FILES),),
         )
         bench.do("put the files into the tree", command)
@@ -190,14 +200,7 @@ class DeclaredBuild:
     def _run(self, bench: Bench, root: Path) -> None:
         for number, text in enumerate(self.build.run):
             bench.log(f"runwright: run[{number}]: {text}")
-            command = Command(("/bin/sh", "-ec", text), root=root, env=_environment(self.build), network=True)
+            command = Command(
+                ("/bin/sh", "-ec", text), root=root, env=environment.of_commands(self.build), network=True
+            )
             bench.do(f"build: run[{number}] failed", command)
-
-
-def _environment(build: BuildSource) -> dict[str, str]:
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    own = {name: value for name, value in build.environment.items() if name != "PATH_PREPEND"}
-    prepended = build.environment.get("PATH_PREPEND", "")
-    known = LANGUAGES.get(build.base.language or STATIC)
-    of_language = known.environment if known else {}
-    return {**of_language, "LC_ALL": "C.UTF-8", **own, "PATH": f"{prepended}:{path}" if prepended else path}

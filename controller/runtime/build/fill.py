@@ -1,19 +1,22 @@
 """Writing files into a root: what was gathered from the host, and the tree of another runtime, which is copied.
 
 Copied, not linked: what runs in a root writes in place, and must not write in an installed runtime.
-Invariant: nothing is written through a link; what another has put there is not replaced.
+Invariant: nothing is written through a link; of a runtime that was changed since it was installed nothing is used.
 """
 
 import os
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.packages.manifest import Mount
 from api.packages.pack import Contents, Directory, Link
 from controller.engine.errors import TerminalError
+from controller.runtime import tree
 from controller.runtime.build.commands import BUILD_FAILED
+from controller.runtime.inventory import Inventory
 
 
 def write(contents: Contents, below: str, root: Path, place: Callable[[str], str | None]) -> frozenset[str]:
@@ -42,41 +45,66 @@ def write(contents: Contents, below: str, root: Path, place: Callable[[str], str
     return frozenset(written)
 
 
-def copy(tree: Path, mounts: tuple[Mount, ...], root: Path, place: Callable[[str], str | None]) -> frozenset[str]:
-    """Copy what jobs in the runtime `tree` see by its `mounts` to where they see it; return the paths written."""
-    written: set[str] = set()
+def copy(stock: Inventory, mounts: tuple[Mount, ...], root: Path, place: Callable[[str], str | None]) -> frozenset[str]:
+    """Copy what jobs in the runtime of `stock` see by its `mounts` to where they see it; return the paths written.
+
+    Raises:
+        TransientError: ParentNotReady, the runtime is not as it was installed.
+    """
+    copying = _Copying(stock, root, place)
+    stock.file(tree.MANIFEST, stock.path / tree.MANIFEST)
     for mount in mounts:
-        names = mount.selective or ("",)
-        for name in names:
-            source = tree / mount.source / name if name else tree / mount.source
+        for name in mount.selective or ("",):
             target = f"{mount.target}/{name}" if name else mount.target
-            if not source.is_symlink():
-                _copy_tree(source, target.lstrip("/"), root, place, written)
-            elif (inside := place(target.lstrip("/"))) is not None:
-                _make_room(root, inside).symlink_to(os.readlink(source))
-                written.add(inside)
-    return frozenset(written)
+            source = os.path.normpath(f"{mount.source}/{name}")
+            copying.run("" if source == "." else source, target.lstrip("/"))
+    return frozenset(copying.written)
 
 
-def _copy_tree(source: Path, target: str, root: Path, place: Callable[[str], str | None], written: set[str]) -> None:
-    left = [(source, target)]
-    while left:
-        at, path = left.pop()
-        found = at.lstat()
-        if stat.S_ISDIR(found.st_mode):
-            left += [(at / name, f"{path}/{name}") for name in sorted(os.listdir(at), reverse=True)]
-            continue
-        inside = place(path)
-        if inside is None:
-            continue
-        room = _make_room(root, inside)
-        if stat.S_ISLNK(found.st_mode):
-            room.symlink_to(os.readlink(at))
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """Another runtime's tree on its way into a root."""
+
+    stock: Inventory
+    root: Path
+    place: Callable[[str], str | None]
+    written: set[str] = field(default_factory=set)
+
+    def run(self, source: str, target: str) -> None:
+        """Copy all of `source`, a path in the tree, to where jobs see it."""
+        left = [(source, target)]
+        while left:
+            path, shown = left.pop()
+            try:
+                status = os.lstat(self.stock.path / path)
+            except FileNotFoundError:
+                self.stock.missing(path)
+            if stat.S_ISDIR(status.st_mode):
+                if path:
+                    self.stock.directory(path)
+                names = sorted(os.listdir(self.stock.path / path), reverse=True)
+                left += [(os.path.join(path, name), f"{shown}/{name}") for name in names]
+            else:
+                self._copy(path, shown, status)
+        self.stock.complete((source,))
+
+    def _copy(self, path: str, shown: str, status: os.stat_result) -> None:
+        inside, at = self.place(shown), self.stock.path / path
+        room = _make_room(self.root, inside) if inside is not None else None
+        if stat.S_ISLNK(status.st_mode):
+            target = os.readlink(at)
+            self.stock.link(path, target)
+            if room is not None:
+                room.symlink_to(target)
+        elif room is None:
+            self.stock.file(path, at)
         else:
             shutil.copyfile(at, room, follow_symlinks=False)
-            room.chmod(0o755 if found.st_mode & 0o111 else 0o644)
+            self.stock.file(path, room)
+            room.chmod(0o755 if status.st_mode & 0o111 else 0o644)
             _keep_time(at, room)
-        written.add(inside)
+        if inside is not None:
+            self.written.add(inside)
 
 
 def _make_room(root: Path, inside: str) -> Path:

@@ -18,8 +18,10 @@ from controller.engine.errors import TerminalError
 from controller.registry import platforms
 from controller.runtime import python_runtime
 from controller.runtime.build import (
+    beneath,
     carry,
     debian,
+    environment,
     key_store,
     lock,
     manifest_text,
@@ -33,12 +35,14 @@ from controller.runtime.build.lock import Package
 from controller.runtime.build.manifest_text import Description
 from controller.runtime.build.node_packages import LEFT_BEHIND
 from controller.runtime.build.roots import Root
+from controller.runtime.tree import MANIFEST
 
 _PYTHON = re.compile(r"python3\.[0-9]+")
+_PROGRAM = re.compile(r"[\w.+\[-]+")
 _PYTHON_PLACES = ("usr/local/bin", "usr/bin")
 _MOST_SHOWN = 5
 _KEY_STORE = "etc/ssl/certs/java/cacerts"
-_WRITTEN = ("usr/bin", "usr/sbin", "usr/lib", "usr/local/bin", "usr/local/lib", "var/cache/ldconfig", _KEY_STORE)
+_WRITTEN = ("usr/bin", "usr/sbin", "usr/lib", "usr/local/bin", "usr/local/lib", "var/cache/ldconfig", "etc", _KEY_STORE)
 """Where this module itself reads and writes by path."""
 
 
@@ -82,7 +86,7 @@ def finish(bench: Bench, root: Root, payload: Path, always: frozenset[str], aske
     carry.refuse_links(tree, _WRITTEN)
     _add_stubs(tree, asked)
     _complete(bench, tree, asked.build.base.version)
-    _write(payload / "runtime.yml", manifest_text.text(payload, _about(root, tree, asked)))
+    _write(payload / MANIFEST, manifest_text.text(payload, _about(root, tree, asked)))
     before = carry.look(tree)
     supplied = supply.supply(payload, root, asked.build.base.from_)
     carry.settle(tree, before)
@@ -105,74 +109,81 @@ def interpreter(tree: Path, version: str) -> str:
 
 
 def _interpreters(tree: Path) -> list[str]:
-    found = []
-    for place in _PYTHON_PLACES:
-        directory = tree / place
-        if directory.is_dir() and not directory.is_symlink():
-            found += [f"/{place}/{name}" for name in sorted(os.listdir(directory)) if _PYTHON.fullmatch(name)]
-    return [path for path in found if (tree / path[1:]).is_file() and not (tree / path[1:]).is_symlink()]
+    places = [f"{place}/{name}" for place in _PYTHON_PLACES for name in _names_unless_link(tree, place)]
+    return [f"/{path}" for path in places if _PYTHON.fullmatch(path.rpartition("/")[2]) and beneath.is_file(tree, path)]
+
+
+def _names_unless_link(tree: Path, path: str) -> list[str]:
+    """Return what is in the directory `path`; nothing where it is behind a link, which is nobody's to follow."""
+    try:
+        return beneath.names(tree, path)
+    except TerminalError:
+        return []
 
 
 def _add_stubs(tree: Path, asked: Asked) -> None:
     """Add the small files that jobs have their own of, so that there is something to mount them on."""
-    etc = tree / "etc"
-    etc.mkdir(exist_ok=True)
-    etc.chmod(0o755)
+    beneath.made_directory(tree, "etc")
     texts = {**python_runtime.FILES, "etc/runtime-version": f"{asked.name}@{asked.version}\n"}
     for path, text in texts.items():
-        if not os.path.lexists(tree / path):
-            _write(tree / path, text)
+        if beneath.status(tree, path) is None:
+            beneath.made_directory(tree, path.rpartition("/")[0])
+            beneath.write(tree, path, text.encode())
     version = asked.build.base.version or ""
     if asked.build.base.language == "python" and _interpreters(tree):
         for name in ("python3", "python"):
             _call(tree, name, interpreter(tree, version))
     if asked.build.base.language == "go":
-        for program in sorted(tree.glob("usr/lib/go-*/bin/*")):
-            _call(tree, program.name, f"/{program.relative_to(tree)}")
+        for release in _names_unless_link(tree, "usr/lib"):
+            programs = f"usr/lib/{release}/bin"
+            for name in _names_unless_link(tree, programs) if release.startswith("go-") else ():
+                _call(tree, name, f"/{programs}/{name}")
 
 
 def _call(tree: Path, name: str, program: str) -> None:
     """Have `program` called `name` too, if nothing else is called so."""
-    local = tree / "usr/local/bin"
-    if os.path.lexists(tree / "usr/bin" / name) or os.path.lexists(local / name):
+    local = "usr/local/bin"
+    if any(beneath.status(tree, f"{place}/{name}") is not None for place in ("usr/bin", local)):
         return
-    for directory in (tree / "usr/local", local):
-        directory.mkdir(exist_ok=True)
-        directory.chmod(0o755)
-    (local / name).symlink_to(program)
+    beneath.made_directory(tree, local)
+    beneath.symlink(tree, f"{local}/{name}", program)
 
 
 def _complete(bench: Bench, tree: Path, version: str) -> None:
     """Do in the finished tree what needs all of it: the loader's cache, bytecode, the links of a lonely busybox."""
     before = carry.look(tree)
-    if (tree / "usr/sbin/ldconfig").is_file():
+    if beneath.is_file(tree, "usr/sbin/ldconfig"):
         bench.do("make the loader's cache", Command(("/usr/sbin/ldconfig", "-X"), root=tree))
-        _remove(tree / "var/cache/ldconfig/aux-cache")
+        carry.refuse_links(tree, _WRITTEN)
+        beneath.remove(tree, "var/cache/ldconfig/aux-cache")
     if _interpreters(tree):
         tops = tuple(f"/{top}" for top in _libraries(tree))
         python_packages.compile_all(bench, tree, interpreter(tree, version), tops)
-    if (tree / "usr/bin/busybox").is_file() and not os.path.lexists(tree / "usr/bin/sh"):
+        carry.refuse_links(tree, _WRITTEN)
+    if beneath.is_file(tree, "usr/bin/busybox") and beneath.status(tree, "usr/bin/sh") is None:
         _link_busybox(bench, tree)
-    store = tree / _KEY_STORE
-    if store.is_file():
-        store.write_bytes(key_store.timeless(store.read_bytes(), carry.FIXED_TIME))
+    if beneath.is_file(tree, _KEY_STORE):
+        store = beneath.read(tree, _KEY_STORE)
+        beneath.write(tree, _KEY_STORE, key_store.timeless(store, carry.FIXED_TIME))
     carry.settle(tree, before)
 
 
 def _libraries(tree: Path) -> list[str]:
-    found = []
-    for top in ("usr/lib", "usr/local/lib"):
-        if (tree / top).is_dir():
-            names = sorted(os.listdir(tree / top))
-            found += [f"{top}/{name}" for name in names if _PYTHON.fullmatch(name) or name == "python3"]
-    return found
+    return [
+        f"{top}/{name}"
+        for top in ("usr/lib", "usr/local/lib")
+        for name in beneath.names(tree, top)
+        if _PYTHON.fullmatch(name) or name == "python3"
+    ]
 
 
 def _link_busybox(bench: Bench, tree: Path) -> None:
-    for line in bench.do("ask busybox what it can", Command(("/usr/bin/busybox", "--list"), root=tree)):
+    said = bench.ask("ask busybox what it can", Command(("/usr/bin/busybox", "--list"), root=tree))
+    carry.refuse_links(tree, _WRITTEN)
+    for line in said:
         name = line.strip()
-        if name and "/" not in name and not os.path.lexists(tree / "usr/bin" / name):
-            (tree / "usr/bin" / name).symlink_to("busybox")
+        if _PROGRAM.fullmatch(name) and beneath.status(tree, f"usr/bin/{name}") is None:
+            beneath.symlink(tree, f"usr/bin/{name}", "busybox")
 
 
 def _about(root: Root, tree: Path, asked: Asked) -> Description:
@@ -186,7 +197,7 @@ def _about(root: Root, tree: Path, asked: Asked) -> Description:
         description=build.description or (base.description if base else ""),
         language=named if named in LANGUAGES else "",
         language_version=_short(named, build.base.version or language_version),
-        environment=_environment(tree, build, base),
+        environment=_variables(tree, build, base),
         requirements=build.requirements,
         machine=machine,
         architecture=platforms.architecture(machine),
@@ -202,7 +213,7 @@ def _lock(root: Root, payload: Path, asked: Asked, added: tuple[str, ...]) -> No
         "node_packages": lock.node_packages(tree, asked.hashes.node),
     }
     said = f"{named} {root.language_version}".strip() if named in LANGUAGES else ""
-    _write(payload / "versions.lock", lock.text(asked.name, asked.version, asked.platform, said, groups))
+    _write(payload / lock.NAME, lock.text(asked.name, asked.version, asked.platform, said, groups))
 
 
 def _short(named: str, version: str) -> str:
@@ -210,26 +221,20 @@ def _short(named: str, version: str) -> str:
     return ".".join(version.split(".")[: 1 if named in ("java", "node") else 2])
 
 
-def _environment(tree: Path, build: BuildSource, base: Manifest | None) -> dict[str, str]:
-    found = dict(base.environment) if base else {}
-    known = LANGUAGES.get(build.base.language or "")
-    if known:
-        found |= known.environment
-        if known.path:
-            found["PATH"] = f"{manifest_text.PATH}:{':'.join(known.path)}"
-    if build.base.language == "java" and (home := _java_home(tree)):
-        found["JAVA_HOME"] = home
-    own = dict(build.environment)
-    prepends = (own.pop("PATH_PREPEND", ""), base.path_prepend if base else "")
-    if prepended := ":".join(part for part in prepends if part):
-        found["PATH_PREPEND"] = prepended
-    return found | own
+def _variables(tree: Path, build: BuildSource, base: Manifest | None) -> dict[str, str]:
+    home = _java_home(tree) if build.base.language == "java" else ""
+    inherited, prepended = (base.environment, base.path_prepend) if base else ({}, "")
+    return environment.of_jobs(build, inherited, prepended, home)
 
 
 def _java_home(tree: Path) -> str:
-    homes = sorted((tree / "usr/lib/jvm").glob("*/bin/java"))
-    real = [home for home in homes if home.is_file() and not home.parent.parent.is_symlink()]
-    return f"/{real[-1].parent.parent.relative_to(tree)}" if real else ""
+    machines = "usr/lib/jvm"
+    real = [home for home in _names_unless_link(tree, machines) if _is_java(tree, f"{machines}/{home}")]
+    return f"/{machines}/{real[-1]}" if real else ""
+
+
+def _is_java(tree: Path, home: str) -> bool:
+    return beneath.is_directory(tree, home) and "java" in _names_unless_link(tree, f"{home}/bin")
 
 
 def _debian_packages(root: Root, added: tuple[str, ...]) -> tuple[Package, ...]:
@@ -256,7 +261,3 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o644)
     os.utime(path, (carry.FIXED_TIME, carry.FIXED_TIME))
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)

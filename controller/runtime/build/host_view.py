@@ -3,7 +3,8 @@
 An overlay's upper layer says what is hidden: a whiteout for a file, an opaque directory for one that shall be there and
 empty. What is hidden so cannot be uncovered from inside. Secrets are found by what makes them secret: others may not
 read them. Here: deciding and filling the layer. Never here: mounts (`root`).
-Invariant: no file of /etc that others on the host could not read is shown, but for what package managers need.
+Invariants: nothing of /etc and /usr/local that others on the host could not read is shown, and nothing of /var, /opt
+and /srv at all, but for what package managers need.
 """
 
 import os
@@ -19,13 +20,13 @@ _EMPTY = {
     "/home": 0o755,
     "/media": 0o755,
     "/mnt": 0o755,
+    "/opt": 0o755,
     "/proc": 0o555,
     "/root": 0o700,
     "/run": 0o755,
     "/srv": 0o755,
     "/sys": 0o555,
     "/tmp": 0o1777,
-    "/opt/joblet": 0o755,
     "/var/backups": 0o755,
     "/var/crash": 0o755,
     "/var/log": 0o755,
@@ -33,8 +34,22 @@ _EMPTY = {
     "/var/spool": 0o755,
     "/var/tmp": 0o1777,
 }
-_WALKED = {"/etc": 16, "/var": 3, "/opt": 3, "/usr/local": 3}
-"""Where secrets are looked for, and how many directories deep."""
+_DATA = ("/var", "/var/cache", "/var/lib")
+"""Where programs keep their data: what lies in these is shown only if it is needed; other directories are empty."""
+
+_NEEDED_DATA = frozenset({
+    "/var/cache", "/var/cache/apt", "/var/cache/debconf", "/var/cache/dnf", "/var/cache/ldconfig",
+    "/var/lib", "/var/lib/alternatives", "/var/lib/apt", "/var/lib/ca-certificates-java", "/var/lib/dnf",
+    "/var/lib/dpkg", "/var/lib/misc", "/var/lib/pam", "/var/lib/python", "/var/lib/rpm", "/var/lib/sgml-base",
+    "/var/lib/shells.state", "/var/lib/ucf", "/var/lib/xml-core",
+})  # fmt: skip
+"""What package managers, and the scripts of packages, look up and keep."""
+
+_WALKED = ("/etc", "/usr/local", *sorted(_NEEDED_DATA - {*_DATA}))
+"""Where secrets are looked for, however deep."""
+
+_MOST_LOOKED_AT = 500_000
+"""Entries that are looked at; directories beyond are hidden."""
 
 _NEEDED = (
     "/etc/apt", "/etc/dnf", "/etc/pki", "/etc/yum.repos.d", "/var/cache/apt", "/var/cache/dnf", "/var/cache/ldconfig",
@@ -126,8 +141,12 @@ def look(base: Path, hidden: tuple[Path, ...], files: Mapping[str, str]) -> View
     for place in {*hidden, *(path.resolve() for path in hidden)}:
         if os.path.lexists(place) and _is_in(base, place):
             gone.add(_inside(base, place))
-    for top, depth in _WALKED.items():
-        gone.update(_secrets(base, top, depth))
+    for path, mode in _unneeded_data(base).items():
+        if stat.S_ISDIR(mode) and not _is_secret(mode) and path not in gone:
+            empty[path] = stat.S_IMODE(mode)
+        else:
+            gone.add(path)
+    gone.update(_secrets(base))
     gone = {path for path in gone if not _covered(path, gone - {path}) and not _covered(path, set(empty))}
     generated = _generated(base)
     return View(base, frozenset(gone - generated.keys()), empty, generated | dict(files))
@@ -140,24 +159,57 @@ def _other_directories(base: Path) -> Iterator[str]:
             yield f"/{name}"
 
 
-def _secrets(base: Path, top: str, depth: int) -> Iterator[str]:
-    """Yield what others may not read below `top`, and sockets and the like; what is hidden is not walked into."""
-    waiting = [(top, depth)]
+def _unneeded_data(base: Path) -> dict[str, int]:
+    """Return the data of programs that no build needs, with its modes."""
+    found = {}
+    for top in _DATA:
+        for name, mode in _entries(base, top):
+            inside = f"{top}/{name}"
+            if inside not in _NEEDED_DATA and inside not in _EMPTY and not stat.S_ISLNK(mode):
+                found[inside] = mode
+    return found
+
+
+def _secrets(base: Path) -> Iterator[str]:
+    """Yield what others may not read, and sockets and the like; what is hidden is not walked into."""
+    waiting = list(_WALKED)
+    left = _MOST_LOOKED_AT
     while waiting:
-        path, left = waiting.pop()
-        try:
-            entries = list(os.scandir(base / path.lstrip("/")))
-        except (FileNotFoundError, NotADirectoryError):
+        path = waiting.pop()
+        if path in _NEEDED:
             continue
-        for entry in entries:
-            inside = f"{path}/{entry.name}"
+        if left <= 0:
+            yield path
+            continue
+        try:
+            entries = list(_entries(base, path))
+        except OSError:  # What cannot be looked at is not shown.
+            yield path
+            continue
+        left -= len(entries)
+        for name, mode in entries:
+            inside = f"{path}/{name}"
             if inside in _EMPTY or inside in _NEEDED:
                 continue
-            mode = entry.stat(follow_symlinks=False).st_mode
             if _is_secret(mode):
                 yield inside
-            elif stat.S_ISDIR(mode) and left:
-                waiting.append((inside, left - 1))
+            elif stat.S_ISDIR(mode):
+                waiting.append(inside)
+
+
+def _entries(base: Path, path: str) -> Iterator[tuple[str, int]]:
+    """Yield what is in a directory, with its mode; a directory that is none is empty, and so is what has just gone."""
+    try:
+        entries = os.scandir(base / path.lstrip("/"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            try:
+                mode = entry.stat(follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                continue
+            yield entry.name, mode
 
 
 def _is_secret(mode: int) -> bool:

@@ -7,12 +7,17 @@ Invariant: the same tree gives the same text.
 
 import email.parser
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
+
+from controller.engine.errors import TerminalError
+from controller.runtime.build import beneath
+
+NAME = "versions.lock"
+"""What the file is called, beside the runtime.yml."""
 
 _PYTHON_DIRECTORIES = ("usr/lib", "usr/local/lib")
 _NODE_DIRECTORIES = ("usr/local/lib/node_modules", "usr/share/nodejs")
@@ -32,10 +37,8 @@ def python_packages(tree: Path, hashes: Mapping[str, str]) -> tuple[Package, ...
     """Return the Python packages of `tree`; `hashes` are those of their archives by canonical name."""
     found = []
     for metadata in _python_metadata(tree):
-        if not metadata.resolve().is_relative_to(tree.resolve()):
-            continue  # By way of a link to something of the host.
-        fields = email.parser.HeaderParser().parsestr(metadata.read_text(errors="replace"))
-        name = str(fields["Name"] or metadata.parent.name.partition("-")[0])
+        fields = email.parser.HeaderParser().parsestr(beneath.read(tree, metadata).decode(errors="replace"))
+        name = str(fields["Name"] or metadata.split("/")[-2].partition("-")[0])
         sha256 = hashes.get(canonicalize_name(name), "")
         found.append(Package(name, str(fields["Version"] or ""), sha256))
     return tuple(sorted(set(found)))
@@ -45,14 +48,14 @@ def node_packages(tree: Path, hashes: Mapping[str, str]) -> tuple[Package, ...]:
     """Return the Node packages of `tree`, those within others too; `hashes` are npm's, by directory."""
     found = []
     for top in _NODE_DIRECTORIES:
-        for manifest in _node_manifests(tree / top):
+        for package in _node_packages(tree, top):
             try:
-                fields = json.loads(manifest.read_bytes())
+                fields = json.loads(beneath.read(tree, f"{package}/package.json"))
                 name, version = str(fields["name"]), str(fields["version"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # Not of a package: some keep such files for other purposes.
-            relative = manifest.parent.relative_to((tree / top).parent)
-            found.append(Package(name, version, hashes.get(str(relative), "")))
+            relative = package.removeprefix(f"{top.rpartition('/')[0]}/")
+            found.append(Package(name, version, hashes.get(relative, "")))
     return tuple(sorted(set(found)))
 
 
@@ -82,31 +85,46 @@ def _fields(package: Package) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _python_metadata(tree: Path) -> Iterator[Path]:
+def _python_metadata(tree: Path) -> Iterator[str]:
     for top in _PYTHON_DIRECTORIES:
-        for packages in ("site-packages", "dist-packages"):
-            yield from _regular((tree / top).glob(f"python3*/{packages}/*.dist-info/METADATA"))
-            yield from _regular((tree / top).glob(f"python3*/{packages}/*.egg-info/PKG-INFO"))
-            yield from _regular((tree / top).glob(f"python3*/{packages}/*.egg-info"))
+        for python in (name for name in _below(tree, top) if name.startswith("python3")):
+            for packages in (f"{top}/{python}/{kind}" for kind in ("site-packages", "dist-packages")):
+                for name in _below(tree, packages):
+                    path = f"{packages}/{name}"
+                    if name.endswith(".dist-info"):
+                        yield from _file(tree, f"{path}/METADATA")
+                    elif name.endswith(".egg-info"):
+                        yield from _file(tree, path)
+                        yield from _file(tree, f"{path}/PKG-INFO")
 
 
-def _node_manifests(modules: Path) -> Iterator[Path]:
-    """Yield the package.json of every package in a node_modules directory, and in those within them."""
+def _node_packages(tree: Path, modules: str) -> Iterator[str]:
+    """Yield the directory of every package in a node_modules directory, and in those within them."""
     left = [modules]
     while left:
         at = left.pop()
-        if not at.is_dir() or at.is_symlink():
-            continue
-        for name in sorted(os.listdir(at)):
-            package = at / name
-            if package.is_symlink() or not package.is_dir() or name.startswith("."):
+        for name in _below(tree, at):
+            package = f"{at}/{name}"
+            if name.startswith("."):
                 continue
             if name.startswith("@"):
                 left.append(package)
                 continue
-            yield from _regular([package / "package.json"])
-            left.append(package / "node_modules")
+            if any(_file(tree, f"{package}/package.json")):
+                yield package
+            left.append(f"{package}/node_modules")
 
 
-def _regular(paths: Iterable[Path]) -> Iterator[Path]:
-    return (path for path in sorted(paths) if path.is_file() and not path.is_symlink())
+def _below(tree: Path, path: str) -> list[str]:
+    """Return what is in a directory; nothing of one that is a link, or behind one: it is counted where it is."""
+    try:
+        return beneath.names(tree, path)
+    except TerminalError:
+        return []
+
+
+def _file(tree: Path, path: str) -> list[str]:
+    try:
+        return [path] if beneath.is_file(tree, path) else []
+    except TerminalError:
+        return []

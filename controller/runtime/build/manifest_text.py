@@ -46,14 +46,14 @@ def text(tree: Path, about: Description) -> str:
         "mounts:",
         *mounts,
         "environment:",
-        *(f"  {name}: {_q(value)}" for name, value in sorted(_environment(about).items())),
+        *(f"  {name}: {_q(value)}" for name, value in sorted(_variables(about).items())),
         "requirements:",
         *_requirements(about),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _environment(about: Description) -> dict[str, str]:
+def _variables(about: Description) -> dict[str, str]:
     return {"PATH": PATH, "RUNTIME_VERSION": about.version, **about.environment}
 
 

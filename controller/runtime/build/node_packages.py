@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.engine.errors import TerminalError
+from controller.runtime.bounded import read_bounded
 from controller.runtime.build import carry
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
 
@@ -21,6 +22,7 @@ PREFIX = "/usr/local/lib"
 LEFT_BEHIND = frozenset({f"{PREFIX[1:]}/package.json", f"{PREFIX[1:]}/package-lock.json"})
 """What npm leaves that no job needs."""
 
+_MOST_BYTES = 64 << 20
 _NAME = re.compile(r"(?:@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(?:@[\w.^~<>=*|& +-]+)?", re.IGNORECASE)
 _ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -66,8 +68,20 @@ def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Map
     argv = ("/bin/sh", "-c", _SCRIPT, "npm", PREFIX, *asked)
     command = Command(argv, root=root, env=_ENV, writable=(Share(work, WORK),), network=True)
     bench.do("install the Node packages", command)
-    lock = work / "package-lock.json"
-    if lock.is_symlink() or not lock.is_file():
+    return _hashes(work / "package-lock.json")
+
+
+def _hashes(lock: Path) -> dict[str, str]:
+    try:
+        packages = json.loads(read_bounded(lock, _MOST_BYTES)).get("packages", {})
+        return {path: str(entry.get("integrity", "")) for path, entry in packages.items() if path}
+    except FileNotFoundError:
         return {}
-    packages = json.loads(lock.read_text()).get("packages", {})
-    return {path: str(entry.get("integrity", "")) for path, entry in packages.items() if path}
+    except OSError as error:
+        raise _no_lock(error.strerror or "it cannot be read") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_lock("it is not of npm's form") from error
+
+
+def _no_lock(why: str) -> TerminalError:
+    return TerminalError(BUILD_FAILED, f"cannot read what npm says that it has installed: package-lock.json: {why}")

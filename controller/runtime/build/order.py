@@ -48,7 +48,10 @@ class TreeRoot:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One command in a build sandbox. `id` names its cgroup below `cgroup_parent`; it is used once."""
+    """One command in a build sandbox. `id` names its cgroup below `cgroup_parent`; it is used once.
+
+    `as_root` allows it to be root on the host too, with few capabilities, where owners cannot be mapped.
+    """
 
     id: str
     argv: tuple[str, ...]
@@ -64,6 +67,7 @@ class Order:
     files: Mapping[str, str] = field(default_factory=dict)
     network: bool = False
     space_floor_bytes: int = 0
+    as_root: bool = False
 
 
 def to_json(order: Order) -> str:

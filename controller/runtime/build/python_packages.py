@@ -16,7 +16,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from controller.engine.errors import TerminalError
-from controller.runtime.build import carry, host_tree
+from controller.runtime.bounded import read_bounded
+from controller.runtime.build import beneath, carry, host_tree
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
 
 TOOLS = ("python3-pip",)
@@ -145,7 +146,11 @@ def _pip_share(root: Path) -> tuple[Share, ...]:
 
 
 def _needs_a_wheel(root: Path) -> bool:
-    return not any(root.glob("usr/lib/python3*/dist-packages/pip"))
+    return not any(
+        beneath.is_directory(root, f"usr/lib/{name}/dist-packages/pip")
+        for name in beneath.names(root, "usr/lib")
+        if name.startswith("python3") and beneath.is_directory(root, f"usr/lib/{name}")
+    )
 
 
 def _wheel() -> Path:
@@ -159,11 +164,22 @@ def _wheel() -> Path:
 
 def _hashes(report: Path) -> dict[str, str]:
     """Return what pip says of the archives that it installed."""
-    if report.is_symlink() or not report.is_file():
+    try:
+        text = read_bounded(report)
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise _no_report(error.strerror or "it cannot be read") from error
     found: dict[str, str] = {}
-    for entry in json.loads(report.read_text())["install"]:
-        hashes = entry.get("download_info", {}).get("archive_info", {}).get("hashes", {})
-        if sha256 := hashes.get("sha256"):
-            found[canonicalize_name(entry["metadata"]["name"])] = f"sha256:{sha256}"
+    try:
+        for entry in json.loads(text)["install"]:
+            hashes = entry.get("download_info", {}).get("archive_info", {}).get("hashes", {})
+            if sha256 := hashes.get("sha256"):
+                found[canonicalize_name(str(entry["metadata"]["name"]))] = f"sha256:{sha256}"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_report("it is not of pip's form") from error
     return found
+
+
+def _no_report(why: str) -> TerminalError:
+    return TerminalError(BUILD_FAILED, f"cannot read what pip says that it has installed: report.json: {why}")

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from api.packages.identity import SETUP
 from api.types.runtime_sources import BuildLimits
 from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import download
-from controller.runtime.build import taken_out
+from controller.runtime.build import beneath, taken_out
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, failure
-from controller.runtime.build.removal import remove_tree
 from controller.runtime.build.sandbox import (
     BuildEnd,
     BuildHost,
@@ -32,9 +32,12 @@ from controller.runtime.build.sandbox import (
     HostOverlay,
     run_build,
 )
+from controller.runtime.build.sandboxed import local_indexes
 from controller.runtime.download import Archive
 from controller.runtime.origin import key
-from controller.runtime.source import LogLine, Made, Progress
+from controller.runtime.removal import remove_tree
+from controller.runtime.source import LogLine, Made, Progress, fresh_directory
+from controller.runtime.tree import MANIFEST
 
 if TYPE_CHECKING:
     from controller.runtime.install import Host
@@ -42,8 +45,6 @@ if TYPE_CHECKING:
 SOURCE = "/tmp/runtime-source"
 JOBLET = "/opt/joblet"
 RUNTIMES = f"{JOBLET}/runtimes"
-_MANIFEST = "runtime.yml"
-_DISPATCHER = "setup.sh"
 _NO_ENVIRONMENT: Mapping[str, str] = {}
 
 
@@ -53,7 +54,7 @@ def script_for(platform: str, names: Sequence[str]) -> str | None:
     >>> script_for("ubuntu-amd64", ["setup.sh", "setup-ubuntu-amd64.sh"]), script_for("rhel-arm64", ["setup.sh"])
     ('setup-ubuntu-amd64.sh', 'setup.sh')
     """
-    return next((name for name in (f"setup-{platform}.sh", _DISPATCHER) if name in names), None)
+    return next((name for name in (f"setup-{platform}.sh", SETUP) if name in names), None)
 
 
 def variables(name: str, version: str, build_id: str) -> dict[str, str]:
@@ -125,7 +126,7 @@ class RecipeBuilder:
         asked = resources or BuildLimits()
         made = staging / "joblet"
         for directory in (made, made / "runtimes"):
-            _fresh(directory)
+            fresh_directory(directory)
         run = BuildRun(
             name=key(name, version),
             argv=("/bin/bash", "-e", script),
@@ -136,6 +137,7 @@ class RecipeBuilder:
             limits=limits_of(asked, self.builds.default_limits),
             timeout_seconds=asked.timeout_seconds,
             writable=((package, SOURCE), (made, JOBLET)),
+            readable=tuple((path, str(path)) for path in local_indexes(self.builds.environment, self.builds.files)),
             files=self.builds.files,
             network=True,
         )
@@ -149,23 +151,18 @@ class RecipeBuilder:
         self, run: BuildRun, made: Path, name: str, version: str, log: LogLine, tick: Callable[[], None] | None
     ) -> Path:
         with BuildLog(self.builds.logs, key(name, version)) as kept:
-
-            def both(line: str) -> None:
-                kept.line(line)
-                log(line)
-
+            both = kept.and_to(log)
             both(f"runwright: {run.argv[-1]} of {name}@{version} on {self.platform}")
             result = run_build(run, self.builds, both, tick=tick)
             both(f"runwright: {result.message}")
             _refuse_unless_ok(result, name, version)
-            tree = made / "runtimes" / name
-            _refuse_without_manifest(tree, name, version, result)
+            tree = run.scratch.parent / "tree"
+            if not _take_out(made, name, tree):
+                raise _made_nothing(name, version, result)
             taken_out.normalise(tree, f"{RUNTIMES}/{name}", both)
             for source in taken_out.add_missing_sources(tree):
                 both(f"runwright: runtime.yml mounts {source}, which the script did not make: it is an empty directory")
-        out = run.scratch.parent / "tree"
-        os.rename(tree, out)
-        return out
+        return tree
 
     def _variables(self, name: str, version: str) -> dict[str, str]:
         return variables(name, version, f"install-{int(self.clock.now().timestamp())}")
@@ -215,7 +212,7 @@ class RecipeSource:
 
         # A build of its own directory: what install.py moves away must not have the package beside it in it.
         payload = host.build_recipe(
-            made.payload, self.name, self.version, _fresh(staging / "built"), log,
+            made.payload, self.name, self.version, fresh_directory(staging / "built"), log,
             env=dict(self.env), resources=self.resources, tick=tick,
         )  # fmt: skip
         return Made(payload, made.url, made.sha256, made.archive_bytes)
@@ -227,7 +224,7 @@ class RecipeSource:
             return Made(package, self.url)
         sha256 = self.checksum or _sha256(local)
         wanted = Archive(self.url if local is None else f"file://{quote(str(local))}", sha256)
-        descriptor = os.open(_fresh(package), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(fresh_directory(package), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             got = download.fetch_into(descriptor, wanted, host.client, limits=host.limits, progress=progress)
         finally:
@@ -253,12 +250,6 @@ def _sha256(path: Path | None) -> str:
         raise TransientError("NotFound", f"cannot read the recipe {path}: {error.strerror}") from error
 
 
-def _fresh(path: Path) -> Path:
-    path.mkdir(mode=0o755)
-    path.chmod(0o755)
-    return path
-
-
 def _copy_package(directory: Path, package: Path) -> None:
     try:
         shutil.copytree(directory, package, symlinks=True)
@@ -278,11 +269,25 @@ def _refuse_unless_ok(result: BuildResult, name: str, version: str) -> None:
     raise TerminalError(BUILD_FAILED, message)
 
 
-def _refuse_without_manifest(tree: Path, name: str, version: str, result: BuildResult) -> None:
-    """A manifest that is a link out of the tree is none, and neither is a tree that is a link."""
-    if tree.is_symlink() or not (tree / _MANIFEST).is_file() or (tree / _MANIFEST).is_symlink():
-        why = f"its script ended with 0, but left no {RUNTIMES}/{name}/{_MANIFEST}"
-        raise TerminalError(BUILD_FAILED, f"cannot build {name}@{version}: {why}: {_last_words(result)}")
+def _take_out(made: Path, name: str, tree: Path) -> bool:
+    """Move the directory NAME of `made`/runtimes to `tree`; False if there is none that holds a manifest.
+
+    The script could put a link, or anything, in the place of each of these names: no link is followed. A manifest that
+    is a link is none, and neither is a tree that is one.
+    """
+    try:
+        with beneath.directory(made, "runtimes") as runtimes:
+            if not beneath.is_file(made, f"runtimes/{name}/{MANIFEST}"):
+                return False
+            os.rename(name, tree, src_dir_fd=runtimes)
+    except (FileNotFoundError, TerminalError):
+        return False
+    return True
+
+
+def _made_nothing(name: str, version: str, result: BuildResult) -> TerminalError:
+    why = f"its script ended with 0, but left no {RUNTIMES}/{name}/{MANIFEST}"
+    return TerminalError(BUILD_FAILED, f"cannot build {name}@{version}: {why}: {_last_words(result)}")
 
 
 def _last_words(result: BuildResult) -> str:
@@ -293,6 +298,6 @@ def _last_words(result: BuildResult) -> str:
 def _no_script(name: str, version: str, platform: str, package: Path) -> str:
     there = ", ".join(sorted(entry for entry in os.listdir(package) if entry.startswith("setup"))) or "none"
     return (
-        f"cannot build {name}@{version}: it has no setup-{platform}.sh and no {_DISPATCHER} for this host; "
+        f"cannot build {name}@{version}: it has no setup-{platform}.sh and no {SETUP} for this host; "
         f"its scripts: {there}"
     )

@@ -1,7 +1,8 @@
 """The root of a build: an overlay over the host, or a tree of ours, with what every root has mounted in it.
 
 Files belong to root inside, and to root on disk, though root inside is none on the host: every layer is mounted with
-its owners mapped. Where a file system cannot do that, the build is real root, with its few capabilities, and says so.
+its owners mapped. Where a file system cannot do that, there is no build, but where the host's settings allow that it
+is real root, with its few capabilities, which it says.
 Here: mounts. Never here: what of the host is hidden (`host_view`), entering user namespaces (`sandbox_init`).
 Invariant: nothing is mounted outside of the mount namespace this process is in.
 """
@@ -9,9 +10,8 @@ Invariant: nothing is mounted outside of the mount namespace this process is in.
 import errno
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,9 @@ from controller.sandbox.spec import HostIds
 _INSIDE = MountAttribute.NOSUID | MountAttribute.NODEV
 _READ_ONLY = _INSIDE | MountAttribute.RDONLY
 _CANNOT_MAP = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+_ESSENTIAL = frozenset({"/usr", "/etc", "/var"})
+"""What no build can do without: of another file system of the host it is shown an empty directory, if need be."""
+
 _NO_UPPER = frozenset({"overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "vfat", "exfat"})
 _MAPPED_LAYERS = (5, 19)
 _SHM_BYTES = 64 << 20
@@ -80,6 +83,9 @@ def make_root(asked: Order, owners_fd: int, first_id: int) -> Root:
         mapper.works, mapper.why = False, f"Linux {os.uname().release} cannot map owners in an overlay"
     else:
         mapper.try_on(_places(asked))
+    if not mapper.works and not asked.as_root:
+        fix = "build on a file system and kernel (5.19 or later) that can, or set runtime.build_as_root: true"
+        raise OSError(f"cannot keep the build from being root on the host: {mapper.why}: {fix}")
     root = _Making(asked, mapper).root()
     if not mapper.works:
         root.notes.insert(0, f"{mapper.why}: this build is root on the host too, with few capabilities")
@@ -135,7 +141,8 @@ class _Mapper:
 
 def _places(asked: Order) -> tuple[Path, ...]:
     base = asked.root.base if isinstance(asked.root, HostOverlay) else asked.root.path
-    return (base, asked.scratch, *(host for host, _ in (*asked.writable, *asked.readable)))
+    essential = [Path(entry.mount_point) for entry in _mounts_below(base) if _inside(base, entry) in _ESSENTIAL]
+    return (base, *essential, asked.scratch, *(host for host, _ in (*asked.writable, *asked.readable)))
 
 
 class _Making:
@@ -164,21 +171,43 @@ class _Making:
         mounts = _mounts_below(wanted.base)
         top = self._overlay(wanted.base, view, "")
         attached = self._attach_aside(top)
+        emptied: list[str] = []
         for entry in mounts:
-            self._overlay_below(attached, wanted.base, entry, view)
+            inside = _inside(wanted.base, entry)
+            if any(inside.startswith(f"{above}/") for above in emptied) or not view.shows(inside):
+                continue
+            if os.path.isdir(entry.mount_point) and not self._overlay_below(attached, entry, inside, view):
+                emptied.append(inside)
+                self._show_empty(attached, entry, inside)
         return attached
 
-    def _overlay_below(self, root_fd: int, base: Path, entry: MountEntry, view: host_view.View) -> None:
-        """Overlay one more file system of the host, such as /usr of its own, where it is seen at all."""
-        inside = "/" + os.path.relpath(entry.mount_point, base)
-        if not view.shows(inside) or not os.path.isdir(entry.mount_point):
-            return
-        with self._overlay(Path(entry.mount_point), view, inside) as tree:
+    def _overlay_below(self, root_fd: int, entry: MountEntry, inside: str, view: host_view.View) -> bool:
+        """Overlay one more file system of the host, such as /usr of its own; False if it cannot be a layer.
+
+        Raises:
+            OSError: it cannot, and no build can do without it.
+        """
+        try:
+            overlay = self._overlay(Path(entry.mount_point), view, inside)
+        except SyscallError as error:
+            if error.errno not in _CANNOT_MAP or inside in _ESSENTIAL:
+                raise
+            return False
+        with overlay as tree:
             place = rootfs.open_place(root_fd, inside)
             try:
                 mount_api.attach_to_fd(tree, place)
             finally:
                 os.close(place)
+        return True
+
+    def _show_empty(self, root_fd: int, entry: MountEntry, inside: str) -> None:
+        why = f"{entry.filesystem} cannot be shown to a build"
+        self._notes.append(f"{inside} is an empty directory here: {why}")
+        own = self._scratch / f"empty-{next(self._numbers)}"
+        own.mkdir()
+        own.chmod(0o755)
+        self._bind(root_fd, own, inside)
 
     def _overlay(self, lower: Path, view: host_view.View, inside: str) -> MountTree:
         """Return an overlay, not yet attached, over the one mount `lower`, which is at `inside`."""
@@ -282,48 +311,6 @@ class _Making:
         Builder(os.dup(root_fd)).carry_out(ops)
 
 
-def places_to_be_made(asked: Order) -> tuple[str, ...]:
-    """Return what a tree lacks of the places that are mounted on: they are made in it, the deepest first here.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    if not isinstance(asked.root, TreeRoot):
-        return ()
-    binds = (inside for _, inside in (*asked.writable, *asked.readable))
-    wanted = (*(inside for inside, _ in PRIVATE), *binds, *asked.files, "/dev", "/proc")
-    root_fd = os.open(asked.root.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        found = {place for inside in wanted for place in _missing(root_fd, inside)}
-    finally:
-        os.close(root_fd)
-    return tuple(sorted(found, key=lambda place: -place.count("/")))
-
-
-def remove_places(tree: Path, places: Sequence[str]) -> None:
-    """Remove those of `places` from `tree` that are empty; the build may have filled others, or removed them."""
-    root_fd = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for place in places:
-            with suppress(OSError):
-                _remove_if_empty(root_fd, place)
-    finally:
-        os.close(root_fd)
-
-
-def _remove_if_empty(root_fd: int, place: str) -> None:
-    parent, _, name = place.rpartition("/")
-    parent_fd = rootfs.open_place(root_fd, parent or "/")
-    try:
-        status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            os.rmdir(name, dir_fd=parent_fd)
-        elif stat.S_ISREG(status.st_mode) and not status.st_size:
-            os.unlink(name, dir_fd=parent_fd)
-    finally:
-        os.close(parent_fd)
-
-
 def _kernel(release: str) -> tuple[int, int]:
     """Return the version of a kernel.
 
@@ -334,21 +321,6 @@ def _kernel(release: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _missing(root_fd: int, inside: str) -> list[str]:
-    """Return those of `inside` and its parents that are not there, the deepest first."""
-    missing = []
-    while inside:
-        try:
-            os.close(rootfs.open_place(root_fd, inside))
-            break
-        except SyscallError as error:
-            if error.errno != errno.ENOENT:
-                raise
-        missing.append(inside)
-        inside = inside.rpartition("/")[0]
-    return missing
-
-
 def _mounts_below(base: Path) -> list[MountEntry]:
     """Return the file systems mounted below `base`, as they are seen: of several at one place the last, outer first."""
     at: dict[str, MountEntry] = {}
@@ -357,6 +329,10 @@ def _mounts_below(base: Path) -> list[MountEntry]:
         if entry.mount_point.startswith(prefix) and entry.mount_point != prefix:
             at[entry.mount_point] = entry
     return [at[point] for point in sorted(at, key=lambda point: (point.count("/"), point))]
+
+
+def _inside(base: Path, entry: MountEntry) -> str:
+    return "/" + os.path.relpath(entry.mount_point, base)
 
 
 def _filesystem_of(path: Path) -> str:

@@ -17,6 +17,8 @@ from controller.runtime.build.apt import Deb
 from controller.runtime.build.carry import Marks
 from controller.runtime.build.commands import BUILD_FAILED, Bench
 from controller.runtime.build.debian import DebianRoot
+from controller.runtime.inventory import Inventory
+from controller.runtime.source import fresh_directory
 
 DEBIAN, HOST = "debian", "host"
 
@@ -38,23 +40,28 @@ class Root:
     language_version: str = ""
 
 
-def make(bench: Bench, work: Path, build: BuildSource, architecture: str, base: tuple[Path, Manifest] | None) -> Root:
-    """Make the root of `build` in the directory `work`. `base` is the runtime it begins with, and its manifest.
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The runtime that a build begins with: what its tree holds, and what its runtime.yml says."""
+
+    stock: Inventory
+    manifest: Manifest
+
+
+def make(bench: Bench, work: Path, build: BuildSource, architecture: str, base: Base | None) -> Root:
+    """Make the root of `build` in the directory `work`. `base` is the runtime it begins with.
 
     Raises:
-        TransientError, TerminalError: BuildFailed.
+        TransientError, TerminalError: BuildFailed; ParentNotReady, the runtime is not as it was installed.
     """
     _check_from(build, base)
     if build.base.from_ == DEBIAN or build.apt or build.npm:
         made = _from_debian(bench, work, build, architecture)
     else:
-        (work / "root").mkdir()
-        (work / "root").chmod(0o755)
-        made = Root(work / "root")
+        made = Root(fresh_directory(work / "root"))
     if base is not None:
-        path, manifest = base
-        written = fill.copy(path, manifest.mounts, made.path, _place(made))
-        return _with(made, written, manifest.language_version)
+        written = fill.copy(base.stock, base.manifest.mounts, made.path, _place(made))
+        return _with(made, written, base.manifest.language_version)
     if build.base.from_ == HOST:
         gathered = host_tree.gather(build.base.language, build.base.version)
         for missing in gathered.left_out:
@@ -69,7 +76,7 @@ def inside(root: Path, path: str) -> str:
     return debian.merged(path) if (root / "bin").is_symlink() else path.lstrip("/")
 
 
-def _check_from(build: BuildSource, base: tuple[Path, Manifest] | None) -> None:
+def _check_from(build: BuildSource, base: Base | None) -> None:
     if build.base.from_ not in (DEBIAN, HOST) and base is None:
         raise TerminalError(BUILD_FAILED, f"cannot build from {build.base.from_}: it is not installed")
 

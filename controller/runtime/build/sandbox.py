@@ -26,7 +26,7 @@ from controller.engine.errors import TransientError
 from controller.runtime.build import order
 from controller.runtime.build.lines import Lines
 from controller.runtime.build.order import BuildEnd, HostOverlay, Order, TreeRoot
-from controller.runtime.build.removal import remove_tree
+from controller.runtime.removal import remove_tree
 
 __all__ = ["BuildEnd", "BuildHost", "BuildResult", "BuildRun", "HostOverlay", "TreeRoot", "run_build", "sweep"]
 
@@ -57,6 +57,7 @@ class BuildHost:
         secrets: what must not get into logs.
         space_floor_bytes: a build ends when less is free.
         default_limits: those of a build that does not say.
+        as_root: whether builds may be root on the host too where its file systems cannot map owners.
     """
 
     cgroup_parent: str
@@ -67,6 +68,7 @@ class BuildHost:
     secrets: tuple[str, ...] = ()
     space_floor_bytes: int = 1 << 30
     default_limits: Limits = _DEFAULT_LIMITS
+    as_root: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ def _order(run: BuildRun, host: BuildHost) -> Order:
         files=run.files,
         network=run.network,
         space_floor_bytes=host.space_floor_bytes,
+        as_root=host.as_root,
     )
 
 

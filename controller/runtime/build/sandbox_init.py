@@ -7,6 +7,7 @@ Invariant: the command starts without any right over the host, or not at all.
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ from typing import NoReturn
 from controller.linux import libc, loopback, mount_api, namespaces, process
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
+from controller.runtime.build import disk_left
 from controller.runtime.build.order import Order
 from controller.runtime.build.root import Root, make_root
 from controller.sandbox import confine, seccomp
@@ -98,6 +100,8 @@ def be_process_1(asked: Order, pipes: Pipes) -> NoReturn:
 
 
 def _make_sandbox(asked: Order, owners: int) -> None:
+    most = disk_left.largest_file_bytes(os.statvfs(asked.scratch), asked.space_floor_bytes)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     kinds = _NAMESPACES if asked.network else _NAMESPACES | LinuxNamespace.NETWORK
     namespaces.unshare(kinds)
     mount_api.make_private()

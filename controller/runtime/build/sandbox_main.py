@@ -8,7 +8,6 @@ Invariant: it ends only after the build's last process, and then its cgroup is g
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -19,7 +18,7 @@ from controller.cgroup.lifecycle import CgroupError, Lifecycle, OomWatch
 from controller.linux import namespaces, process, user_namespace
 from controller.linux.namespaces import LinuxNamespace
 from controller.linux.user_namespace import IdMap
-from controller.runtime.build import order, root, sandbox_init
+from controller.runtime.build import disk_left, mount_places, order, sandbox_init
 from controller.runtime.build.order import BuildEnd, Order, TreeRoot
 from controller.runtime.build.sandbox_init import Started
 
@@ -55,7 +54,7 @@ def _carry_out(asked: Order) -> _End:
         return _End(BuildEnd.NOT_STARTED, str(error))
     made: tuple[str, ...] = ()
     try:
-        made = root.places_to_be_made(asked)
+        made = mount_places.places_to_be_made(asked)
         oom = lifecycle.open_oom_watch(asked.id)
         try:
             started = _start(asked, lifecycle)
@@ -67,7 +66,7 @@ def _carry_out(asked: Order) -> _End:
         return _End(BuildEnd.NOT_STARTED, str(error))
     finally:
         if isinstance(asked.root, TreeRoot):
-            root.remove_places(asked.root.path, made)
+            mount_places.remove_places(asked.root.path, made)
         lifecycle.kill(asked.id)
         lifecycle.remove(asked.id)
         lifecycle.close()
@@ -125,9 +124,7 @@ def _reason_to_end(asked: Order, deadline: float, *, orphaned: bool) -> _End | N
         return _End(BuildEnd.LOST, "whoever asked for the build is gone")
     if time.clock_gettime(time.CLOCK_BOOTTIME) >= deadline:
         return _End(BuildEnd.DEADLINE, f"it took longer than its {asked.timeout_seconds:g} seconds")
-    free = shutil.disk_usage(asked.scratch).free
-    if free < asked.space_floor_bytes:
-        left = f"{free >> 20} MiB are left on its disk, {asked.space_floor_bytes >> 20} MiB must be"
+    if left := disk_left.lacking(os.statvfs(asked.scratch), asked.space_floor_bytes):
         return _End(BuildEnd.NO_SPACE, left)
     return None
 

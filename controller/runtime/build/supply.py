@@ -7,21 +7,24 @@ Never here: libraries of other parts of the tree, which their packages are to na
 
 import os
 import re
-import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.packages import runtime_yaml
 from api.packages.links import ISOLATED
 from controller.runtime import ldcache
-from controller.runtime.build import carry
+from controller.runtime.bounded import read_bounded
+from controller.runtime.build import beneath
 from controller.runtime.build.roots import HOST, Root
 from controller.runtime.closure import MissingLibrary, closure
 from controller.runtime.health import libraries
+from controller.runtime.tree import MANIFEST
 
 _OF_PACKAGES = re.compile(r"/(?:site-packages|dist-packages|node_modules)/")
 _MISSING = re.compile(r" needs ([\w.+-]+), which ")
+_MULTIARCH = "-linux-gnu"
 _ROUNDS = 4
 _CACHE = Path("/etc/ld.so.cache")
 
@@ -51,7 +54,7 @@ def supply(payload: Path, root: Root, base: str) -> Supplied:
 
 
 def _missing(payload: Path, added: frozenset[str]) -> tuple[str, ...]:
-    manifest = runtime_yaml.load((payload / "runtime.yml").read_bytes())
+    manifest = runtime_yaml.load(read_bounded(payload / MANIFEST))
     return tuple(
         line
         for line in libraries.missing(payload, manifest)
@@ -67,21 +70,34 @@ def _fetch(name: str, tree: Path, root: Root, base: str) -> Iterable[str]:
 
 def _from_root(name: str, tree: Path, root: Root) -> list[str]:
     """Move the library, and what it is a link to, out of the build's root."""
-    carry.refuse_links(root.path, ("usr/lib",))
     moved = []
-    for directory in sorted((root.path / "usr/lib").glob("*-linux-gnu*")):
-        at = directory / name
-        while os.path.lexists(at) and not directory.is_symlink():
-            target = os.readlink(at) if at.is_symlink() else ""
-            relative = at.relative_to(root.path)
-            if not (tree / relative).parent.is_dir():
-                break
-            os.rename(at, tree / relative)
-            moved.append(str(relative))
-            if not target or "/" in target:
-                break
-            at = directory / target
+    for directory in (f"usr/lib/{found}" for found in beneath.names(root.path, "usr/lib") if _MULTIARCH in found):
+        if beneath.is_directory(root.path, directory) and beneath.is_directory(tree, directory):
+            with beneath.directory(root.path, directory) as source, beneath.directory(tree, directory) as target:
+                moved += [f"{directory}/{taken}" for taken in _move(name, source, target)]
     return moved
+
+
+def _move(name: str, source: int, target: int) -> Iterator[str]:
+    """Move the file `name`, and that which it is a link to, from one directory to the other; yield their names."""
+    while (status := _status(name, source)) is not None and not stat.S_ISDIR(status.st_mode):
+        there = _status(name, target)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            return
+        os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+        yield name
+        if not stat.S_ISLNK(status.st_mode):
+            return
+        name = os.readlink(name, dir_fd=target)
+        if "/" in name:
+            return
+
+
+def _status(name: str, directory: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _from_host(name: str, tree: Path) -> list[str]:
@@ -95,17 +111,25 @@ def _from_host(name: str, tree: Path) -> list[str]:
     except MissingLibrary:
         return []
     libc = _libc_directory(tree)
+    if libc is None:
+        return []
     copied = []
     for called, path in sorted(needed.items()):
-        if libc is not None and not os.path.lexists(libc / called):
-            shutil.copyfile(path, libc / called)
-            (libc / called).chmod(0o755)
-            copied.append(str((libc / called).relative_to(tree)))
+        if "/" not in called and beneath.status(tree, f"{libc}/{called}") is None:
+            beneath.write(tree, f"{libc}/{called}", path.read_bytes(), 0o755)
+            copied.append(f"{libc}/{called}")
     return copied
 
 
-def _libc_directory(tree: Path) -> Path | None:
+def _libc_directory(tree: Path) -> str | None:
     """Return where the tree has its libraries."""
     return next(
-        (path.parent for path in sorted(tree.glob("usr/lib/*/libc.so.6")) + sorted(tree.glob("lib/*/libc.so.6"))), None
+        (
+            f"{top}/{name}"
+            for top in ("usr/lib", "lib")
+            if beneath.is_directory(tree, top)
+            for name in beneath.names(tree, top)
+            if beneath.is_directory(tree, f"{top}/{name}") and beneath.status(tree, f"{top}/{name}/libc.so.6")
+        ),
+        None,
     )

@@ -7,6 +7,7 @@ Invariant: a tree that is returned has only files, directories and links of whic
 """
 
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -16,10 +17,10 @@ from pathlib import Path
 
 from api.packages import links, runtime_yaml
 from controller.engine.errors import TerminalError
+from controller.runtime.bounded import read_bounded
 from controller.runtime.extraction import Limits
+from controller.runtime.tree import MANIFEST
 from controller.sandbox import rootfs
-
-_MANIFEST = "runtime.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def add_missing_sources(tree: Path) -> tuple[str, ...]:
     mounts is left as it is, to be refused.
     """
     try:
-        mounts = runtime_yaml.load((tree / _MANIFEST).read_bytes()).mounts
-    except ValueError:  # To be refused with all that is wrong in it.
+        mounts = runtime_yaml.load(read_bounded(tree / MANIFEST)).mounts
+    except (ValueError, RecursionError):  # To be refused with all that is wrong in it.
         return ()
     made = []
     root_fd = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -90,7 +91,7 @@ def _walk(tree: Path, limits: Limits) -> Iterator[str]:
         yield path
         if not stat.S_ISDIR(os.lstat(tree / path).st_mode):
             continue
-        for name in sorted(os.listdir(tree / path), reverse=True):
+        for name in sorted(_names(tree / path, limits.entries), reverse=True):
             below = f"{path}/{name}" if path else name
             if len(os.fsencode(below)) > limits.path_bytes:
                 raise _refused(f"the path {_shown(below)} is too long")
@@ -98,6 +99,14 @@ def _walk(tree: Path, limits: Limits) -> Iterator[str]:
                 waiting.append(below)
             else:
                 os.unlink(tree / below)
+
+
+def _names(directory: Path, most: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        names = [entry.name for entry in itertools.islice(entries, most + 1)]
+    if len(names) > most:
+        raise _refused(f"it has more than {most} entries")
+    return names
 
 
 def _is_left(status: os.stat_result) -> bool:

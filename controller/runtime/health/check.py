@@ -3,6 +3,7 @@
 Invariant: what could not be looked at is a problem, never silently healthy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import HealthCheck
 from controller.runtime.health import libraries
 from controller.runtime.health.probes import CannotProbe, Probe, probes
+from controller.runtime.source import HealthReport
 
 _MOST_PROBLEMS = 10
 _MOST_CHARACTERS = 400
@@ -34,29 +36,6 @@ class Prober(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HealthReport:
-    """What was found. `shown` are the things that were seen to work."""
-
-    problems: tuple[str, ...]
-    shown: tuple[str, ...]
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether everything that was looked at works."""
-        return not self.problems
-
-    @property
-    def message(self) -> str:
-        """What to tell a person."""
-        if self.is_healthy:
-            return f"{', '.join(self.shown)}" if self.shown else "nothing in it can be started"
-        told = list(self.problems[:_MOST_PROBLEMS])
-        if more := len(self.problems) - len(told):
-            told.append(f"and {more} more")
-        return "; ".join(told)
-
-
 def check(tree: Path, name: str, manifest: Manifest, wanted: HealthCheck, prober: Prober) -> HealthReport:
     """Look at the libraries of `tree`, then at what starts in it, as the runtime `name`."""
     problems = list(libraries.missing(tree, manifest))
@@ -64,14 +43,24 @@ def check(tree: Path, name: str, manifest: Manifest, wanted: HealthCheck, prober
     try:
         commands = probes(name, manifest, wanted)
     except CannotProbe as error:
-        return HealthReport((*problems, str(error)), tuple(shown))
+        return _report([*problems, str(error)], shown)
     for probe in commands:
         problem = _try(probe, tree, manifest, wanted.timeout_seconds, prober)
         if problem:
             problems.append(problem)
         else:
             shown.append(probe.shows)
-    return HealthReport(tuple(problems), tuple(shown))
+    return _report(problems, shown)
+
+
+def _report(problems: Sequence[str], shown: Sequence[str]) -> HealthReport:
+    """Return the report of what is wrong and of what was seen to work."""
+    if not problems:
+        return HealthReport(healthy=True, message=", ".join(shown) or "nothing in it can be started")
+    told = list(problems[:_MOST_PROBLEMS])
+    if more := len(problems) - len(told):
+        told.append(f"and {more} more")
+    return HealthReport(healthy=False, message="; ".join(told))
 
 
 def _try(probe: Probe, tree: Path, manifest: Manifest, timeout_seconds: float, prober: Prober) -> str:

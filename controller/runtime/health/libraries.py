@@ -9,11 +9,13 @@ Invariant: nothing of the host is looked at.
 import mmap
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.packages.manifest import Manifest
 from controller.runtime import elf, ldcache
+from controller.runtime.bounded import read_bounded
 from controller.runtime.elf import Elf, NotElf
 from controller.runtime.health.view import Seen, View
 
@@ -42,7 +44,8 @@ def missing(tree: Path, manifest: Manifest) -> tuple[str, ...]:
     known = _Known(view, library_path)
     cache = view.find(_CACHE)
     if cache is not None:
-        known.cache = ldcache.parse(cache.path.read_bytes())
+        with suppress(OSError):  # What is no cache, or too large for one, no loader uses.
+            known.cache = ldcache.parse(read_bounded(cache.path))
     found = [(seen, parsed) for seen in view.files() if (parsed := _read(known, seen.path)) is not None]
     for seen, parsed in found:
         for name in {parsed.soname, seen.path.name} - {""}:

@@ -57,10 +57,13 @@ class View:
 
     def files(self) -> Iterator[Seen]:
         """Yield every regular file that jobs see, each under each place that it is seen at; links are not followed."""
+        real = self._tree.resolve()
         for mount in self._mounts:
             roots = [f"{mount.source}/{name}" for name in mount.selective] or [mount.source]
             for root in roots:
                 inside = mount.target + root[len(mount.source) :]
+                if not (self._tree / root).resolve().is_relative_to(real):
+                    continue  # By way of a link to something of the host.
                 for seen in _walk(self._tree / root, inside):
                     if self._place(seen.inside) == seen.path:  # Else another mount covers it.
                         yield seen

@@ -83,11 +83,14 @@ def test_the_list_tells_health_size_what_is_shared_and_who_uses_it(rnx, live, py
     live.set_status(RUNTIME, "python-3.11-ml", versions=[versions | more | {"digest": "sha256:" + "ab" * 32}])
     live.create(JOB, a_job("etl", runtime="python-3.11-ml@1.9.0"))
 
-    row = rnx("runtime", "list").lines[1]
+    row = rnx("runtime", "list", "-o", "wide").lines[1]
     assert row.split() == [
         "python-3.11-ml", "1.9.0", "Installed", "Unhealthy", "2.0", "KiB", "1.0", "KiB", "1", "sha256:abababababab",
         "python:", "not", "found",
     ]  # fmt: skip
+    head, row = rnx("runtime", "list").lines
+    assert head.split() == ["NAME", "VERSION", "STATE", "LATEST", "HEALTH", "SIZE", "INSTALLED", "MESSAGE"]
+    assert row.split() == ["python-3.11-ml", "1.9.0", "Installed", "Unhealthy", "2.0", "KiB", "python:", "not", "found"]
     (entry,) = json.loads(rnx("runtime", "list", "--json").out)
     assert (entry["available"], entry["inUseBy"]) == (False, ["job/default/etl"])
 
@@ -153,6 +156,20 @@ def test_the_latest_that_is_installed_already_is_said_with_its_version(rnx, live
     live.set_status(RUNTIME, "java-17", **installed("3.0.0"))
 
     assert rnx("runtime", "install", "java-17@latest").out == "Runtime java-17@3.0.0 is already installed\n"
+
+
+@pytest.mark.parametrize("versions", [{}, {"versions": ["1.0.0"]}])
+def test_of_a_runtime_that_is_made_there_is_what_it_makes(rnx, live, versions):
+    live.create(RUNTIME, a_runtime("par", build={"run": ["true"]}, **versions))
+    before = live.get(RUNTIME, "par")["spec"]
+    said = rnx("runtime", "install", "par@2.0.0")
+    why = "runtime par makes 1.0.0 by its spec.build, and no other version: ask for par, or apply another spec.build"
+    assert (said.code, said.err) == (1, f"error: cannot install par@2.0.0: {why}\n")
+
+    live.set_status(RUNTIME, "par", **installed("1.0.0"))
+    assert rnx("runtime", "install", "par").out == "Runtime par@1.0.0 is already installed\n"
+    assert rnx("runtime", "install", "par@^1").out == "Runtime par@1.0.0 is already installed\n"
+    assert live.get(RUNTIME, "par")["spec"] == before
 
 
 def test_an_install_that_cannot_succeed_ends_with_why(live, started):

@@ -94,8 +94,9 @@ def test_an_update_says_what_became_of_it(rnx, live):
     assert (said.code, said.out) == (0, "Runtime tool: latest means 1.2.0\n")
 
 
-def test_a_rollback_that_changed_nothing_is_no_success(rnx, live):
-    with a_controller(live, "rollback", "there is no version before"):
+@pytest.mark.parametrize("told", ["there is no version before", "cannot roll back: there is no version before"])
+def test_a_rollback_that_changed_nothing_is_no_success(rnx, live, told):
+    with a_controller(live, "rollback", told):
         said = rnx("runtime", "rollback", "tool")
 
     assert (said.code, said.err) == (1, "error: cannot roll back: Runtime tool: there is no version before\n")

@@ -31,6 +31,31 @@ def test_ids_inside_are_those_mapped_outside(tmp_path):
     os.close(fd)
 
 
+def test_ids_inside_need_not_begin_with_0():
+    fd = user_namespace.create(IdMap(host_base=300_000, count=10, inside_base=5_000))
+
+    def body():
+        namespaces.enter(fd, LinuxNamespace.USER)
+        return Path("/proc/self/uid_map").read_text().split()
+
+    assert in_child(body) == ["5000", "300000", "10"]
+    os.close(fd)
+
+
+def test_one_is_made_in_a_pid_namespace_with_the_hosts_proc_too():
+    def body():
+        namespaces.unshare(LinuxNamespace.PID)
+
+        def process_1():
+            fd = user_namespace.create(IdMap(300_000))
+            namespaces.enter(fd, LinuxNamespace.USER)
+            return os.getpid(), Path("/proc/self/uid_map").read_text().split()
+
+        return in_child(process_1)
+
+    assert in_child(body) == (1, ["0", "300000", "65536"])
+
+
 def test_neither_a_process_nor_a_descriptor_is_left():
     def body():
         before = set(os.listdir("/proc/self/fd"))

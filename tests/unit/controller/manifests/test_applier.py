@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from api import kinds
 from api.meta import ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
+from controller.daemon.runtimes_for_jobs import RuntimeRequests
 from controller.engine.recorder import Recorder
 from controller.manifests.loop import ManifestsLoop
 from state.store import Store
@@ -459,3 +460,23 @@ def test_junk_disturbs_nothing_else(loop: ManifestsLoop, root: Path, store: Stor
 
     assert ("etl.yaml", "job/default/etl", "Applied") in states(loop)
     assert not is_deleting(store)
+
+
+@pytest.mark.invariant("I34")
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_runtime_that_a_job_asks_for_may_be_declared_before_or_after(
+    loop: ManifestsLoop, root: Path, store: Store, verbs: Verbs, *, asks_first: bool
+):
+    requests = RuntimeRequests(verbs, store)
+    made = (
+        f"kind: Runtime\napiVersion: {JOB.api_version}\nmetadata: {{name: tiny}}\nspec: {{build: {{run: ['true']}}}}\n"
+    )
+    put(root / "tiny.yaml", made)
+    for ask in (asks_first, not asks_first):
+        if ask:
+            requests.request("tiny", "latest")
+        else:
+            woken(loop)
+
+    assert states(loop) == [("tiny.yaml", "runtime/tiny", "Applied")]
+    assert store.get(ObjectKey("Runtime", "", "tiny"))["spec"] == {"build": {"run": ["true"]}}

@@ -15,8 +15,8 @@ TOKEN = "s3cr3t-t0ken"
 
 
 @pytest.fixture
-def client():
-    with fetch.new_client() as client:
+def client(tmp_path):
+    with fetch.new_client(tmp_path / "credentials") as client:
         yield client
 
 
@@ -87,7 +87,8 @@ def test_what_is_no_file_is_not_read(client, tmp_path, where: str):
 
 @pytest.fixture
 def token_file(tmp_path):
-    path = tmp_path / "token"
+    (tmp_path / "credentials").mkdir(mode=0o700)
+    path = tmp_path / "credentials/token"
     path.write_text(f"{TOKEN}\n")
     path.chmod(0o600)
     return path
@@ -178,19 +179,98 @@ def test_a_file_of_somebody_else_is_refused(client, token_file):
 
 
 def test_a_token_that_is_not_there_is_said_to_be_so(client, tmp_path, monkeypatch):
-    monkeypatch.delenv("R1_TOKEN", raising=False)
+    monkeypatch.delenv("RUNWRIGHT_TOKEN_R1", raising=False)
     with hostile_server(lambda it: it.answer(b"")) as server:
         origin = origin_of(server.url)
-        assert "No such file" in failure(client, server.url, Access(origin, token_file=str(tmp_path / "x"))).message
         assert (
-            "R1_TOKEN of the daemon is not set"
-            in failure(client, server.url, Access(origin, token_env="R1_TOKEN")).message
+            "No such file"
+            in failure(client, server.url, Access(origin, token_file=str(tmp_path / "credentials/x"))).message
+        )
+        assert (
+            "RUNWRIGHT_TOKEN_R1 of the daemon is not set"
+            in failure(client, server.url, Access(origin, token_env="RUNWRIGHT_TOKEN_R1")).message
         )
 
 
-def test_a_token_may_be_in_the_environment(client, monkeypatch):
-    monkeypatch.setenv("R1_TOKEN", TOKEN)
+@pytest.mark.invariant("I21")
+def test_no_file_but_one_put_there_to_be_sent_is_sent(client, tmp_path, token_file):
+    """Whoever declares registries may have a server of their own."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(TOKEN)
+    elsewhere.chmod(0o600)
+    (token_file.parent / "link").symlink_to("../elsewhere")
+    (token_file.parent / "absolute").symlink_to(elsewhere)
+    refused = {
+        str(elsewhere): "is not beneath",
+        f"{token_file.parent}-other/token": "is not beneath",
+        f"{token_file.parent}/../elsewhere": "leads out of its directory",
+        f"{token_file.parent}//../elsewhere": "leads out of its directory",
+        f"{token_file.parent}/link": "leads out of its directory",
+        f"{token_file.parent}/absolute": "leads out of its directory",
+        f"{token_file.parent}/": "cannot read",
+    }
     with hostile_server(lambda it: it.answer(b"")) as server:
-        read(client, server.url, Access(origin_of(server.url), token_env="R1_TOKEN"))
+        for path, why in refused.items():
+            error = failure(client, server.url, Access(origin_of(server.url), token_file=path))
+            assert (error.reason, why in error.message) == ("CredentialsUnusable", True), error.message
+    assert server.requests == []
+
+
+def test_a_token_of_a_directory_within_is_used(client, token_file):
+    (token_file.parent / "team").mkdir()
+    (token_file.parent / "current").symlink_to("team")
+    token_file.rename(token_file.parent / "team/token")
+    with hostile_server(lambda it: it.answer(b"")) as server:
+        read(client, server.url, a_right(server.url, token_file.parent / "current/token"))
+
+    assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_directory_that_others_may_change_is_refused(client, token_file):
+    token_file.parent.chmod(0o777)
+    with hostile_server(lambda it: it.answer(b"")) as server:
+        assert "others may change" in failure(client, server.url, a_right(server.url, token_file)).message
+    assert server.requests == []
+
+
+def test_without_a_directory_of_credentials_there_are_none(token_file):
+    with hostile_server(lambda it: it.answer(b"")) as server, fetch.new_client() as client:
+        assert "is not beneath" in failure(client, server.url, a_right(server.url, token_file)).message
+    assert server.requests == []
+
+
+@pytest.mark.invariant("I21")
+def test_no_other_variable_of_the_daemon_is_sent(client, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TOKEN)
+    with hostile_server(lambda it: it.answer(b"")) as server:
+        error = failure(client, server.url, Access(origin_of(server.url), token_env="AWS_SECRET_ACCESS_KEY"))
+
+    assert error.reason == "CredentialsUnusable"
+    assert "begin with RUNWRIGHT_TOKEN_" in error.message
+    assert server.requests == []
+
+
+@pytest.mark.invariant("I21")
+@pytest.mark.parametrize(
+    "host", ["runtimes.example", "10.0.0.1", "[2001:db8::1]", "localhost.example", "127.0.0.1.example"]
+)
+def test_no_token_goes_over_a_network_in_clear_text(client, token_file, host: str):
+    error = failure(client, f"http://{host}/registry.json", a_right(f"http://{host}", token_file))
+
+    assert error.reason == "CredentialsUnusable"
+    assert "by https only" in error.message
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.8.8.8"])
+def test_a_token_may_go_to_this_host_by_http(token_file, host: str):
+    url = f"http://{host}:1/registry.json"
+
+    assert a_right(url, token_file).headers(url, token_file.parent) == {"Authorization": f"Bearer {TOKEN}"}
+
+
+def test_a_token_may_be_in_the_environment(client, monkeypatch):
+    monkeypatch.setenv("RUNWRIGHT_TOKEN_R1", TOKEN)
+    with hostile_server(lambda it: it.answer(b"")) as server:
+        read(client, server.url, Access(origin_of(server.url), token_env="RUNWRIGHT_TOKEN_R1"))
 
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"

@@ -179,9 +179,11 @@ def test_a_kept_catalogue_that_was_changed_on_the_disk_is_nothing(world: World):
         ({"publicKey": base64.b64encode(b"x" * 31).decode()}, "publicKey"),
         ({"mirrors": ["ftp://x/"]}, "mirrors"),
         ({"credentials": {}}, "credentials"),
-        ({"credentials": {"tokenFile": "/a", "tokenEnv": "A"}}, "credentials"),
+        ({"credentials": {"tokenFile": "/a", "tokenEnv": "RUNWRIGHT_TOKEN_A"}}, "credentials"),
         ({"credentials": {"tokenFile": "relative"}}, "credentials.tokenFile"),
         ({"credentials": {"tokenEnv": "A B"}}, "credentials.tokenEnv"),
+        ({"credentials": {"tokenEnv": "AWS_SECRET_ACCESS_KEY"}}, "credentials.tokenEnv"),
+        ({"credentials": {"tokenEnv": "RUNWRIGHT_TOKEN_"}}, "credentials.tokenEnv"),
     ],
 )
 def test_what_cannot_be_is_refused_at_admission_by_its_path(spec: dict, field: str):

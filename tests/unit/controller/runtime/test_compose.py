@@ -15,6 +15,7 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import compose, sources
 from controller.runtime.compose import Parent
 from controller.runtime.composition import Composition, Layer
+from support.registry_fixtures import a_host
 
 BIN = Mount("isolated/bin", "/bin")
 
@@ -158,7 +159,10 @@ class TestFiles:
         (tmp_path / "staging").mkdir()
         lines: list[str] = []
         wanted = extends(runtimes=["a", "b"], **fields)
-        return Composition("c", "1.0.0", wanted, layers).make(tmp_path / "staging", None, None, lines.append).payload
+        with a_host(tmp_path / "root") as host:
+            return (
+                Composition("c", "1.0.0", wanted, layers).make(tmp_path / "staging", host, None, lines.append).payload
+            )
 
     def test_the_parents_files_are_linked_and_the_later_ones_win(self, tmp_path, layers):
         tree = self.make(tmp_path, layers)

@@ -1,15 +1,18 @@
 """Verifying and testing in the background, and what a plan makes of it, with real trees."""
 
+import shutil
 import threading
 from dataclasses import replace
 
 import pytest
 
 from api.runtime_requests import Request
-from controller.runtime import records
+from controller.engine.clock import SystemClock
+from controller.runtime import origin, records
 from controller.runtime.health.check import ProbeResult
 from controller.runtime.health_of_runtimes import HealthOfRuntimes
-from controller.runtime.inspections import Inspections, Pace
+from controller.runtime.inspections import AGAIN_SECONDS, Inspections, Pace
+from controller.runtime.origin import Origin
 from controller.runtime.plan import GOING_CHECK_SECONDS, HealVersions, Inspect, RemoveRetired, plan
 from controller.runtime.records import Records
 from support.registry_fixtures import a_host
@@ -67,9 +70,12 @@ class Prober:
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
+        self.breaks = False
 
     def run(self, tree, manifest, argv, timeout_seconds) -> ProbeResult:
         assert self.may_go_on.wait(30)
+        if self.breaks:
+            raise RuntimeError("it broke")
         sick = tree / "isolated/etc/sick"
         return ProbeResult(1, sick.read_text()) if sick.exists() else ProbeResult(0, "Python 3.11.2")
 
@@ -120,6 +126,34 @@ def test_a_version_is_verified_by_itself_when_that_was_too_long_ago(world):
     assert world.status("a").get("requestsHeard", {}) == {}
 
 
+def test_what_cannot_be_looked_at_is_told_and_not_tried_again_at_once(world):
+    world.registry.add("a", "1.0.0")
+    world.declare("a", "1.0.0")
+    world.pass_over("a")
+    world.clock.advance(90_000)
+    digest = world.root / ".runwright/a-1.0.0.files"
+    digest.unlink()
+    blocked = world.root / ".runwright/a-1.0.0.found"
+    (blocked / "in the way").mkdir(parents=True)
+    until(lambda: world.pass_over("a") and world.condition("a", "Verified"))
+    assert (world.condition("a", "Verified")["status"], world.condition("a", "Verified")["reason"]) == (
+        "Unknown", "NotChecked",
+    )  # fmt: skip
+    assert "1.0.0: cannot" in world.condition("a", "Verified")["message"]
+    obj = world.kind.kind.type.model_validate(world.get("Runtime", "a"))
+    assert world.kind.observe(obj).due == ()
+
+    shutil.rmtree(blocked)
+    world.clock.advance(AGAIN_SECONDS + 1)
+    until(lambda: world.pass_over("a") and world.condition("a", "Verified").get("status") == "True")
+    assert world.kind.observe(obj).unseen == {}
+
+
+def of_a():
+    runtime = a_runtime(healthCheck={"command": ["/bin/true"]})
+    return runtime.model_copy(update={"metadata": runtime.meta.model_copy(update={"name": "a"})})
+
+
 class TestTesting:
     @pytest.fixture
     def prober(self) -> Prober:
@@ -135,7 +169,7 @@ class TestTesting:
 
     def test_one_look_at_a_time_and_each_asked_for_once(self, world, prober, tested):
         prober.may_go_on.clear()
-        runtime = a_runtime().model_copy(update={"metadata": a_runtime().meta.model_copy(update={"name": "a"})})
+        runtime = of_a()
         step = Inspect(Request.TEST, ("1.0.0",), "1")
         tested.start(runtime, step)
         tested.start(runtime, step)
@@ -148,11 +182,44 @@ class TestTesting:
         assert tested.done("a")[Request.VERIFY].message == "1.0.0 is what was installed"
         assert tested.done("a")[Request.TEST].value == "1"
 
+    def test_somebody_who_waits_comes_before_what_nobody_waits_for(self, world, prober):
+        world.registry.add("a", "1.0.0")
+        world.declare("a", "1.0.0")
+        world.pass_over("a")
+        with a_host(world.root, clock=SystemClock()) as host:
+            tested = Inspections(host, HealthOfRuntimes(host, prober), Pace(bytes_per_second=1))
+            tested.start(of_a(), Inspect(Request.VERIFY, ("1.0.0",)))
+            tested.start(of_a(), Inspect(Request.VERIFY, ("1.0.0",), "now"))
+            until(lambda: Request.VERIFY in tested.done("a"))
+
+            assert tested.done("a")[Request.VERIFY].message == "1.0.0 is what was installed"
+            assert tested.going("a") == ("verify=",)
+            tested.stop()
+            until(lambda: not tested.going("a"))
+
+    def test_what_nobody_thought_of_is_told_and_ends_nothing_else(self, tested, prober, world):
+        prober.breaks = True
+        tested.start(of_a(), Inspect(Request.TEST, ("1.0.0",), "1"))
+        until(lambda: not tested.going("a"))
+        told = "1.0.0: cannot look at it: RuntimeError: it broke"
+        assert tested.done("a")[Request.TEST].message == told
+        assert tested.unseen("a") == {"1.0.0": "cannot look at it: RuntimeError: it broke"}
+
+        prober.breaks = False
+        tested.start(of_a(), Inspect(Request.TEST, ("1.0.0",), "2"))
+        until(lambda: not tested.going("a"))
+        assert tested.done("a")[Request.TEST].message == "1.0.0 works"
+        assert tested.unseen("a") == {}
+
     def test_what_is_stopped_looks_at_nothing_more(self, tested):
         tested.stop()
         tested.start(a_runtime(), Inspect(Request.TEST, ("1.0.0",), "1"))
 
         assert tested.going("python-3.11") == ()
+
+
+def a_record(version: str, health: str) -> Origin:
+    return Origin("a", version, "tests", "http://x", "0" * 64, 1, 1, 1, "2026-01-01T00:00:00Z", health=health)
 
 
 class TestRecords:
@@ -165,6 +232,35 @@ class TestRecords:
         tree = world.jobs._trees.scan()[0]
 
         assert found.of(tree).digest == world.status("a")["versions"][0]["digest"]
+
+    def test_what_changed_is_noticed_and_the_rest_stays_known(self, world):
+        root, found = world.root, Records(world.root)
+        (root / ".runwright").mkdir(parents=True)
+        for number in range(4):
+            origin.write(root, a_record(f"1.{number}.0", "Unhealthy"))
+        assert sorted(found.unhealthy("a")) == ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
+
+        origin.write(root, a_record("1.1.0", "Healthy"))
+        origin.forget(root, "a-1.2.0")
+        before = found.unhealthy("a")
+        assert sorted(before) == ["1.0.0", "1.3.0"]
+        origin.write(root, a_record("1.4.0", "Unhealthy"))
+        assert sorted(found.unhealthy("a")) == ["1.0.0", "1.3.0", "1.4.0"]
+        assert found.unhealthy("b") == {}
+
+    def test_a_record_that_is_coming_counts_once_its_tree_is_in_its_place(self, world):
+        root, found = world.root, Records(world.root)
+        (root / ".runwright").mkdir(parents=True)
+        (root / ".staging").mkdir(exist_ok=True)
+        payload = root / ".staging" / "a"
+        payload.mkdir()
+        origin.announce(root, replace(a_record("1.0.0", "Unhealthy"), inode=payload.stat().st_ino))
+        assert found.unhealthy("a") == {}
+
+        payload.rename(root / "a-1.0.0")
+        assert list(found.unhealthy("a")) == ["1.0.0"]
+        origin.settle(root, "a-1.0.0")
+        assert list(found.unhealthy("a")) == ["1.0.0"]
 
     def test_a_use_is_noted_and_goes_with_the_version(self, world):
         world.registry.add("a", "1.0.0").add("a", "2.0.0")

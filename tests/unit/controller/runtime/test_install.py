@@ -192,7 +192,7 @@ def test_a_wrong_size_is_refused(host: Host, registry: RegistryOnDisk, differenc
     ("archive", "why"),
     [
         (an_archive(a_file("README")), "Invalid runtime package: no runtime.yml or setup.sh found after extraction"),
-        (an_archive(a_file("a/manifest.yaml"), a_file("a/setup.sh")), "recipe packages are not supported yet"),
+        (an_archive(a_file("a/manifest.yaml"), a_file("a/setup.sh")), "not a prebuilt tree: this host builds none"),
         (an_archive(a_file("runtime.yml", b"name: [")), "it is not YAML"),
         (
             an_archive(a_file("runtime.yml", a_manifest("bad"))),

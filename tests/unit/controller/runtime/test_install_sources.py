@@ -180,3 +180,14 @@ def test_two_installs_of_one_content_have_one_digest_wherever_it_came_from(host:
     }
     assert len(digests) == 1
     assert all(len(digest) == 64 for digest in digests)
+
+
+def test_what_is_made_again_says_so_if_it_is_not_what_it_was(host: Host):
+    install.install(Written("one", "same"), host)
+    again = install.install(Written("one", "same"), host, force=True)
+    other = install.install(Written("two", "same"), host, force=True)
+    asked = install.install(Written("three", "another"), host)
+
+    assert again.message == "Runtime a@1.0.0 is installed"
+    assert other.message.startswith("Runtime a@1.0.0 is installed; its content is another than before, digest ")
+    assert asked.message == "Runtime a@1.0.0 is installed"

@@ -9,7 +9,7 @@ import pytest
 from controller.engine.errors import TransientError
 from controller.runtime import origin
 from controller.runtime.kind import released_by, users_by_version
-from support.registry_fixtures import RegistryOnDisk, a_package, a_tree
+from support.registry_fixtures import RegistryOnDisk, a_file, a_package, a_tree, an_archive
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
 
@@ -286,3 +286,22 @@ def test_a_changed_package_of_an_installed_version_changes_nothing(world):
     world.pass_over("a")
 
     assert (world.root / "a-1.0.0/isolated/etc/version").read_text() == "1.0.0"
+
+
+@pytest.mark.invariant("I5")
+def test_a_source_that_fails_as_nobody_expected_is_a_failure_as_any_other_and_keeps_no_other_from_it(tmp_path, caplog):
+    def run(package, *_, **__):
+        raise RecursionError("what the recipe left is nested too deep")
+
+    with a_runtime_world(tmp_path, build_recipe=run) as world:
+        world.declare_registry()
+        recipe = an_archive(a_file("a/setup.sh", b"exit 0"), a_file("a/manifest.yaml", b"name: a\nversion: 1.0.0\n"))
+        world.registry.add("a", "1.0.0", recipe).add("a", "2.0.0")
+        world.declare("a", "1.0.0", "2.0.0")
+        result = world.pass_over("a")
+
+        assert world.states("a")["2.0.0"] == "Installed"
+        assert world.ready("a")["reason"] == "InternalError"
+        assert "RecursionError: what the recipe left is nested too deep" in world.ready("a")["message"]
+        assert 0 < result.requeue_after_seconds <= 60
+    assert "Traceback" in caplog.text

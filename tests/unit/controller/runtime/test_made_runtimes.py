@@ -5,10 +5,14 @@ import os
 
 import pytest
 
-from api.meta import ObjectKey
+from api.errors import Invalid
+from api.kinds import RUNTIME
+from api.meta import API_VERSION, ObjectKey
+from api.objects.verbs import WriteOptions
 from api.ports import Change, ChangeType
 from controller.job.observed import RuntimeMissing, RuntimeReady
-from controller.runtime.sources import Dependents
+from controller.runtime.records import Records
+from controller.runtime.sources import Dependents, Sources
 from support.registry_fixtures import a_file, a_package
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
@@ -175,3 +179,113 @@ class TestTemplate:
         world.pass_over("a")
 
         assert world.ready("a")["reason"] == "SourceUnsupported"
+
+
+class TestTemplateOfAnotherRuntime:
+    @pytest.mark.invariant("I33")
+    def test_a_cycle_by_way_of_templates_is_refused_and_named(self, world):
+        world.template("t", parameters=[{"name": "from"}], build={"base": {"from": "${from}"}})
+        declare(world, "c", template={"name": "t", "parameters": {"from": "d@1.0.0"}})
+        declare(world, "d", extends={"runtimes": ["c"]})
+        for name in ("c", "d"):
+            world.pass_over(name)
+            assert world.ready(name)["reason"] == "ExtendsCycle", world.ready(name)
+        assert "d is made of itself: d from c from d" in world.ready("d")["message"]
+
+    def test_those_that_are_made_of_it_by_a_template_look_again_when_it_changes(self, world):
+        world.template("t", build={"base": {"from": "p"}})
+        world.template("u", parameters=[{"name": "v"}], build={"base": {"from": "p"}})
+        declare(world, "c", template={"name": "t"})
+        for name, of in {"d": {"name": "t", "parameters": {"no": "1"}}, "e": {"name": "u"}, "f": {"name": "x"}}.items():
+            declare(world, name, template=of)
+        declare(world, "p", archive=an_archive_at(world, "p", "one"))
+        new = world.get("Runtime", "p")
+        change = Change(ChangeType.ADDED, 1, ObjectKey("Runtime", "", "p"), new, None)
+
+        assert Dependents(world.store).of_runtime(change) == (ObjectKey("Runtime", "", "c"),)
+
+    def test_what_a_long_line_of_runtimes_waits_for_is_told_in_few_words(self, world):
+        names = [f"r{number}" for number in range(20)]
+        for name, parent in zip(names, [*names[1:], "nowhere"], strict=True):
+            declare(world, name, extends={"runtimes": [parent]})
+        for _ in range(3):
+            for name in reversed(names):
+                world.pass_over(name)
+                world.clock.advance(100)
+
+        told = [world.ready(name)["message"] for name in names]
+        assert told[0] == "waiting for runtime/r1 to install r1: it is ParentNotReady: see rnx describe runtime/r1"
+        assert max(map(len, told)) < 200
+
+
+@pytest.mark.invariant("I34")
+class TestAskedForInPassing:
+    @pytest.mark.parametrize("asked", ["latest", "1.0.0", "2.0.0", "^1"])
+    @pytest.mark.parametrize("versions", [{}, {"versions": ["1.0.0"]}])
+    def test_what_jobs_asked_for_before_gives_way_to_its_author(self, world, asked, versions):
+        world.requests.request("a", asked)
+        world.requests.request("a", "latest")
+        declare(world, "a", archive=an_archive_at(world, "a", "one"), **versions)
+
+        assert world.get("Runtime", "a")["spec"].get("versions", []) == versions.get("versions", [])
+        world.pass_over("a")
+        assert world.ready("a")["reason"] == "Installed"
+        assert isinstance(world.jobs.find("a", may_install=True), RuntimeReady)
+
+    def test_a_child_may_be_declared_before_its_parent(self, world):
+        declare(world, "c", extends={"runtimes": ["a"]})
+        world.pass_over("c")
+        assert world.get("Runtime", "a")["spec"]["versions"] == ["latest"]
+
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        world.pass_over("a")
+        world.pass_over("c")
+        assert world.ready("c")["reason"] == "Installed"
+
+    def test_what_another_manager_asked_for_too_stays_and_is_refused(self, world):
+        world.requests.request("a", "latest")
+        world.verbs.apply(*other_managers_request())
+        with pytest.raises(Invalid, match=r"the one exact version that spec\.archive makes"):
+            declare(world, "a", archive=an_archive_at(world, "a", "one"))
+
+    def test_a_range_that_what_is_made_is_in_waits_for_it(self, world):
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+
+        assert "waiting for runtime/a" in world.jobs.find("a@^1", may_install=True).message
+        assert "runtime/a makes 1.0.0" in world.jobs.find("a@^2", may_install=True).message
+
+    def test_a_made_runtime_has_nothing_to_roll_back_to_and_is_told_what_to_do(self, world):
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        world.pass_over("a")
+
+        told = "it is made by spec.archive, and has no version before: apply what spec.archive was before"
+        assert world.ask("a", "rollback", "now") == f"cannot roll back: {told}"
+
+    def test_nothing_is_asked_of_a_runtime_that_is_made(self, world):
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        before = world.store.revision()
+        world.requests.request("a", "2.0.0")
+
+        assert world.store.revision() == before
+
+    def test_a_parent_that_is_made_says_what_there_is_of_it(self, world):
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        declare(world, "c", extends={"runtimes": ["a@^2"]})
+        world.pass_over("c")
+
+        assert "runtime/a makes 1.0.0 by its archive, not a@^2: ask for a" in world.ready("c")["message"]
+
+
+def test_what_a_recipe_may_use_makes_no_other_tree_and_another_variable_does(world):
+    marks = []
+    for more in ({}, {"resources": {"timeoutSeconds": 60}}, {"env": {"A": "1"}}):
+        spec = {"recipe": {"url": "/recipes/a", **more}}
+        runtime = RUNTIME.type.model_validate({"kind": "Runtime", "metadata": {"name": "a"}, "spec": spec})
+        marks.append(Sources(world.store, Records(world.root), world.offers).of(runtime, ()).fingerprint)
+
+    assert marks[0] == marks[1] != marks[2]
+
+
+def other_managers_request():
+    document = {"apiVersion": API_VERSION, "kind": "Runtime", "metadata": {"name": "a"}}
+    return RUNTIME, "", "a", document | {"spec": {"versions": ["latest"]}}, WriteOptions("somebody")

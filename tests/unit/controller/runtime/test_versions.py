@@ -183,15 +183,19 @@ class TestRollback:
         ("value", "why"),
         [
             ("0.1.0 now", None),
-            ("2.0.0 now", "2.0.0 is not earlier than 1.1.0"),
+            ("0.0.1 now", "cannot roll back: 0.0.1 is unknown: it is not installed, and no registry offers it"),
+            ("2.0.0 now", "2.0.0 is unknown"),
             ("1.1.0 now", "1.1.0 is not earlier than 1.1.0"),
         ],
     )
     def test_what_cannot_be_rolled_back_to_is_refused_or_looked_for(self, updated, value, why):
+        if why is None:  # Nobody can tell whether there is such a version.
+            updated.declare_registry("gone", url="file:///nowhere")
+            updated.declare("a", "latest", retain=2, registry="gone")
         result = updated.ask("a", "rollback", value)
         if why is None:
             assert result == "latest means 0.1.0 again, after 1.1.0"
-            assert updated.ready("a")["reason"] == "RuntimeNotFound"
+            assert updated.ready("a")["reason"] == "RegistryUnavailable"
             assert job_gets(updated, "a") == "1.1.0"  # Until there is what it is to mean.
             return
         assert why in result

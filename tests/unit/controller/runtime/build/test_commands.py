@@ -1,5 +1,7 @@
 """What the failure of a command is called, and whether it is worth another try."""
 
+import tracemalloc
+
 import pytest
 
 from controller.engine.errors import TerminalError, TransientError
@@ -53,8 +55,42 @@ def test_output_is_told_line_by_line_and_returned():
             log(word)
         return 0
 
-    assert Bench(run, told.append).do("say", Command(("a", "b"))) == ("a", "b")
+    assert Bench(run, told.append).ask("say", Command(("a", "b"))) == ("a", "b")
     assert told == ["a", "b"]
+
+
+def test_an_answer_that_is_endless_is_not_kept_and_fails_the_build():
+    count = 200_000
+    told = 0
+
+    def run(command, log):
+        for _ in range(count):
+            log("x" * 100)
+        return 0
+
+    def count_one(line):
+        nonlocal told
+        told += 1
+
+    with pytest.raises(TerminalError, match="cannot say: it said more than 8 MiB"):
+        Bench(run, count_one).ask("say", Command(("yes",)))
+    assert told == count
+
+
+def test_of_output_that_nobody_asked_for_only_the_last_words_are_kept():
+    def run(command, log):
+        for number in range(300_000):
+            log(f"line {number} " + "x" * 100)
+            log("")
+        return 1
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(TerminalError, match="line 299999"):
+            Bench(run, lambda line: None).do("say", Command(("yes",)))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bench_raises_what_failed():

@@ -8,6 +8,7 @@ from api.packages.manifest import Mount
 from api.packages.pack import Contents, Link
 from controller.engine.errors import TerminalError
 from controller.runtime.build import fill
+from controller.runtime.inventory import Inventory
 
 
 def everywhere(path: str) -> str:
@@ -56,6 +57,7 @@ def test_another_runtime_is_copied_as_its_mounts_show_it_and_never_linked(tmp_pa
     (tree / "isolated/usr/bin").mkdir(parents=True)
     (tree / "isolated/usr/bin/sh").write_text("sh")
     (tree / "isolated/bin").symlink_to("usr/bin")
+    (tree / "runtime.yml").touch()
     (tree / "extra").mkdir()
     for name in ("shown", "hidden"):
         (tree / "extra" / name).write_text(name)
@@ -64,7 +66,7 @@ def test_another_runtime_is_copied_as_its_mounts_show_it_and_never_linked(tmp_pa
     )  # fmt: skip
     (tmp_path / "root").mkdir()
 
-    written = fill.copy(tree, mounts, tmp_path / "root", everywhere)
+    written = fill.copy(Inventory("a@1.0.0", tree), mounts, tmp_path / "root", everywhere)
 
     assert written == {"usr/bin/sh", "bin", "opt/x/shown"}
     copied, original = (tmp_path / "root/usr/bin/sh").stat(), (tree / "isolated/usr/bin/sh").stat()

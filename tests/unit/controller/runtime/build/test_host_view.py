@@ -57,18 +57,36 @@ def test_data_at_the_top_is_gone_and_homes_are_empty(base):
 
 
 def test_what_others_may_not_read_is_a_secret(base):
+    deep = base / "usr/local/a/b/c/d/e/f/g/h"
+    deep.mkdir(parents=True)
+    write(deep / "key", "private", 0o600)
     (base / "var/lib/app").chmod(0o750)
-    (base / "opt/tool/key").touch(mode=0o600)
-    (base / "opt/tool/key").chmod(0o600)
 
     gone = view(base).gone
 
-    assert {"/etc/shadow-", "/etc/ssh/ssh_host_key", "/var/lib/app", "/opt/tool/key"} <= gone
+    assert {"/etc/shadow-", "/etc/ssh/ssh_host_key", "/var/lib/app", "/usr/local/a/b/c/d/e/f/g/h/key"} <= gone
     assert "/etc/ssh/ssh_host_key.pub" not in gone
 
 
 def test_what_package_managers_need_is_shown_though_it_is_secret(base):
     assert "/etc/apt/auth.conf" not in view(base).gone
+
+
+def test_the_data_of_programs_is_not_shown_whoever_may_read_it(base):
+    (base / "var/lib/dpkg/info").mkdir(parents=True)
+    (base / "var/www/html").mkdir(parents=True)
+    write(base / "var/lib/app/data.db", "personal")
+    write(base / "var/lib/file", "personal")
+    write(base / "opt/tool/data", "personal")
+    (base / "var/run").symlink_to("/run")
+
+    seen = view(base)
+
+    hidden = ("/var/lib/app/data.db", "/var/lib/file", "/var/www/html", "/opt/tool", "/srv/x")
+    assert [path for path in hidden if seen.shows(path)] == []
+    assert {"/var/lib/app", "/var/www", "/opt"} <= seen.empty.keys()
+    assert seen.shows("/var/lib/dpkg/info")
+    assert "/var/run" not in seen.gone
 
 
 def test_accounts_are_there_without_their_passwords(base):
@@ -87,10 +105,12 @@ def test_sockets_are_gone(base):
 
 
 def test_the_daemons_own_places_are_gone_wherever_they_are(base):
-    seen = view(base, hidden=(base / "var/lib/app", base / "nowhere", base.parent))
+    (base / "usr/share/daemon").mkdir(parents=True)
 
-    assert "/var/lib/app" in seen.gone
-    assert seen.shows("/var/lib/other")
+    seen = view(base, hidden=(base / "usr/share/daemon", base / "var/lib/app", base / "nowhere", base.parent))
+
+    assert {"/usr/share/daemon", "/var/lib/app"} <= seen.gone
+    assert seen.shows("/usr/share/other")
 
 
 @pytest.mark.needs_root

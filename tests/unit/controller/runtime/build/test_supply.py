@@ -1,5 +1,6 @@
 """Libraries that packages expect of others: fetched from the build's root, and said to be missing where there is none."""
 
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -63,3 +64,34 @@ def test_a_library_of_the_builds_root_is_moved_with_the_file_that_it_links_to(pa
     assert {f"{LIBRARIES}/{first}", f"{LIBRARIES}/{first}.real"} <= set(supplied.added)
     assert (payload / "isolated" / LIBRARIES / first).resolve().is_file()
     assert not (place / first).exists()
+
+
+@pytest.mark.invariant("B1")
+@pytest.mark.parametrize("base", ["debian", "host"])
+def test_no_library_is_put_behind_a_link_of_the_tree(payload, tmp_path, base):
+    victim, tree, root = tmp_path / "victim", payload / "isolated", tmp_path / "root"
+    victim.mkdir()
+    (victim / "libc.so.6").write_text("the host's")
+    (root / "usr/lib/zz-linux-gnu").mkdir(parents=True)
+    for name, path in closure([payload / PACKAGES / "extension.so"]).libraries.items():
+        shutil.copy(path.resolve(), root / "usr/lib/zz-linux-gnu" / name)
+    (tree / LIBRARIES).rmdir()
+    (tree / LIBRARIES).symlink_to(victim)
+    (tree / "usr/lib/zz-linux-gnu").symlink_to(victim)
+
+    supplied = supply.supply(payload, Root(root), base)
+
+    assert supplied.missing
+    assert [path.name for path in victim.iterdir()] == ["libc.so.6"]
+
+
+@pytest.mark.invariant("B1")
+def test_a_directory_of_a_librarys_name_is_not_moved(payload, tmp_path):
+    place = tmp_path / "root" / LIBRARIES
+    for name in needs(payload):
+        (place / name).mkdir(parents=True)
+
+    supplied = supply.supply(payload, Root(tmp_path / "root"), "debian")
+
+    assert supplied.added == ()
+    assert sorted(os.listdir(place)) == sorted(needs(payload))

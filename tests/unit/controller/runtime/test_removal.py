@@ -1,10 +1,13 @@
 """Removing what somebody else made."""
 
 import os
+from datetime import UTC, datetime
 
 import pytest
 
-from controller.runtime.build.removal import remove_tree
+from controller.runtime import retired
+from controller.runtime.removal import remove_tree
+from controller.runtime.retired import Retired
 
 
 def test_a_tree_is_removed_and_what_its_links_point_to_stays(tmp_path):
@@ -52,3 +55,30 @@ def test_a_link_is_not_taken_for_a_tree(tmp_path):
         remove_tree(tmp_path / "link")
 
     assert (tmp_path / "kept").is_dir()
+
+
+def test_a_retired_tree_deeper_than_any_path_is_removed_and_removing_it_again_does_nothing(tmp_path):
+    aside = tmp_path / "a-1.0.0~1"
+    aside.mkdir()
+    at = os.open(aside, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deeper", dir_fd=at)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    tree = Retired("a-1.0.0", datetime.now(UTC), aside)
+
+    retired.remove(tree)
+    retired.remove(tree)
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_tree_is_removed_from_where_a_directory_is_open(tmp_path):
+    (tmp_path / "tree/below").mkdir(parents=True)
+    at = os.open(tmp_path, os.O_RDONLY)
+    remove_tree("tree", dir_fd=at)
+    os.close(at)
+
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,72 @@
+"""Which jobs and runs use which versions of runtimes, read from the jobs in the store. Pure.
+
+Never here: what may be removed while nobody does (`keeping.py`, `kind.py`).
+Invariant: a run that has not ended uses its version, and so does a job that may yet retry with it.
+"""
+
+from datetime import UTC, datetime
+
+from api.kinds import RUNTIME
+from api.meta import Document, ObjectKey, read_time
+from api.ports import Change
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+
+
+def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the jobs that use each version of the runtime `name`: in a run that has not ended, or for a retry."""
+    users: dict[str, list[str]] = {}
+    for job in jobs:
+        for used in sorted(_runtimes_of(job)):
+            runtime, _, version = used.rpartition("@")
+            if runtime == name:
+                users.setdefault(version, []).append(str(ObjectKey.of(job)))
+    return {version: tuple(names) for version, names in users.items()}
+
+
+def used(jobs: tuple[Document, ...]) -> frozenset[str]:
+    """Return all runtime versions that are in use, each as NAME@VERSION."""
+    return frozenset().union(*(_runtimes_of(job) for job in jobs))
+
+
+def running_since(name: str, jobs: tuple[Document, ...]) -> dict[str, datetime]:
+    """Return when the oldest run of each version of `name` started that has not ended; one not known began long ago."""
+    since: dict[str, datetime] = {}
+    for job in jobs:
+        for run in job.get("status", {}).get("runs", ()):
+            runtime, _, version = run.get("runtime", "").rpartition("@")
+            if runtime == name and run.get("state") != "Ended":
+                since[version] = min(_started(run), since.get(version, datetime.max.replace(tzinfo=UTC)))
+    return since
+
+
+def released_by(change: Change) -> tuple[ObjectKey, ...]:
+    """Return the runtimes that a change of a job set free, in whole or in part: one may wait to be removed."""
+    before = _runs_of(change.previous or change.document)
+    still = set() if change.type == "DELETED" else _runs_of(change.document)
+    names = {used.rpartition("@")[0] for _, used in before - still} - {""}
+    return tuple(ObjectKey(RUNTIME.name, "", name) for name in sorted(names))
+
+
+def _runs_of(job: Document) -> set[tuple[object, str]]:
+    """Return the runs of a job that have not ended, and the job itself, each with the version that it uses."""
+    runs = job.get("status", {}).get("runs", ())
+    going = {(run.get("attempt"), run.get("runtime", "")) for run in runs if run.get("state") != "Ended"}
+    return going | {(None, version) for version in _runtimes_of(job)}
+
+
+def _started(run: Document) -> datetime:
+    try:
+        return read_time(run["startedAt"])
+    except (KeyError, ValueError):
+        return _ALWAYS
+
+
+def _runtimes_of(job: Document) -> set[str]:
+    """Return the runtime versions that a job uses, each as NAME@VERSION."""
+    status = job.get("status", {})
+    runs = status.get("runs", ())
+    used = {run.get("runtime", "") for run in runs if run.get("state") != "Ended"}
+    is_over = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]
+    # A job keeps the version of its first run through all retries.
+    return used if is_over or not runs else used | {status.get("resolvedRuntime", "")}
