@@ -1,6 +1,6 @@
 """What a runtime.yml says, once it has been read: plain data.
 
-Never here: YAML (`runtime_yaml.py`) and the disk (`controller/runtime/tree.py`).
+Never here: YAML (`runtime_yaml.py`) and the disk (`controller/runtime/trees/tree.py`).
 Invariant: every source is relative without `..`, every target absolute, normalised and one that a runtime may take.
 """
 

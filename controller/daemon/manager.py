@@ -65,15 +65,15 @@ from controller.manifests.sources import Feed
 from controller.registry import fetch, platforms
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
-from controller.runtime import install
 from controller.runtime.build import sandbox
 from controller.runtime.build.recipe import RecipeBuilder
+from controller.runtime.choosing import Dependents
 from controller.runtime.inspections import Pace
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind, released_by
-from controller.runtime.offers import Offers
 from controller.runtime.pressure import DiskLimits
-from controller.runtime.sources import Dependents
+from controller.runtime.sources.offers import Offers
+from controller.runtime.trees import install
 from controller.sandbox.legacy import legacy_binds
 from state.store import Store
 

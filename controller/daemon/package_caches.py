@@ -21,7 +21,7 @@ from controller.engine.log import keys
 from controller.job.observed import PackageCache
 from controller.linux import mount_api
 from controller.linux.libc import SyscallError
-from controller.runtime.removal import remove_tree
+from controller.linux.removal import remove_tree
 from controller.sandbox.sources import open_neutral_owners
 from controller.sandbox.spec import NEUTRAL_ID
 

@@ -21,12 +21,13 @@ from api.types.job import Reason
 from api.types.runtime import MADE_SOURCES, Runtime
 from controller.daemon.package_caches import PackageCaches
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
-from controller.runtime import languages, meaning, resolve, tree
+from controller.runtime import meaning, resolve
 from controller.runtime.meaning import Hold
-from controller.runtime.offers import Offers
-from controller.runtime.records import Records
 from controller.runtime.resolve import NotInstalled, Resolved, Standing
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.sources.offers import Offers
+from controller.runtime.trees import languages, tree
+from controller.runtime.trees.records import Records
+from controller.runtime.trees.tree import InstalledRuntime
 
 REQUEST_MANAGER = ASKED_BY_JOBS
 PARENTS_MANAGER = ASKED_BY_RUNTIMES

@@ -16,12 +16,12 @@ from api.runtime_requests import IS_VERIFIED, IS_WORKING, Request
 from api.types.runtime import Runtime
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.log import keys
-from controller.runtime.health_of_runtimes import HealthOfRuntimes
-from controller.runtime.install import Host
-from controller.runtime.limiter import Limiter, Stopped
+from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.observed import Inspected
 from controller.runtime.plan import Inspect
-from controller.runtime.verify import verify
+from controller.runtime.trees.install import Host
+from controller.runtime.trees.limiter import Limiter, Stopped
+from controller.runtime.trees.verify import verify
 
 _log = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from controller.engine.backoff import Backoff, BackoffPolicy
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.log import keys
 from controller.engine.recorder import Recorder
-from controller.runtime import install
-from controller.runtime.health_of_runtimes import HealthOfRuntimes
-from controller.runtime.install import Host, Installed
+from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.progress import InstallProgress, NoLongerWanted
-from controller.runtime.source import TreeSource
+from controller.runtime.trees import install
+from controller.runtime.trees.install import Host, Installed
+from controller.runtime.trees.source import TreeSource
 
 _log = logging.getLogger(__name__)
 

@@ -12,17 +12,16 @@ from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.engine.recorder import Recorder
-from controller.runtime import install, origin, records, requests, retired, store, tree
 from controller.runtime import plan as planning
 from controller.runtime import report as reporting
+from controller.runtime import requests
 from controller.runtime.build.sandbox import BuildHost
+from controller.runtime.choosing import Sources
 from controller.runtime.health.check import Prober
-from controller.runtime.health_of_runtimes import HealthOfRuntimes
+from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.inspections import DEFAULT_PACE, Inspections, Pace
-from controller.runtime.install import Host
 from controller.runtime.installer import Installer, RuntimeMetrics
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
-from controller.runtime.offers import Offers
 from controller.runtime.plan import (
     CollectStore,
     HealVersions,
@@ -33,10 +32,12 @@ from controller.runtime.plan import (
     RequestParents,
 )
 from controller.runtime.pressure import DEFAULT_LIMITS, DiskLimits, Pressure
-from controller.runtime.records import Records
-from controller.runtime.retired import Retired
-from controller.runtime.sources import Sources
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.sources.offers import Offers
+from controller.runtime.trees import install, origin, records, retired, store, tree
+from controller.runtime.trees.install import Host
+from controller.runtime.trees.records import Records
+from controller.runtime.trees.retired import Retired
+from controller.runtime.trees.tree import InstalledRuntime
 from controller.runtime.users import released_by, running_since, users_by_version
 from controller.runtime.wants import Wants
 

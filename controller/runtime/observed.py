@@ -6,9 +6,9 @@ from datetime import datetime
 from types import MappingProxyType
 
 from api.runtime_requests import Request
-from controller.runtime import origin as origins
-from controller.runtime.origin import Origin
-from controller.runtime.source import TreeSource
+from controller.runtime.trees import origin as origins
+from controller.runtime.trees.origin import Origin
+from controller.runtime.trees.source import TreeSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from controller.engine.plan import Plan, Waiting
 from controller.runtime.keeping import keep, named
 from controller.runtime.meaning import unheard
 from controller.runtime.observed import ObservedRuntime
-from controller.runtime.source import TreeSource
+from controller.runtime.trees.source import TreeSource
 
 CHECK_SECONDS = 60.0
 """How often the trees are looked at though nothing is said to have changed: one may have been broken by hand."""

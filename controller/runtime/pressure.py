@@ -12,9 +12,10 @@ from api.kinds import JOB, RUNTIME
 from api.ports import Storage
 from api.types.runtime import Runtime
 from controller.engine.clock import Clock
-from controller.runtime import disk_use, keeping, meaning, origin, records, users
+from controller.runtime import keeping, meaning, users
 from controller.runtime.keeping import Retained
 from controller.runtime.observed import Tree
+from controller.runtime.trees import disk_use, origin, records
 
 MEASURE_SECONDS = 600.0
 """How often a tree is measured again: what it shares changes with every other one."""

@@ -13,7 +13,8 @@ from api.types.runtime import Runtime, RuntimeVersion, VersionState
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
 from controller.runtime import report
-from controller.runtime.source import Progress, TreeSource
+from controller.runtime.archives.download import Progress
+from controller.runtime.trees.source import TreeSource
 
 _EVERY_SECONDS = 0.25
 

@@ -13,7 +13,7 @@ from controller.engine.plan import Plan
 from controller.runtime import requests
 from controller.runtime.keeping import Kept, current, keep, kept_because
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
-from controller.runtime.origin import Origin
+from controller.runtime.trees.origin import Origin
 
 _MOST_PROBLEMS = 5
 

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 from api import runtime_spec
 from api.runtime_spec import RuntimeSpec
-from controller.runtime import languages, meaning, tree
+from controller.runtime import meaning
 from controller.runtime.meaning import Hold
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.trees import languages, tree
+from controller.runtime.trees.tree import InstalledRuntime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from api.types.runtime import Runtime, UpdatePolicy
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import meaning
+from controller.runtime.choosing import ParentMissingError, Sources
 from controller.runtime.installer import Installer
 from controller.runtime.meaning import Hold
 from controller.runtime.observed import Tree, Wanted
-from controller.runtime.offers import Offers
-from controller.runtime.source import TreeSource
-from controller.runtime.sources import ParentMissingError, Sources
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.sources.offers import Offers
+from controller.runtime.trees.source import TreeSource
+from controller.runtime.trees.tree import InstalledRuntime
 
 SOONEST_LOOKUP_SECONDS, LATEST_LOOKUP_SECONDS = 2.0, 60.0
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from api.client import Client
 from api.client_transport import Address
 from api.kinds import MANIFEST
-from controller.runtime import builder
+from controller.runtime.build import builder
 from examples.demo.stage import HostState, RegistryServer, Stage
 from examples.demo.world import Failure, World
 

@@ -29,9 +29,9 @@ from controller.engine.clock import SystemClock  # noqa: E402
 from controller.job.observed import RuntimeReady  # noqa: E402
 from controller.registry import catalogue, location  # noqa: E402
 from controller.registry.cache import CatalogueCache  # noqa: E402
-from controller.runtime import install, origin  # noqa: E402
-from controller.runtime.offers import Offers  # noqa: E402
-from controller.runtime.registry_source import Package  # noqa: E402
+from controller.runtime.sources.offers import Offers  # noqa: E402
+from controller.runtime.sources.registry import Package  # noqa: E402
+from controller.runtime.trees import install, origin  # noqa: E402
 from state.store import Store  # noqa: E402
 from support.registry_fixtures import PLATFORM, a_host, a_tree  # noqa: E402
 

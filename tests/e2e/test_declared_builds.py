@@ -16,10 +16,10 @@ import yaml
 from api.packages.manifest import Manifest
 from api.types.runtime_sources import BuildSource
 from controller.engine.errors import TerminalError
-from controller.runtime import install, origin, tree
 from controller.runtime.build.build_log import read
 from controller.runtime.build.declared import DeclaredBuild
-from controller.runtime.composition import Layer
+from controller.runtime.sources.composition import Layer
+from controller.runtime.trees import install, origin, tree
 from support.building import Building
 from support.host import directory_on_disk
 from support.registry_fixtures import PLATFORM, a_host

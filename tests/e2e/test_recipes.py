@@ -10,9 +10,9 @@ import pytest
 from api.types.runtime_sources import BuildLimits
 from controller.cgroup.limits import Limits
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import install
 from controller.runtime.build.build_log import read
 from controller.runtime.build.recipe import RecipeSource, limits_of, script_for, variables
+from controller.runtime.trees import install
 from support.building import A_MANIFEST, Building, a_recipe, changed, listing
 from support.host import directory_on_disk
 from support.registry_fixtures import PLATFORM, RegistryOnDisk, a_file, a_host, an_archive

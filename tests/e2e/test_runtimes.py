@@ -9,7 +9,8 @@ import pytest
 
 from api.errors import Invalid
 from api.kinds import EVENT, REGISTRY, RUNTIME
-from controller.runtime import builder, origin
+from controller.runtime.build import builder
+from controller.runtime.trees import origin
 from support.daemon import a_daemon
 from support.registry_fixtures import RegistryOnDisk, a_file, a_symlink, served, snapshot
 from support.runtime_place import HERE, SETTINGS, Place, a_place

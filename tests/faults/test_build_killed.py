@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.linux.removal import remove_tree
 from controller.runtime.build.sandbox import BuildEnd, sweep
-from controller.runtime.removal import remove_tree
 from support.building import Building
 from support.host import directory_on_disk
 

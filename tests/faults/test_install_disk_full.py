@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.engine.errors import TransientError
-from controller.runtime import install
+from controller.runtime.trees import install
 from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, snapshot
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import install, origin, tree
-from controller.runtime.install import Host
+from controller.runtime.trees import install, origin, tree
+from controller.runtime.trees.install import Host
 from support.kills import in_a_child, kill_after, kill_at_event
 from support.registry_fixtures import RegistryOnDisk, a_host, snapshot
 

@@ -17,13 +17,13 @@ import pytest
 from api.types.runtime_sources import BuildLimits, BuildSource, ExtendsSource
 from controller.cgroup import choose
 from controller.linux import libc, mountinfo
-from controller.runtime import install, origin, retired, store, tree
 from controller.runtime.build.declared import DeclaredBuild
 from controller.runtime.build.recipe import RecipeSource
 from controller.runtime.build.sandbox import sweep
-from controller.runtime.composition import Composition, Layer
-from controller.runtime.install import Host
-from controller.runtime.source import TreeSource
+from controller.runtime.sources.composition import Composition, Layer
+from controller.runtime.trees import install, origin, retired, store, tree
+from controller.runtime.trees.install import Host
+from controller.runtime.trees.source import TreeSource
 from support.building import A_MANIFEST, Building, a_recipe
 from support.host import directory_on_disk
 from support.kills import in_a_child, kill_after

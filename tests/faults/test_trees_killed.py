@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import install, origin, retired, store, tree, verify
-from controller.runtime.install import Host
-from controller.runtime.limiter import Limiter
+from controller.runtime.trees import install, origin, retired, store, tree, verify
+from controller.runtime.trees.install import Host
+from controller.runtime.trees.limiter import Limiter
 from support.kills import in_a_child, kill_after, kill_at_event
 from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package
 from support.tree_digests import digest_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.packages import links
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive
+from controller.runtime.archives import archive
 from support.registry_fixtures import a_package, snapshot
 from support.zip_builders import PACKINGS, a_zip, a_zip_file, a_zip_link
 

@@ -13,7 +13,7 @@ from api.packages.manifest import Manifest, Mount
 from controller.runtime import resolve
 from controller.runtime.meaning import Hold
 from controller.runtime.resolve import Broken, Resolved, Standing
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.trees.tree import InstalledRuntime
 
 names = st.sampled_from(
     ["python-3.11", "python-3.11-ml", "python-3.11-ml-gpu", "openjdk-21", "java-21", "graalvmjdk-21"]

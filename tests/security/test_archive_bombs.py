@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive, zip_file
-from controller.runtime.archive import Limits
+from controller.runtime.archives import archive, zip_file
+from controller.runtime.archives.archive import Limits
 from support.registry_fixtures import a_directory, a_file, a_hardlink, a_symlink, an_archive, snapshot
 from support.zip_builders import PACKINGS, a_zip, a_zip_file, a_zip_link, a_zip_of_many, a_zip_of_overlaps
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive
-from controller.runtime.archive import Limits
+from controller.runtime.archives import archive
+from controller.runtime.archives.archive import Limits
 from support.registry_fixtures import a_directory, a_file, a_hardlink, a_special, a_symlink, an_archive, snapshot
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from api.types.runtime_sources import BuildSource
 from controller.engine.errors import TerminalError
-from controller.runtime import install
 from controller.runtime.build.declared import DeclaredBuild
+from controller.runtime.trees import install
 from support.building import A_MANIFEST, Building, changed, listing
 from support.host import directory_on_disk
 from support.registry_fixtures import a_host

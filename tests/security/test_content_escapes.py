@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import install
-from controller.runtime.archive_source import ArchiveSource
-from controller.runtime.install import Host
+from controller.runtime.sources.archive import ArchiveSource
+from controller.runtime.trees import install
+from controller.runtime.trees.install import Host
 from support.registry_fixtures import a_file, a_hardlink, a_host, a_package, a_symlink
 
 _STORED = b"what another runtime has too\n"

@@ -17,11 +17,11 @@ from controller.registry import catalogue, location
 from controller.registry.access import Access, origin_of
 from controller.registry.catalogue import InvalidCatalogue
 from controller.registry.resume import Patience
-from controller.runtime import install, origin
-from controller.runtime.archive import Limits
-from controller.runtime.archive_source import ArchiveSource
-from controller.runtime.install import Host
-from controller.runtime.registry_source import Package
+from controller.runtime.archives.archive import Limits
+from controller.runtime.sources.archive import ArchiveSource
+from controller.runtime.sources.registry import Package
+from controller.runtime.trees import install, origin
+from controller.runtime.trees.install import Host
 from support.hostile_server import Exchange, hostile_server
 from support.registry_fixtures import (
     RegistryOnDisk,

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from controller.registry import catalogue, fetch, location
 from controller.registry.catalogue import Catalogue
 from controller.registry.resume import Patience
-from controller.runtime.install import Host
-from controller.runtime.registry_source import Package
+from controller.runtime.sources.registry import Package
+from controller.runtime.trees.install import Host
 from support.hand_clock import HandClock
 
 PLATFORM = "ubuntu-amd64"

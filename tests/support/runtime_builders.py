@@ -10,9 +10,9 @@ from api.meta import API_VERSION, Document
 from api.types.runtime import Runtime
 from controller.registry.catalogue import Entry
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
-from controller.runtime.origin import Origin
 from controller.runtime.plan import InstallVersions, RemoveVersion
-from controller.runtime.registry_source import Package
+from controller.runtime.sources.registry import Package
+from controller.runtime.trees.origin import Origin
 
 NAME = "python-3.11"
 

@@ -18,10 +18,10 @@ from controller.engine.reconcile import ReconcileLoop, Result
 from controller.engine.recorder import Recorder
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
-from controller.runtime.install import Host
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind
-from controller.runtime.offers import Offers
+from controller.runtime.sources.offers import Offers
+from controller.runtime.trees.install import Host
 from state.store import Store
 from support.hand_clock import HandClock
 from support.registry_fixtures import RegistryOnDisk, a_host

@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from controller.runtime.closure import closure
+from controller.runtime.binaries.closure import closure
 from support.registry_fixtures import a_file, a_symlink
 
 _TOOLS = ("sh", "cat", "ls", "touch", "sleep", "env", "mkdir", "id")

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from controller.runtime.compression import zstd
+from controller.runtime.archives.compression import zstd
 
 Entry = tuple[zipfile.ZipInfo, bytes]
 

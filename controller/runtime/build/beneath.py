@@ -14,9 +14,9 @@ from pathlib import Path
 
 from controller.engine.errors import TerminalError
 from controller.linux import openat2
+from controller.linux.bounded import MOST_BYTES, read_descriptor
 from controller.linux.libc import SyscallError
 from controller.linux.openat2 import Resolve
-from controller.runtime.bounded import MOST_BYTES, read_descriptor
 from controller.runtime.build.commands import BUILD_FAILED
 
 _BENEATH = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS | Resolve.NO_XDEV

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime.source import LogLine
+from controller.runtime.trees.source import LogLine
 
 BUILD_FAILED = "BuildFailed"
 _LAST_WORDS = 12

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from api.types.runtime_sources import BuildSource
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError
+from controller.linux.removal import remove_tree
 from controller.registry import platforms
+from controller.runtime.archives.download import Progress
 from controller.runtime.build import (
     apt,
     carry,
@@ -34,14 +36,13 @@ from controller.runtime.build.recipe import limits_of
 from controller.runtime.build.roots import Root
 from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.build.sandboxed import Sandboxed
-from controller.runtime.composition import Layer
-from controller.runtime.inventory import Inventory
-from controller.runtime.origin import key
-from controller.runtime.removal import remove_tree
-from controller.runtime.source import LogLine, Made, Progress, fresh_directory
+from controller.runtime.sources.composition import Layer
+from controller.runtime.trees.inventory import Inventory
+from controller.runtime.trees.origin import key
+from controller.runtime.trees.source import LogLine, Made, fresh_directory
 
 if TYPE_CHECKING:
-    from controller.runtime.install import Host
+    from controller.runtime.trees.install import Host
 
 _FORMAT = 1
 """Counts changes of how trees are made: those made before are made anew."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from api.types.runtime_sources import BuildSource
 from controller.runtime.build import manifest_text
 from controller.runtime.build.language import LANGUAGES, Language
-from controller.runtime.compose import PATH_PREPEND
+from controller.runtime.sources.compose import PATH_PREPEND
 
 _ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from api.packages.manifest import Mount
 from api.packages.pack import Contents, Directory, Link
 from controller.engine.errors import TerminalError
-from controller.runtime import tree
 from controller.runtime.build.commands import BUILD_FAILED
-from controller.runtime.inventory import Inventory
+from controller.runtime.trees import tree
+from controller.runtime.trees.inventory import Inventory
 
 
 def write(contents: Contents, below: str, root: Path, place: Callable[[str], str | None]) -> frozenset[str]:

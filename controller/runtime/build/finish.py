@@ -16,7 +16,6 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import BuildSource
 from controller.engine.errors import TerminalError
 from controller.registry import platforms
-from controller.runtime import python_runtime
 from controller.runtime.build import (
     beneath,
     carry,
@@ -26,6 +25,7 @@ from controller.runtime.build import (
     lock,
     manifest_text,
     python_packages,
+    python_runtime,
     supply,
     wanted_paths,
 )
@@ -35,7 +35,7 @@ from controller.runtime.build.lock import Package
 from controller.runtime.build.manifest_text import Description
 from controller.runtime.build.node_packages import LEFT_BEHIND
 from controller.runtime.build.roots import Root
-from controller.runtime.tree import MANIFEST
+from controller.runtime.trees.tree import MANIFEST
 
 _PYTHON = re.compile(r"python3\.[0-9]+")
 _PROGRAM = re.compile(r"[\w.+\[-]+")

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from api.packages.pack import Contents, Link
 from controller.engine.errors import TerminalError
-from controller.runtime import python_runtime
-from controller.runtime.build import language
+from controller.runtime.binaries.closure import MissingLibrary
+from controller.runtime.build import language, python_runtime
 from controller.runtime.build.commands import BUILD_FAILED
-from controller.runtime.closure import MissingLibrary
-from controller.runtime.python_runtime import ROOT
+from controller.runtime.build.python_runtime import ROOT
 
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/local/go/bin:/usr/lib/go/bin"
 _CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))

@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 
 from controller.engine.errors import TerminalError
 from controller.runtime.build import beneath
+from controller.runtime.trees.tree import VERSIONS_LOCK
 
-NAME = "versions.lock"
+NAME = VERSIONS_LOCK
 """What the file is called, beside the runtime.yml."""
 
 _PYTHON_DIRECTORIES = ("usr/lib", "usr/local/lib")

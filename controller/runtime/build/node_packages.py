@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.engine.errors import TerminalError
-from controller.runtime.bounded import read_bounded
+from controller.linux.bounded import read_bounded
 from controller.runtime.build import carry
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
 

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from controller.engine.errors import TerminalError
-from controller.runtime.bounded import read_bounded
+from controller.linux.bounded import read_bounded
 from controller.runtime.build import beneath, carry, host_tree
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
 

@@ -20,7 +20,9 @@ from api.types.runtime_sources import BuildLimits
 from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import download
+from controller.linux.removal import remove_tree
+from controller.runtime.archives import download
+from controller.runtime.archives.download import Archive, Progress
 from controller.runtime.build import beneath, taken_out
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, failure
@@ -33,14 +35,12 @@ from controller.runtime.build.sandbox import (
     run_build,
 )
 from controller.runtime.build.sandboxed import local_indexes
-from controller.runtime.download import Archive
-from controller.runtime.origin import key
-from controller.runtime.removal import remove_tree
-from controller.runtime.source import LogLine, Made, Progress, fresh_directory
-from controller.runtime.tree import MANIFEST
+from controller.runtime.trees.origin import key
+from controller.runtime.trees.source import LogLine, Made, fresh_directory
+from controller.runtime.trees.tree import MANIFEST
 
 if TYPE_CHECKING:
-    from controller.runtime.install import Host
+    from controller.runtime.trees.install import Host
 
 SOURCE = "/tmp/runtime-source"
 JOBLET = "/opt/joblet"

@@ -17,8 +17,8 @@ from controller.runtime.build.apt import Deb
 from controller.runtime.build.carry import Marks
 from controller.runtime.build.commands import BUILD_FAILED, Bench
 from controller.runtime.build.debian import DebianRoot
-from controller.runtime.inventory import Inventory
-from controller.runtime.source import fresh_directory
+from controller.runtime.trees.inventory import Inventory
+from controller.runtime.trees.source import fresh_directory
 
 DEBIAN, HOST = "debian", "host"
 

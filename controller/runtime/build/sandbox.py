@@ -23,10 +23,10 @@ from controller.cgroup import choose
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError, Lifecycle
 from controller.cgroup.limits import Limits
 from controller.engine.errors import TransientError
+from controller.linux.removal import remove_tree
 from controller.runtime.build import order
 from controller.runtime.build.lines import Lines
 from controller.runtime.build.order import BuildEnd, HostOverlay, Order, TreeRoot
-from controller.runtime.removal import remove_tree
 
 __all__ = ["BuildEnd", "BuildHost", "BuildResult", "BuildRun", "HostOverlay", "TreeRoot", "run_build", "sweep"]
 

@@ -25,7 +25,7 @@ from controller.runtime.build.sandbox import (
     TreeRoot,
     run_build,
 )
-from controller.runtime.source import LogLine
+from controller.runtime.trees.source import LogLine
 
 _TRANSIENT = frozenset({BuildEnd.NO_SPACE, BuildEnd.LOST})
 _LOCAL = re.compile(r"(?:file://|(?<![\w/:.]))(/[\w.+@-][\w.+@/-]*)")

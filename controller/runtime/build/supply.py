@@ -14,13 +14,13 @@ from pathlib import Path
 
 from api.packages import runtime_yaml
 from api.packages.links import ISOLATED
-from controller.runtime import ldcache
-from controller.runtime.bounded import read_bounded
+from controller.linux.bounded import read_bounded
+from controller.runtime.binaries import ldcache
+from controller.runtime.binaries.closure import MissingLibrary, closure
 from controller.runtime.build import beneath
 from controller.runtime.build.roots import HOST, Root
-from controller.runtime.closure import MissingLibrary, closure
 from controller.runtime.health import libraries
-from controller.runtime.tree import MANIFEST
+from controller.runtime.trees.tree import MANIFEST
 
 _OF_PACKAGES = re.compile(r"/(?:site-packages|dist-packages|node_modules)/")
 _MISSING = re.compile(r" needs ([\w.+-]+), which ")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from api.packages import links, runtime_yaml
 from controller.engine.errors import TerminalError
-from controller.runtime.bounded import read_bounded
-from controller.runtime.extraction import Limits
-from controller.runtime.tree import MANIFEST
+from controller.linux.bounded import read_bounded
+from controller.runtime.archives.extraction import Limits
+from controller.runtime.trees.tree import MANIFEST
 from controller.sandbox import rootfs
 
 

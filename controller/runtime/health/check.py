@@ -12,7 +12,7 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import HealthCheck
 from controller.runtime.health import libraries
 from controller.runtime.health.probes import CannotProbe, Probe, probes
-from controller.runtime.source import HealthReport
+from controller.runtime.trees.source import HealthReport
 
 _MOST_PROBLEMS = 10
 _MOST_CHARACTERS = 400

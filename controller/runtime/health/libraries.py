@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.packages.manifest import Manifest
-from controller.runtime import elf, ldcache
-from controller.runtime.bounded import read_bounded
-from controller.runtime.elf import Elf, NotElf
+from controller.linux.bounded import read_bounded
+from controller.runtime.binaries import elf, ldcache
+from controller.runtime.binaries.elf import Elf, NotElf
 from controller.runtime.health.view import Seen, View
 
 _DEFAULT = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from api.packages.manifest import Manifest
 from api.types.runtime_sources import HealthCheck
-from controller.runtime import languages
+from controller.runtime.trees import languages
 
 _STARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "python": (("python3", "-c", "import sys, encodings, os, zipimport"), ("python", "-c", "import sys, os")),

@@ -10,7 +10,7 @@ import pytest
 
 from api.packages import pack, packing
 from api.packages.findings import Refused
-from controller.runtime import builder  # noqa: F401  The builder shares pack.py: both import without each other.
+from controller.runtime.build import builder  # noqa: F401  The builder shares pack.py: both import without each other.
 from support.packages import a_recipe, a_tree, an_elf
 from support.registry_fixtures import a_file, a_symlink, an_archive
 

@@ -13,9 +13,9 @@ from controller.cgroup import choose
 from controller.daemon.probing import RuntimeProber
 from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
-from controller.runtime import builder
-from controller.runtime import tree as trees
+from controller.runtime.build import builder
 from controller.runtime.health import check
+from controller.runtime.trees import tree as trees
 from support.launching import MIB, Launching
 from support.shell_runtime import shell_tree
 

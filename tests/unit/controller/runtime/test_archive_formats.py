@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import archive, compression
-from controller.runtime.archive import Limits, Unpacked
-from controller.runtime.compression import Torn, zstd
+from controller.runtime.archives import archive, compression
+from controller.runtime.archives.archive import Limits, Unpacked
+from controller.runtime.archives.compression import Torn, zstd
 from support.registry_fixtures import a_package, snapshot
 from support.zip_builders import PACKINGS, a_zip, a_zip_file, a_zip_link
 

@@ -8,13 +8,13 @@ import pytest
 
 from api.runtime_requests import Request
 from controller.engine.clock import SystemClock
-from controller.runtime import origin, records
 from controller.runtime.health.check import ProbeResult
-from controller.runtime.health_of_runtimes import HealthOfRuntimes
+from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.inspections import AGAIN_SECONDS, Inspections, Pace
-from controller.runtime.origin import Origin
 from controller.runtime.plan import GOING_CHECK_SECONDS, HealVersions, Inspect, RemoveRetired, plan
-from controller.runtime.records import Records
+from controller.runtime.trees import origin, records
+from controller.runtime.trees.origin import Origin
+from controller.runtime.trees.records import Records
 from support.registry_fixtures import a_host
 from support.runtime_builders import a_runtime, a_tree_of, observed, there
 from support.runtime_world import RuntimeWorld, a_runtime_world

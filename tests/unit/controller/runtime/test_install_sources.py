@@ -8,9 +8,9 @@ import pytest
 
 from api.packages.manifest import Manifest
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime import install, origin
-from controller.runtime.install import Host
-from controller.runtime.source import HealthReport, LogLine, Made, Progress, TreeSource
+from controller.runtime.trees import install, origin
+from controller.runtime.trees.install import Host
+from controller.runtime.trees.source import HealthReport, LogLine, Made, Progress, TreeSource
 from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, a_tree, an_archive, snapshot
 
 

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from controller.engine.errors import TransientError
-from controller.runtime import origin
 from controller.runtime.kind import released_by, users_by_version
+from controller.runtime.trees import origin
 from support.registry_fixtures import RegistryOnDisk, a_file, a_package, a_tree, an_archive
 from support.runtime_world import RuntimeWorld, a_runtime_world
 

@@ -11,8 +11,8 @@ from api.meta import API_VERSION, ObjectKey
 from api.objects.verbs import WriteOptions
 from api.ports import Change, ChangeType
 from controller.job.observed import RuntimeMissing, RuntimeReady
-from controller.runtime.records import Records
-from controller.runtime.sources import Dependents, Sources
+from controller.runtime.choosing import Dependents, Sources
+from controller.runtime.trees.records import Records
 from support.registry_fixtures import a_file, a_package
 from support.runtime_world import RuntimeWorld, a_runtime_world
 

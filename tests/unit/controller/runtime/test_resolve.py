@@ -10,7 +10,7 @@ from api import runtime_spec
 from api.packages.manifest import Manifest, Mount
 from controller.runtime import resolve
 from controller.runtime.resolve import Ambiguous, Broken, Conflict, NotInstalled, Resolved
-from controller.runtime.tree import InstalledRuntime
+from controller.runtime.trees.tree import InstalledRuntime
 
 
 def installed(spec: str, *, at: str = "", language: str = "", language_version: str = "") -> InstalledRuntime:

@@ -7,8 +7,9 @@ import pytest
 
 from api.meta import Document, wire_time
 from api.types.runtime import Runtime
-from controller.runtime import retired, users
+from controller.runtime import users
 from controller.runtime.pressure import DiskLimits, Pressure
+from controller.runtime.trees import retired
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.job.observed import RuntimeMissing, RuntimeReady
-from controller.runtime.source import HealthReport
+from controller.runtime.trees.source import HealthReport
 from support.registry_fixtures import a_file, a_package
 from support.runtime_world import RuntimeWorld, a_runtime_world
 

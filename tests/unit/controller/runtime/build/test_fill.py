@@ -8,7 +8,7 @@ from api.packages.manifest import Mount
 from api.packages.pack import Contents, Link
 from controller.engine.errors import TerminalError
 from controller.runtime.build import fill
-from controller.runtime.inventory import Inventory
+from controller.runtime.trees.inventory import Inventory
 
 
 def everywhere(path: str) -> str:

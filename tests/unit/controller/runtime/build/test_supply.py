@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import elf
+from controller.runtime.binaries import elf
+from controller.runtime.binaries.closure import closure
 from controller.runtime.build import supply
 from controller.runtime.build.roots import Root
-from controller.runtime.closure import closure
 
 MANIFEST = 'name: "a"\nmounts:\n  - {source: "isolated/usr", target: "/usr"}\n'
 LIBRARIES = f"usr/lib/{platform.machine()}-linux-gnu"

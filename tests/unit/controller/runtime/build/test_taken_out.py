@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from controller.engine.errors import TerminalError
+from controller.runtime.archives.extraction import Limits
 from controller.runtime.build.taken_out import normalise
-from controller.runtime.extraction import Limits
 
 INSIDE = "/opt/joblet/runtimes/a"
 

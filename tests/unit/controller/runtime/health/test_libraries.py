@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import tree as trees
 from controller.runtime.health import libraries
+from controller.runtime.trees import tree as trees
 from support.shell_runtime import shell_tree
 
 

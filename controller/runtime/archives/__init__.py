@@ -1,0 +1,1 @@
+"""Archives on their way in: fetched, decompressed, checked entry by entry, unpacked, never out of their directory."""

@@ -1,0 +1,174 @@
+"""One archive on its way from a server: opened, measured, unpacked and verified in one pass.
+
+Where there are mirrors they are tried in their order, each from the beginning; the same checksum is asked of all.
+Never here: where it is unpacked to and what becomes of it (`install.py`), trying again later (the installer).
+Invariant: `fetch_into` returns only if every byte was what was promised.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from controller.engine.errors import TerminalError, TransientError
+from controller.linux.removal import remove_tree
+from controller.registry import resume
+from controller.registry.access import ANYONE, Access
+from controller.registry.fetch import Readable, Stream
+from controller.registry.resume import PATIENT, Asked, Patience
+from controller.runtime.archives import archive
+from controller.runtime.archives.archive import Limits, Metered, Unpacked
+
+_OURS = frozenset({"InsufficientSpace", "CannotWrite", "NoLongerWanted"})
+"""Reasons that are the same whatever the server."""
+
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes done so far, and all of them if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What to download: where from and what it must turn out to be; a size of None is not known.
+
+    `mirrors` may have it too. `access` is the right with which the registry's own server is asked.
+    """
+
+    url: str
+    sha256: str
+    size_bytes: int | None = None
+    mirrors: tuple[str, ...] = ()
+    access: Access = ANYONE
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What was downloaded and unpacked, and from where."""
+
+    archive_bytes: int
+    unpacked: Unpacked
+    url: str = ""
+
+
+def fetch_into(
+    directory: int,
+    wanted: Archive,
+    client: httpx.Client,
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    patience: Patience = PATIENT,
+) -> Received:
+    """Download `wanted`, unpacking it into the empty directory open as `directory`.
+
+    Raises:
+        TransientError: SizeMismatch, ChecksumMismatch, DamagedArchive, or it cannot be read or written.
+        TerminalError: InvalidArchive, it is what was promised and may not be unpacked.
+    """
+    failures: list[TransientError] = []
+    for url in (wanted.url, *wanted.mirrors):
+        if failures:
+            _clear(directory)
+        attempt = _Attempt(directory, url, wanted, limits, progress)
+        try:
+            return attempt.run(Asked(client, url, wanted.access, patience))
+        except TransientError as error:
+            if error.reason in _OURS:
+                raise
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    messages = "; ".join(dict.fromkeys(failure.message for failure in failures))
+    raise TransientError(failures[0].reason, messages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The download of one archive from one server."""
+
+    directory: int
+    url: str
+    wanted: Archive
+    limits: Limits | None
+    progress: Progress | None
+
+    def run(self, asked: Asked) -> Received:
+        metered: Metered | None = None
+        length: int | None = self.wanted.size_bytes
+
+        def tell(count: int) -> None:
+            if self.progress is not None:
+                self.progress(count, length)
+
+        with resume.open_resuming(asked, lambda: tell(metered.count if metered else 0)) as stream:
+            length = self._agreed_length(stream)
+            longest = (self.limits or Limits()).expanded_bytes if length is None else length
+            metered = Metered(_Capped(stream.body, self.url, longest), tell)
+            return self._unpack(metered, length)
+
+    def _unpack(self, metered: Metered, length: int | None) -> Received:
+        def verify() -> None:
+            archive.drain(metered)
+            self._verify(metered, length)
+
+        try:
+            unpacked = archive.unpack(metered, self.directory, self.limits, verify)
+        except (TransientError, TerminalError) as error:
+            if error.reason in ("InvalidArchive", "DamagedArchive") and length is not None:
+                verify()  # Plainer, where it could not be unpacked because it is not the one that was promised.
+            raise
+        verify()
+        return Received(metered.count, unpacked, self.url)
+
+    def _agreed_length(self, stream: Stream) -> int | None:
+        """Return how long the archive is, refusing at once where the catalogue and the server disagree."""
+        promised = self.wanted.size_bytes
+        if promised is not None and stream.length is not None and promised != stream.length:
+            raise _wrong_size(self.url, promised, str(stream.length))
+        return stream.length if promised is None else promised
+
+    def _verify(self, metered: Metered, length: int | None) -> None:
+        if length is not None and metered.count != length:
+            raise _wrong_size(self.url, length, str(metered.count))
+        if metered.sha256 != self.wanted.sha256:
+            raise TransientError(
+                "ChecksumMismatch",
+                f"cannot use {self.url}: its checksum is sha256:{metered.sha256}, "
+                f"the registry promised sha256:{self.wanted.sha256}",
+            )
+
+
+class _Capped:
+    """A source that may not be longer than it said."""
+
+    def __init__(self, source: Readable, url: str, length: int) -> None:
+        self._source = source
+        self._url = url
+        self._length = length
+        self._count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on, up to the length and not beyond."""
+        piece = self._source.read(size)
+        self._count += len(piece)
+        if self._count > self._length:
+            raise _wrong_size(self._url, self._length, f"more than {self._length}")
+        return piece
+
+
+def _clear(directory: int) -> None:
+    """Remove what an attempt left, so that the next one finds it empty."""
+    for name in os.listdir(directory):
+        if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+            remove_tree(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
+
+
+def _wrong_size(url: str, wanted: int, found: str) -> TransientError:
+    return TransientError("SizeMismatch", f"cannot use {url}: it has {found} bytes, the registry promised {wanted}")
+
+
+__all__ = ["Archive", "Progress", "Received", "fetch_into"]

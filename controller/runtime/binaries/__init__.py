@@ -1,0 +1,1 @@
+"""ELF files and what they need. Pure but for reading them."""
