@@ -83,6 +83,10 @@ class RuntimeReason(ReasonEnum):
     SOURCE_UNSUPPORTED = "SourceUnsupported", "This host cannot make runtimes of this source."
     HEALTHY = "Healthy", "What is installed starts and works in the sandbox."
     UNHEALTHY = "Unhealthy", "What is installed does not work; the version before it is used where there is one."
+    DEGRADED = (
+        "Degraded",
+        "What is installed works, but parts of it need libraries that are not in it; see status.versions.",
+    )
     NOT_CHECKED = "NotChecked", "It was not looked at yet, or could not be; that is tried again."
     LAUNCHER_UNAVAILABLE = "LauncherUnavailable", "Whether it works cannot be looked at now; it is tried again."
     VERIFIED = "Verified", "The trees hold what was installed."
@@ -202,7 +206,7 @@ class RuntimeVersion(ApiModel):
     message: str = Field(default="", description="What went wrong and what to do.")
     source: str = Field(default="", description="registry, archive, recipe, build or extends.")
     digest: str = Field(default="", description="sha256 of the tree's content; runs record it too.")
-    health: str = Field(default="", description="Healthy, Unhealthy, or empty where it was not looked at.")
+    health: str = Field(default="", description="Healthy, Degraded, Unhealthy, or empty where it was not looked at.")
     health_message: str = Field(default="", description="What does not work in it.")
     checked_at: str | None = Field(default=None, description="When its health was last looked at, RFC 3339.")
     verified_at: str | None = Field(default=None, description="When its content was last compared, RFC 3339.")

@@ -28,6 +28,11 @@ class Tree:
         return self.origin is not None and self.origin.health == origins.UNHEALTHY
 
     @property
+    def degraded(self) -> bool:
+        """Whether it was looked at and works, but parts of it lack libraries."""
+        return self.origin is not None and self.origin.health == origins.DEGRADED
+
+    @property
     def drift(self) -> str:
         """What differs in it from what was installed; empty if nothing is known to."""
         return self.origin.drift if self.origin is not None else ""
@@ -93,7 +98,9 @@ class ObservedRuntime:
 
     def usable(self) -> tuple[str, ...]:
         """Return the versions that jobs may get for a name or a range."""
-        return tuple(tree.version for tree in self.trees if not tree.problem and not tree.unhealthy)
+        there = [tree for tree in self.trees if not tree.problem]
+        barred = origins.not_to_be_chosen({t.version: t.origin.health for t in there if t.origin is not None})
+        return tuple(tree.version for tree in there if tree.version not in barred)
 
     def lacking(self) -> tuple[Wanted, ...]:
         """Return what is wanted and not there."""

@@ -117,6 +117,9 @@ def _healthy(observed: ObservedRuntime, kept: Kept) -> list[Condition]:
     if sick:
         told = "; ".join(sick[:_MOST_PROBLEMS])
         return [_say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, told, "Healthy")]
+    if partly := [f"{t.version} works, but {t.origin.health_message}" for t in looked if t.degraded and t.origin]:
+        told = "; ".join(partly[:_MOST_PROBLEMS])
+        return [_say(ConditionStatus.FALSE, RuntimeReason.DEGRADED, told, "Healthy")]
     names = ", ".join(t.version for t in looked)
     return [_say(ConditionStatus.TRUE, RuntimeReason.HEALTHY, f"{names} works", "Healthy")] if looked else []
 

@@ -78,7 +78,8 @@ def _updated(before: tuple[HistoryEntry, ...], after: tuple[HistoryEntry, ...], 
     problems = [wanted.problem for wanted in observed.wanted if wanted.problem]
     sick = [f"{t.version} does not work: {t.origin.health_message}" for t in observed.trees if t.unhealthy and t.origin]
     told = [f"{entry.asked} means {entry.version}" for entry in new] or ["there is nothing newer"]
-    return "; ".join([*told, *problems, *sick])
+    partly = [f"{t.version} works, but {t.origin.health_message}" for t in observed.trees if t.degraded and t.origin]
+    return "; ".join([*told, *problems, *sick, *partly])
 
 
 def told(before: RuntimeStatus, after: RuntimeStatus) -> tuple[tuple[str, str], ...]:

@@ -38,29 +38,32 @@ class Prober(Protocol):
 
 def check(tree: Path, name: str, manifest: Manifest, wanted: HealthCheck, prober: Prober) -> HealthReport:
     """Look at the libraries of `tree`, then at what starts in it, as the runtime `name`."""
-    problems = list(libraries.missing(tree, manifest))
-    shown = [] if problems else ["all libraries are there"]
+    lacking = libraries.missing(tree, manifest)
+    shown = [] if lacking else ["all libraries are there"]
+    broken = list[str]()
     try:
         commands = probes(name, manifest, wanted)
     except CannotProbe as error:
-        return _report([*problems, str(error)], shown)
+        return _report(lacking, [str(error)], shown)
     for probe in commands:
         problem = _try(probe, tree, manifest, wanted.timeout_seconds, prober)
         if problem:
-            problems.append(problem)
+            broken.append(problem)
         else:
             shown.append(probe.shows)
-    return _report(problems, shown)
+    return _report(lacking, broken, shown)
 
 
-def _report(problems: Sequence[str], shown: Sequence[str]) -> HealthReport:
-    """Return the report of what is wrong and of what was seen to work."""
+def _report(lacking: Sequence[str], broken: Sequence[str], shown: Sequence[str]) -> HealthReport:
+    """Return the report of the libraries that are lacking, of what does not work, and of what was seen to work."""
+    problems = [*broken, *lacking]
     if not problems:
         return HealthReport(healthy=True, message=", ".join(shown) or "nothing in it can be started")
     told = list(problems[:_MOST_PROBLEMS])
     if more := len(problems) - len(told):
         told.append(f"and {more} more")
-    return HealthReport(healthy=False, message="; ".join(told))
+    # A program that nobody starts may lack a library, and all that counts still works.
+    return HealthReport(healthy=False, message="; ".join(told), works=not broken and bool(shown))
 
 
 def _try(probe: Probe, tree: Path, manifest: Manifest, timeout_seconds: float, prober: Prober) -> str:

@@ -290,7 +290,7 @@ class _Installing:
             return record
         report = host.health(found.path, found.manifest, self.source)
         before = origin.read(host.root, record.name, record.version)
-        if not report.healthy and there is not None and before is not None and before.health != origin.UNHEALTHY:
+        if there is not None and before is not None and origin.is_worse(origin.health_of(report), before.health):
             why = f"{report.message}: what is installed stays"
             raise TerminalError("Unhealthy", f"cannot install {record.name}@{record.version}: {why}")
         return origin.with_health(record, report, host.clock.now())

@@ -15,6 +15,7 @@ read is that of the tree which is there.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,10 @@ from controller.runtime.trees.source import HealthReport
 
 RECORDS = ".runwright"
 STAGING = ".staging"
-HEALTHY, UNHEALTHY = "Healthy", "Unhealthy"
+HEALTHY, DEGRADED, UNHEALTHY = "Healthy", "Degraded", "Unhealthy"
+"""How a tree was found: it works; it works, but parts of it lack libraries; it does not work."""
+
+_RANKS = {UNHEALTHY: 0, DEGRADED: 1}
 _NEXT, _ASIDE = "~next", ".new"
 
 
@@ -127,8 +131,37 @@ def note_health(root: Path, origin: Origin, report: HealthReport, when: datetime
 
 def with_health(origin: Origin, report: HealthReport, when: datetime) -> Origin:
     """Return `origin` with how its tree was found to be."""
-    health = HEALTHY if report.healthy else UNHEALTHY
-    return replace(origin, health=health, health_message=report.message, checked_at=at(when))
+    return replace(origin, health=health_of(report), health_message=report.message, checked_at=at(when))
+
+
+def health_of(report: HealthReport) -> str:
+    """Return the word for what was found."""
+    if report.healthy:
+        return HEALTHY
+    return DEGRADED if report.works else UNHEALTHY
+
+
+def is_worse(health: str, before: str) -> bool:
+    """Say whether a tree found in `health` works less than one found in `before`; what nobody looked at works.
+
+    >>> is_worse("Degraded", "Healthy"), is_worse("Degraded", "Degraded"), is_worse("Unhealthy", "")
+    (True, False, True)
+    """
+    return _RANKS.get(health, len(_RANKS)) < _RANKS.get(before, len(_RANKS))
+
+
+def not_to_be_chosen(healths: Mapping[str, str]) -> frozenset[str]:
+    """Return which versions, by how each was found, a name or a range must not mean.
+
+    Those that do not work; and those that work in part, where another works in full.
+
+    >>> sorted(not_to_be_chosen({"1.0.0": "Degraded", "1.1.0": "Unhealthy"}))
+    ['1.1.0']
+    >>> sorted(not_to_be_chosen({"1.0.0": "Healthy", "1.1.0": "Degraded"}))
+    ['1.1.0']
+    """
+    worse = {UNHEALTHY, DEGRADED} if HEALTHY in healths.values() else {UNHEALTHY}
+    return frozenset(version for version, health in healths.items() if health in worse)
 
 
 def write(root: Path, origin: Origin) -> None:

@@ -48,7 +48,8 @@ class Records:
     def unhealthy(self, name: str) -> Mapping[str, str]:
         """Return the versions of the runtime `name` that do not work, and why."""
         known = self._known(name)
-        return {version: r.health_message for version, r in known.items() if r.health == origin.UNHEALTHY}
+        barred = origin.not_to_be_chosen({version: r.health for version, r in known.items()})
+        return {version: known[version].health_message for version in barred}
 
     def used(self, installed: InstalledRuntime) -> None:
         """Note that a job uses this version now."""

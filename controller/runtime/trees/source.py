@@ -117,10 +117,14 @@ class RecipeMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """Whether a tree works. `message` says what does not, or what was not looked at and why."""
+    """Whether a tree works. `message` says what does not, or what was not looked at and why.
+
+    One that is not healthy still `works` if all that was started did, and only libraries of other parts are lacking.
+    """
 
     healthy: bool
     message: str = ""
+    works: bool = False
 
 
 class HealthLook(Protocol):

@@ -1,6 +1,7 @@
 """Looking whether runtimes work, in the sandbox that their jobs get: real launcher, real trees."""
 
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
 from controller.runtime.build import builder
 from controller.runtime.health import check
+from controller.runtime.trees import origin
 from controller.runtime.trees import tree as trees
 from support.launching import MIB, Launching
 from support.shell_runtime import shell_tree
@@ -95,3 +97,22 @@ def test_what_hangs_is_ended_and_told(prober: RuntimeProber, tmp_path: Path):
     asked = HealthCheck(command=("sleep", "1000"), timeout_seconds=1)
     report = check.check(tree, "tools", manifest_of(tree), asked, prober)
     assert "DeadlineExceeded" in report.message
+
+
+def test_what_starts_though_other_parts_lack_libraries_works_in_part(
+    prober: RuntimeProber, python: Path, tmp_path: Path
+):
+    tree = tmp_path / "tree"
+    shutil.copytree(python, tree, symlinks=True)
+    library = next((tree / "isolated").rglob("libsqlite3.so.0"))
+    library.unlink()
+    report = check.check(tree, "python-3.99", manifest_of(tree), HealthCheck(), prober)
+    assert (report.healthy, report.works) == (False, True)
+    assert "needs libsqlite3.so.0, which is not in the runtime" in report.message
+    assert origin.health_of(report) == origin.DEGRADED
+
+
+def test_what_does_not_start_does_not_work_in_part_either(prober: RuntimeProber, python: Path):
+    wanted = HealthCheck(imports=("no_such_module",))
+    report = check.check(python, "python-3.99", manifest_of(python), wanted, prober)
+    assert origin.health_of(report) == origin.UNHEALTHY
