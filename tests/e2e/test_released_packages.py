@@ -112,7 +112,7 @@ def test_each_is_ready_or_says_in_its_scripts_words_or_by_file_and_library_what_
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_its_health_is_the_truth(installed, name):
-    """What works is healthy; of what is not, each library that is said to be missing is nowhere it is looked for."""
+    """What works runs, and what is said not to does not; of what is not healthy, each library that is said to be missing is nowhere it is looked for."""
     status = installed.statuses[name]
     if installed.condition(name, "Ready").reason == "BuildFailed":
         assert all(version["state"] != "Installed" for version in status.get("versions", ()))
@@ -122,10 +122,10 @@ def test_its_health_is_the_truth(installed, name):
     assert healthy == (version["health"] == "Healthy")
     assert (installed.daemon.rnx("runtime", "test", name).returncode == 0) == healthy
 
-    if healthy:
-        exact = f"--runtime={name}@{version['version']}"
-        done = installed.daemon.rnx("job", "run", exact, *COMMANDS[name])
-        assert done.returncode == 0, done.stdout + done.stderr
+    works = version["health"] in ("Healthy", "Degraded")
+    asked = name if works else f"{name}@{version['version']}"  # What does not work is had by its exact version only.
+    done = installed.daemon.rnx("job", "run", f"--runtime={asked}", *COMMANDS[name])
+    assert (done.returncode == 0) == works, done.stdout + done.stderr
     tree = Path(version["path"])
     for missing in MISSING.finditer(version["healthMessage"]):
         beside = [path for path in tree.rglob(missing["library"]) if path.parent.name == "x86_64-linux-gnu"]
