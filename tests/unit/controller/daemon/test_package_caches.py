@@ -7,6 +7,8 @@ import pytest
 
 from api.packages.manifest import PackageManager
 from controller.daemon.package_caches import PackageCaches
+from controller.linux.removal import remove_tree
+from support import host
 
 pytestmark = pytest.mark.needs_root
 
@@ -15,10 +17,12 @@ MOST = 64 * KIB
 
 
 @pytest.fixture
-def caches(tmp_path):
-    caches = PackageCaches(tmp_path / "caches", MOST)
+def caches():
+    root = host.directory_on_disk("runwright-test-")  # In memory, a directory takes no place that could be counted.
+    caches = PackageCaches(root / "caches", MOST)
     yield caches
     caches.close()
+    remove_tree(root)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ _NEVER_SHOWN = {"NoLongerWanted"}  # Caught by who raised it: the next pass look
 def reasons_in(package) -> set[str]:
     """Return the texts that are given as reasons, to the errors and in tables of them."""
     found = set()
-    for path in Path(package.__path__[0]).glob("*.py"):
+    for path in Path(package.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = ast.unparse(node.func)
