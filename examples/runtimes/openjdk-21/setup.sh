@@ -20,7 +20,8 @@ command -v apt-get > /dev/null || fail "there is no apt on this host: OpenJDK 21
 [ -r "$keys" ] || fail "$keys is missing: apt-get install debian-archive-keyring"
 
 mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2> /dev/null | head -n 1) || true
-echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $release main" > "$work/sources.list"
+[ -n "$mirror" ] || fail "no mirror of Debian is in /etc/apt/sources.list or /etc/apt/sources.list.d: name one there"
+echo "deb [signed-by=$keys] $mirror $release main" > "$work/sources.list"
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
 : > "$work/status"
 apt() {

@@ -37,7 +37,7 @@ def test_a_command_that_said_nothing_is_said_to_have_said_nothing():
 @pytest.mark.parametrize(
     "line",
     [
-        "W: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'",
+        "W: Failed to fetch http://mirror.example/x  Temporary failure resolving 'mirror.example'",
         "npm ERR! code EAI_AGAIN",
         "WARNING: Retrying after connection broken by 'NewConnectionError'",
         "E: Failed to fetch x  502  Bad Gateway",
