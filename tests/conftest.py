@@ -6,6 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from support import host
+from support.building import Building
 from support.launching import Launching
 
 IN_CI = os.environ.get("CI") == "true"
@@ -56,5 +57,13 @@ def launching(tmp_path_factory, host_is_clean):
     root = host.directory_on_disk("runwright-test-")
     own = Launching(root)
     own.start_launcher()
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def building(host_is_clean):
+    """A place of the test's own to build in, on a disk; everything of it is gone afterwards."""
+    own = Building.at(host.directory_on_disk("runwright-test-"))
     yield own
     own.close()

@@ -45,7 +45,7 @@ class _Hopeless(CommandFailed):
 @click.command("install")
 @click.argument("spec", metavar="NAME[@VERSION]", shell_complete=complete_offer)
 @click.option("--registry", default="", metavar="NAME|OWNER/REPO|URL", help="Install from this registry only.")
-@click.option("-f", "--force", is_flag=True, help="Although it is: verify it, and install again what differs.")
+@click.option("-f", "--force", is_flag=True, help="If it is installed, verify it and install again what differs.")
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never.")
 @click.option(
     "--wait",

@@ -12,18 +12,17 @@ from pathlib import Path
 from api.meta import API_VERSION
 from api.packages.manifest import Manifest
 from api.types.job import Job
-from controller.cgroup.lifecycle import CgroupBusy, Lifecycle
+from controller.cgroup.lifecycle import Lifecycle
 from controller.engine.errors import TransientError
-from controller.job import run_spec
+from controller.job import remains, run_spec
 from controller.job.log_files import LogFiles
 from controller.job.observed import RuntimeMount, RuntimeReady
-from controller.job.run_dirs import RunDirs, run_id
+from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults, RunPlaces
 from controller.launcher import records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import Exited, Running
 from controller.launcher.runspec import RunSpec
-from controller.linux import pidfd
 from controller.runtime.health.check import ProbeResult
 
 _ATTEMPT = 1
@@ -64,7 +63,7 @@ class RuntimeProber:
         except (ValueError, RunRefused) as error:
             return ProbeResult(None, "", str(error))
         finally:
-            self._remove(uid, run_dir)
+            remains.remove(self._cgroups, self._dirs, uid, _ATTEMPT)
 
     def _launch(self, spec: RunSpec) -> None:
         try:
@@ -75,16 +74,6 @@ class RuntimeProber:
                 self._launcher.start(spec)
             except LauncherError as error:
                 raise TransientError("LauncherUnavailable", f"cannot look whether a runtime works: {error}") from error
-
-    def _remove(self, uid: str, run_dir: Path) -> None:
-        identity = run_id(uid, _ATTEMPT)
-        self._cgroups.kill(identity)
-        try:
-            self._cgroups.remove(identity)
-        except CgroupBusy:
-            _await_supervisor(run_dir)
-            self._cgroups.remove(identity)
-        self._dirs.remove(uid, _ATTEMPT)
 
 
 def _job(argv: tuple[str, ...], timeout_seconds: float) -> Job:
@@ -147,24 +136,6 @@ def _output(log_dir: Path) -> str:
     with LogFiles(log_dir) as log:
         text = b"".join(line.content + (b"\n" if line.ends else b"") for line in log.fresh())
     return text[-_MOST_OUTPUT:].decode(errors="replace")
-
-
-def _await_supervisor(run_dir: Path) -> None:
-    directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        claim = records.read_claim(directory_fd)
-    finally:
-        os.close(directory_fd)
-    if claim is None or not claim.pid:
-        return
-    try:
-        fd = pidfd.open_identified(claim.pid, claim.start_time)
-    except ProcessLookupError:
-        return
-    try:
-        _readable(fd, _SPARE_SECONDS)
-    finally:
-        os.close(fd)
 
 
 def _readable(fd: int, seconds: float) -> bool:

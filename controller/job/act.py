@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 from dataclasses import replace
@@ -12,10 +11,10 @@ from typing import Any, Protocol
 from api.meta import wire_time
 from api.ports import Storage
 from api.types.job import Job
-from controller.cgroup.lifecycle import CgroupBusy, Lifecycle
+from controller.cgroup.lifecycle import Lifecycle
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.job import run_spec
+from controller.job import remains, run_spec
 from controller.job.announce import JobMetrics
 from controller.job.logs import log_directory
 from controller.job.observe import Observer
@@ -40,9 +39,6 @@ from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
-from controller.linux import pidfd
-
-_DEATH_SECONDS = 2
 
 
 class RuntimeRequests(Protocol):
@@ -115,7 +111,7 @@ class Actor:
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
-                self._remove(job, attempt)
+                remains.remove(self._cgroups, self._dirs, uid, attempt)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
             case DeleteJob():
@@ -175,20 +171,9 @@ class Actor:
                 fd = record.hold()
                 try:
                     signal.pidfd_send_signal(fd, signal.SIGKILL)
-                    _await_death(fd)  # So that who looks next sees what became of it.
+                    remains.await_death(fd)  # So that who looks next sees what became of it.
                 finally:
                     os.close(fd)
-
-    def _remove(self, job: Job, attempt: int) -> None:
-        identity = run_id(job.meta.uid, attempt)
-        self._cgroups.kill(identity)  # Nothing of it is left, unless its supervisor was killed.
-        try:
-            self._cgroups.remove(identity)
-        except CgroupBusy:
-            # We were told of the end a moment before the supervisor was gone, and version 1 waits for that.
-            _await_supervisor(self._dirs.path(job.meta.uid, attempt))
-            self._cgroups.remove(identity)
-        self._dirs.remove(job.meta.uid, attempt)
 
     def _log_root(self, job: Job) -> Path:
         return log_directory(self._logs, {"namespace": job.meta.namespace, "name": job.meta.name, "uid": job.meta.uid})
@@ -200,25 +185,3 @@ class Actor:
     def limits_of(self, job: Job) -> Any:
         """Return the cgroup limits that a run of `job` would get."""
         return replace(run_spec.limits(job, self._defaults))
-
-
-def _await_supervisor(run_dir: Path) -> None:
-    directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        claim = records.read_claim(directory_fd)
-    finally:
-        os.close(directory_fd)
-    if claim is None or not claim.pid:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        fd = pidfd.open_identified(claim.pid, claim.start_time)
-        try:
-            _await_death(fd)
-        finally:
-            os.close(fd)
-
-
-def _await_death(pidfd_of_it: int) -> None:
-    poll = select.poll()
-    poll.register(pidfd_of_it, select.POLLIN)
-    poll.poll(_DEATH_SECONDS * 1000)

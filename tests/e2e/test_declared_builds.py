@@ -21,20 +21,12 @@ from controller.runtime.build.declared import DeclaredBuild
 from controller.runtime.sources.composition import Layer
 from controller.runtime.trees import install, origin, tree
 from support.building import Building
-from support.host import directory_on_disk
 from support.registry_fixtures import PLATFORM, a_host
 
 pytestmark = pytest.mark.needs_root
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TOOLS = {"base": {"from": "host"}}
-
-
-@pytest.fixture
-def building(host_is_clean):
-    own = Building.at(directory_on_disk("runwright-test-"))
-    yield own
-    own.close()
 
 
 @pytest.fixture

@@ -13,18 +13,10 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.runtime.build.build_log import read
 from controller.runtime.build.recipe import RecipeSource, limits_of, script_for, variables
 from controller.runtime.trees import install
-from support.building import A_MANIFEST, Building, a_recipe, changed, listing
-from support.host import directory_on_disk
+from support.building import A_MANIFEST, a_recipe, changed, listing
 from support.registry_fixtures import PLATFORM, RegistryOnDisk, a_file, a_host, an_archive
 
 pytestmark = pytest.mark.needs_root
-
-
-@pytest.fixture
-def building(host_is_clean):
-    own = Building.at(directory_on_disk("runwright-test-"))
-    yield own
-    own.close()
 
 
 @pytest.fixture

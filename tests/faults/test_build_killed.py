@@ -12,20 +12,12 @@ import pytest
 from controller.linux.removal import remove_tree
 from controller.runtime.build.sandbox import BuildEnd, sweep
 from support.building import Building
-from support.host import directory_on_disk
 
 pytestmark = pytest.mark.needs_root
 
 MARK = "7780.25"
 SCRIPT = f"for i in 1 2 3; do setsid sleep {MARK} & done; echo started; while :; do echo x > /file; rm /file; done"
 MOMENTS = 8
-
-
-@pytest.fixture
-def building(host_is_clean):
-    own = Building.at(directory_on_disk("runwright-test-"))
-    yield own
-    own.close()
 
 
 @pytest.mark.invariant("B3")

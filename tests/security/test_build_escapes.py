@@ -12,17 +12,9 @@ from controller.engine.errors import TerminalError
 from controller.runtime.build.declared import DeclaredBuild
 from controller.runtime.trees import install
 from support.building import A_MANIFEST, Building, changed, listing
-from support.host import directory_on_disk
 from support.registry_fixtures import a_host
 
 pytestmark = pytest.mark.needs_root
-
-
-@pytest.fixture
-def building(host_is_clean):
-    own = Building.at(directory_on_disk("runwright-test-"))
-    yield own
-    own.close()
 
 
 @pytest.fixture

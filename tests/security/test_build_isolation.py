@@ -22,13 +22,6 @@ from support.in_child import in_own_mounts
 pytestmark = pytest.mark.needs_root
 
 
-@pytest.fixture
-def building(host_is_clean):
-    own = Building.at(directory_on_disk("runwright-test-"))
-    yield own
-    own.close()
-
-
 @pytest.mark.invariant("B1")
 def test_whatever_a_build_does_to_the_system_the_host_is_untouched(building):
     places = ("/etc", "/var/lib/dpkg", "/usr/bin", "/usr/sbin", "/opt")

@@ -12,8 +12,9 @@ from typing import Any
 
 from controller.cgroup import choose
 from controller.cgroup.limits import Limits
+from controller.runtime.build.order import BuildRun
 from controller.runtime.build.recipe import RecipeBuilder
-from controller.runtime.build.sandbox import BuildHost, BuildResult, BuildRun, HostOverlay, run_build
+from controller.runtime.build.sandbox import BuildHost, BuildResult, HostOverlay, run_build
 from support.hand_clock import HandClock
 
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"

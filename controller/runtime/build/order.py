@@ -47,13 +47,23 @@ class TreeRoot:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One command in a build sandbox. `id` names its cgroup below `cgroup_parent`; it is used once.
+class BuildRun:
+    """One command of a build.
 
-    `as_root` allows it to be root on the host too, with few capabilities, where owners cannot be mapped.
+    Args:
+        name: what is built, for the name of its cgroup.
+        argv: the command; its first word is looked up in PATH of `env`, inside.
+        env: all of its variables.
+        cwd: where it starts, inside.
+        root: what it sees as `/`.
+        scratch: a directory that is not there yet, for all that is thrown away; it is gone afterwards.
+        writable: host directories that it may change, each with where it sees them.
+        readable: host directories that it may read, likewise.
+        files: small files that it finds, by path inside; they leave no trace in a `TreeRoot`.
+        network: whether it is on the host's network, or has none.
     """
 
-    id: str
+    name: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
@@ -61,11 +71,21 @@ class Order:
     scratch: Path
     limits: Limits
     timeout_seconds: float
-    cgroup_parent: str
     writable: tuple[tuple[Path, str], ...] = ()
     readable: tuple[tuple[Path, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     network: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(BuildRun):
+    """A run, and what its host adds. `id` names its cgroup below `cgroup_parent`; it is used once.
+
+    `as_root` allows it to be root on the host too, with few capabilities, where owners cannot be mapped.
+    """
+
+    id: str
+    cgroup_parent: str
     space_floor_bytes: int = 0
     as_root: bool = False
 

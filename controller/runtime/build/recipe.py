@@ -26,14 +26,8 @@ from controller.runtime.archives.download import Archive, Progress
 from controller.runtime.build import beneath, taken_out
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, failure
-from controller.runtime.build.sandbox import (
-    BuildEnd,
-    BuildHost,
-    BuildResult,
-    BuildRun,
-    HostOverlay,
-    run_build,
-)
+from controller.runtime.build.order import BuildRun
+from controller.runtime.build.sandbox import BuildEnd, BuildHost, BuildResult, HostOverlay, run_build
 from controller.runtime.build.sandboxed import local_indexes
 from controller.runtime.trees.origin import key
 from controller.runtime.trees.source import LogLine, Made, fresh_directory

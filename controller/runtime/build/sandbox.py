@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from controller.cgroup import choose
@@ -26,7 +26,7 @@ from controller.engine.errors import TransientError
 from controller.linux.removal import remove_tree
 from controller.runtime.build import order
 from controller.runtime.build.lines import Lines
-from controller.runtime.build.order import BuildEnd, HostOverlay, Order, TreeRoot
+from controller.runtime.build.order import BuildEnd, BuildRun, HostOverlay, Order, TreeRoot
 
 __all__ = ["BuildEnd", "BuildHost", "BuildResult", "BuildRun", "HostOverlay", "TreeRoot", "run_build", "sweep"]
 
@@ -69,37 +69,6 @@ class BuildHost:
     space_floor_bytes: int = 1 << 30
     default_limits: Limits = _DEFAULT_LIMITS
     as_root: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BuildRun:
-    """One command of a build.
-
-    Args:
-        name: what is built, for the name of its cgroup.
-        argv: the command; its first word is looked up in PATH of `env`, inside.
-        env: all of its variables.
-        cwd: where it starts, inside.
-        root: what it sees as `/`.
-        scratch: a directory that is not there yet, for all that is thrown away; it is gone afterwards.
-        writable: host directories that it may change, each with where it sees them.
-        readable: host directories that it may read, likewise.
-        files: small files that it finds, by path inside; they leave no trace in a `TreeRoot`.
-        network: whether it is on the host's network, or has none.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    cwd: str
-    root: HostOverlay | TreeRoot
-    scratch: Path
-    limits: Limits
-    timeout_seconds: float
-    writable: tuple[tuple[Path, str], ...] = ()
-    readable: tuple[tuple[Path, str], ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
-    network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,20 +224,11 @@ def _order(run: BuildRun, host: BuildHost) -> Order:
     root = run.root
     if isinstance(root, HostOverlay):
         root = HostOverlay(root.base, (*root.hidden, *host.hidden))
+    asked = {each.name: getattr(run, each.name) for each in fields(run)} | {"root": root}
     return Order(
+        **asked,
         id=f"{_UNFIT.sub('_', run.name)[:80]}-{secrets.token_hex(4)}",
-        argv=run.argv,
-        env=run.env,
-        cwd=run.cwd,
-        root=root,
-        scratch=run.scratch,
-        limits=run.limits,
-        timeout_seconds=run.timeout_seconds,
         cgroup_parent=host.cgroup_parent,
-        writable=run.writable,
-        readable=run.readable,
-        files=run.files,
-        network=run.network,
         space_floor_bytes=host.space_floor_bytes,
         as_root=host.as_root,
     )

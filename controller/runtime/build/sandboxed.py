@@ -16,15 +16,8 @@ from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime.build import host_config
 from controller.runtime.build.commands import BUILD_FAILED, Command
-from controller.runtime.build.sandbox import (
-    BuildEnd,
-    BuildHost,
-    BuildResult,
-    BuildRun,
-    HostOverlay,
-    TreeRoot,
-    run_build,
-)
+from controller.runtime.build.order import BuildRun
+from controller.runtime.build.sandbox import BuildEnd, BuildHost, BuildResult, HostOverlay, TreeRoot, run_build
 from controller.runtime.trees.source import LogLine
 
 _TRANSIENT = frozenset({BuildEnd.NO_SPACE, BuildEnd.LOST})

@@ -14,7 +14,7 @@ HEAVY = ("pydantic", "httpx", "yaml", "sqlmodel", "prometheus_client", "api", "s
 
 @pytest.mark.parametrize("root", [HostOverlay(hidden=(Path("/a"),)), TreeRoot(Path("/tree"))])
 def test_an_order_is_read_as_it_was_written(root):
-    order = Order(
+    order = Order(name="a",
         id="a-1", argv=("a", "b c", "\u00fc\n"), env={"A": "b"}, cwd="/x", root=root, scratch=Path("/s"),
         limits=Limits(1, 100, None), timeout_seconds=1.5, cgroup_parent="p", writable=((Path("/h"), "/i"),),
         readable=((Path("/r"), "/j"),), files={"/root/x": "text"}, network=True, space_floor_bytes=7,
