@@ -34,7 +34,7 @@ _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)  # As many as a host may hold: every look at its trees reads them all.
 def load(text: bytes) -> Manifest:
     """Return what the runtime.yml `text` says.
 
