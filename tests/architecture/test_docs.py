@@ -56,6 +56,17 @@ def test_every_page_of_the_reference_is_generated():
     assert {path.name for path in (DOCS / "reference").glob("*.md")} == set(reference.PAGES)
 
 
+def test_every_test_that_answers_a_published_escape_is_there():
+    page = (DOCS / "explanation" / "published-escapes.md").read_text()
+    written = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    files = re.findall(r"`(tests/[\w/.]+)`", page)
+
+    assert [name for name in re.findall(r"`(test_\w+)`", page) if name not in written] == []
+    assert [path for path in files if not (ROOT / path).is_file()] == []
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=name_of)
 def test_every_link_leads_somewhere(page):
     broken = []
