@@ -32,6 +32,7 @@ class Request(StrEnum):
     GC = "gc"
     UPDATE = "update"
     ROLLBACK = "rollback"
+    ACCEPT = "accept"
 
 
 def value(version: str | None, at: str) -> str:

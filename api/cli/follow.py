@@ -8,6 +8,7 @@ import contextlib
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,19 +20,19 @@ from typing import Any
 import click
 
 from api import kinds
-from api.cli import finished, run_log
+from api.cli import finished, run_log, waiting
 from api.cli.output import note, printable
 from api.cli.problems import INTERRUPTED, PIPE_CLOSED, CommandFailed
 from api.cli.progress import InstallProgress
+from api.cli.waiting import Wait
 from api.client import Client, LogRequest, Selection
 from api.client_transport import Unreachable
-from api.client_watch import Watch
+from api.client_watch import TimedOut, Watch
 from api.errors import ApiError, NotFound
 from api.meta import Document, wire_time
 
 STOP_ANNOTATION = "runwright.dev/stop-requested"
 _READ_AGAIN_BYTES = 1 << 20
-_SOON_OVER = (None, "", "Pending", "Running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +61,32 @@ def request_stop(client: Client, namespace: str, name: str) -> Document:
     return client.merge_patch(kinds.JOB, namespace, name, {"metadata": {"annotations": {STOP_ANNOTATION: now}}})
 
 
-def attached(client: Client, namespace: str, name: str, *, quiet: bool = False) -> Document:
+def attached(
+    client: Client, namespace: str, name: str, *, quiet: bool = False, wait_seconds: float | None = None
+) -> Document:
     """Copy the job's output until it has ended, and return it as it was then.
 
-    An interrupt asks for the job's stop and goes on to its end; a second one leaves it.
+    An interrupt asks for the job's stop and goes on to its end, and so does a job that does not run within
+    `wait_seconds`; a second interrupt leaves it.
 
     Raises:
         CommandFailed: interrupted, or the job was deleted.
+        TimedOut: it did not run in time, and was stopped.
         Unreachable, ApiError: it cannot be followed any more.
     """
     with InstallProgress() as progress:
-        follower = _Follower(client, namespace, name, progress, quiet=quiet)
+        wait = Wait(time.monotonic(), wait_seconds)
+        follower = _Follower(client, namespace, name, progress, wait, quiet=quiet)
         try:
             with follower.told_of_interrupts():
                 job = follower.run()
         except _Interrupted:
             _stop_and_follow(client, namespace, name, follower)
             raise CommandFailed(exit_code=INTERRUPTED) from None
+        except TimedOut:
+            wait.limit_seconds = None
+            _stop_and_follow(client, namespace, name, follower)
+            raise
         except BrokenPipeError:
             request_stop(client, namespace, name)
             raise CommandFailed(exit_code=PIPE_CLOSED) from None
@@ -105,15 +115,16 @@ def _stop_and_follow(client: Client, namespace: str, name: str, follower: "_Foll
 class _Follower:
     """The threads around one job and what they have said so far; `run` may be called again after an interrupt."""
 
-    def __init__(self, client: Client, namespace: str, name: str, progress: InstallProgress, *, quiet: bool) -> None:
+    def __init__(
+        self, client: Client, namespace: str, name: str, progress: InstallProgress, wait: Wait, *, quiet: bool
+    ) -> None:
         self._client, self._namespace, self._name = client, namespace, name
-        self._progress, self._quiet = progress, quiet
+        self._progress, self._wait, self._quiet = progress, wait, quiet
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._job: Document | None = None
         self._copied = 0
         self._copies: dict[str, run_log.Copy] = {}
         self._hurried: set[str] = set()
-        self._said = ""
         self._on_terminal = sys.stderr.isatty()
         self._watches_runtimes = False
         self._start(self._watch_job)
@@ -136,7 +147,11 @@ class _Follower:
                 signal(number, handler)
 
     def run(self) -> Document:
-        """Take messages until the job has ended and its output was copied; return the job."""
+        """Take messages until the job has ended and its output was copied; return the job.
+
+        Raises:
+            TimedOut: it did not run in time.
+        """
         while True:
             job = self._job
             if job is not None:
@@ -145,7 +160,9 @@ class _Follower:
                 if finished.is_finished(job) and not self._copies:
                     return job
                 self._show_waiting(job)
-            self._take(self._messages.get())
+                self._give_up_in_time(job)
+            with contextlib.suppress(queue.Empty):
+                self._take(self._messages.get(timeout=self._wait.seconds_to(job, time.monotonic())))
 
     def _take(self, message: _Message) -> None:
         match message.about:
@@ -210,14 +227,27 @@ class _Follower:
 
     def _show_waiting(self, job: Document) -> None:
         """Say why the job does not run: all of it at a terminal, elsewhere only what a person must know of."""
-        waiting = finished.waiting_for(job)
-        if self._on_terminal and waiting and not self._watches_runtimes and job["spec"].get("runtime"):
+        why = self._wait.is_news(job, time.monotonic(), all_of_it=self._on_terminal)
+        if not why:
+            return
+        if self._on_terminal and not self._watches_runtimes and job["spec"].get("runtime"):
             self._watches_runtimes = True
             self._start(self._watch_runtimes)
-        is_news = waiting and waiting != self._said and not finished.is_finished(job)
-        if is_news and (self._on_terminal or job.get("status", {}).get("reason") not in _SOON_OVER):
-            note(click.style(f"job {self._name}: {printable(waiting)}", dim=True))
-        self._said = waiting
+        hint = waiting.what_to_do(job, self._runtime_of(job))
+        said = f"job {self._name}: {printable(why)}{': ' if hint else ''}{hint}"
+        note(click.style(said, dim=True))
+
+    def _runtime_of(self, job: Document) -> Document | None:
+        name = waiting.runtime_of(job)
+        try:
+            return self._client.get(kinds.RUNTIME, "", name) if name else None
+        except (ApiError, Unreachable):
+            return None
+
+    def _give_up_in_time(self, job: Document) -> None:
+        if self._wait.is_over(job, time.monotonic()):
+            why = finished.waiting_for(job)
+            raise TimedOut(f"timed out waiting for job {self._name} to run: {printable(why)}: it was stopped")
 
     def _start(self, work: Callable[[], None]) -> None:
         def body() -> None:

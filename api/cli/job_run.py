@@ -127,6 +127,12 @@ def _not_yet(command: Any) -> Any:
     metavar="SECONDS",
     help="Delete the job this long after its end.",
 )
+@click.option(
+    "--wait-timeout",
+    type=_Read(limits.runtime_seconds, "duration"),
+    metavar="DURATION",
+    help="Stop it if it does not run after this long, as when its runtime does not come; default: never.",
+)
 @click.option("-d", "--detach", is_flag=True, help="Print the job's name and leave it running.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the job as JSON at its end, or at its start with --detach."
@@ -136,7 +142,10 @@ def _not_yet(command: Any) -> Any:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT…]")
 @reaching
 @pass_connection
-def run(connection: Connection, /, command: tuple[str, ...], *, detach: bool, as_json: bool, **flags: Any) -> None:
+def run(
+    connection: Connection, /, command: tuple[str, ...], *, detach: bool, as_json: bool, wait_timeout: float | None,
+    **flags: Any,
+) -> None:  # fmt: skip
     """Run a command in a sandbox, print what it prints, and exit as it exits.
 
     \b
@@ -144,9 +153,12 @@ def run(connection: Connection, /, command: tuple[str, ...], *, detach: bool, as
     rnx job run --max-memory=512 --max-cpu=1.5 -- sh -c 'echo $HOME'
 
     \b
-    Exit status: the command's own; 124 its time was up, 125 it could not be
-    run at all, 130 interrupted, after stopping the job.
+    Exit status: the command's own; 4 it did not run within --wait-timeout, 124
+    its time was up, 125 it could not be run at all, 130 interrupted, after
+    stopping the job.
     """
+    if detach and wait_timeout is not None:
+        raise click.UsageError("--wait-timeout is for a job that is waited for: leave it out, or --detach")
     document = document_of(command, **flags)
     try:
         answer = connection.client.create(kinds.JOB, connection.namespace, document)
@@ -161,7 +173,7 @@ def run(connection: Connection, /, command: tuple[str, ...], *, detach: bool, as
     from api.cli import follow
 
     follow.announce(answer.document)
-    ended = follow.attached(connection.client, connection.namespace, name, quiet=as_json)
+    ended = follow.attached(connection.client, connection.namespace, name, quiet=as_json, wait_seconds=wait_timeout)
     if as_json:
         show_json(ended)
     code = follow.exit_code(ended)

@@ -32,6 +32,7 @@ COMMANDS = {
     "history": Lazy("api.cli.runtime_ask:history", "Show what latest and ranges meant."),
     "test": Lazy("api.cli.runtime_test:test", "See whether a runtime works."),
     "verify": Lazy("api.cli.runtime_ask:verify", "Compare a runtime with what was installed."),
+    "accept": Lazy("api.cli.runtime_ask:accept", "Take a runtime whose content changed as it is now."),
     "remove": Lazy("api.cli.runtime:remove", "Remove a runtime, or one version of it."),
     "gc": Lazy("api.cli.runtime_ask:gc", "Remove versions that nothing wants or uses."),
     "init": Lazy("api.cli.runtime_author:init", "Begin a package of one's own."),
@@ -81,6 +82,10 @@ def _lines_of_version(name: str, version: str | None, found: Document) -> Iterat
             yield label, str(found[field])
     if found.get("health"):
         yield "Health", ": ".join(filter(None, (found["health"], found.get("healthMessage"))))
+    if found.get("reproducible"):
+        yield "Reproducible", ": ".join(filter(None, (found["reproducible"], found.get("reproducibleMessage"))))
+    if found.get("formerDigest"):
+        yield "Former Digest", f"{found['formerDigest']}, since {found.get('formerSince')}"
     if found.get("diskBytes") is not None:
         shared = f", {size(found['sharedBytes'])} of it shared" if found.get("sharedBytes") else ""
         yield "Size", f"{size(found['diskBytes'])}{shared}"

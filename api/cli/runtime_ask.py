@@ -1,4 +1,4 @@
-"""`rnx runtime verify`, `update`, `rollback`, `gc` and `history`: what is asked of the daemon about its runtimes.
+"""`rnx runtime verify`, `accept`, `update`, `rollback`, `gc` and `history`: what the daemon is asked of its runtimes.
 
 Each is an annotation on the Runtime, and waits until the daemon has heard it and says what became of it.
 """
@@ -71,6 +71,22 @@ def verify(connection: Connection, *, spec: str, timeout: float | None, as_json:
     name, version = _meant(connection, spec)
     runtime = ask(connection.client, name, Request.VERIFY, version, timeout)
     tell(runtime, Request.VERIFY, as_json=as_json)
+
+
+@click.command("accept")
+@click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
+@_TIMEOUT
+@reaching
+@pass_connection
+def accept(connection: Connection, *, spec: str, timeout: float | None) -> None:
+    """Take a runtime whose content is another than before as it is now: it is what is expected from then on.
+
+    \b
+    Ends the condition DigestMismatch of a version, or without @VERSION of all.
+    """
+    name, version = _meant(connection, spec)
+    runtime = ask(connection.client, name, Request.ACCEPT, version, timeout)
+    click.echo(printable(f"Runtime {name}: {result_of(runtime, Request.ACCEPT)}"))
 
 
 def tell(runtime: Document, request: Request, *, as_json: bool) -> None:

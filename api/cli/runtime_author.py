@@ -8,27 +8,44 @@ from pathlib import Path
 
 import click
 
-from api.cli.output import note, printable, size
+from api.cli.output import note, printable, show_columns, size
 from api.cli.problems import CommandFailed
 from api.packages import checks, listing, packing
+from api.packages.archives import Format
 from api.packages.findings import Level, Refused, Report
 from api.packages.listing import MANIFEST_YAML, RUNTIME_YML
 
 _COLOURS = {Level.RIGHT: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _ANY = click.Path(exists=True, path_type=Path)
+_FORMAT = click.option("--format", "wanted", type=click.Choice([str(each) for each in Format]),
+                       help="What to pack a directory in; default: as the output is called, or tar.gz.")  # fmt: skip
 
 
 @click.command("init")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--language", metavar="python|java|node|go", help="A declared build of this language, not a recipe.")
-def init(name: str, language: str | None) -> None:
-    """Make a directory NAME with a first package: a recipe, or with --language a declared build."""
+@click.option("--from-example", metavar="EXAMPLE", help="A copy of this example, called NAME.")
+@click.option("--list-examples", is_flag=True, help="Print the examples that there are.")
+def init(*, name: str | None, language: str | None, from_example: str | None, list_examples: bool) -> None:
+    """Make a directory NAME with a first package: a recipe, with --language a declared build, or an example.
+
+    \b
+    rnx runtime init my-tool --language python
+    rnx runtime init my-tool --from-example tiny
+    """
     from api.packages import scaffold
 
+    if list_examples:
+        show_columns([("EXAMPLE", "DESCRIPTION"), *scaffold.examples().items()])
+        return
+    if name is None or (language is not None and from_example is not None):
+        raise click.UsageError("give the NAME of the runtime" if name is None
+                               else "--language and --from-example say each how to begin: leave one out")  # fmt: skip
     if language is not None and language not in scaffold.LANGUAGES:
         raise click.UsageError(f"cannot begin with {language}: use one of {', '.join(scaffold.LANGUAGES)}")
-    for file in scaffold.write(name, language or ""):
+    written = scaffold.write_example(name, from_example) if from_example else scaffold.write(name, language or "")
+    for file in written:
         click.echo(f"{file} written")
     note(f"Check it with rnx runtime validate {name}, build it with rnx runtime build {name}")
 
@@ -58,9 +75,10 @@ def validate(paths: tuple[Path, ...]) -> None:
     "-o", "--output", metavar="FILE|DIR", type=click.Path(path_type=Path), help="Default: NAME-VERSION.tar.gz."
 )
 @click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
-def pack(directory: Path, output: Path | None, version: str) -> None:
+@_FORMAT
+def pack(directory: Path, output: Path | None, version: str, wanted: str | None) -> None:
     """Pack a recipe or a tree into an archive: the same files give the same bytes."""
-    packed = packing.pack_directory(directory, output, version)
+    packed = packing.pack_directory(directory, output, version, Format(wanted) if wanted else None)
     _warn(packed.warnings)
     click.echo(f"{packed.path}: {packed.identity}, {size(packed.size_bytes)}, sha256:{packed.sha256}")
 
@@ -72,7 +90,10 @@ def pack(directory: Path, output: Path | None, version: str) -> None:
 @click.option("--sign", metavar="KEY", type=click.Path(path_type=Path), help="Sign the registry with this private key.")
 @click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
 @click.option("--platform", "platforms", multiple=True, metavar="NAME", help="Where it runs, such as ubuntu-amd64.")
-def publish(package: Path, registry_dir: Path, sign: Path | None, version: str, platforms: tuple[str, ...]) -> None:
+@_FORMAT
+def publish(
+    package: Path, registry_dir: Path, sign: Path | None, version: str, platforms: tuple[str, ...], wanted: str | None
+) -> None:
     """Add a package to a registry on this machine; a version that is there already never changes."""
     import dataclasses
     import tempfile
@@ -82,11 +103,14 @@ def publish(package: Path, registry_dir: Path, sign: Path | None, version: str, 
     for platform in platforms:
         if not identity.is_platform(platform):
             raise click.UsageError(f'"{platform}" is not a platform: write DISTRIBUTION-ARCHITECTURE')
+    if wanted and not package.is_dir():
+        raise click.UsageError("--format is for a directory: an archive is published as it is: leave it out")
     key = signing.private_key(sign) if sign else None
     with tempfile.TemporaryDirectory(prefix="rnx-publish.") as aside:
-        is_directory = package.is_dir()
-        packed = (packing.pack_directory(package, Path(aside), version) if is_directory
-                  else packing.read_archive(package, version))  # fmt: skip
+        if package.is_dir():
+            packed = packing.pack_directory(package, Path(aside), version, Format(wanted or Format.GZIP))
+        else:
+            packed = packing.read_archive(package, version)
         if platforms:
             called = dataclasses.replace(packed.identity, platforms=platforms)
             packed = dataclasses.replace(packed, identity=called)

@@ -1,6 +1,7 @@
 """`rnx runtime install`, and the changes of `spec.versions` behind it and `remove`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,7 @@ from api.cli.completing import complete_offer
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
-from api.cli.output import note
+from api.cli.output import note, printable
 from api.cli.problems import CommandFailed
 from api.cli.progress import InstallProgress
 from api.cli.runtime_ask import ask, result_of
@@ -87,6 +88,22 @@ def install(
         done = _take_back(client, wanted.name, version, declared)
         raise CommandFailed(f"{error.message}{': ' if done else ''}{done}") from error
     click.echo(f"Runtime {_resolved(ready, wanted)} installed")
+    _warn_of_manifest(words.version_of(ready, words.meant(ready, wanted) or ""))
+
+
+def _warn_of_manifest(installed: Document) -> None:
+    """Tell what the author of a runtime should know of its runtime.yml, where that can be read from here."""
+    from api.packages import runtime_yaml
+    from api.packages.listing import RUNTIME_YML
+    from api.packages.manifest import InvalidManifest
+
+    path = Path(str(installed.get("path", ""))) / RUNTIME_YML
+    try:
+        warnings = runtime_yaml.load(path.read_bytes()).warnings
+    except (OSError, InvalidManifest):
+        return
+    for warning in warnings:
+        note(f"{click.style('warning:', fg='yellow')} {printable(f'{path}:{warning}')}")
 
 
 def _find(client: Client, name: str) -> Document | None:

@@ -32,8 +32,7 @@ def for_create(kind: Kind, received: Document, options: WriteOptions, now: datet
     admission.validate(kind, document)
     writer = _writer(kind, options, UPDATE, "", now)
     part = field_sets.owned_part(document, "", has_status=kind.has_status)
-    entries = managed_fields.decode(received["metadata"].get("managedFields", []))
-    owned = managed_fields.after_update(entries, writer, {}, part, shapes.of(kind.type))
+    owned = managed_fields.after_update(_entries(received), writer, {}, part, shapes.of(kind.type))
     return _with_finalizer(kind, _with_entries(document, owned))
 
 
@@ -69,11 +68,12 @@ def for_update(
     document = _with_status(live, received.get(STATUS)) if is_status else _replaced(kind, live, received)
     if _is_same(live, document):
         return live
-    admission.validate(kind, document)
     writer = _writer(kind, options, UPDATE, subresource, now)
-    entries = managed_fields.decode(document["metadata"].get("managedFields", []))
+    if not is_status:
+        document = giving_way.before_update(kind, live, document, _entries(live), writer)
+    admission.validate(kind, document)
     before, after = (field_sets.owned_part(each, subresource, has_status=kind.has_status) for each in (live, document))
-    owned = managed_fields.after_update(entries, writer, before, after, shapes.of(kind.type))
+    owned = managed_fields.after_update(_entries(document), writer, before, after, shapes.of(kind.type))
     return _unless_same(live, _with_entries(document, owned))
 
 
@@ -119,8 +119,7 @@ def for_apply(
     shape = shapes.of(kind.type)
     part = field_sets.owned_part(live, subresource, has_status=kind.has_status)
     wanted = field_sets.owned_part(received, subresource, has_status=kind.has_status)
-    entries = managed_fields.decode(live["metadata"].get("managedFields", []))
-    part, entries = giving_way.before_apply(kind, part, wanted, entries, applier)
+    part, entries = giving_way.before_apply(kind, part, wanted, _entries(live), applier)
     applied = apply.apply(part, wanted, shape, entries, applier, force=options.force, about=about)
     if subresource == STATUS:
         document = _with_status(live, applied.document.get(STATUS))
@@ -186,6 +185,10 @@ def pretend(live: Document | None, document: Document, now: datetime) -> Documen
 
 def _writer(kind: Kind, options: WriteOptions, operation: str, subresource: str, now: datetime) -> Entry:
     return Entry(options.field_manager, operation, kind.api_version, wire_time(now), frozenset(), subresource)
+
+
+def _entries(document: Document) -> tuple[Entry, ...]:
+    return managed_fields.decode(document["metadata"].get("managedFields", []))
 
 
 def _with_entries(document: Document, entries: Any) -> Document:

@@ -7,22 +7,20 @@ Invariant: nothing is written or followed; of a file, only its first bytes and t
 import os
 import stat
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from api.packages import archives
 from api.packages.findings import Refused
 
 RUNTIME_YML = "runtime.yml"
 MANIFEST_YAML = "manifest.yaml"
-ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar")
 _TEXTS = (RUNTIME_YML, MANIFEST_YAML, "versions.lock")
 _MOST_TEXT_BYTES = 1 << 20
 _ELF_BYTES = 20
-_COPY_BYTES = 1 << 20
 _MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64"}
 
 
@@ -88,7 +86,7 @@ def of_directory(directory: Path) -> Listing:
 
 
 def of_archive(path: Path) -> Listing:
-    """Return what lies in the .tar.gz, .tar.xz or .tar at `path`; names are taken from inside its one directory.
+    """Return what lies in the tar or zip at `path`; names are taken from inside its one directory.
 
     Raises:
         Refused: it is no such archive, or it is torn.
@@ -96,24 +94,12 @@ def of_archive(path: Path) -> Listing:
     members: list[tuple[str, tarfile.TarInfo]] = []
     texts: dict[str, bytes] = {}
     machines: set[str] = set()
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            for member in tar:
-                name = _normal(member.name)
-                members.append((name, member))
-                base = name.rpartition("/")[2]
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    head = content.read(_MOST_TEXT_BYTES + 1 if _wanted(base) else _ELF_BYTES)
-                    machines.add(_machine(head))
-                    if _wanted(base):
-                        texts.setdefault(name, head)
-            while tar.fileobj is not None and tar.fileobj.read(_COPY_BYTES):
-                pass  # To the end, where the checksum of the whole is.
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror or error}") from None
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise Refused(f"cannot read {path}: it is no whole .tar.gz: {error}") from None
+    for member, head in archives.members(path, lambda at: _head_bytes(_base(at))):
+        name = _normal(member.name)
+        members.append((name, member))
+        machines.add(_machine(head))
+        if member.isfile() and _wanted(_base(member)):
+            texts.setdefault(name, head)
     wrapper = _wrapper(members)
     cut = len(wrapper) + 1 if wrapper else 0
     entries = tuple(_entry_in(name[cut:], cut, member) for name, member in members if name[cut:] or not wrapper)
@@ -123,7 +109,7 @@ def of_archive(path: Path) -> Listing:
 
 def is_archive(path: Path) -> bool:
     """Say whether a file is called as archives are."""
-    return path.name.endswith(ARCHIVE_SUFFIXES)
+    return path.name.endswith(archives.SUFFIXES)
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -173,6 +159,14 @@ def _head(path: Path, is_text: bool) -> bytes:  # noqa: FBT001  The one fact tha
         return _read(file, _MOST_TEXT_BYTES + 1 if is_text else _ELF_BYTES)
 
 
+def _base(member: tarfile.TarInfo) -> str:
+    return _normal(member.name).rpartition("/")[2]
+
+
+def _head_bytes(base: str) -> int:
+    return _MOST_TEXT_BYTES + 1 if _wanted(base) else _ELF_BYTES
+
+
 def _read(file: IO[bytes], count: int) -> bytes:
     pieces = bytearray()
     while len(pieces) < count and (piece := file.read(count - len(pieces))):
@@ -206,5 +200,5 @@ def _wrapper(members: list[tuple[str, tarfile.TarInfo]]) -> str:
 
 
 def _stem(path: Path) -> str:
-    suffix = next((suffix for suffix in ARCHIVE_SUFFIXES if path.name.endswith(suffix)), "")
+    suffix = next((suffix for suffix in archives.SUFFIXES if path.name.endswith(suffix)), "")
     return path.name.removesuffix(suffix)

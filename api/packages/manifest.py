@@ -4,11 +4,20 @@ Never here: YAML (`runtime_yaml.py`) and the disk (`controller/runtime/trees/tre
 Invariant: every source is relative without `..`, every target absolute, normalised and one that a runtime may take.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
+PACKAGE_TOOLS = frozenset({
+    "bundler", "cargo", "composer", "conda", "go", "gradle", "maven", "npm", "nuget", "pip", "pipenv", "pnpm", "poetry",
+    "uv", "yarn",
+})  # fmt: skip
+"""The package managers that can be told where to keep what they download."""
+
+_SHARED = "shared:"
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,21 @@ class PackageManager:
 
     type: str
     cache_volume: str = ""
+
+    @property
+    def volume(self) -> str:
+        """The volume's name, whoever shares it; empty for none."""
+        return self.cache_volume.removeprefix(_SHARED)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the volume is that of all runtimes that name it so."""
+        return self.cache_volume.startswith(_SHARED)
+
+    @property
+    def has_usable_name(self) -> bool:
+        """Whether a volume can be called so."""
+        return _VOLUME.fullmatch(self.volume) is not None
 
 
 @dataclass(frozen=True, slots=True)

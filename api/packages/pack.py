@@ -69,7 +69,7 @@ def write_body(contents: Contents, path: Path) -> Body:
     """Compress `contents` to the file `path`, for `write_archive`."""
     with path.open("wb") as file:
         packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        for piece in _tar_pieces(contents, is_last=True):
+        for piece in tar_pieces(contents, is_last=True):
             file.write(packer.compress(piece))
         file.write(packer.flush())
     return Body(path)
@@ -78,7 +78,7 @@ def write_body(contents: Contents, path: Path) -> Body:
 def write_archive(head: Contents, body: Body, path: Path) -> tuple[str, int]:
     """Write the .tar.gz `path`: `head`, then `body`; a gzip file may have several members. Return checksum and size."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-    pieces = b"".join(_tar_pieces(head, is_last=False))
+    pieces = b"".join(tar_pieces(head, is_last=False))
     digest = hashlib.sha256()
     aside = path.with_suffix(".new")
     with aside.open("wb") as file, body.path.open("rb") as rest:
@@ -88,33 +88,6 @@ def write_archive(head: Contents, body: Body, path: Path) -> tuple[str, int]:
             file.write(piece)
     os.replace(aside, path)
     return digest.hexdigest(), path.stat().st_size
-
-
-def write_whole(contents: Contents, path: Path, level: int = 6) -> tuple[str, int]:
-    """Write the .tar.gz `path` of `contents`, durably and whole or not at all. Return checksum and size.
-
-    Raises:
-        Changed: a file grew or shrank meanwhile.
-    """
-    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)
-    digest = hashlib.sha256()
-    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with aside.open("wb") as file:
-            for plain in _tar_pieces(contents, is_last=True):
-                piece = packer.compress(plain)
-                digest.update(piece)
-                file.write(piece)
-            rest = packer.flush()
-            digest.update(rest)
-            file.write(rest)
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return digest.hexdigest(), size
 
 
 def write_registry(directory: Path, entries: Mapping[str, Mapping[str, Mapping[str, object]]]) -> Path:
@@ -132,13 +105,17 @@ def write_registry(directory: Path, entries: Mapping[str, Mapping[str, Mapping[s
     return path
 
 
-def _tar_pieces(contents: Contents, *, is_last: bool) -> Iterator[bytes]:
-    """Yield the bytes of a tar of `contents`, ended only if it `is_last`: else another may follow it."""
+def tar_pieces(contents: Contents, *, is_last: bool) -> Iterator[bytes]:
+    """Yield the bytes of a tar of `contents`, ended only if it `is_last`: else another may follow it.
+
+    Raises:
+        Changed: a file grew or shrank meanwhile.
+    """
     made: set[str] = set()
     first_of: dict[tuple[int, int], str] = {}
     for path in sorted(contents.entries):
         content, mode = contents.entries[path]
-        for directory in _parents(path):
+        for directory in parents(path):
             if directory not in made:
                 made.add(directory)
                 yield _header(directory, tarfile.DIRTYPE, 0o755)
@@ -176,7 +153,8 @@ def _copied(source: Path, size: int) -> Iterator[bytes]:
     yield bytes(-size % _BLOCK)
 
 
-def _parents(path: str) -> list[str]:
+def parents(path: str) -> list[str]:
+    """Return the directories above `path`, the topmost first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 

@@ -9,11 +9,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.packages import checks, identity, listing, pack
+from api.packages import archives, checks, identity, listing, writing
+from api.packages.archives import Format
 from api.packages.findings import Refused, Report
 from api.packages.identity import Identity, PackageKind
 from api.packages.listing import EntryKind, Listing
-from api.packages.pack import Contents, Directory, Link
+from api.packages.pack import Changed, Contents, Directory, Link
 
 _COPY_BYTES = 1 << 20
 
@@ -29,8 +30,12 @@ class Packed:
     warnings: tuple[str, ...] = ()
 
 
-def pack_directory(directory: Path, output: Path | None = None, version: str = "") -> Packed:
-    """Pack `directory` to `output`: a file, a directory to put NAME-VERSION.tar.gz in, or here if it is None.
+def pack_directory(
+    directory: Path, output: Path | None = None, version: str = "", wanted: Format | None = None
+) -> Packed:
+    """Pack `directory` to `output`: a file, a directory to put NAME-VERSION.FORMAT in, or here if it is None.
+
+    The format is the one that is `wanted`, or the one that a file's name says, or tar.gz.
 
     Raises:
         Refused: it is no package, or an install would refuse it; nothing was written.
@@ -39,13 +44,13 @@ def pack_directory(directory: Path, output: Path | None = None, version: str = "
     report = checks.check(found)
     refuse_if_wrong(report, f"cannot pack {directory}")
     called = identity.identify(found, version)
-    path = _output(output, called)
+    path, chosen = _output(output, called, wanted)
     if path.resolve().is_relative_to(directory.resolve()):
         raise Refused(f"cannot pack {directory} to {path}: the archive would lie in what it holds: name another place")
     try:
-        sha256, size = pack.write_whole(_contents(directory, found, called), path)
-    except pack.Changed as error:
-        raise Refused(str(error)) from None
+        sha256, size = writing.write(_contents(directory, found, called), path, chosen)
+    except (Changed, writing.TooMany) as error:
+        raise Refused(str(error) if isinstance(error, Changed) else f"cannot pack {directory}: {error}") from None
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror}") from None
     return Packed(path, called, sha256, size, report.warnings)
@@ -84,15 +89,18 @@ def checksum(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _output(output: Path | None, called: Identity) -> Path:
-    name = f"{called.name}-{called.version}.tar.gz"
+def _output(output: Path | None, called: Identity, wanted: Format | None) -> tuple[Path, Format]:
+    chosen = wanted or Format.GZIP
+    name = f"{called.name}-{called.version}{chosen.suffix}"
     if output is None:
-        return Path(name)
+        return Path(name), chosen
     if output.is_dir() or str(output).endswith(os.sep):
-        return output / name
-    if not output.name.endswith((".tar.gz", ".tgz")):
-        raise Refused(f"cannot write {output}: what is written is a .tar.gz: call it so")
-    return output
+        return output / name, chosen
+    said = archives.format_of(output.name)
+    if said is None or said is not (wanted or said):
+        ends = wanted.suffix if wanted else ", ".join(each.suffix for each in Format)
+        raise Refused(f"cannot write {output}: its name must end in {ends}: call it so")
+    return output, said
 
 
 def _contents(directory: Path, found: Listing, called: Identity) -> Contents:

@@ -1,7 +1,8 @@
 """A registry on disk: a directory with registry.json, its archives beside it, and perhaps its signature.
 
 Here: checking one, and adding a version to it. Invariants: a version that was published never changes; whoever reads
-meanwhile, and whatever kills the writer, there is a whole registry.json, and what it names is there.
+meanwhile, and whatever kills the writer, there is a whole registry.json, what it names is there, and where it is signed
+so is a signature that is good.
 """
 
 import fcntl
@@ -18,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from api import runtime_spec
-from api.packages import packing, signing
+from api.packages import archives, packing, signing
+from api.packages.archives import Format
 from api.packages.findings import Refused, Report
 from api.packages.packing import Packed
 
@@ -151,7 +153,8 @@ def _publish(directory: Path, packed: Packed, now: str, key: Ed25519PrivateKey |
     before: dict[str, Any] = read(old) if old else {"version": FORMAT, "runtimes": {}}
     called = packed.identity
     there = before["runtimes"].get(called.name, {}).get(called.version)
-    archive = directory / f"{called.name}-{called.version}.tar.gz"
+    suffix = (archives.format_of(packed.path.name) or Format.GZIP).suffix
+    archive = directory / f"{called.name}-{called.version}{suffix}"
     body = old
     if there is None:
         _take(packed, archive)
@@ -162,7 +165,9 @@ def _publish(directory: Path, packed: Packed, now: str, key: Ed25519PrivateKey |
         archive = directory / (local_file(str(there.get("download_url", ""))) or archive.name)
         _take(packed, archive)
     if key is not None:
-        _replace(signature, f"{signing.sign(body, key)}\n".encode())
+        # Whoever reads meanwhile, or after we are killed, finds the old file or the new one, and the signature of both.
+        signed = [each for each in dict.fromkeys((body, old)) if each]
+        _replace(signature, "".join(f"{signing.sign(each, key)}\n" for each in signed).encode())
     if body != old:
         _replace(path, body)
     return Published(archive, is_new=body != old)

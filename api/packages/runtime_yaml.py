@@ -13,6 +13,7 @@ from typing import Any
 
 from api.packages import yaml_nodes
 from api.packages.manifest import (
+    PACKAGE_TOOLS,
     InvalidManifest,
     Manifest,
     Mount,
@@ -26,6 +27,7 @@ _TYPES = ("system", "managed", "static", "language-runtime")
 _IGNORED = frozenset({"libraries", "build_info", "original_yaml", "schema_version"})
 _NEVER_TAKEN = ("/proc", "/tmp", "/etc/resolv.conf")
 _REFUSED = ("/sys", "/dev", "/work", "/volumes")
+_TOOLS = ", ".join(sorted(PACKAGE_TOOLS))
 _ENV_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MAX_ENV_BYTES = 32768
 _MAX_DESCRIPTION = 256
@@ -182,16 +184,25 @@ class _Reader:
         return Requirements(**known)
 
     def package_manager(self, node: Node, where: str) -> PackageManager | None:
-        known = {}
+        known, places = {}, {}
         for key, value in self.pairs(node, where):
             if key.text in ("type", "cache_volume"):
-                known[key.text] = self.text(value, f"{where}.{key.text}")
+                known[key.text], places[key.text] = self.text(value, f"{where}.{key.text}"), value
             else:
                 self.warn(key, f"{where}.{key.text} is not a field of it: ignored")
         if not known.get("type"):
             self.problem(node, f"{where}.type is missing: name the tool, such as pip")
             return None
-        return PackageManager(**known)
+        manager = PackageManager(**known)
+        # Warnings, as trees that were installed before would not be usable any more.
+        if manager.type.lower() not in PACKAGE_TOOLS:
+            told = "jobs have the volume, and no variable tells the tool of it" if manager.volume else "ignored"
+            self.warn(places["type"], f'{where}.type: "{manager.type}" is none of {_TOOLS}: {told}')
+        if manager.cache_volume and not manager.has_usable_name:
+            why = f'"{manager.cache_volume:.80}" is no name of a volume: each run has an empty cache of its own'
+            fix = "use letters, digits and ._- after a letter or digit, 63 at most; shared: before it shares the volume"
+            self.warn(places["cache_volume"], f"{where}.cache_volume: {why}: {fix}")
+        return manager
 
     def type(self, node: Node, where: str) -> str:
         text = self.text(node, where)

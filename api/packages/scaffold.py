@@ -1,9 +1,11 @@
 """A first package for an author: small, whole, and good enough to be checked, built and run as it is.
 
 Here: the files, as texts. A language gives a declared build (`build.yaml`); none gives a recipe, a manifest.yaml with
-its setup scripts, which makes a runtime of a shell and a few tools. Invariant: what is written passes `checks`.
+its setup scripts, which makes a runtime of a shell and a few tools. An example gives a copy of it, of another name;
+`example_runtimes` is examples/runtimes, which travels with the package. Invariant: what is written passes `checks`.
 """
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,6 +20,9 @@ _LANGUAGES = {
     "go": ("", "apt: []            # such as git", "command: [go, version]"),
 }
 LANGUAGES = tuple(_LANGUAGES)
+_EXAMPLES = Path(__file__).with_name("example_runtimes")
+_NAME = re.compile(r"^( *name: ).*$", re.MULTILINE)
+_DESCRIPTION = re.compile(r"^ *description: (.+)$", re.MULTILINE)
 _PLATFORMS = ("ubuntu-amd64", "ubuntu-arm64")
 
 
@@ -27,12 +32,48 @@ def write(name: str, language: str = "", parent: Path = Path()) -> tuple[Path, .
     Raises:
         Refused: a runtime may not be called so, or there is something of that name.
     """
+    return _write(name, _declared(name, language) if language else _recipe(name), parent)
+
+
+def write_example(name: str, example: str, parent: Path = Path()) -> tuple[Path, ...]:
+    """Make the directory `name` below `parent` with the files of an example, which is called `name` there; return them.
+
+    Raises:
+        Refused: there is no such example, or as in `write`.
+    """
+    if example not in examples():
+        raise Refused(f"cannot begin with the example {example}: there is none: use one of {', '.join(examples())}")
+    texts = _texts_of(example)
+    manifest = next(iter(texts))
+    head = f"# Check it with: rnx runtime validate {name}; build it with: rnx runtime build {name}\n"
+    return _write(name, texts | {manifest: head + _NAME.sub(rf"\g<1>{name}", texts[manifest], count=1)}, parent)
+
+
+def examples() -> dict[str, str]:
+    """Return the names of the examples, each with what it is."""
+    names = sorted(path.stem if path.suffix == ".yaml" else path.name for path in _EXAMPLES.iterdir())
+    return {name: _description(next(iter(_texts_of(name).values()))) for name in names}
+
+
+def _texts_of(example: str) -> dict[str, str]:
+    """Return the files of an example, the one that describes it first."""
+    directory = _EXAMPLES / example
+    if directory.is_dir():
+        return {path.name: path.read_text("utf-8") for path in sorted(directory.iterdir())}
+    return {BUILD_FILE: (_EXAMPLES / f"{example}.yaml").read_text("utf-8")}
+
+
+def _description(manifest: str) -> str:
+    found = _DESCRIPTION.search(manifest)
+    return found[1] if found else ""
+
+
+def _write(name: str, texts: dict[str, str], parent: Path) -> tuple[Path, ...]:
     try:
         runtime_spec.check_name(name)
     except runtime_spec.SpecError as error:
         raise Refused(f"cannot make the runtime {name}: {error}") from None
     directory = parent / name
-    texts = _declared(name, language) if language else _recipe(name)
     try:
         directory.mkdir()
         for file, text in texts.items():

@@ -1,7 +1,8 @@
 """Signatures of registries: `registry.json.sig` is the base64 of an ed25519 signature over the file's very bytes.
 
-A public key is the base64 of its 32 raw bytes, and so is a private key, in a file that only its owner may read.
-The only importer of `cryptography` here.
+Two files cannot be replaced at one instant, so it may have several lines: the signature of the registry.json that is
+coming, and that of the one before. One of them must be good. A public key is the base64 of its 32 raw bytes, and so is
+a private key, in a file that only its owner may read. The only importer of `cryptography` here.
 """
 
 import base64
@@ -18,6 +19,7 @@ from api.packages.findings import Refused
 SUFFIX = ".sig"
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
+_MOST_SIGNATURES = 8
 
 
 def generate(path: Path) -> str:
@@ -63,12 +65,19 @@ def sign(body: bytes, key: Ed25519PrivateKey) -> str:
 
 
 def verify(body: bytes, signature: str, key: Ed25519PublicKey) -> None:
-    """Return if `signature` is `key`'s over `body`. Raises Refused if it is not."""
-    raw = _bytes(signature, _SIGNATURE_BYTES, "the signature")
+    """Return if `signature`, or a line of it, is `key`'s over `body`. Raises Refused if none is."""
+    lines = signature.split("\n", _MOST_SIGNATURES)[:_MOST_SIGNATURES]
+    signatures = [_bytes(line, _SIGNATURE_BYTES, "the signature") for line in lines if line.strip()]
+    if not any(_is_good(each, body, key) for each in signatures):
+        raise Refused("the signature is not this key's over these bytes" if signatures else "the signature is empty")
+
+
+def _is_good(signature: bytes, body: bytes, key: Ed25519PublicKey) -> bool:
     try:
-        key.verify(raw, body)
+        key.verify(signature, body)
     except InvalidSignature:
-        raise Refused("the signature is not this key's over these bytes") from None
+        return False
+    return True
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:

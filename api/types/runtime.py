@@ -91,6 +91,28 @@ class RuntimeReason(ReasonEnum):
     LAUNCHER_UNAVAILABLE = "LauncherUnavailable", "Whether it works cannot be looked at now; it is tried again."
     VERIFIED = "Verified", "The trees hold what was installed."
     DRIFTED = "Drifted", "A tree does not hold what was installed; it is installed again."
+    PINNED = "Pinned", "What is installed is bound to one content: whoever makes it again gets the same."
+    INPUTS_UNPINNED = (
+        "InputsUnpinned",
+        "What is installed was made of inputs that have no exact version or hash; the message names them.",
+    )
+    INPUTS_UNKNOWN = (
+        "InputsUnknown",
+        "What is installed was made by a script, or put there by somebody else: nobody can tell of what.",
+    )
+    LOCK_DISAGREES = (
+        "LockDisagrees",
+        "The versions.lock of a tree does not say what is in the tree; the message names packages.",
+    )
+    CONTENT_CHANGED = (
+        "ContentChanged",
+        "A version does not hold what it held when it was first installed; rnx runtime accept takes it as it is.",
+    )
+    SAME_CONTENT = "SameContent", "Each version holds what it held when it was first installed, or what was accepted."
+    RECORD_LOST = (
+        "RecordLost",
+        "A tree that runwright installed has lost its record, so nothing is made of it; the message says what to do.",
+    )
 
 
 class UpdatePolicy(StrEnum):
@@ -211,6 +233,12 @@ class RuntimeVersion(ApiModel):
     checked_at: str | None = Field(default=None, description="When its health was last looked at, RFC 3339.")
     verified_at: str | None = Field(default=None, description="When its content was last compared, RFC 3339.")
     drift: str = Field(default="", description="What differs from the content that was installed.")
+    reproducible: str = Field(
+        default="", description="True if it is bound to one content, False, Unknown, or empty where nobody looked."
+    )
+    reproducible_message: str = Field(default="", description="What binds it, or what does not.")
+    former_digest: str = Field(default="", description="sha256 of what this version held before, if that is another.")
+    former_since: str | None = Field(default=None, description="Since when it held that, RFC 3339.")
     disk_bytes: int | None = Field(default=None, description="Bytes of its files.")
     shared_bytes: int | None = Field(default=None, description="Bytes of them that other versions share.")
     last_used_at: str | None = Field(default=None, description="When a run last used it, RFC 3339.")
@@ -230,7 +258,10 @@ class RuntimeStatus(ApiModel):
     """What is installed."""
 
     observed_generation: int = Field(default=0, description="The generation that this status is about.")
-    conditions: tuple[Condition, ...] = Field(default=(), description="Ready: every wanted version is installed.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Ready: every wanted version is installed. Healthy, Verified, Reproducible, DigestMismatch.",
+    )
     versions: tuple[RuntimeVersion, ...] = Field(default=(), description="The versions on this host.")
     latest: str = Field(default="", description="The highest installed version.")
     history: tuple[HistoryEntry, ...] = Field(default=(), description="What latest and ranges meant, newest last.")

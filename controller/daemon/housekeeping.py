@@ -10,6 +10,7 @@ from api.objects.verbs import Verbs
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
+from controller.registry.parts import Parts
 from state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -20,9 +21,12 @@ _CACHES_EVERY_TICKS = 12
 class Housekeeping:
     """A thread that does small chores at their times; a chore that fails is logged and tried again."""
 
-    def __init__(self, store: Store, verbs: Verbs, clock: Clock, settings: Settings, caches: PackageCaches) -> None:
+    def __init__(
+        self, store: Store, verbs: Verbs, clock: Clock, settings: Settings, caches: PackageCaches, downloads: Parts
+    ) -> None:
         """Keep these parts tidy."""
         self._caches = caches
+        self._downloads = downloads
         self._store = store
         self._verbs = verbs
         self._clock = clock
@@ -48,6 +52,7 @@ class Housekeeping:
             self._chore("finish namespaces", self._verbs.finish_namespaces)
             if tick % _CACHES_EVERY_TICKS == 0:
                 self._chore("trim package caches", self._caches.trim)
+                self._chore("remove old parts of downloads", self._downloads.sweep)
             if tick % self._every_ticks == 0:
                 self._chore("expire events", lambda: self._store.expire_events(self._clock.now() - self._event_ttl))
                 self._chore("compact the store", self._store.compact)

@@ -65,6 +65,7 @@ from controller.manifests.sources import Feed
 from controller.registry import fetch, platforms
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
+from controller.registry.parts import Parts
 from controller.runtime.build import sandbox
 from controller.runtime.build.recipe import RecipeBuilder
 from controller.runtime.choosing import Dependents
@@ -239,7 +240,10 @@ class Manager:
         self._manifests = ManifestsLoop.over(
             feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
         )
-        self._housekeeping = Housekeeping(self.store, self.verbs, self._clock, self._settings, self._caches)
+        self._housekeeping = Housekeeping(
+            self.store, self.verbs, self._clock, self._settings, self._caches,
+            Parts.below(self._paths.runtimes, self._clock),
+        )  # fmt: skip
 
     def _make_api(self) -> None:
         surroundings = Surroundings(

@@ -10,7 +10,6 @@ import contextlib
 import heapq
 import logging
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ from controller.sandbox.sources import open_neutral_owners
 from controller.sandbox.spec import NEUTRAL_ID
 
 _log = logging.getLogger(__name__)
-_SHARED = "shared:"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MOST_DEPTH = 100
 _MOST_ENTRIES = 1_000_000
 _BLOCK_BYTES = 512  # Source: stat(2), st_blocks.
@@ -56,14 +53,13 @@ class PackageCaches:
 
         Where the directory cannot be used by several runs, the cache has none, and says why.
         """
-        volume = manager.cache_volume.removeprefix(_SHARED)
-        if not volume:
+        volume = manager.volume
+        if not manager.cache_volume:
             return None
-        if not _NAME.fullmatch(volume) or "/" in runtime or runtime.startswith("."):
+        if not manager.has_usable_name or "/" in runtime or runtime.startswith("."):
             why = f"cannot keep a cache for {manager.type}: {manager.cache_volume!r:.80} is no name of a volume"
             return PackageCache(manager.type, "cache", problem=why)
-        is_shared = volume != manager.cache_volume
-        directory = self._root / "shared" / volume if is_shared else self._root / "runtimes" / runtime / volume
+        directory = self._root / "shared" / volume if manager.is_shared else self._root / "runtimes" / runtime / volume
         problem = self._problem_with(directory)
         return PackageCache(manager.type, volume, "" if problem else str(directory), problem)
 

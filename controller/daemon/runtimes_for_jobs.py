@@ -27,6 +27,7 @@ from controller.runtime.resolve import NotInstalled, Resolved, Standing
 from controller.runtime.sources.offers import Offers
 from controller.runtime.trees import languages, tree
 from controller.runtime.trees.records import Records
+from controller.runtime.trees.scans import Scans
 from controller.runtime.trees.tree import InstalledRuntime
 
 REQUEST_MANAGER = ASKED_BY_JOBS
@@ -40,6 +41,7 @@ class InstalledTrees:
         """Read below `root`."""
         self._root = root
         self.records = Records(root)
+        self._scans = Scans(root)
         self._lock = threading.Lock()
         self._stamp: tree.Stamp | None = None
         self._found: tuple[InstalledRuntime, ...] = ()
@@ -49,7 +51,7 @@ class InstalledTrees:
         stamp = tree.stamp(self._root)
         with self._lock:
             if stamp is None or stamp != self._stamp:
-                self._found = tree.scan(self._root)
+                self._found = self._scans.scan()
                 # One that is broken may be whole in a moment, deeper down than we look for changes.
                 self._stamp = None if any(found.problems for found in self._found) else stamp
             return self._found

@@ -296,7 +296,8 @@ def _open_file(path: Path, url: str) -> BinaryIO:
 def _check_status(response: httpx.Response, url: str) -> None:
     if response.is_success:
         return
-    reason = {404: "NotFound", 410: "NotFound", 401: "Refused", 403: "Refused"}.get(response.status_code, "Unreachable")
+    reasons = {404: "NotFound", 410: "NotFound", 401: "Refused", 403: "Refused", 416: "SizeMismatch"}
+    reason = reasons.get(response.status_code, "Unreachable")
     # Not in the server's own words: it knows the token, and may say anything.
     phrase = httpx.codes.get_reason_phrase(response.status_code)
     raise TransientError(reason, f"cannot read {url}: the server answered {response.status_code} {phrase}".rstrip())

@@ -1,5 +1,6 @@
 """A download that goes on where it broke: one stream of bytes, read over as many connections as it takes.
 
+With a part (`parts.py`) it also goes on where an earlier one was given up: what that had is read from the disk.
 Never here: what the bytes are, and whether they are the right ones: whoever reads compares their checksum, which is
 also what makes it safe to go on with a file that a server may have changed.
 Invariants: a byte is given once and in its place; a server that stalls, trickles or breaks is given up after a
@@ -19,6 +20,7 @@ from controller.engine.errors import TransientError
 from controller.registry import fetch, location
 from controller.registry.access import ANYONE, Access
 from controller.registry.fetch import Stream
+from controller.registry.parts import Part
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 _CLOCK: Clock = SystemClock()
@@ -63,36 +65,76 @@ class Asked:
 
 
 @contextmanager
-def open_resuming(asked: Asked, on_break: Callable[[], None] | None = None) -> Iterator[Stream]:
+def open_resuming(
+    asked: Asked, on_break: Callable[[], None] | None = None, part: Part | None = None
+) -> Iterator[Stream]:
     """Open a URL as `fetch.open_url` does; breaks while it is read are mended, `on_break` called before each try.
 
+    With a `part`, what it has of it comes from there, and what comes from the server is added to it.
+
     Raises:
-        TransientError: it cannot be opened, or breaks too often.
+        TransientError: it cannot be opened, or breaks too often; SizeMismatch, it is another file than the part's.
     """
-    with asked.open() as first:
+    if part is not None and part.is_whole:
+        yield Stream(part, part.length, {})
+        return
+    count = part.size if part is not None else 0
+    with asked.open(_from(count, part.etag if part is not None else "") if count else None) as first:
         if location.local_path(asked.url) is not None:
             yield first
             return
-        body = _Resuming(asked, first, on_break)
+        body = _Resuming(asked, first, on_break, count if first.status == _PARTIAL else 0)
         try:
-            yield Stream(body, first.length, first.headers)
+            source = body if part is None else _kept(part, body, first)
+            yield Stream(source, body.length, first.headers)
         finally:
             body.close()
+
+
+def _from(count: int, etag: str) -> dict[str, str]:
+    """Return the headers that ask for what comes after `count` bytes, if it is still the same."""
+    headers = {"Range": f"bytes={count}-"}
+    return headers | ({"If-Range": etag} if etag and not etag.startswith("W/") else {})
+
+
+def _kept(part: Part, body: "_Resuming", first: Stream) -> "_Kept":
+    """Return what the part has and then `body`; where that is the whole again, the part begins anew."""
+    if body.begins_at:
+        body.refuse_other(part.length)
+        body.length = part.length
+    else:
+        part.begin(body.length, first.headers.get("etag", ""))
+    return _Kept(part, body)
+
+
+class _Kept:
+    """What a part has, and then what comes, which is added to it."""
+
+    def __init__(self, part: Part, body: "_Resuming") -> None:
+        self._part, self._body = part, body
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        if piece := self._part.read(size):
+            return piece
+        piece = self._body.read(size)
+        self._part.add(piece)
+        return piece
 
 
 class _Resuming:
     """The bytes of a file on a server, whatever connection they come by."""
 
-    def __init__(self, asked: Asked, first: Stream, on_break: Callable[[], None] | None) -> None:
+    def __init__(self, asked: Asked, first: Stream, on_break: Callable[[], None] | None, begins_at: int) -> None:
         self._asked = asked
         self._on_break = on_break
         self._stream = first
-        self._length = first.length
+        self.begins_at = self._count = begins_at
+        self.length = self._total(first, begins_at) if begins_at else first.length
         self._etag = first.headers.get("etag", "")
         self._opened = ExitStack()
-        self._count = 0
         self._breaks = 0
-        self._broke_at = 0
+        self._broke_at = begins_at
         self._waited = 0.0
         self._came = 0
         self._window = (0.0, 0)
@@ -110,8 +152,8 @@ class _Resuming:
         while True:
             try:
                 piece = self._take(size)
-                if not piece and self._length is not None and self._count < self._length:
-                    raise self._broken(f"it ended after {self._count} of {self._length} bytes")
+                if not piece and self.length is not None and self._count < self.length:
+                    raise self._broken(f"it ended after {self._count} of {self.length} bytes")
             except TransientError as error:
                 self._mend(error)
                 continue
@@ -170,22 +212,24 @@ class _Resuming:
 
     def _reopen(self) -> None:
         self._opened.close()
-        headers = {"Range": f"bytes={self._count}-"}
-        if self._etag and not self._etag.startswith("W/"):
-            headers["If-Range"] = self._etag
-        self._stream = self._opened.enter_context(self._asked.open(headers))
+        self._stream = self._opened.enter_context(self._asked.open(_from(self._count, self._etag)))
         self._window = (self._waited, self._came)
         if self._stream.status != _PARTIAL:
-            self._refuse_other(self._stream.length)
+            self.refuse_other(self._stream.length)
             self._skip()
             return
-        said = _CONTENT_RANGE.fullmatch(self._stream.headers.get("content-range", ""))
-        if said is None or int(said[1]) != self._count:
-            raise self._broken("it sends another part than the one that it was asked for")
-        self._refuse_other(None if said[2] == "*" else int(said[2]))
+        self.refuse_other(self._total(self._stream, self._count))
 
-    def _refuse_other(self, length: int | None) -> None:
-        if None not in (length, self._length) and length != self._length:
+    def _total(self, stream: Stream, count: int) -> int | None:
+        """Return how long the whole is of which `stream` is what comes after `count` bytes."""
+        said = _CONTENT_RANGE.fullmatch(stream.headers.get("content-range", ""))
+        if said is None or int(said[1]) != count:
+            raise self._broken("it sends another part than the one that it was asked for")
+        return None if said[2] == "*" else int(said[2])
+
+    def refuse_other(self, length: int | None) -> None:
+        """Raise TransientError, SizeMismatch, if what is `length` bytes long is another file than this."""
+        if None not in (length, self.length) and length != self.length:
             url = self._asked.url
             raise TransientError("SizeMismatch", f"cannot read {url}: it changed while it was downloaded")
 

@@ -23,7 +23,7 @@ from controller.engine.log import keys
 from controller.engine.recorder import Recorder
 from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.progress import InstallProgress, NoLongerWanted
-from controller.runtime.trees import install
+from controller.runtime.trees import install, tree
 from controller.runtime.trees.install import Host, Installed
 from controller.runtime.trees.source import TreeSource
 
@@ -137,6 +137,9 @@ class Installer:
             self._metrics.installs.labels("installed").inc()
             self._metrics.seconds.observe(self._host.clock.monotonic() - started)
             self._recorder.record(runtime, "Normal", "Installed", _told(source, done, over=over))
+            if warnings := tree.inspect(done.path).warnings:
+                said = f"{source.name}@{source.version}: {'; '.join(warnings)}"
+                self._recorder.record(runtime, "Warning", "ManifestWarning", said)
         finally:
             progress.ended(source)
 

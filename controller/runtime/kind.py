@@ -1,6 +1,7 @@
 """The Runtime kind, put together from its parts for the engine."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from controller.engine.recorder import Recorder
 from controller.runtime import plan as planning
 from controller.runtime import report as reporting
 from controller.runtime import requests
+from controller.runtime.bound import BoundBySource
 from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.choosing import Sources
 from controller.runtime.health.check import Prober
@@ -23,6 +25,7 @@ from controller.runtime.inspections import DEFAULT_PACE, Inspections, Pace
 from controller.runtime.installer import Installer, RuntimeMetrics
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.plan import (
+    AcceptContent,
     CollectStore,
     HealVersions,
     Inspect,
@@ -33,10 +36,11 @@ from controller.runtime.plan import (
 )
 from controller.runtime.pressure import DEFAULT_LIMITS, DiskLimits, Pressure
 from controller.runtime.sources.offers import Offers
-from controller.runtime.trees import install, origin, records, retired, store, tree
+from controller.runtime.trees import install, locks, origin, records, remembered, retired, store
 from controller.runtime.trees.install import Host
 from controller.runtime.trees.records import Records
 from controller.runtime.trees.retired import Retired
+from controller.runtime.trees.scans import Scans
 from controller.runtime.trees.tree import InstalledRuntime
 from controller.runtime.users import released_by, running_since, users_by_version
 from controller.runtime.wants import Wants
@@ -45,6 +49,9 @@ __all__ = ["RuntimeKind", "RuntimeRequests", "released_by", "users_by_version"]
 
 PREPARING = timedelta(minutes=10)
 """How much later than it took hold of its tree the command of a run may start, at the very most."""
+
+TEST_AGAIN_SECONDS = 3600.0
+"""How soon a version that does not work is looked at again, with nobody asking: it may have been the host."""
 
 
 class RuntimeRequests(Protocol):
@@ -79,12 +86,15 @@ class RuntimeKind:
 
         `prober` tells whether trees work, `parents` are asked for what others are made of.
         """
+        host = replace(host, bound=BoundBySource(host.root))
         self._host = host
+        self._scans = Scans(host.root)
         self._storage = storage
         self._recorder = recorder
         self._enabled = enabled
         self._parents = parents
         self._pace = pace
+        self._is_probing = prober is not None
         health = HealthOfRuntimes(host, prober)
         self._installer = Installer(host, storage, recorder, metrics, health)
         self._inspections = Inspections(host, health, pace)
@@ -94,8 +104,8 @@ class RuntimeKind:
 
     def observe(self, obj: Runtime) -> ObservedRuntime:
         """Return what there is of the runtime on this host and in its registries."""
-        name, root = obj.meta.name, self._host.root
-        installed = tree.scan(root)
+        name = obj.meta.name
+        installed = self._scans.scan()
         trees = self._trees(name, installed)
         wants = self._enabled and not obj.meta.is_deleting
         wanted = self._wants.of(obj, trees, installed) if wants else ()
@@ -111,6 +121,7 @@ class RuntimeKind:
             retired=len(free),
             retired_in_use=len(held),
             due=self._due(trees, unseen),
+            untested=self._untested(trees, unseen),
             going=self._inspections.going(name),
             inspected=self._inspections.done(name),
             unseen=unseen,
@@ -133,6 +144,7 @@ class RuntimeKind:
             "; ".join(found.problems),
             records.last_used(root, found.name, version),
             self._pressure.shared_bytes(found.path) if is_ours else None,
+            remembered.read(root, found.name, version) if is_ours else None,
         )
 
     def _due(self, trees: tuple[Tree, ...], unseen: Mapping[str, str]) -> tuple[str, ...]:
@@ -142,6 +154,20 @@ class RuntimeKind:
         before = self._host.clock.now() - timedelta(seconds=self._pace.verify_seconds)
         ours = [(tree.version, tree.origin) for tree in trees if tree.origin and tree.version not in unseen]
         return tuple(version for version, known in ours if _time(known.verified_at or known.installed_at) < before)
+
+    def _untested(self, trees: tuple[Tree, ...], unseen: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the versions whose health was looked at on another kernel, or that did not work a while ago."""
+        if not self._pace.verify_seconds or not self._is_probing:
+            return ()
+        before = self._host.clock.now() - timedelta(seconds=TEST_AGAIN_SECONDS)
+        kernel = origin.kernel()
+        ours = [(tree.version, tree.origin) for tree in trees if tree.origin and tree.version not in unseen]
+        return tuple(
+            version
+            for version, known in ours
+            if known.checked_on
+            and (known.checked_on != kernel or (known.health == origin.UNHEALTHY and _time(known.checked_at) < before))
+        )
 
     def _in_use(
         self, obj: Runtime, trees: tuple[Tree, ...], wanted: tuple[Wanted, ...]
@@ -169,6 +195,8 @@ class RuntimeKind:
                 self._remove_retired(obj)
             case CollectStore():
                 store.collect(self._host.root)
+            case AcceptContent(versions):
+                self._accept(obj.meta.name, versions)
             case Inspect():
                 self._inspections.start(obj, step)
             case RequestParents(wanted):
@@ -180,6 +208,11 @@ class RuntimeKind:
         if self._parents is not None:
             for name, version in wanted:
                 self._parents.request(name, version)
+
+    def _accept(self, name: str, versions: tuple[str, ...]) -> None:
+        for version in versions:
+            with locks.exclusive(self._host.root, origin.key(name, version), wait=False):
+                remembered.accept(self._host.root, name, version)
 
     def _remove(self, obj: Runtime, version: str) -> None:
         name = obj.meta.name

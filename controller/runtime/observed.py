@@ -8,12 +8,16 @@ from types import MappingProxyType
 from api.runtime_requests import Request
 from controller.runtime.trees import origin as origins
 from controller.runtime.trees.origin import Origin
+from controller.runtime.trees.remembered import Remembered
 from controller.runtime.trees.source import TreeSource
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A version on this host. `origin` is None for one that we did not install, and so never change or remove."""
+    """A version on this host. `origin` is None for one that we did not install, and so never change or remove.
+
+    `before` is what this version held when it was made before, if it was.
+    """
 
     version: str
     path: str
@@ -21,6 +25,7 @@ class Tree:
     problem: str = ""
     last_used: datetime | None = None
     shared_bytes: int | None = None
+    before: Remembered | None = None
 
     @property
     def unhealthy(self) -> bool:
@@ -36,6 +41,12 @@ class Tree:
     def drift(self) -> str:
         """What differs in it from what was installed; empty if nothing is known to."""
         return self.origin.drift if self.origin is not None else ""
+
+    @property
+    def former(self) -> Remembered | None:
+        """What it held before, if that is another content than it has now, and nobody accepted this one."""
+        differs = self.origin is not None and self.before is not None and self.before.differs(self.origin)
+        return self.before if differs else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +83,10 @@ class ObservedRuntime:
     """All that a plan for a runtime is decided from, beside the object itself. `in_use` names users by version.
 
     `healing` is how to get drifted versions again. `pressed` are versions that have to go because the disk is full,
-    `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `going` is what
-    is being looked at just now, `unseen` why versions cannot be looked at. `known` are the versions that a registry
-    offers, where a rollback was asked for and they can be read.
+    `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `due` are
+    versions to verify, `untested` those to test, with nobody asking. `going` is what is being looked at just now,
+    `unseen` why versions cannot be looked at. `known` are the versions that a registry offers, where a rollback was
+    asked for and they can be read.
     """
 
     trees: tuple[Tree, ...]
@@ -87,6 +99,7 @@ class ObservedRuntime:
     retired: int = 0
     retired_in_use: int = 0
     due: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
     going: tuple[str, ...] = ()
     inspected: Mapping[Request, Inspected] = field(default_factory=lambda: MappingProxyType({}))
     unseen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -58,6 +58,13 @@ class CollectStore:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptContent:
+    """Have what these versions hold now be what they are to hold, whatever they held before."""
+
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestParents:
     """Ask for runtimes that this one is made of: each a name and a version, a range or latest."""
 
@@ -84,6 +91,8 @@ def plan(runtime: Runtime, observed: ObservedRuntime) -> Plan:
         return Plan.wait(RuntimeReason.RUNTIMES_DISABLED, "runtime.enabled is false in the settings")
     if Request.ROLLBACK in unheard(runtime):
         return Plan.do(again=True)  # The report does it: what entries mean is in the status.
+    if Request.ACCEPT in unheard(runtime):
+        return Plan.do(AcceptContent(_to_accept(runtime, observed)), again=True)
     if conflict := observed.conflict():
         return Plan.wait(RuntimeReason.CONFLICT, conflict, CHECK_SECONDS)
     looks = _inspections(runtime, observed)
@@ -125,7 +134,16 @@ def _inspections(runtime: Runtime, observed: ObservedRuntime) -> tuple[Inspect, 
     due = tuple(version for version in observed.due if version in ours)
     if due and not steps and not observed.going:
         steps.append(Inspect(Request.VERIFY, due))
+    untested = tuple(version for version in observed.untested if version in ours)
+    if untested and not steps and not observed.going:
+        steps.append(Inspect(Request.TEST, untested[:1]))  # One at a time: nothing ends a test for who waits.
     return tuple(steps)
+
+
+def _to_accept(runtime: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
+    """Return the versions that hold another content than before, of those that the request is about."""
+    only = version_in(unheard(runtime)[Request.ACCEPT])
+    return tuple(tree.version for tree in observed.trees if tree.former is not None and only in (None, tree.version))
 
 
 def _is_going(observed: ObservedRuntime, request: Request, value: str) -> bool:

@@ -10,12 +10,11 @@ from api.runtime_spec import LATEST
 from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus, RuntimeVersion, VersionState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
-from controller.runtime import requests
+from controller.runtime import contents, requests
+from controller.runtime.contents import MOST_PROBLEMS, say
 from controller.runtime.keeping import Kept, current, keep, kept_because
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
 from controller.runtime.trees.origin import Origin
-
-_MOST_PROBLEMS = 5
 
 
 def report(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime) -> RuntimeStatus:
@@ -25,7 +24,7 @@ def report(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetim
     runtime = runtime.model_copy(update={"status": runtime.status.model_copy(update={"history": heard.history})})
     kept = keep(runtime, observed)
     usable = [tree.version for tree in observed.trees if not tree.problem]
-    found = [_ready(runtime, observed, plan), *_healthy(observed, kept), *_verified(observed)]
+    found = [_ready(runtime, observed, plan), *_healthy(observed, kept), *contents.conditions(observed, kept.wanted)]
     return RuntimeStatus(
         observed_generation=runtime.meta.generation,
         conditions=conditions.merge(runtime.status.conditions, found, now),
@@ -49,7 +48,11 @@ def _there(tree: Tree, observed: ObservedRuntime, kept: Kept) -> RuntimeVersion:
         last_used_at=wire_time(tree.last_used) if tree.last_used else None,
         shared_bytes=tree.shared_bytes,
     )
-    return told if origin is None else told.model_copy(update=_recorded(origin))
+    if origin is None:
+        return told
+    former = tree.former
+    was = {"former_digest": former.digest, "former_since": former.since} if former is not None else {}
+    return told.model_copy(update=_recorded(origin) | was)
 
 
 def _recorded(origin: Origin) -> dict[str, Any]:
@@ -65,6 +68,8 @@ def _recorded(origin: Origin) -> dict[str, Any]:
         "checked_at": origin.checked_at or None,
         "verified_at": origin.verified_at or None,
         "drift": origin.drift,
+        "reproducible": contents.reproducible(origin.bound) if origin.bound else "",
+        "reproducible_message": origin.bound_message,
         "disk_bytes": origin.disk_bytes or None,
     }
 
@@ -86,22 +91,22 @@ def _not_there(observed: ObservedRuntime) -> tuple[RuntimeVersion, ...]:
 def _ready(runtime: Runtime, observed: ObservedRuntime, plan: Plan) -> Condition:
     if runtime.meta.is_deleting:
         if plan.waiting is not None:
-            return _say(ConditionStatus.FALSE, plan.waiting.reason, f"to be removed: {plan.waiting.message}")
-        return _say(ConditionStatus.FALSE, RuntimeReason.REMOVING, "it is being removed")
+            return say(ConditionStatus.FALSE, plan.waiting.reason, f"to be removed: {plan.waiting.message}")
+        return say(ConditionStatus.FALSE, RuntimeReason.REMOVING, "it is being removed")
     if not observed.enabled:
-        return _say(ConditionStatus.FALSE, RuntimeReason.RUNTIMES_DISABLED, "runtime.enabled is false in the settings")
+        return say(ConditionStatus.FALSE, RuntimeReason.RUNTIMES_DISABLED, "runtime.enabled is false in the settings")
     if conflict := observed.conflict():
-        return _say(ConditionStatus.FALSE, RuntimeReason.CONFLICT, conflict)
+        return say(ConditionStatus.FALSE, RuntimeReason.CONFLICT, conflict)
     if lacking := observed.lacking():
         return _not_ready(lacking, plan)
     if useless := [w for w in observed.wanted if not _works(runtime, observed, w)]:
         tree = observed.tree(useless[0].version)
         why = tree.origin.health_message if tree is not None and tree.origin is not None else ""
-        return _say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, f"{useless[0].version} does not work: {why}")
+        return say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, f"{useless[0].version} does not work: {why}")
     if plan.waiting is not None:
-        return _say(ConditionStatus.TRUE, plan.waiting.reason, plan.waiting.message)
+        return say(ConditionStatus.TRUE, plan.waiting.reason, plan.waiting.message)
     if not observed.wanted:
-        return _say(ConditionStatus.TRUE, RuntimeReason.NOTHING_WANTED, "spec.versions is empty")
+        return say(ConditionStatus.TRUE, RuntimeReason.NOTHING_WANTED, "spec.versions is empty")
     return _installed(observed)
 
 
@@ -115,42 +120,24 @@ def _healthy(observed: ObservedRuntime, kept: Kept) -> list[Condition]:
     looked = [t for t in observed.trees if t.origin and t.origin.health and t.version in kept.wanted]
     sick = [f"{t.version} does not work: {t.origin.health_message}" for t in looked if t.unhealthy and t.origin]
     if sick:
-        told = "; ".join(sick[:_MOST_PROBLEMS])
-        return [_say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, told, "Healthy")]
+        told = "; ".join(sick[:MOST_PROBLEMS])
+        return [say(ConditionStatus.FALSE, RuntimeReason.UNHEALTHY, told, "Healthy")]
     if partly := [f"{t.version} works, but {t.origin.health_message}" for t in looked if t.degraded and t.origin]:
-        told = "; ".join(partly[:_MOST_PROBLEMS])
-        return [_say(ConditionStatus.FALSE, RuntimeReason.DEGRADED, told, "Healthy")]
+        told = "; ".join(partly[:MOST_PROBLEMS])
+        return [say(ConditionStatus.FALSE, RuntimeReason.DEGRADED, told, "Healthy")]
     names = ", ".join(t.version for t in looked)
-    return [_say(ConditionStatus.TRUE, RuntimeReason.HEALTHY, f"{names} works", "Healthy")] if looked else []
-
-
-def _verified(observed: ObservedRuntime) -> list[Condition]:
-    """Return the condition Verified, of the versions whose content was compared; nothing if none was."""
-    looked = [t for t in observed.trees if t.origin and t.origin.verified_at]
-    drifted = [f"{t.version}: {t.drift}" for t in looked if t.drift]
-    if drifted:
-        told = "; ".join(drifted[:_MOST_PROBLEMS])
-        return [_say(ConditionStatus.FALSE, RuntimeReason.DRIFTED, told, "Verified")]
-    if unseen := [f"{version}: {why}" for version, why in observed.unseen.items() if observed.tree(version)]:
-        told = "; ".join(unseen[:_MOST_PROBLEMS])
-        return [_say(ConditionStatus.UNKNOWN, RuntimeReason.NOT_CHECKED, told, "Verified")]
-    names = ", ".join(t.version for t in looked)
-    return (
-        [_say(ConditionStatus.TRUE, RuntimeReason.VERIFIED, f"{names} is what was installed", "Verified")]
-        if looked
-        else []
-    )
+    return [say(ConditionStatus.TRUE, RuntimeReason.HEALTHY, f"{names} works", "Healthy")] if looked else []
 
 
 def _not_ready(lacking: tuple[Wanted, ...], plan: Plan) -> Condition:
     failed = [wanted for wanted in lacking if wanted.problem]
     if failed:
-        problems = "; ".join(dict.fromkeys(wanted.problem for wanted in failed[:_MOST_PROBLEMS]))
-        return _say(ConditionStatus.FALSE, failed[0].reason, problems)
+        problems = "; ".join(dict.fromkeys(wanted.problem for wanted in failed[:MOST_PROBLEMS]))
+        return say(ConditionStatus.FALSE, failed[0].reason, problems)
     if plan.waiting is not None:
-        return _say(ConditionStatus.FALSE, plan.waiting.reason, plan.waiting.message)
+        return say(ConditionStatus.FALSE, plan.waiting.reason, plan.waiting.message)
     names = ", ".join(wanted.version or wanted.asked for wanted in lacking)
-    return _say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, f"{names} is being installed")
+    return say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, f"{names} is being installed")
 
 
 def _installed(observed: ObservedRuntime) -> Condition:
@@ -159,7 +146,7 @@ def _installed(observed: ObservedRuntime) -> Condition:
     for wanted in observed.wanted:
         if wanted.problem:  # It is there; what is not known is whether there is a later one.
             message += f"; {_unsure(wanted)}: {wanted.problem}"
-    return _say(ConditionStatus.TRUE, RuntimeReason.INSTALLED, message)
+    return say(ConditionStatus.TRUE, RuntimeReason.INSTALLED, message)
 
 
 def _unsure(wanted: Wanted) -> str:
@@ -170,13 +157,9 @@ def _unsure(wanted: Wanted) -> str:
     return f"cannot tell whether {wanted.version} is still what {wanted.asked} means"
 
 
-def _say(status: ConditionStatus, reason: str, message: str, kind: str = "Ready") -> Condition:
-    return Condition(type=kind, status=status, reason=reason, message=message)
-
-
 def report_failure(runtime: Runtime, error: TransientError | TerminalError, now: datetime) -> RuntimeStatus:
     """Return the status of a runtime that a pass failed for: what was installed still is."""
-    failed = _say(ConditionStatus.FALSE, error.reason, error.message)
+    failed = say(ConditionStatus.FALSE, error.reason, error.message)
     versions = tuple(
         version.model_copy(update={"state": VersionState.FAILED, "message": error.message, "done_bytes": None})
         if version.state is VersionState.INSTALLING
@@ -196,7 +179,7 @@ def with_progress(runtime: Runtime, going: tuple[RuntimeVersion, ...], now: date
     names = {entry.version for entry in going}
     others = tuple(entry for entry in runtime.status.versions if entry.version not in names)
     message = f"{', '.join(entry.version for entry in going)} is being installed"
-    ready = _say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, message)
+    ready = say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, message)
     update = {
         "observed_generation": runtime.meta.generation,
         "conditions": _with_ready(runtime, ready, now),

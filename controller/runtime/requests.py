@@ -15,7 +15,9 @@ from controller.engine.plan import Plan
 from controller.runtime import meaning
 from controller.runtime.meaning import is_updating, unheard
 from controller.runtime.observed import ObservedRuntime
-from controller.runtime.plan import CollectStore, RemoveVersion
+from controller.runtime.plan import AcceptContent, CollectStore, RemoveVersion
+
+NOTHING_TO_ACCEPT = "nothing is to be accepted: each version holds what it held before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
         )
     if Request.UPDATE in asked and not observed.conflict() and _is_settled(observed):
         results[Request.UPDATE] = _updated(status.history, history, observed)
+    for accepted in (step.versions for step in plan.steps if isinstance(step, AcceptContent)):
+        results[Request.ACCEPT] = f"accepted {', '.join(accepted)}" if accepted else NOTHING_TO_ACCEPT
     for request, inspected in observed.inspected.items():
         if asked.get(request) == inspected.value:
             results[request] = inspected.message

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.trees import install, origin, retired, store, tree, verify
+from controller.runtime.trees import install, origin, remembered, retired, store, tree, verify
 from controller.runtime.trees.install import Host
 from controller.runtime.trees.limiter import Limiter
 from support.kills import in_a_child, kill_after, kill_at_event
@@ -61,6 +61,8 @@ class World:
             known = origin.read(self.host.root, "a", runtime.version)
             assert known is not None
             assert (runtime.version, digest_of(runtime.path)) == (runtime.version, self.whole[str(runtime.version)])
+            before = remembered.read(self.host.root, "a", runtime.version)
+            assert before is None or not before.differs(known)
             assert (known.digest, known.inode) == (self.whole[str(runtime.version)], runtime.path.stat().st_ino)
         return {str(runtime.version) for runtime in found}
 
@@ -74,7 +76,8 @@ class World:
         assert self.seen() == set(VERSIONS)
         assert os.listdir(self.host.root / origin.STAGING) == []
         names = {path.name for path in (self.host.root / origin.RECORDS).iterdir() if path.is_file()}
-        assert names == {f"a-{version}.{kind}" for version in VERSIONS for kind in ("json", "files", "lock")}
+        remembering = {f"a-{version}.digest" for version in VERSIONS}
+        assert names - remembering == {f"a-{v}.{kind}" for v in VERSIONS for kind in ("json", "files", "lock")}
         assert self.unshared() == 0
 
     def unshared(self) -> int:

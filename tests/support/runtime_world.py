@@ -18,6 +18,7 @@ from controller.engine.reconcile import ReconcileLoop, Result
 from controller.engine.recorder import Recorder
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
+from controller.runtime.health.check import Prober
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind
 from controller.runtime.sources.offers import Offers
@@ -30,7 +31,9 @@ from support.registry_fixtures import RegistryOnDisk, a_host
 class RuntimeWorld:
     """Reconciles by hand, one pass at a time, on a clock that stands still."""
 
-    def __init__(self, directory: Path, store: Store, clock: HandClock, host: Host) -> None:
+    def __init__(
+        self, directory: Path, store: Store, clock: HandClock, host: Host, prober: Prober | None = None
+    ) -> None:
         self.directory = directory
         self.store = store
         self.clock = clock
@@ -44,7 +47,9 @@ class RuntimeWorld:
         self.metrics = RuntimeMetrics(CollectorRegistry())
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
         parents = RuntimeRequests(self.verbs, store, PARENTS_MANAGER)
-        self.kind = RuntimeKind(host, store, self.offers, recorder, self.metrics, enabled=True, parents=parents)
+        self.kind = RuntimeKind(
+            host, store, self.offers, recorder, self.metrics, enabled=True, parents=parents, prober=prober
+        )
         self._runtimes = ReconcileLoop(self.kind, store)
         self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
         self.jobs = RuntimesForJobs(InstalledTrees(self.root), store, self.offers, enabled=True)
@@ -132,11 +137,11 @@ class RuntimeWorld:
 
 
 @contextmanager
-def a_runtime_world(directory: Path, **host_fields: Any) -> Iterator[RuntimeWorld]:
+def a_runtime_world(directory: Path, prober: Prober | None = None, **host_fields: Any) -> Iterator[RuntimeWorld]:
     clock = HandClock()
     store = Store.open(directory / "store.db", clock)
     try:
         with a_host(directory / "root", clock=clock, **host_fields) as host:
-            yield RuntimeWorld(directory, store, clock, host)
+            yield RuntimeWorld(directory, store, clock, host, prober)
     finally:
         store.close()

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from controller.runtime.archives.compression import zstd
+from api.packages.zstandard import zstd
 
 Entry = tuple[zipfile.ZipInfo, bytes]
 

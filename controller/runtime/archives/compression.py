@@ -6,18 +6,13 @@ ends in the middle is an error; a window of more than 128 MiB is refused.
 """
 
 import lzma
-import sys
 import zlib
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
+from api.packages.zstandard import zstd
 from controller.registry.fetch import Readable
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 HEAD_BYTES = 512
 """How much of an archive `sniff` wants to see."""

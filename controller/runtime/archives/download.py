@@ -1,6 +1,7 @@
 """One archive on its way from a server: opened, measured, unpacked and verified in one pass.
 
-Where there are mirrors they are tried in their order, each from the beginning; the same checksum is asked of all.
+Where there are mirrors they are tried in their order, each from the beginning; the same checksum is asked of all. What
+came of a download that broke is kept (`parts.py`), and unpacked again when the next attempt goes on with it.
 Never here: where it is unpacked to and what becomes of it (`install.py`), trying again later (the installer).
 Invariant: `fetch_into` returns only if every byte was what was promised.
 """
@@ -14,15 +15,19 @@ import httpx
 
 from controller.engine.errors import TerminalError, TransientError
 from controller.linux.removal import remove_tree
-from controller.registry import resume
+from controller.registry import location, resume
 from controller.registry.access import ANYONE, Access
 from controller.registry.fetch import Readable, Stream
+from controller.registry.parts import Part, Parts
 from controller.registry.resume import PATIENT, Asked, Patience
 from controller.runtime.archives import archive
 from controller.runtime.archives.archive import Limits, Metered, Unpacked
 
 _OURS = frozenset({"InsufficientSpace", "CannotWrite", "NoLongerWanted"})
 """Reasons that are the same whatever the server."""
+
+_SPOILT = frozenset({"ChecksumMismatch", "SizeMismatch", "DamagedArchive", "InvalidArchive"})
+"""Reasons that what came cannot be what was wanted."""
 
 
 Progress = Callable[[int, int | None], None]
@@ -60,8 +65,11 @@ def fetch_into(
     limits: Limits | None = None,
     progress: Progress | None = None,
     patience: Patience = PATIENT,
+    parts: Parts | None = None,
 ) -> Received:
     """Download `wanted`, unpacking it into the empty directory open as `directory`.
+
+    With `parts` it goes on where an earlier download of it broke, and leaves what came for the next one if it breaks.
 
     Raises:
         TransientError: SizeMismatch, ChecksumMismatch, DamagedArchive, or it cannot be read or written.
@@ -73,7 +81,7 @@ def fetch_into(
             _clear(directory)
         attempt = _Attempt(directory, url, wanted, limits, progress)
         try:
-            return attempt.run(Asked(client, url, wanted.access, patience))
+            return attempt.run_with(parts, Asked(client, url, wanted.access, patience))
         except TransientError as error:
             if error.reason in _OURS:
                 raise
@@ -94,7 +102,33 @@ class _Attempt:
     limits: Limits | None
     progress: Progress | None
 
-    def run(self, asked: Asked) -> Received:
+    def run_with(self, parts: Parts | None, asked: Asked) -> Received:
+        """Download it, from where an earlier download broke if that is known, and once more if that was spoilt."""
+        if parts is None or location.local_path(self.url) is not None:
+            return self.run(asked)
+        with parts.open(self.url, self.wanted.sha256) as part:
+            was_begun = part is not None and part.size > 0
+            try:
+                received = self._run_keeping(asked, part)
+            except (TransientError, TerminalError) as error:
+                if not was_begun or error.reason not in _SPOILT:
+                    raise
+                _clear(self.directory)
+                received = self._run_keeping(asked, part)
+        parts.remove(self.wanted.sha256)
+        return received
+
+    def _run_keeping(self, asked: Asked, part: Part | None) -> Received:
+        """Download it; of what broke, only what may still be good stays in `part`."""
+        try:
+            return self.run(asked, part)
+        except (TransientError, TerminalError) as error:
+            if part is not None and error.reason in _SPOILT | _OURS:
+                part.discard()
+            raise
+
+    def run(self, asked: Asked, part: Part | None = None) -> Received:
+        """Download it, unpack it and compare its checksum."""
         metered: Metered | None = None
         length: int | None = self.wanted.size_bytes
 
@@ -102,7 +136,7 @@ class _Attempt:
             if self.progress is not None:
                 self.progress(count, length)
 
-        with resume.open_resuming(asked, lambda: tell(metered.count if metered else 0)) as stream:
+        with resume.open_resuming(asked, lambda: tell(metered.count if metered else 0), part) as stream:
             length = self._agreed_length(stream)
             longest = (self.limits or Limits()).expanded_bytes if length is None else length
             metered = Metered(_Capped(stream.body, self.url, longest), tell)

@@ -23,11 +23,11 @@ _INST = re.compile(
 _MARK = "#runwright "
 _PARTS = ("essential", "wanted", "needed", "everything")
 _ESSENTIAL = "?or(?essential,?exact-name(usr-is-merged))"
-# What configures packages in the build root, and what configuring itself goes through.
 _ONLY_CONFIGURE = frozenset({"adduser", "debconf", "dpkg", "init-system-helpers", "ucf", "usr-is-merged"})
 """Packages that others depend on to be configured, not to run: they, and what they need, stay in the build's root."""
 
-_TOOLS = ("dpkg", "perl-base", "libc-bin", "debconf", "base-passwd", "usr-is-merged")
+TOOLS = ("dpkg", "perl-base", "libc-bin", "debconf", "base-passwd", "usr-is-merged")
+"""The Debian packages that configure others in the build's root, beside the essential ones."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,7 +84,7 @@ def script(architecture: str, wanted: Iterable[str], tools: Iterable[str]) -> st
         mark=_MARK,
         architecture=architecture,
         assumed=" ".join(sorted(_ONLY_CONFIGURE - named)),
-        essential=" ".join((*_TOOLS, f"'{_ESSENTIAL}'")),
+        essential=" ".join((*TOOLS, f"'{_ESSENTIAL}'")),
         wanted=" ".join(asked),
         everything=" ".join((*asked, *needed, f"'{_ESSENTIAL}'")),
     )
@@ -110,6 +110,10 @@ def parse(lines: Iterable[str]) -> Resolved:
 
 
 def _head(architecture: str) -> str:
+    """Return what both scripts begin with.
+
+    Packages of local archives are copied, as apt else reads them in place; what cannot be is told at length.
+    """
     return _HEAD.format(work=WORK, architecture=architecture)
 
 
@@ -127,12 +131,19 @@ apt() {{
     -o APT::Architecture={architecture} -o APT::Architectures={architecture} -o APT::Sandbox::User=root \\
     -o APT::Install-Recommends=false -o APT::Install-Suggests=false -o Acquire::Languages=none -o Acquire::Retries=3 \\
     -o APT::Get::AllowUnauthenticated=false -o Acquire::AllowInsecureRepositories=false \\
-    -o Acquire::AllowDowngradeToInsecureRepositories=false -o Debug::NoLocking=true -o Dpkg::Use-Pty=false "$@"
+    -o Acquire::AllowDowngradeToInsecureRepositories=false -o Debug::NoLocking=true -o Dpkg::Use-Pty=false \\
+    -o Dir::Bin::Methods::file=copy "$@"
+}}
+resolve() {{
+  apt --simulate "$@" || {{
+    apt -q=1 --simulate "$@"
+    exit 100
+  }}
 }}
 """
 _MORE = """{head}
 echo '{mark}needed'
-apt -o Dir::State::status={work}/root/var/lib/dpkg/status --simulate install {names}
+resolve -o Dir::State::status={work}/root/var/lib/dpkg/status install {names}
 echo '{mark}download'
 apt -o Dir::State::status={work}/root/var/lib/dpkg/status --download-only install {names}
 """
@@ -141,17 +152,17 @@ mkdir -p state/lists/partial cache/archives/partial root
 : > status
 apt -o APT::Update::Error-Mode=any update
 echo '{mark}essential'
-apt --simulate install {essential}
+resolve install {essential}
 echo '{mark}wanted'
 for name in {assumed}; do
   printf '%s\\n' "Package: $name" 'Status: install ok installed' 'Architecture: {architecture}' \\
     'Multi-Arch: foreign' 'Version: 99999:0' ''
 done > assumed
-apt -o Dir::State::status={work}/assumed --simulate install {wanted}
+resolve -o Dir::State::status={work}/assumed install {wanted}
 echo '{mark}needed'
-apt --simulate install {wanted} {essential}
+resolve install {wanted} {essential}
 echo '{mark}everything'
-apt --simulate install {everything}
+resolve install {everything}
 echo '{mark}download'
 apt --download-only install {everything}
 apt --simulate install {essential} | sed -n 's/^Inst \\([^ :]*\\).*/\\1/p' > essential

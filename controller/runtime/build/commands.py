@@ -21,7 +21,7 @@ _LINE_TAKES = 64
 _NETWORK = re.compile(
     r"temporary failure (in name resolution|resolving)|could not resolve|connection (timed out|refused|reset|failed)"
     r"|network is unreachable|failed to fetch|read timed out|max retries exceeded|newconnectionerror|hash sum mismatch"
-    r"|eai_again|etimedout|econnreset|econnrefused|enotfound|50[234] (bad gateway|service unavailable|gateway)",
+    r"|\b(eai_again|etimedout|econnreset|econnrefused|enotfound)\b|\b50[234] (bad gateway|service unavailable|gateway)",
     re.IGNORECASE,
 )
 _NO_ENVIRONMENT: Mapping[str, str] = {}

@@ -143,6 +143,12 @@ def merged(path: str) -> str:
     return f"usr/{plain}" if slash and top in _MERGED else plain
 
 
+def merging_links(root: Path, paths: Iterable[str]) -> frozenset[str]:
+    """Return which of `root`'s links /bin, /sbin, /lib and /lib64 lead to directories that hold some of `paths`."""
+    tops = {"/".join(path.split("/")[:2]) for path in paths}
+    return frozenset(name for name in _MERGED if (root / name).is_symlink() and f"usr/{name}" in tops)
+
+
 def _apt(script: str, work: Path) -> Command:
     """Return the command for a script of apt's, in a copy of the host."""
     return Command(("/bin/sh", "-c", script), env={"PATH": _PATH}, writable=(Share(work, apt.WORK),), network=True)

@@ -26,12 +26,14 @@ from controller.runtime.build import (
     environment,
     finish,
     language,
+    lock,
     node_packages,
     python_packages,
     roots,
 )
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Run, Share
+from controller.runtime.build.lines import without_secrets
 from controller.runtime.build.recipe import limits_of
 from controller.runtime.build.roots import Root
 from controller.runtime.build.sandbox import BuildHost
@@ -44,7 +46,7 @@ from controller.runtime.trees.source import LogLine, Made, fresh_directory
 if TYPE_CHECKING:
     from controller.runtime.trees.install import Host
 
-_FORMAT = 1
+_FORMAT = 2
 """Counts changes of how trees are made: those made before are made anew."""
 
 _FILES = "/build/files"
@@ -130,9 +132,8 @@ class DeclaredBuild:
         root, hashes = self._add_packages(bench, work, root, architecture)
         always = self._add_files(bench, work, root.path)
         self._run(bench, root.path)
-        asked = finish.Asked(
-            self.name, self.version, self.build, host.platform, base.manifest if base else None, hashes
-        )
+        manifest, inherited = (base.manifest, lock.of_base(self.base.path)) if base and self.base else (None, {})
+        asked = finish.Asked(self.name, self.version, self.build, host.platform, manifest, hashes, inherited)
         finish.finish(bench, root, payload, always, asked)
 
     def _base(self, host: "Host") -> roots.Base | None:
@@ -147,6 +148,8 @@ class DeclaredBuild:
         apt.check_names(self.build.apt)
         python_packages.requirements(self.build.pip)
         node_packages.check(self.build.npm)
+        if self.build.npm and self.base is None:
+            node_packages.refuse_without_node(self.build.base.language, self.build.apt)
         for file in self.build.files:
             if any(file.path == top or file.path.startswith(f"{top}/") for top in _NEVER_TAKEN):
                 raise TerminalError(BUILD_FAILED, f"cannot put {file.path} into the tree: jobs have their own there")
@@ -200,7 +203,7 @@ class DeclaredBuild:
 
     def _run(self, bench: Bench, root: Path) -> None:
         for number, text in enumerate(self.build.run):
-            bench.log(f"runwright: run[{number}]: {text}")
+            bench.log(f"runwright: run[{number}]: {without_secrets(text, self.builds.secrets)}")
             command = Command(
                 ("/bin/sh", "-ec", text), root=root, env=environment.of_commands(self.build), network=True
             )

@@ -56,7 +56,10 @@ class Hashes:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for, as far as the description of the tree needs it. `base` is the runtime it began with."""
+    """What was asked for, as far as the description of the tree needs it. `base` is the runtime it began with.
+
+    `inherited` is what that runtime's versions.lock says.
+    """
 
     name: str
     version: str
@@ -64,6 +67,7 @@ class Asked:
     platform: str
     base: Manifest | None
     hashes: Hashes
+    inherited: Mapping[str, tuple[Package, ...]] = field(default_factory=dict)
 
 
 def finish(bench: Bench, root: Root, payload: Path, always: frozenset[str], asked: Asked) -> None:
@@ -207,11 +211,16 @@ def _about(root: Root, tree: Path, asked: Asked) -> Description:
 def _lock(root: Root, payload: Path, asked: Asked, added: tuple[str, ...]) -> None:
     """Write versions.lock; `added` are the paths of libraries that came from packages otherwise not wanted."""
     tree, named = payload / ISOLATED, asked.build.base.language or ""
-    groups = {
-        "debian_packages": _debian_packages(root, added),
+    debian_packages = _debian_packages(root, added)
+    here = {package.name for package in debian_packages}
+    read_back = {
+        "debian_packages": debian_packages,
         "python_packages": lock.python_packages(tree, asked.hashes.python),
         "node_packages": lock.node_packages(tree, asked.hashes.node),
     }
+    inherited = {group: asked.inherited.get(group, ()) for group in read_back}
+    groups = {group: lock.with_hashes(packages, inherited[group]) for group, packages in read_back.items()}
+    groups["debian_packages"] += tuple(each for each in inherited["debian_packages"] if each.name not in here)
     said = f"{named} {root.language_version}".strip() if named in LANGUAGES else ""
     _write(payload / lock.NAME, lock.text(asked.name, asked.version, asked.platform, said, groups))
 

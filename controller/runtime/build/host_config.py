@@ -1,8 +1,8 @@
 """Which configuration of the host builds are given, so that their tools find the host's indexes.
 
-System files (/etc/apt, /etc/pip.conf, certificates) are seen anyway. Here: what lies elsewhere, in variables and in
-root's home, and what of it is a secret. Builds can read those secrets, as their tools must; logs never show them.
-Never here: reading the environment (the daemon hands it in).
+System files (/etc/apt, /etc/pip.conf, certificates) are seen anyway. Here: what lies elsewhere, in variables, in root's
+home and in the file that APT_CONFIG names, and what of it is a secret. Builds can read those secrets, as their tools
+must; logs never show them. Never here: reading the environment (the daemon hands it in).
 Invariant: a variable is passed if its name says that it is about an index, a proxy or a certificate, and not else.
 """
 
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from controller.runtime.build import apt_config
+
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _NAMES = """
-    AWS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO GONOPROXY GONOSUMDB GOPRIVATE GOPROXY GOSUMDB NODE_EXTRA_CA_CERTS
-    PIP_CERT PIP_DEFAULT_TIMEOUT PIP_DISABLE_PIP_VERSION_CHECK PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_INDEX_URL
-    PIP_NO_INDEX PIP_PROXY PIP_RETRIES PIP_TRUSTED_HOST REQUESTS_CA_BUNDLE SSL_CERT_DIR SSL_CERT_FILE
+    APT_CONFIG AWS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO GONOPROXY GONOSUMDB GOPRIVATE GOPROXY GOSUMDB
+    NODE_EXTRA_CA_CERTS PIP_CERT PIP_DEFAULT_TIMEOUT PIP_DISABLE_PIP_VERSION_CHECK PIP_EXTRA_INDEX_URL
+    PIP_FIND_LINKS PIP_INDEX_URL PIP_NO_INDEX PIP_PROXY PIP_RETRIES PIP_TRUSTED_HOST REQUESTS_CA_BUNDLE SSL_CERT_DIR
+    SSL_CERT_FILE
     """
 _VARIABLES = frozenset(_NAMES.split()) | {name for proxy in _PROXIES for name in (proxy, proxy.upper())}
 _NPM_VARIABLES = re.compile(r"(?i)npm_config_(registry|cafile|ca|strict_ssl|proxy|https_proxy|noproxy)")
@@ -60,9 +63,14 @@ def look(environ: Mapping[str, str], *, home: Path = Path("/root"), base: Path =
     files = {f"{_HOME}/{name}": text for name in _PIP_FILES if (text := _read(home / name))}
     if npm := _npm_settings(_read(home / ".npmrc")):
         files[f"{_HOME}/.npmrc"] = npm
+    named = environment.get(apt_config.VARIABLE, "")
+    if apt_text := apt_config.read(base, named):
+        files[named] = apt_text
     system = {path: text for path in _SYSTEM_FILES if (text := _read(base / path.lstrip("/")))}
     texts = (*environment.values(), *files.values(), system.get("/etc/pip.conf", ""), system.get("/etc/npmrc", ""))
-    apt = (_read(path) for path in (base / "etc/apt/auth.conf", *_listed(base / "etc/apt/auth.conf.d")))
+    places = [base / str(path).lstrip("/") for path in (Path("/etc/apt"), *apt_config.directories(apt_text))]
+    logins = [path for place in places for path in (place / "auth.conf", *_listed(place / "auth.conf.d"))]
+    apt = (_read(path) for path in logins)
     return HostConfig(environment, files, system, _secrets(texts, apt))
 
 

@@ -1,25 +1,28 @@
 """versions.lock: what is in a finished tree, read back from the tree itself.
 
-Python packages from their metadata, Node packages from their package.json, Debian packages as they were unpacked;
-the hashes of their archives beside them. Never here: what was asked for, and anything of the host but its platform.
+Python packages from their metadata, Node packages from their package.json, Debian packages as they were unpacked, here
+or for the runtime that the build began with, as they leave nothing to read; the hashes of their archives beside them.
+Never here: what was asked for, and anything of the host but its platform.
 Invariant: the same tree gives the same text.
 """
 
 import email.parser
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from controller.engine.errors import TerminalError
+from controller.linux.bounded import read_bounded
 from controller.runtime.build import beneath
 from controller.runtime.trees.tree import VERSIONS_LOCK
 
 NAME = VERSIONS_LOCK
 """What the file is called, beside the runtime.yml."""
 
+_ITEM = "  - "
 _PYTHON_DIRECTORIES = ("usr/lib", "usr/local/lib")
 _NODE_DIRECTORIES = ("usr/local/lib/node_modules", "usr/share/nodejs")
 
@@ -37,7 +40,7 @@ class Package:
 def python_packages(tree: Path, hashes: Mapping[str, str]) -> tuple[Package, ...]:
     """Return the Python packages of `tree`; `hashes` are those of their archives by canonical name."""
     found = []
-    for metadata in _python_metadata(tree):
+    for metadata in python_metadata(tree):
         fields = email.parser.HeaderParser().parsestr(beneath.read(tree, metadata).decode(errors="replace"))
         name = str(fields["Name"] or metadata.split("/")[-2].partition("-")[0])
         sha256 = hashes.get(canonicalize_name(name), "")
@@ -60,6 +63,31 @@ def node_packages(tree: Path, hashes: Mapping[str, str]) -> tuple[Package, ...]:
     return tuple(sorted(set(found)))
 
 
+def of_base(tree: Path) -> Mapping[str, tuple[Package, ...]]:
+    """Return what the versions.lock of the runtime in `tree` says, by group, if it is of our form; else nothing."""
+    try:
+        lines = read_bounded(tree / NAME).decode().splitlines()
+    except (OSError, ValueError):
+        return {}
+    found: dict[str, list[Package]] = {}
+    group = ""
+    for line in lines:
+        if line and not line.startswith(" "):
+            group = line.partition(":")[0]
+        elif line.startswith(_ITEM) and (package := _package(line.removeprefix(_ITEM))):
+            found.setdefault(group, []).append(package)
+    return {name: tuple(packages) for name, packages in found.items()}
+
+
+def with_hashes(packages: Iterable[Package], known: Iterable[Package]) -> tuple[Package, ...]:
+    """Return `packages`; those of whose archive nobody said the hash with that of the same version in `known`."""
+    hashes = {(canonicalize_name(each.name), each.version): each.sha256 for each in known}
+    return tuple(
+        each if each.sha256 else replace(each, sha256=hashes.get((canonicalize_name(each.name), each.version), ""))
+        for each in packages
+    )
+
+
 def text(runtime: str, version: str, platform: str, language: str, groups: Mapping[str, Iterable[Package]]) -> str:
     """Return the file: YAML, of which every text is JSON."""
     lines = [
@@ -72,8 +100,17 @@ def text(runtime: str, version: str, platform: str, language: str, groups: Mappi
     for group, packages in groups.items():
         listed = sorted(packages)
         lines.append(f"{group}:" if listed else f"{group}: []")
-        lines += [f"  - {json.dumps(_fields(package))}" for package in listed]
+        lines += [f"{_ITEM}{json.dumps(_fields(package))}" for package in listed]
     return "\n".join(lines) + "\n"
+
+
+def _package(item: str) -> Package | None:
+    try:
+        fields = json.loads(item)
+        said = [fields.get(name, "") for name in ("name", "version", "hash", "architecture")]
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return Package(*said) if all(isinstance(each, str) for each in said) and said[0] else None
 
 
 def _fields(package: Package) -> dict[str, str]:
@@ -86,7 +123,8 @@ def _fields(package: Package) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _python_metadata(tree: Path) -> Iterator[str]:
+def python_metadata(tree: Path) -> Iterator[str]:
+    """Yield the files that describe the Python packages of `tree`."""
     for top in _PYTHON_DIRECTORIES:
         for python in (name for name in _below(tree, top) if name.startswith("python3")):
             for packages in (f"{top}/{python}/{kind}" for kind in ("site-packages", "dist-packages")):

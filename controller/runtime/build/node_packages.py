@@ -6,7 +6,7 @@ here: npm's own packages, which stay in the root.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from controller.engine.errors import TerminalError
@@ -55,6 +55,17 @@ def check(asked: tuple[str, ...]) -> None:
     for text in asked:
         if not _NAME.fullmatch(text):
             raise TerminalError(BUILD_FAILED, f'cannot install "{text}" with npm: write NAME or NAME@VERSION')
+
+
+def refuse_without_node(language: str | None, apt: Iterable[str]) -> None:
+    """Refuse a tree of files of this host or of Debian's that will have no Node to run its packages.
+
+    Raises:
+        TerminalError: BuildFailed.
+    """
+    if language != "node" and not any(name.partition("=")[0] == "nodejs" for name in apt):
+        why = "the tree has no Node: set base.language to node, or name nodejs in apt"
+        raise TerminalError(BUILD_FAILED, f"cannot install the Node packages: {why}")
 
 
 def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Mapping[str, str]:

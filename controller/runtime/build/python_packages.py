@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from controller.engine.errors import TerminalError
 from controller.linux.bounded import read_bounded
-from controller.runtime.build import beneath, carry, host_tree
+from controller.runtime.build import beneath, carry, host_tree, python_replaced
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
 
 TOOLS = ("python3-pip",)
@@ -117,7 +117,9 @@ def install(bench: Bench, root: Path, work: Path, python: str, asked: tuple[str,
         ),
         root=root, env=_ENV, writable=(Share(work, WORK),), network=True, readable=_pip_share(root),
     )  # fmt: skip
+    before = python_replaced.look(root)
     bench.do("install the Python packages", command)
+    python_replaced.remove(bench, root, python, before)
     return _hashes(work / "report.json")
 
 

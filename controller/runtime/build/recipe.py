@@ -23,7 +23,7 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.linux.removal import remove_tree
 from controller.runtime.archives import download
 from controller.runtime.archives.download import Archive, Progress
-from controller.runtime.build import beneath, taken_out
+from controller.runtime.build import apt_config, beneath, taken_out
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, failure
 from controller.runtime.build.order import BuildRun
@@ -131,7 +131,10 @@ class RecipeBuilder:
             limits=limits_of(asked, self.builds.default_limits),
             timeout_seconds=asked.timeout_seconds,
             writable=((package, SOURCE), (made, JOBLET)),
-            readable=tuple((path, str(path)) for path in local_indexes(self.builds.environment, self.builds.files)),
+            readable=(
+                *((path, str(path)) for path in local_indexes(self.builds.environment, self.builds.files)),
+                *apt_config.shares(self.builds.environment),
+            ),
             files=self.builds.files,
             network=True,
         )

@@ -139,9 +139,10 @@ def _place(root: Root) -> Callable[[str], str | None]:
 
 
 def _with(root: Root, written: frozenset[str], version: str) -> Root:
+    """Return `root` with what was written into it; the links by which that is found, such as /bin, are wanted too."""
     return replace(
         root,
-        owned=root.owned | written,
+        owned=root.owned | written | debian.merging_links(root.path, written),
         timed=root.timed | written,
         before=carry.look(root.path),
         language_version=root.language_version or version,

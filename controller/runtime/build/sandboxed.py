@@ -1,6 +1,6 @@
 """The commands of a declared build in the build sandbox: a `Run` for them, with one deadline for all of them together.
 
-Commands on the network are given the host's configuration of pip and npm, and the local directories that it names.
+Commands on the network are given the host's configuration of its tools, and the local directories that it names.
 Never here: what is run.
 Invariant: a command that ran out of time, memory or space fails the build with that as its reason.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.runtime.build import host_config
+from controller.runtime.build import apt_config, host_config
 from controller.runtime.build.commands import BUILD_FAILED, Command
 from controller.runtime.build.order import BuildRun
 from controller.runtime.build.sandbox import BuildEnd, BuildHost, BuildResult, HostOverlay, TreeRoot, run_build
@@ -61,7 +61,9 @@ class Sandboxed:
             config = host_config.look(self.host.environment)
             own = {} if command.root is None else config.system_files
             files = {**own, **self.host.files}
-            if command.root is not None:
+            if command.root is None:
+                readable += apt_config.shares(self.host.environment)
+            else:
                 readable += [(path, str(path)) for path in local_indexes(self.host.environment, files)]
         return BuildRun(
             name=self.name,

@@ -12,6 +12,7 @@ from api.packages.identity import SETUP
 from controller.engine.errors import TerminalError
 from controller.registry.access import ANYONE, Access
 from controller.registry.catalogue import Entry, why_unsupported
+from controller.registry.parts import Parts
 from controller.runtime.archives import download
 from controller.runtime.archives.download import Archive, Progress
 from controller.runtime.trees import tree
@@ -92,8 +93,9 @@ def downloaded(
     descriptor = os.open(package, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         received = download.fetch_into(
-            descriptor, wanted, host.client, limits=host.limits, progress=progress, patience=host.patience
-        )
+            descriptor, wanted, host.client, limits=host.limits, progress=progress, patience=host.patience,
+            parts=Parts.below(host.root, host.clock, host.space_floor_bytes),
+        )  # fmt: skip
     finally:
         os.close(descriptor)
     wrapper = received.unpacked.wrapper
@@ -106,6 +108,7 @@ def downloaded(
         archive_bytes=received.archive_bytes,
         entries=received.unpacked.entries,
         expanded_bytes=received.unpacked.expanded_bytes,
+        scripted=payload != unpacked,
         digests=received.unpacked.digests_in_wrapper() if payload == unpacked else {},
     )
 

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -26,10 +26,19 @@ from controller.registry import platforms
 from controller.registry.resume import PATIENT, Patience
 from controller.runtime.archives.archive import Limits
 from controller.runtime.archives.download import Progress
-from controller.runtime.trees import locks, origin, remade, retired, tree
+from controller.runtime.trees import locks, origin, remade, remembered, retired, tree
 from controller.runtime.trees.content import Intake, Taken
 from controller.runtime.trees.origin import Origin
-from controller.runtime.trees.source import HealthLook, LogLine, Made, Offered, RecipeMaker, TreeSource, fresh_directory
+from controller.runtime.trees.source import (
+    BoundLook,
+    HealthLook,
+    LogLine,
+    Made,
+    Offered,
+    RecipeMaker,
+    TreeSource,
+    fresh_directory,
+)
 from controller.runtime.trees.store import Store
 from controller.runtime.trees.tree import InstalledRuntime
 
@@ -43,7 +52,7 @@ class Host:
     """What installing needs to know of this host: where the trees are, what it is, its clock and its network.
 
     `space_floor_bytes` must be free, however small the archive. Without `health` nobody looks whether a tree works,
-    without `build_recipe` recipes are refused.
+    without `bound` whether it is bound to one content, without `build_recipe` recipes are refused.
     """
 
     root: Path
@@ -55,6 +64,7 @@ class Host:
     patience: Patience = PATIENT
     health: HealthLook | None = None
     build_recipe: RecipeMaker | None = None
+    bound: BoundLook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +156,27 @@ def remove(root: Path, name: str, version: str, *, wait: bool = True) -> bool:
     key = origin.key(name, version)
     with locks.exclusive(root, key, wait=wait):
         origin.settle(root, key)
-        if not origin.is_ours(root, name, version, root / key):
+        record = origin.read(root, name, version)
+        if record is None or not os.path.lexists(root / key):
             return False
+        is_kept = _is_remembered(root, record)
         staging = _fresh_staging(root, key)
         os.rename(root / key, staging / "removed")
         disk.sync_directory(root)
         _discard(root, key)
+        if not is_kept:
+            _is_remembered(root, record)
+    return True
+
+
+def _is_remembered(root: Path, record: Origin) -> bool:
+    """Remember what a version held that goes; say whether there was room for that: a full disk keeps nothing here."""
+    try:
+        remembered.keep(root, record)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return False
     return True
 
 
@@ -239,10 +264,16 @@ class _Installing:
         store = Store(host.root, self.staging / "link", distrust=os.path.lexists(target))
         intake = Intake(made.payload, store, made.digests)
         record = self._with_health(self._record(made, intake.take(listing)), found, there)
+        if host.bound is not None:
+            bound = host.bound(source, made)
+            record = replace(record, bound=bound.reason, bound_message=bound.message)
         disk.sync_file_system(made.payload)  # Tree and list are on the disk before any name shows them.
         intake.share(listing)
         os.replace(listing, coming)
-        changed = remade.told(origin.read(host.root, source.name, source.version), record, target, made.payload)
+        before = origin.read(host.root, source.name, source.version)
+        changed = remade.told(before, record, target, made.payload)
+        if before is not None:
+            remembered.keep(host.root, before)
         origin.announce(host.root, record)
         self._activate(made.payload, target)
         origin.settle(host.root, target.name)

@@ -35,7 +35,8 @@ class _Known:
 class Inventory:
     """What the tree `path` of `spec`, NAME@VERSION, is listed to hold, and which of it was taken.
 
-    Of a tree that others put there nothing is listed, and everything in it is believed.
+    Of a tree that others put there nothing is listed, and everything in it is believed; of one that we installed and
+    that lost its record nothing is.
     """
 
     spec: str
@@ -48,10 +49,14 @@ class Inventory:
         """Return what the tree is listed to hold; `tree_digest` is what is expected of it.
 
         Raises:
-            TransientError: ParentNotReady, it differs from what was installed, or is another one by now.
+            TransientError: ParentNotReady, it differs from what was installed, or is another one by now; RecordLost,
+                it was installed, and nothing tells any more what it held.
         """
         name, _, version = spec.rpartition("@")
         if not origin.is_ours(host.root, name, version, path):
+            place = host.root / origin.key(name, version)
+            if path == place and os.path.lexists(path) and (tree_digest or origin.was_ours(host.root, place.name)):
+                raise _record_lost(spec, path, origin.record_path(host.root, name, version))
             return cls(spec, path)
         record = origin.read(host.root, name, version)
         if record is None or record.digest != tree_digest:
@@ -132,6 +137,12 @@ class Inventory:
             if now is not None and (now.digest, now.inode) == (before.digest, before.inode):
                 origin.settle(root, origin.key(before.name, before.version))
                 origin.write(root, replace(now, verified_at=origin.at(known.host.clock.now()), drift=drift))
+
+
+def _record_lost(spec: str, path: Path, record: Path) -> TransientError:
+    why = f"its record {record} is gone, or cannot be read: nothing tells what {path} held when it was installed"
+    fix = f"move that directory away, and it is installed again, then verify it: rnx runtime verify {spec}"
+    return TransientError(RuntimeReason.RECORD_LOST, f"cannot use {spec}: {why}: {fix}")
 
 
 def _not_ready(spec: str, why: str) -> TransientError:

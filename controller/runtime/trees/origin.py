@@ -3,9 +3,11 @@
     ROOT/NAME-VERSION/                      a tree
     ROOT/.runwright/NAME-VERSION.json       its origin
     ROOT/.runwright/NAME-VERSION.files      what is in it, line by line (`digest.py`)
+    ROOT/.runwright/NAME-VERSION.digest     what it held before (`remembered.py`)
     ROOT/.runwright/NAME-VERSION~next.*     the same of a tree that is about to take its place
     ROOT/.runwright/NAME-VERSION.lock       held while it is installed or removed
     ROOT/.runwright/store/                  files by their content, shared by trees (`store.py`)
+    ROOT/.runwright/parts/                  what came of large downloads that broke (`controller/registry/parts.py`)
     ROOT/.runwright/retired/                trees that were replaced while they were used (`retired.py`)
     ROOT/.staging/NAME-VERSION/             a tree on its way in or out
 
@@ -36,8 +38,9 @@ class Origin:
     """What was installed from where, and what is known of it since.
 
     `sha256` and `archive_bytes` are the archive's, `digest` the tree's; `inode` is the one that the tree has if it
-    was not copied since. `drift` says what differed from `digest` at `verified_at`. A record of an earlier version
-    has no digest.
+    was not copied since. `health` was found at `checked_at`, on the kernel `checked_on`. `drift` says what differed
+    from `digest` at `verified_at`. `bound` and `bound_message` are those of `source.Bound`. A record of an
+    earlier version has no digest, and says nothing of bounds.
     """
 
     name: str
@@ -57,8 +60,11 @@ class Origin:
     health: str = ""
     health_message: str = ""
     checked_at: str = ""
+    checked_on: str = ""
     verified_at: str = ""
     drift: str = ""
+    bound: str = ""
+    bound_message: str = ""
 
 
 _FIELDS = frozenset(field.name for field in fields(Origin))
@@ -109,7 +115,7 @@ def settle(root: Path, called: str) -> None:
 
     What was cut off in the middle of writing goes as well.
     """
-    for record in (f"{called}.json", f"{called}{_NEXT}.json"):
+    for record in (f"{called}.json", f"{called}{_NEXT}.json", f"{called}.digest"):
         (root / RECORDS / f"{record}{_ASIDE}").unlink(missing_ok=True)
     coming, files = (root / RECORDS / f"{called}{_NEXT}{suffix}" for suffix in (".json", ".files"))
     announced = _load(coming)
@@ -131,7 +137,13 @@ def note_health(root: Path, origin: Origin, report: HealthReport, when: datetime
 
 def with_health(origin: Origin, report: HealthReport, when: datetime) -> Origin:
     """Return `origin` with how its tree was found to be."""
-    return replace(origin, health=health_of(report), health_message=report.message, checked_at=at(when))
+    health, message = health_of(report), report.message
+    return replace(origin, health=health, health_message=message, checked_at=at(when), checked_on=kernel())
+
+
+def kernel() -> str:
+    """Return the release of the kernel that runs now."""
+    return os.uname().release
 
 
 def health_of(report: HealthReport) -> str:
@@ -172,6 +184,12 @@ def write(root: Path, origin: Origin) -> None:
 def is_ours(root: Path, name: str, version: str | None, path: Path) -> bool:
     """Say whether `path` is a tree that we installed: it lies where we put them and has our record."""
     return path == root / key(name, version) and os.path.lexists(path) and read(root, name, version) is not None
+
+
+def was_ours(root: Path, called: str) -> bool:
+    """Say whether we noted anything of what lies, or lay, at `called`: its record may be gone, or damaged."""
+    notes = (f"{called}{suffix}" for suffix in (".json", ".files", f"{_NEXT}.json", f"{_NEXT}.files"))
+    return any(os.path.lexists(root / RECORDS / name) for name in notes)
 
 
 def forget(root: Path, called: str) -> None:

@@ -27,6 +27,7 @@ class Made:
     """A tree that was made. `payload` is its root, the staging directory that was given or below it.
 
     `sha256` and `archive_bytes` are of the archive that it came from, if it came from one.
+    `scripted`: what is in it is what a script made of that archive.
     `digests` are the sha256 of its regular files by path relative to `payload`, as far as the source knows
     them of the very bytes that it wrote; files that it leaves out are read again.
     """
@@ -37,6 +38,7 @@ class Made:
     archive_bytes: int = 0
     entries: int = 0
     expanded_bytes: int = 0
+    scripted: bool = False
     digests: Digests = field(default_factory=dict[str, bytes])
 
 
@@ -136,6 +138,21 @@ class HealthLook(Protocol):
         Raises:
             TransientError: it cannot be looked at now.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Whether the same declaration would make the same content again: a RuntimeReason, and for a person why."""
+
+    reason: str
+    message: str
+
+
+class BoundLook(Protocol):
+    """Looks whether a tree is bound to one content by what it was made from."""
+
+    def __call__(self, source: TreeSource, made: Made) -> Bound:
+        """Return whether what `source` `made` is; it changes nothing in it."""
 
 
 @runtime_checkable

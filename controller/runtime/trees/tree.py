@@ -5,12 +5,13 @@
     python-3.11-ml-1.3.2/runtime.yml         flat and versioned: the one that we write
     python-3.11-ml/1.3.2/runtime.yml         name and version
 
-Reads only. Never here: choosing between them (`resolve.py`).
+Reads only. Never here: choosing between them (`resolve.py`), and remembering what was read (`scans.py`).
 Invariant: nothing found makes a scan fail; what cannot be used is listed with its reasons.
 """
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
@@ -58,13 +59,20 @@ class InstalledRuntime:
         return f"{self.name}@{self.version}" if self.version else self.name
 
 
-def scan(root: Path) -> tuple[InstalledRuntime, ...]:
+Look = Callable[[str, str | None], InstalledRuntime]
+"""Returns what a directory is; the name of the one above where that is the runtime's name."""
+
+
+def scan(root: Path, look: Look | None = None) -> tuple[InstalledRuntime, ...]:
     """Return every runtime under `root`, broken ones too, by name, then version. No root, no runtimes.
+
+    `look` is asked for each, in the place of `inspect`.
 
     Raises:
         TransientError: RuntimeRootUnavailable, `root` cannot be read.
     """
-    found = [runtime for directory in _top(root) for runtime in _scan_top(directory)]
+    looking = look or _inspected
+    found = [runtime for directory in _top(root) for runtime in _scan_top(directory, looking)]
     # What was removed while we looked is gone, not broken.
     there = [runtime for runtime in found if runtime.is_valid or os.path.lexists(runtime.path)]
     return tuple(sorted(there, key=by_version))
@@ -77,11 +85,11 @@ def claiming(root: Path, name: str, version: str) -> tuple[InstalledRuntime, ...
         TransientError: RuntimeRootUnavailable, `root` cannot be read.
     """
     called = f"{name}-{version}"
-    places = [(path, path / called) for path in _top(root)]
-    found = [inspect(root / called)] if _has_manifest(root / called) and not (root / called).is_symlink() else []
-    found += [_scan_below(above, path) for above, path in places if _is_a_runtime(above, path)]
-    nested = root / name / version
-    found += [_scan_below(nested.parent, nested)] if _is_a_runtime(nested.parent, nested) else []
+    flat = root / called
+    found = [inspect(flat)] if _has_manifest(str(flat)) and not flat.is_symlink() else []
+    places = [(above, f"{above}/{called}") for above in _top(root)]
+    places.append((f"{root}/{name}", f"{root}/{name}/{version}"))
+    found += [_scan_below(above, path, _inspected) for above, path in places if _is_a_runtime(above, path)]
     return tuple(runtime for runtime in found if (runtime.name, runtime.version) == (name, version))
 
 
@@ -143,6 +151,11 @@ def inspect(path: Path, parent_name: str | None = None, directory: str | None = 
 
     `parent_name` is the name of the directory above where that is the runtime's name.
     """
+    return judged(read(path, parent_name, directory))
+
+
+def read(path: Path, parent_name: str | None = None, directory: str | None = None) -> InstalledRuntime:
+    """Return what the runtime.yml of a tree says, as `inspect` does, and nothing of what its mounts lead to."""
     called = path.name if directory is None else directory
     try:
         manifest = runtime_yaml.load(_read_manifest(path))
@@ -153,12 +166,21 @@ def inspect(path: Path, parent_name: str | None = None, directory: str | None = 
         name, version = _name_by_directory(called, parent_name)
         return InstalledRuntime(name, version, path, None, (f"cannot read {MANIFEST}: {error.strerror}",))
     name, version, mismatch = _identify(called, parent_name, manifest)
+    told = tuple(f"{MANIFEST}:{warning}" for warning in manifest.warnings)
+    return InstalledRuntime(name, version, path, manifest, mismatch, told)
+
+
+def judged(found: InstalledRuntime) -> InstalledRuntime:
+    """Return what was `read` with what there is to say of its mounts, which are looked at now."""
+    if found.manifest is None:
+        return found
     try:
-        missing, warnings = check_mounts(path, manifest.mounts)
+        missing, warnings = check_mounts(found.path, found.manifest.mounts)
     except OSError as error:
         missing, warnings = (f"cannot read it: {error.strerror}",), ()
-    told = tuple(f"{MANIFEST}:{warning}" for warning in manifest.warnings)
-    return InstalledRuntime(name, version, path, manifest, mismatch + missing, told + warnings)
+    if not missing and not warnings:
+        return found
+    return replace(found, problems=found.problems + missing, warnings=found.warnings + warnings)
 
 
 def check_mounts(path: Path, mounts: tuple[Mount, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -193,10 +215,14 @@ def _why_unreachable(tree_fd: int, path: str) -> str:
     return ""
 
 
-def _top(root: Path) -> list[Path]:
+def _inspected(path: str, parent_name: str | None) -> InstalledRuntime:
+    return inspect(Path(path), parent_name)
+
+
+def _top(root: Path) -> list[str]:
     """Return the directories under `root`; none if it is not there."""
     try:
-        return _directories(root)
+        return _directories(str(root))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -204,38 +230,39 @@ def _top(root: Path) -> list[Path]:
         raise TransientError("RuntimeRootUnavailable", message) from error
 
 
-def _is_a_runtime(above: Path, path: Path) -> bool:
+def _is_a_runtime(above: str, path: str) -> bool:
     """Whether `path` is a runtime one level down, so `above` is none and no link."""
-    return _has_manifest(path) and not (above.is_symlink() or _has_manifest(above))
+    return _has_manifest(path) and not (os.path.islink(above) or _has_manifest(above))
 
 
-def _scan_top(path: Path) -> list[InstalledRuntime]:
+def _scan_top(path: str, look: Look) -> list[InstalledRuntime]:
     """Return the runtimes at `path`: itself, or those one level down."""
-    if path.is_symlink():
+    if os.path.islink(path):
         return [_unusable(path, "it is a symbolic link: put the tree itself here")]
     if _has_manifest(path):
-        return [inspect(path)]
+        return [look(path, None)]
     try:
         below = _directories(path)
     except OSError as error:
         return [_unusable(path, f"cannot read it: {error.strerror}")]
     if not any(_has_manifest(child) for child in below):
         return [replace(_unusable(path, f"no {MANIFEST} in it: remove it"), has_manifest=False)]
-    return [_scan_below(path, child) for child in below]
+    return [_scan_below(path, child, look) for child in below]
 
 
-def _scan_below(parent: Path, path: Path) -> InstalledRuntime:
-    parent_name = parent.name if runtime_spec.is_version(path.name) else None
-    if path.is_symlink() or not _has_manifest(path):
-        name, version = _name_by_directory(path.name, parent_name)
+def _scan_below(parent: str, path: str, look: Look) -> InstalledRuntime:
+    called = os.path.basename(path)
+    parent_name = os.path.basename(parent) if runtime_spec.is_version(called) else None
+    if os.path.islink(path) or not _has_manifest(path):
+        name, version = _name_by_directory(called, parent_name)
         why = (f"no {MANIFEST} in it: remove it, or install it again",)
-        return InstalledRuntime(name, version, path, None, why, has_manifest=_has_manifest(path))
-    return inspect(path, parent_name)
+        return InstalledRuntime(name, version, Path(path), None, why, has_manifest=_has_manifest(path))
+    return look(path, parent_name)
 
 
-def _unusable(path: Path, why: str) -> InstalledRuntime:
-    name, version = runtime_spec.split_directory(path.name)
-    return InstalledRuntime(name, version, path, None, (why,))
+def _unusable(path: str, why: str) -> InstalledRuntime:
+    name, version = runtime_spec.split_directory(os.path.basename(path))
+    return InstalledRuntime(name, version, Path(path), None, (why,))
 
 
 def _identify(directory: str, parent_name: str | None, manifest: Manifest) -> tuple[str, str | None, tuple[str, ...]]:
@@ -262,8 +289,8 @@ def _name_by_directory(directory: str, parent_name: str | None) -> tuple[str, st
     return runtime_spec.split_directory(directory) if parent_name is None else (parent_name, directory)
 
 
-def _has_manifest(path: Path) -> bool:
-    return os.path.lexists(path / MANIFEST)
+def _has_manifest(path: str) -> bool:
+    return os.path.lexists(f"{path}/{MANIFEST}")
 
 
 def _read_manifest(path: Path) -> bytes:
@@ -275,7 +302,7 @@ def _read_manifest(path: Path) -> bytes:
         return file.read(yaml_nodes.MAX_BYTES + 1)
 
 
-def _directories(path: Path) -> list[Path]:
+def _directories(path: str) -> list[str]:
     """Return what looks like directories in `path`, links to some included, ours and hidden ones not."""
     with os.scandir(path) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))

@@ -8,9 +8,9 @@ import pytest
 from api.cli.follow import STOP_ANNOTATION
 from api.client import Selection
 from api.client_watch import Watch
-from api.kinds import JOB
+from api.kinds import JOB, RUNTIME
 from support.api_server import condition_of, run_status
-from support.objects import a_job
+from support.objects import a_job, a_runtime
 
 
 def only_job(live) -> str:
@@ -75,16 +75,71 @@ def test_a_job_that_never_ran_is_125_with_why(live, started):
     assert "LimitUnenforceable: no memory controller" in said.err
 
 
-def test_what_a_job_waits_for_is_told_once(live, started):
+def test_what_a_job_waits_for_is_told_once_with_what_to_do_about_it(live, started):
     process = started("job", "run", "--name=etl", "--runtime=ruby-3.2", "ruby", "-v")
     assert only_job(live) == "etl"
     waiting = {"phase": "Pending", "reason": "RuntimeNotFound", "message": "nobody has it"}
     live.set_status(JOB, "etl", **waiting, attempts=0)
-    assert process.error_line() == "job etl: Pending (RuntimeNotFound): nobody has it\n"
+    hint = "rnx runtime list --registry shows what there is"
+    assert process.error_line() == f"job etl: Pending (RuntimeNotFound): nobody has it: {hint}\n"
     live.set_status(JOB, "etl", **waiting, attempts=1)
     end(live, "etl", 1)
 
-    assert process.ended().err == ""
+    said = process.ended()
+
+    assert (said.out, said.err) == ("", "")
+
+
+def test_each_reason_of_a_runtime_that_does_not_come_is_told_as_it_changes(live, started):
+    live.create(RUNTIME, a_runtime("sick"))
+    live.set_status(RUNTIME, "sick", conditions=[condition_of("Ready", "BuildFailed", "exit 3", "False")])
+    process = started("job", "run", "--name=etl", "--runtime=sick", "true")
+    assert only_job(live) == "etl"
+    live.set_status(JOB, "etl", phase="Pending", reason="RuntimeNotReady", message="BuildFailed: exit 3")
+    assert process.error_line() == (
+        "job etl: Pending (RuntimeNotReady): BuildFailed: exit 3: rnx runtime logs sick shows what the build said\n"
+    )
+    live.set_status(RUNTIME, "sick", conditions=[condition_of("Ready", "Unhealthy", "no python", "False")])
+    live.set_status(JOB, "etl", message="Unhealthy: no python")
+    assert process.error_line() == (
+        "job etl: Pending (RuntimeNotReady): Unhealthy: no python: rnx runtime test sick shows what does not work\n"
+    )
+    end(live, "etl", 0)
+
+    assert process.ended().code == 0
+
+
+def test_a_job_that_does_not_run_in_time_is_stopped_and_exits_as_a_wait_does(live, started):
+    process = started("job", "run", "--name=etl", "--wait-timeout=10ms", "--runtime=ruby-3.2", "ruby", "-v")
+    assert only_job(live) == "etl"
+    for event in Watch(live.client, JOB, "default"):
+        if STOP_ANNOTATION in event.document["metadata"].get("annotations", {}):
+            break
+    live.set_status(JOB, "etl", phase="Failed", reason="Stopped", conditions=[condition_of("Failed", "Stopped")])
+
+    said = process.ended()
+
+    assert (said.code, said.out) == (4, "")
+    assert "error: timed out waiting for job etl to run" in said.err
+    assert said.err.endswith("it was stopped\n")
+
+
+def test_a_job_that_runs_in_time_is_not_hurried_by_the_limit_of_its_wait(live, started):
+    process = started("job", "run", "--name=etl", "--wait-timeout=1h", "true")
+    assert only_job(live) == "etl"
+    live.write_log("etl", 1, "stdout hello")
+    live.set_status(JOB, "etl", phase="Running", runs=[run_status("Running")])
+    assert process.line() == "hello\n"
+    end(live, "etl", 3)
+
+    assert process.ended().code == 3
+
+
+def test_a_job_that_nobody_waits_for_has_no_limit_of_waiting(rnx):
+    said = rnx("job", "run", "-d", "--wait-timeout=5s", "true")
+
+    assert said.code == 2
+    assert "--wait-timeout is for a job that is waited for: leave it out, or --detach" in said.err
 
 
 def test_a_retry_goes_on_in_the_same_output(live, running):

@@ -30,7 +30,7 @@ def spec_of(line: str) -> dict:
     arguments = shlex.split(line)
     with run.make_context("run", arguments) as context:
         flags = dict(context.params)
-    flags.pop("detach"), flags.pop("as_json")
+    flags.pop("detach"), flags.pop("as_json"), flags.pop("wait_timeout")
     document = document_of(flags.pop("command"), **flags)
     Job.model_validate(document | {"metadata": {"name": "x"}})
     return document["spec"]

@@ -136,6 +136,21 @@ def test_an_install_declares_the_version_and_waits_for_it(live, started):
     assert (said.code, said.out) == (0, "Runtime python-3.11@1.0.0 installed\n")
 
 
+def test_an_install_tells_what_is_doubtful_in_the_manifest_with_its_place(live, started, tmp_path):
+    tree = a_tree(tmp_path, more="package_manager: {type: pip, cache_volume: ../c}\n")
+    installing = started("runtime", "install", "tool@1.0.0")
+    appeared(live, RUNTIME, "tool")
+    status = installed("1.0.0")
+    status["versions"][0]["path"] = str(tree)
+    live.set_status(RUNTIME, "tool", **status)
+
+    said = installing.ended()
+
+    assert (said.code, said.out) == (0, "Runtime tool@1.0.0 installed\n")
+    place = f"{tree}/runtime.yml:5:44: package_manager.cache_volume"
+    assert said.err.startswith(f'warning: {place}: "../c" is no name of a volume: each run has an empty cache')
+
+
 def test_a_further_version_is_added_to_those_declared(rnx, live, python):
     rnx("runtime", "install", "python-3.11-ml@2.0.0", "--wait=false")
 

@@ -168,3 +168,23 @@ def test_forcing_an_install_waits_until_what_differed_is_installed_again(rnx, li
         said = rnx("runtime", "install", "tool@latest", "-f")
 
     assert said.out == "Runtime tool@1.1.0 installed again\n"
+
+
+def test_what_a_version_holds_now_is_accepted_of_one_or_of_all(rnx, live):
+    for spec, version in (("tool@1.1.0", "1.1.0"), ("tool", None)):
+        with a_controller(live, "accept", "accepted 1.1.0") as heard:
+            said = rnx("runtime", "accept", spec)
+
+        assert (said.code, said.out) == (0, "Runtime tool: accepted 1.1.0\n")
+        assert version_in(heard[0]) == version
+
+
+def test_info_tells_what_binds_a_version_and_what_it_held_before(rnx, live):
+    told = {"reproducible": "False", "reproducibleMessage": "not pinned: pip six"}
+    former = {"formerDigest": "a" * 64, "formerSince": "2026-01-01T00:00:00Z"}
+    entry = {"version": "1.1.0", "state": "Installed", "path": "/1.1.0", **told, **former}
+    live.set_status(RUNTIME, "tool", versions=[entry])
+
+    lines = [" ".join(line.split()) for line in rnx("runtime", "info", "tool").lines]
+    assert "Reproducible: False: not pinned: pip six" in lines
+    assert f"Former Digest: {'a' * 64}, since 2026-01-01T00:00:00Z" in lines

@@ -1,16 +1,18 @@
 """`rnx runtime init|validate|pack|publish` and `rnx registry`: no server is asked."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import httpx
 import pytest
 
-from api.packages.scaffold import LANGUAGES
+from api.packages.scaffold import LANGUAGES, examples
 from support.packages import a_recipe, a_tree
 
 ROOT = Path(__file__).parents[4]
@@ -41,11 +43,44 @@ def test_a_first_build_of_each_language_is_valid(rnx, here, language):
     assert (said.code, said.lines[2]) == (0, "  ✓ Runtime can be applied: 1.0.0 from its build")
 
 
+@pytest.mark.parametrize("example", sorted(examples()))
+def test_an_example_is_begun_with_under_a_name_of_ones_own_and_is_valid(rnx, here, example):
+    said = rnx("runtime", "init", "my-tool", "--from-example", example)
+    assert (said.code, said.out.count(" written\n")) == (0, len(list((here / "my-tool").iterdir())))
+
+    said = rnx("runtime", "validate", "my-tool")
+    assert said.code == 0, said.out
+    assert said.lines[-1].startswith("Checked 1 package: 1 valid, 0 errors")
+    manifest = next((here / "my-tool").glob("*.yaml")).read_text()
+    assert re.search("^ *name: my-tool$", manifest, re.MULTILINE)
+
+
+def test_the_examples_are_listed_with_what_they_are(rnx):
+    said = rnx("runtime", "init", "--list-examples")
+
+    assert said.lines[0] == "EXAMPLE      DESCRIPTION"
+    assert "tiny         A static busybox and nothing else" in said.lines
+    assert len(said.lines) == 1 + len(list((ROOT / "examples/runtimes").iterdir()))
+
+
+def test_every_file_of_every_example_travels_with_the_package():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["api.packages"]
+    packed = {path for pattern in found for path in (ROOT / "api/packages").glob(pattern) if path.is_file()}
+
+    there = {path.relative_to(ROOT / "examples/runtimes") for path in (ROOT / "examples/runtimes").glob("**/*.*")}
+    assert {path.relative_to(ROOT / "api/packages/example_runtimes") for path in packed} == there
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("My_Tool",), 1, "cannot make the runtime My_Tool: "),
         (("../out",), 1, "cannot make the runtime ../out: "),
+        ((), 2, "give the NAME of the runtime"),
+        (("x", "--from-example", "cobol"), 1, "the example cobol: there is none: use one of go, node, openjdk, "),
+        (("x", "--from-example", "../tiny"), 1, "the example ../tiny: there is none"),
+        (("My_Tool", "--from-example", "tiny"), 1, "cannot make the runtime My_Tool: "),
+        (("x", "--language", "go", "--from-example", "go"), 2, "leave one out"),
         (("x", "--language", "cobol"), 2, "cannot begin with cobol: use one of python, java, node, go"),
     ],
 )

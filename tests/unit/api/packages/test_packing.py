@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.packages import pack, packing
+from api.packages import pack, packing, writing
 from api.packages.findings import Refused
 from controller.runtime.build import builder  # noqa: F401  The builder shares pack.py: both import without each other.
 from support.packages import a_recipe, a_tree, an_elf
@@ -115,7 +115,7 @@ def test_a_file_that_changes_meanwhile_leaves_nothing(tmp_path):
     contents.add("growing", Growing(growing))
 
     with pytest.raises(pack.Changed, match=r"growing: it changed while it was read"):
-        pack.write_whole(contents, tmp_path / "x.tar.gz")
+        writing.write(contents, tmp_path / "x.tar.gz")
     assert os.listdir(tmp_path) == ["growing"]
 
 

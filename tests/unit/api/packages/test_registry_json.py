@@ -178,6 +178,32 @@ def test_a_signature_that_a_killed_publisher_left_behind_is_made_good(tmp_path):
     assert registry_json.check(tmp_path / "r/registry.json", signing.public_key(public)).errors == ()
 
 
+def test_a_reader_with_the_file_of_before_a_publish_finds_its_signature_afterwards(tmp_path):
+    public = signing.public_key(signing.generate(tmp_path / "key"))
+    key = signing.private_key(tmp_path / "key")
+    publish(tmp_path / "r", packed_tree(tmp_path), key=key)
+    before = (tmp_path / "r/registry.json").read_bytes()
+
+    publish(tmp_path / "r", packed_tree(tmp_path, "1.1.0"), key=key)
+
+    signature = (tmp_path / "r/registry.json.sig").read_text()
+    for body in (before, (tmp_path / "r/registry.json").read_bytes()):
+        signing.verify(body, signature, public)
+    with pytest.raises(Refused, match="not this key's over these bytes"):
+        signing.verify(before + b" ", signature, public)
+
+
+def test_to_sign_a_registry_leaves_the_one_signature_of_what_it_is(tmp_path):
+    signing.generate(tmp_path / "key")
+    key = signing.private_key(tmp_path / "key")
+    for version in ("1.0.0", "1.1.0"):
+        publish(tmp_path / "r", packed_tree(tmp_path, version), key=key)
+
+    path = registry_json.sign(tmp_path / "r", key)
+
+    assert path.read_text() == f"{signing.sign((tmp_path / 'r/registry.json').read_bytes(), key)}\n"
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

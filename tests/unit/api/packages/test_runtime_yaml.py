@@ -150,6 +150,30 @@ def test_what_we_do_not_know_is_a_warning():
     assert [warning.line for warning in manifest.warnings] == [3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize(
+    ("manager", "column", "said"),
+    [
+        ("{type: pip, cache_volume: ../etc}", 44, '"../etc" is no name of a volume: each run has an empty cache'),
+        ("{type: pip, cache_volume: 'shared:'}", 44, '"shared:" is no name of a volume'),
+        ("{type: pip, cache_volume: -x}", 44, "use letters, digits and ._- after a letter or digit"),
+        ("{type: apk, cache_volume: a}", 25, '"apk" is none of bundler, cargo, composer, conda,'),
+        ("{type: apk}", 25, "package_manager.type: "),
+    ],
+)
+def test_a_cache_that_no_job_will_have_is_a_warning_where_it_is_written(manager, column, said):
+    (warning,) = load(with_mount("{source: a, target: /a}") + f"package_manager: {manager}\n").warnings
+
+    assert said in warning.message
+    assert (warning.line, warning.column) == (4, column)
+
+
+@pytest.mark.parametrize("volume", ["pip-cache", "shared:pip-cache", "A.b_c", "x" * 63, ""])
+def test_a_cache_that_jobs_will_have_is_no_warning(volume):
+    text = with_mount("{source: a, target: /a}") + f"package_manager: {{type: Pip, cache_volume: '{volume}'}}\n"
+
+    assert load(text).warnings == ()
+
+
 def test_fields_of_other_builders_are_left_alone():
     text = (
         with_mount("{source: a, target: /a}") + "libraries: [x]\nbuild_info: {built_at: now}\noriginal_yaml: |\n  x\n"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.packages.manifest import PACKAGE_TOOLS
 from api.types.job import Job
 from controller.job import announce, environment, package_cache
 from controller.job.observed import PackageCache
@@ -30,6 +31,10 @@ def variables(tool, runtime=None, job=()):
 )
 def test_a_tool_is_told_by_its_own_variables(tool, wanted):
     assert wanted.items() <= variables(tool).items()
+
+
+def test_the_tools_that_are_told_are_those_that_authors_are_not_warned_of():
+    assert set(package_cache._VARIABLES) == PACKAGE_TOOLS
 
 
 def test_a_tool_that_is_not_known_gets_the_volume_and_no_variable():

@@ -11,6 +11,7 @@ from controller.engine.clock import SystemClock
 from controller.runtime.health.check import ProbeResult
 from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.inspections import AGAIN_SECONDS, Inspections, Pace
+from controller.runtime.kind import TEST_AGAIN_SECONDS
 from controller.runtime.plan import GOING_CHECK_SECONDS, HealVersions, Inspect, RemoveRetired, plan
 from controller.runtime.trees import origin, records
 from controller.runtime.trees.origin import Origin
@@ -50,6 +51,14 @@ class TestPlan:
     def test_what_was_not_compared_for_too_long_is_but_not_while_something_else_is_going_on(self):
         assert plan(a_runtime(), changed(due=("2.0.0",))).steps[0] == Inspect(Request.VERIFY, ("2.0.0",))
         assert not any(isinstance(s, Inspect) for s in plan(a_runtime(), changed(due=("2.0.0",), going=("x",))).steps)
+
+    def test_what_is_to_be_tested_by_itself_is_one_version_after_another_and_after_all_else(self):
+        assert plan(a_runtime(), changed(untested=("2.0.0", "1.0.0"))).steps[0] == Inspect(Request.TEST, ("2.0.0",))
+        for more in ({"going": ("x",)}, {"due": ("1.0.0",)}):
+            steps = plan(a_runtime(), changed(untested=("2.0.0",), **more)).steps
+            assert not any(isinstance(s, Inspect) and s.request is Request.TEST for s in steps)
+        asked = plan(asking(test="now"), changed(untested=("2.0.0",)))
+        assert asked.steps == (Inspect(Request.TEST, ("1.0.0", "2.0.0"), "now"),)
 
     def test_what_drifted_is_healed_and_what_lies_aside_removed(self):
         source = there("1.0.0")
@@ -216,6 +225,67 @@ class TestTesting:
         tested.start(a_runtime(), Inspect(Request.TEST, ("1.0.0",), "1"))
 
         assert tested.going("python-3.11") == ()
+
+
+class TestByItself:
+    @pytest.fixture
+    def prober(self) -> Prober:
+        return Prober()
+
+    @pytest.fixture
+    def world(self, tmp_path, prober):
+        with a_runtime_world(tmp_path, prober) as world:
+            world.declare_registry()
+            world.registry.add("a", "1.0.0")
+            world.declare("a", "1.0.0", healthCheck={"command": ["/bin/true"]})
+            world.pass_over("a")
+            yield world
+            world.kind.stop()
+
+    def untested(self, world) -> tuple[str, ...]:
+        world.pass_over("a")
+        until(lambda: not world.kind._inspections.going("a"))
+        return world.kind.observe(world.kind.kind.type.model_validate(world.get("Runtime", "a"))).untested
+
+    def on_record(self, world, **changed: str) -> None:
+        origin.write(world.root, replace(origin.read(world.root, "a", "1.0.0"), **changed))
+
+    def health(self, world) -> str:
+        return str(origin.read(world.root, "a", "1.0.0").health)
+
+    def test_a_version_that_works_is_not_looked_at_again_on_the_same_kernel(self, world):
+        assert self.health(world) == "Healthy"
+        world.clock.advance(10 * TEST_AGAIN_SECONDS)
+
+        assert self.untested(world) == ()
+
+    @pytest.mark.invariant("I14")
+    def test_another_kernel_has_each_version_looked_at_once_and_the_condition_says_what_is_found(self, world):
+        self.on_record(world, checked_on="5.12.0-before")
+        (world.root / "a-1.0.0/isolated/etc/sick").write_text("it needs what this kernel has not")
+        assert self.untested(world) == ()
+        world.pass_over("a")
+
+        assert world.condition("a", "Healthy")["reason"] == "Unhealthy"
+        assert world.status("a").get("requestsHeard", {}) == {}
+
+    @pytest.mark.invariant("I14")
+    def test_what_did_not_work_is_looked_at_again_after_a_while_and_used_if_it_works(self, world):
+        self.on_record(world, health="Unhealthy", health_message="the host was out of memory")
+        assert self.untested(world) == ()
+        assert self.health(world) == "Unhealthy"
+        world.clock.advance(TEST_AGAIN_SECONDS + 1)
+        self.untested(world)
+        world.pass_over("a")
+
+        assert world.condition("a", "Healthy")["status"] == "True"
+        assert world.ready("a")["status"] == "True"
+
+    def test_a_record_of_an_earlier_runwright_is_left_until_somebody_asks(self, world):
+        self.on_record(world, checked_on="")
+        world.clock.advance(TEST_AGAIN_SECONDS + 1)
+
+        assert self.untested(world) == ()
 
 
 def a_record(version: str, health: str) -> Origin:

@@ -46,7 +46,7 @@ def test_what_is_no_package_is_refused_before_apt_sees_it(name):
     "name", ["g++", "libc6", "python3.11", "libstdc++6=12.2.0-14+deb12u1", "zlib1g=1:1.2.13.dfsg-1"]
 )
 def test_names_and_pinned_versions_go_to_apt_as_they_are(name):
-    assert f"--simulate install {name}\n" in apt.script("amd64", [name], [])
+    assert f"resolve install {name} dpkg perl-base " in apt.script("amd64", [name], [])
 
 
 def test_nothing_is_taken_from_an_archive_whose_signature_does_not_fit():
@@ -60,3 +60,10 @@ def test_nothing_is_taken_from_an_archive_whose_signature_does_not_fit():
 def test_a_package_that_only_configures_others_is_wanted_when_it_is_named():
     assert "for name in adduser debconf dpkg " in apt.script("amd64", ["bash"], [])
     assert "for name in adduser debconf init" in apt.script("amd64", ["dpkg"], [])
+
+
+def test_what_cannot_be_resolved_is_told_at_length_and_packages_of_local_archives_are_copied():
+    script = apt.script("amd64", ["bash"], [])
+
+    assert "apt -q=1 --simulate" in script
+    assert "Dir::Bin::Methods::file=copy" in script

@@ -39,12 +39,18 @@ def test_a_command_that_said_nothing_is_said_to_have_said_nothing():
     [
         "W: Failed to fetch http://mirror.example/x  Temporary failure resolving 'mirror.example'",
         "npm ERR! code EAI_AGAIN",
+        "npm ERR! code ENOTFOUND",
         "WARNING: Retrying after connection broken by 'NewConnectionError'",
         "E: Failed to fetch x  502  Bad Gateway",
     ],
 )
 def test_what_sounds_of_the_network_is_tried_again(line):
     assert isinstance(commands.failure("build", 100, [line]), TransientError)
+
+
+@pytest.mark.parametrize("line", ["FileNotFoundError: [Errno 2] No such file or directory: 'cc'", "line 1502 gateway"])
+def test_what_only_looks_like_it_is_not(line):
+    assert isinstance(commands.failure("build", 1, [line]), TerminalError)
 
 
 def test_output_is_told_line_by_line_and_returned():

@@ -45,3 +45,14 @@ def test_alternatives_that_are_a_link_themselves_are_none(root, tmp_path):
     (root / "etc/alternatives").symlink_to("/etc/alternatives")
 
     assert debian.alternatives(root, frozenset({"usr/bin/mawk"})) == frozenset()
+
+
+def test_the_links_by_which_files_are_found_are_wanted_with_the_files(tmp_path):
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (tmp_path / name).symlink_to(f"usr/{name}")
+    (tmp_path / "sbin").mkdir()
+
+    found = debian.merging_links(tmp_path, ["usr/bin/sh", "usr/lib64/ld.so", "usr/sbin/x", "usr/share/lib/y"])
+
+    assert found == {"bin", "lib64"}

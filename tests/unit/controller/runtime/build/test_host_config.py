@@ -45,3 +45,17 @@ def test_a_host_without_any_is_fine(tmp_path):
     config = host_config.look({}, home=tmp_path, base=tmp_path)
 
     assert (config.environment, config.files, config.system_files, config.secrets) == ({}, {}, {}, ())
+
+
+def test_the_configuration_that_apt_is_told_of_is_there_inside_and_its_secrets_are_known(tmp_path):
+    (tmp_path / "srv/apt/auth.conf.d").mkdir(parents=True)
+    (tmp_path / "srv/apt/auth.conf").write_text("machine a login me password first-secret\n")
+    (tmp_path / "srv/apt/auth.conf.d/b.conf").write_text("machine b login me password second-secret\n")
+    text = 'Dir::Etc "/srv/apt";\nAcquire::http::Proxy "http://me:third-secret@proxy:1";\n'
+    (tmp_path / "srv/apt.conf").write_text(text)
+
+    config = host_config.look({"APT_CONFIG": "/srv/apt.conf"}, home=tmp_path, base=tmp_path)
+
+    assert config.environment == {"APT_CONFIG": "/srv/apt.conf"}
+    assert config.files == {"/srv/apt.conf": text}
+    assert config.secrets == ("first-secret", "second-secret", "third-secret")

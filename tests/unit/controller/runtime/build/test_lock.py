@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from controller.runtime.build import lock
@@ -76,3 +77,31 @@ def test_the_text_is_yaml_in_an_order_of_its_own():
         ],
         "python_packages": [],
     }
+
+
+def test_what_was_written_is_read_again_for_a_build_that_begins_with_the_runtime(tmp_path):
+    groups = {
+        "debian_packages": (Package("bash", "5.2", "sha256:aa", "amd64"), Package("libc6", "2.36", "", "amd64")),
+        "python_packages": (),
+        "node_packages": (Package("@types/node", "20.0.0", "sha512-x"),),
+    }
+    (tmp_path / "versions.lock").write_text(lock.text("a", "1.0.0", "debian-amd64", "", groups))
+
+    assert lock.of_base(tmp_path) == {name: packages for name, packages in groups.items() if packages}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\xff", "a:\n  - [1]\n  - {", 'a:\n  - {"name": 1}\n  - {"version": "1"}\n', "- a: b\n"]
+)
+def test_a_lock_of_another_form_says_nothing(tmp_path, text):
+    (tmp_path / "versions.lock").write_bytes(text.encode("latin-1"))
+
+    assert lock.of_base(tmp_path) == {}
+    assert lock.of_base(tmp_path / "nowhere") == {}
+
+
+def test_hashes_that_nobody_said_are_those_of_the_same_version_before():
+    before = (Package("Some_Thing", "1.0", "sha256:aa"), Package("other", "1.0", "sha256:bb"))
+    now = (Package("some-thing", "1.0"), Package("other", "2.0"), Package("new", "1.0", "sha256:cc"))
+
+    assert [each.sha256 for each in lock.with_hashes(now, before)] == ["sha256:aa", "", "sha256:cc"]

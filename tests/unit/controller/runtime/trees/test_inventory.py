@@ -148,6 +148,44 @@ def test_a_tree_that_others_put_there_is_believed(tmp_path):
     assert (done.path / TOOL).read_text() == "#!"
 
 
+LOSSES = {
+    "gone": lambda record: record.unlink(),
+    "cut off": lambda record: record.write_text(record.read_text()[:40]),
+    "empty": lambda record: record.write_text(""),
+    "a directory": lambda record: (record.unlink(), record.mkdir()),
+}
+
+
+@pytest.mark.invariant("I10")
+@pytest.mark.parametrize("how", LOSSES)
+def test_nothing_is_made_of_a_tree_that_lost_its_record_and_the_way_out_is_told(host, tmp_path, how):
+    before = a_layer(host)
+    LOSSES[how](origin.record_path(host.root, "p", "1.0.0"))
+    (tmp_path / "build").mkdir()
+
+    for layer in (before, a_layer(host)):
+        with pytest.raises(TransientError, match="its record .* is gone, or cannot be read: .* move that") as caught:
+            install.install(a_child(layer), host)
+        assert caught.value.reason == "RecordLost"
+        with pytest.raises(TransientError, match="cannot use p@1.0.0"):
+            fill.copy(Inventory.of(host, PARENT, layer.path, layer.digest), (), tmp_path / "build", lambda path: path)
+
+
+def test_what_is_moved_away_as_was_told_is_installed_again_and_can_be_used(host, tmp_path):
+    origin.record_path(host.root, "p", "1.0.0").unlink()
+    (host.root / "p-1.0.0").rename(tmp_path / "away")
+    install.install(RegistryOnDisk(tmp_path / "registry").add("p", "1.0.0").package("p"), host)
+
+    assert (install.install(a_child(a_layer(host)), host).path / TOOL).is_file()
+
+
+def test_what_somebody_put_where_a_removed_version_was_is_believed(host, tmp_path):
+    install.remove(host.root, "p", "1.0.0")
+    found = tree.inspect(a_tree(host.root / "p-1.0.0", "p"))
+
+    assert install.install(a_child(Layer(PARENT, found.path, "", found.manifest)), host).path.is_dir()
+
+
 def test_a_child_lists_what_it_holds_with_its_own_files_over_its_parents(host):
     child = a_child(a_layer(host), files=[{"path": "/bin/python3", "text": "mine"}])
     done = install.install(child, host)
