@@ -6,6 +6,7 @@ Source: Kubernetes API concepts, "Discovery API", the unaggregated form.
 import platform
 from collections.abc import Iterable
 
+from api.http import metrics_group
 from api.http.resources import subresources
 from api.kinds import Kind
 from api.meta import GROUP, VERSION, Document
@@ -16,6 +17,7 @@ _MINOR = "32"
 
 _ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _SUBRESOURCE_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "explain": ["get"], "catalogue": ["get"]}
+_POD_VERBS = {"attach": ["create", "get"], "exec": ["create", "get"], "files": ["get", "update"]}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -42,12 +44,13 @@ def core_versions() -> Document:
 
 def groups() -> Document:
     """Return the named groups."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]}
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(), metrics_group.group()]}
 
 
 def group(name: str) -> Document | None:
     """Return one named group, if it is served."""
-    return {"kind": "APIGroup", "apiVersion": "v1"} | _group() if name == GROUP else None
+    known = {GROUP: _group(), metrics_group.GROUP: metrics_group.group()}.get(name)
+    return {"kind": "APIGroup", "apiVersion": "v1"} | known if known else None
 
 
 def _group() -> Document:
@@ -57,6 +60,8 @@ def _group() -> Document:
 
 def resources(group_: str, version_: str, sources: Iterable[Source]) -> Document | None:
     """Return the resources of a group and version, if it is served."""
+    if (group_, version_) == (metrics_group.GROUP, metrics_group.VERSION):
+        return metrics_group.resources()
     served = [source for source in sources if (source.kind.group, source.kind.version) == (group_, version_)]
     if not served:
         return None
@@ -85,4 +90,4 @@ def _verbs(source: Source) -> list[str]:
 
 
 def _subresource_verbs(source: Source, name: str) -> list[str]:
-    return ["get"] if isinstance(source, Pods) else _SUBRESOURCE_VERBS[name]
+    return _POD_VERBS.get(name, ["get"]) if isinstance(source, Pods) else _SUBRESOURCE_VERBS[name]

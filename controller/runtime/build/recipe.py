@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from api.packages.identity import SETUP
+from api.types.job_resources import Resources
 from api.types.runtime_sources import BuildLimits
 from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
@@ -78,7 +79,11 @@ def limits_of(resources: BuildLimits, defaults: Limits) -> Limits:
         TerminalError: BuildFailed, they ask for what a build cannot be held to.
     """
     wanted = resources.limits
-    if wanted.ephemeral_storage is not None:
+    unheld = Resources(limits=wanted).numbers().keys() - {"cpu", "memory", "pids"}
+    if unheld - {"work"}:
+        names = ", ".join(sorted(unheld - {"work"}))
+        raise TerminalError(BUILD_FAILED, f"cannot limit {names} of a build: only cpu, memory and pids: leave it out")
+    if unheld:
         why = "builds are ended when their disk is down to what must stay free, each has no limit of its own"
         raise TerminalError(BUILD_FAILED, f"cannot limit the ephemeral-storage of a build: {why}: leave it out")
     return Limits(

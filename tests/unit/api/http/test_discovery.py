@@ -19,7 +19,9 @@ def test_the_version_is_one_that_clients_can_read(api, path):
 
 def test_groups_and_versions_are_listed(api):
     assert api.client.get("/api").json()["versions"] == ["v1"]
-    (group,) = api.client.get("/apis").json()["groups"]
+    group, metrics = api.client.get("/apis").json()["groups"]
+    assert metrics["preferredVersion"] == {"groupVersion": "metrics.k8s.io/v1beta1", "version": "v1beta1"}
+    assert api.client.get("/apis/metrics.k8s.io/v1beta1").json()["resources"][0]["kind"] == "PodMetrics"
     assert group["preferredVersion"] == {"groupVersion": "runwright.dev/v1alpha1", "version": "v1alpha1"}
     assert api.client.get("/apis/runwright.dev").json()["kind"] == "APIGroup"
     assert api.client.get("/apis/other").status_code == 404
