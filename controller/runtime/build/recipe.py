@@ -22,6 +22,7 @@ from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.linux.removal import remove_tree
+from controller.registry.parts import Parts
 from controller.runtime.archives import download
 from controller.runtime.archives.download import Archive, Progress
 from controller.runtime.build import apt_config, beneath, taken_out
@@ -228,7 +229,10 @@ class RecipeSource:
         wanted = Archive(self.url if local is None else f"file://{quote(str(local))}", sha256)
         descriptor = os.open(fresh_directory(package), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            got = download.fetch_into(descriptor, wanted, host.client, limits=host.limits, progress=progress)
+            got = download.fetch_into(
+                descriptor, wanted, host.client, limits=host.limits, progress=progress, patience=host.patience,
+                parts=Parts.below(host.root, host.clock, host.space_floor_bytes),
+            )  # fmt: skip
         finally:
             os.close(descriptor)
         return Made(package / (got.unpacked.wrapper or ""), self.url, sha256, got.archive_bytes)
