@@ -42,13 +42,20 @@ class Slice:
         """Make it, and give it these caps; return what is to be told of values that others had set.
 
         Raises:
-            CgroupError: a cap cannot be set.
+            CgroupError: a cap cannot be set; all others are.
         """
         self._make()
-        told = [self._hold(file, file.cap) for file in self._files(caps)]
+        told, failed = [], None
+        for file in self._files(caps):
+            try:
+                told.append(self._hold(file, file.cap))
+            except CgroupError as error:
+                failed = failed or error
         for leaf in (RUNS, BUILDS):
             # What they leave is for supervisors, which are started and go on whatever runs do.
             _write(f"{self._path('pids')}/{leaf}/pids.max", caps.pids_of_leaves)
+        if failed is not None:
+            raise failed
         return tuple(text for text in told if text)
 
     def remove(self) -> None:

@@ -6,7 +6,6 @@ controller alone: runs and the launcher go on, and the next start finds them.
 
 import logging
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,17 @@ from api.kinds import JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import Change
+from api.types.job import Job
 from api.version import VERSION
 from controller.cgroup import choose
 from controller.cgroup import slice as slices
 from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
-from controller.cgroup.slice_caps import Caps
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
+from controller.daemon.held_together import HeldTogether
 from controller.daemon.host_devices import open_devices
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.job_admission import JobAdmission
@@ -44,7 +44,7 @@ from controller.daemon.runtimes_for_jobs import (
     concerns_jobs,
 )
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
-from controller.daemon.settings import Settings, share_of_cpu, share_of_memory, share_of_pids
+from controller.daemon.settings import Settings, share_of_cpu, share_of_memory
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
@@ -59,6 +59,7 @@ from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
 from controller.job.logs import JobLogs
 from controller.job.observe import Observer, is_ended
+from controller.job.observed import RuntimeReady
 from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
 from controller.job.run_watch import RunWatch
@@ -127,8 +128,7 @@ class Manager:
         for item in sandbox.sweep(builds.cgroup_parent(self._paths, self._settings)):
             _log.warning("ended a build that was cut off", extra=keys(item=item))
         install.clean_staging(self._paths.runtimes)
-        if not self._unenforceable:
-            _hold_together(self._paths.cgroup_slice(self._settings), self._settings, self._host)
+        self._held_together.why_not()  # If they are not, each job is told.
         self.launcher.ensure_running()
         first_start.prepare(self._paths, self.verbs, self._settings)
         self._recorder.start()
@@ -171,6 +171,9 @@ class Manager:
         launcher_cgroup = f"{paths.cgroup_slice(settings)}/{slices.LAUNCHER}"
         self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log, launcher_cgroup)
         self._cgroups, self._unenforceable = _open_cgroups(paths.cgroup_parent(settings))
+        slice_name = paths.cgroup_slice(settings)
+        whole = None if self._unenforceable else slices.Slice(choose.hierarchies_of_host(), slice_name)
+        self._held_together = HeldTogether(whole, settings.cgroup, self._host)
         self._run_defaults = _run_defaults(settings, paths, self._host)
 
     def _make_jobs(self) -> None:
@@ -186,7 +189,7 @@ class Manager:
         defaults = self._run_defaults
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            self._crowd, devices, self._unenforceable, partial(host_limits.why_not, defaults=defaults),
+            self._crowd, devices, self._unenforceable, self._why_not_held,
             self._admission.why_not,
         )  # fmt: skip
         actor = Actor(
@@ -240,6 +243,9 @@ class Manager:
             ),
         )
         self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
+
+    def _why_not_held(self, job: Job, runtime: RuntimeReady) -> str:
+        return self._held_together.why_not() or host_limits.why_not(job, runtime, defaults=self._run_defaults)
 
     def _prober(self) -> RuntimeProber | None:
         """Return what tries runtimes out; nobody can where no run could be held to its limits."""
@@ -317,21 +323,6 @@ def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:
     except CgroupError as error:
         _log.error("cannot limit runs on this host, so none is started", extra=keys(problem=str(error)))
         return AbsentCgroups(str(error)), str(error)
-
-
-def _hold_together(slice_name: str, settings: Settings, host: hosts.Host) -> None:
-    """Cap what all runs and builds use together; each is held to its own limits anyway."""
-    wanted = settings.cgroup
-    caps = Caps(
-        share_of_memory(wanted.memory, host.memory_bytes),
-        share_of_cpu(wanted.cpu, host.cpus),
-        share_of_pids(wanted.pids, host.pids),
-    )
-    try:
-        for text in slices.Slice(choose.hierarchies_of_host(), slice_name).hold(caps):
-            _log.warning("a cap is not ours", extra=keys(problem=text))
-    except CgroupError as error:
-        _log.error("cannot cap all that runs here together", extra=keys(problem=str(error)))
 
 
 def _run_defaults(settings: Settings, paths: Paths, host: hosts.Host) -> RunDefaults:

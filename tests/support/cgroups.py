@@ -49,6 +49,16 @@ def remove_once_reaped(lifecycle: Lifecycle, name: str) -> None:
     return lifecycle.remove(name)
 
 
+def remove_directory_once_empty(path: Path) -> None:
+    """Remove a cgroup once the kernel has let go of the processes that were in it."""
+    for _ in range(500):
+        try:
+            return path.rmdir()
+        except OSError:
+            select.poll().poll(10)
+    return path.rmdir()
+
+
 def start_in(lifecycle: Lifecycle, name: str, body: Callable[[], object]) -> int:
     """Return the pid of a new process that is in the cgroup and runs `body`; the caller waits for it."""
     fds = lifecycle.open_join_fds(name)
