@@ -55,10 +55,12 @@ def read_object(body: bytes, type_: str) -> object:
     raise _unsupported(("application/json", "application/yaml"))
 
 
-def read_patch(body: bytes, type_: str) -> object:
+def read_patch(body: bytes, type_: str, *, takes_strategic: bool) -> object:
     """Return the patch in a body. Raises as `read_object` does."""
     match type_:
-        case PatchType.MERGE | PatchType.JSON:
+        case PatchType.STRATEGIC if not takes_strategic:
+            raise _unsupported(tuple(each for each in PatchType if each.is_for_all))
+        case PatchType.MERGE | PatchType.JSON | PatchType.STRATEGIC:
             return reading.read_json(body)
         case PatchType.APPLY:
             return reading.read_json(body) if body.lstrip()[:1] == b"{" else reading.read_yaml(body)

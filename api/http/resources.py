@@ -19,7 +19,7 @@ from api.http.paths import ResourcePath
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
 from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
-from api.meta import Document, ObjectKey
+from api.meta import GROUP, Document, ObjectKey
 from api.objects import admission, projections, reading, selectors
 from api.objects.patch import PatchType
 from api.objects.projections import Pods, Source, Stored
@@ -195,7 +195,8 @@ class Resources:
         type_ = requests.media_type(request)
         is_apply = type_ == PatchType.APPLY
         options = requests.write_options(request, is_apply=is_apply)
-        change = requests.read_patch(await requests.body_of(request), type_)
+        takes_strategic = target.kind.group != GROUP
+        change = requests.read_patch(await requests.body_of(request), type_, takes_strategic=takes_strategic)
         repeated = _repeated(target.kind, change, options)
         if is_apply:
             written = await self._threads.call(

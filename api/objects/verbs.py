@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Protocol
 from api.errors import AlreadyExists, ApiError, BadRequest, Cause, Conflict, Invalid, NotFound
 from api.kinds import EVENT, NAMESPACE, Kind
 from api.meta import GROUP, Document, ObjectKey
-from api.objects import admission, listing, names, namespaces, patch, selectors, writes
+from api.objects import admission, listing, names, namespaces, patch, selectors, shapes, strategic, writes
 from api.objects.admission import WriteOptions
 from api.objects.listing import Page
+from api.objects.patch import PatchType
 from api.objects.selectors import Selector
 from api.ports import Storage
 
@@ -138,18 +139,17 @@ class Verbs:
         options: WriteOptions,
         subresource: str = "",
     ) -> Written:
-        """Change an object, or its status, by a merge patch or a JSON patch.
+        """Change an object, or its status, by a merge patch, a JSON patch, or for core kinds a strategic one.
 
         Raises:
             NotFound, BadRequest, Invalid, UnsupportedMediaType.
             Conflict: the patch names a resourceVersion that is not the current one.
         """
-        about = admission.about(kind, name)
         warnings: tuple[str, ...] = ()
 
         def patched(live: Document) -> Document:
             nonlocal warnings
-            changed = patch.patch(live, change, content_type, about)
+            changed = _patched(kind, live, change, content_type)
             received = admission.receive(kind, changed, namespace, options, name, live)
             warnings = received.warnings
             writes.check_preconditions(kind, live, received.document)
@@ -330,6 +330,12 @@ class Verbs:
 
 class _Raced(Exception):
     """Another write came between reading and writing."""
+
+
+def _patched(kind: Kind, live: Document, change: Any, content_type: str) -> Document:
+    if content_type == PatchType.STRATEGIC and kind.group != GROUP:
+        return strategic.patch(live, change, shapes.of(kind.type))
+    return patch.patch(live, change, content_type, admission.about(kind, live["metadata"]["name"]))
 
 
 def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:
