@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import kinds
 from api.errors import ApiError
-from api.http import answers
+from api.http import answers, reviews
 from api.http.discovery_pages import DiscoveryPages
 from api.http.feed import Feed, Threads
 from api.http.health import HealthPages
@@ -82,9 +82,10 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     health = HealthPages(surroundings.health, surroundings.exposition, threads)
 
-    discovered = DiscoveryPages(served(sources.values()), surroundings.version, threads)
+    discovered = DiscoveryPages(served(sources.values(), reviews.REVIEWS), surroundings.version, threads)
     routes = [
         *discovered.routes(),
+        *reviews.routes(),
         Route("/livez", health.live),
         Route("/readyz", health.ready),
         Route("/healthz", health.ready),

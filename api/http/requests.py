@@ -3,6 +3,7 @@
 from starlette.requests import Request
 
 from api.errors import BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
+from api.http import protobuf
 from api.objects import reading
 from api.objects.patch import PatchType
 from api.objects.verbs import WriteOptions
@@ -52,7 +53,9 @@ def read_object(body: bytes, type_: str) -> object:
         return reading.read_json(body)
     if type_ in _YAML:
         return reading.read_yaml(body)
-    raise _unsupported(("application/json", "application/yaml"))
+    if type_ == protobuf.MEDIA_TYPE:
+        return protobuf.read(body)
+    raise _unsupported(("application/json", "application/yaml", protobuf.MEDIA_TYPE))
 
 
 def read_patch(body: bytes, type_: str, *, takes_strategic: bool) -> object:

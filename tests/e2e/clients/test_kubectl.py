@@ -187,3 +187,15 @@ def test_namespaces_are_changed_by_strategic_patches(kubectl, space):
     kubectl("patch", "namespace", space, "-p", '{"metadata":{"labels":{"a":"b"}}}')
 
     assert kubectl.json("get", "namespace", space)["metadata"]["labels"] == {"a": "b"}
+
+
+def test_auth_can_i_and_whoami_are_answered(kubectl):
+    assert kubectl("auth", "can-i", "create", "jobs").out == "yes\n"
+    assert "*.*" in kubectl("auth", "can-i", "--list").out
+    assert "Username" in kubectl("auth", "whoami").out
+
+
+def test_namespaces_are_created_and_deleted_as_typed_objects(kubectl, space):
+    kubectl("create", "namespace", f"{space}-x")
+
+    assert "deleted" in kubectl("delete", "namespace", f"{space}-x").out
