@@ -20,7 +20,10 @@ def test_the_version_is_one_that_clients_can_read(api, path):
 def test_groups_and_versions_are_listed(api):
     assert api.client.get("/api").json()["versions"] == ["v1"]
     groups = {group["name"]: group for group in api.client.get("/apis").json()["groups"]}
-    assert groups["runwright.dev"]["preferredVersion"] == {"groupVersion": "runwright.dev/v1alpha1", "version": "v1alpha1"}
+    assert groups["runwright.dev"]["preferredVersion"] == {
+        "groupVersion": "runwright.dev/v1alpha1",
+        "version": "v1alpha1",
+    }
     assert api.client.get("/apis/runwright.dev").json()["kind"] == "APIGroup"
     assert api.client.get("/apis/other").status_code == 404
     assert api.client.get("/apis/other/v1").status_code == 404
