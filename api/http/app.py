@@ -30,7 +30,17 @@ from api.http.runtime_pages import RuntimePages
 from api.http.served import served
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
-from api.ports import BuildLogs, Catalogues, Explainer, Exposition, Health, ManifestReports, RunLogs, Storage
+from api.ports import (
+    BuildLogs,
+    Catalogues,
+    Explainer,
+    Exposition,
+    Health,
+    HostReport,
+    ManifestReports,
+    RunLogs,
+    Storage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +66,7 @@ class Surroundings:
     health: Health
     exposition: Exposition
     manifests: ManifestReports
+    host: HostReport
     node_name: str
     version: str
 
@@ -70,7 +81,7 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
     manifests = Manifests(surroundings.verbs, surroundings.manifests)
-    sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
+    sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)

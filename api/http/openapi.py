@@ -16,7 +16,7 @@ from api import crd
 from api.http.openapi_paths import paths_of
 from api.http.openapi_schemas import META_SCHEMAS, OBJECT_META, list_meta_ref, meta_ref, reference, schema_name
 from api.http.served import Served, group_path
-from api.kinds import PROJECTED, Kind
+from api.kinds import FOR_CLIENTS, PROJECTED, Kind
 from api.meta import Document
 
 _ROOT = "/openapi/v3"
@@ -91,7 +91,7 @@ def _schemas_of(kind: Kind) -> Document:
 def _schema_of(kind: Kind) -> Document:
     schema = documented(crd.schema_of(kind))
     schema["properties"] = schema["properties"] | {"metadata": meta_ref(OBJECT_META)}
-    if kind in PROJECTED:
+    if kind in (*PROJECTED, *FOR_CLIENTS):
         schema["x-kubernetes-preserve-unknown-fields"] = True
     return {**schema, "x-kubernetes-group-version-kind": [_gvk(kind, kind.name)]}
 

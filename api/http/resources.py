@@ -20,11 +20,12 @@ from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
 from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
 from api.meta import GROUP, Document, ObjectKey
-from api.objects import admission, projections, reading, selectors
+from api.objects import admission, host_objects, projections, reading, selectors
+from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
 from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
-from api.ports import Explainer
+from api.ports import Explainer, HostReport
 
 _PROPAGATION = ("", "Background", "Foreground", "Orphan")
 _PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
@@ -73,6 +74,7 @@ class Resources:
         """Serve `sources`, by group, version and plural, and `pages`, by kind and subresource."""
         self._sources = sources
         self._verbs = verbs
+        self._new_events = NewEventVerbs(verbs.storage, clock)
         self._feed = feed
         self._threads = threads
         self._clock = clock
@@ -101,7 +103,7 @@ class Resources:
         request.scope["runwright.asked"] = (verb, target.kind.plural)
         if target.subresource not in ("", "status"):
             return await self._answer_special(request, target)
-        if verb in self._writing and not isinstance(target.source, Stored):
+        if verb in self._writing and not isinstance(target.source, Stored | NewEvents):
             raise _not_allowed()
         return await (self._writing | self._reading)[verb](request, target)
 
@@ -175,14 +177,20 @@ class Resources:
             raise _not_allowed()
         options = requests.write_options(request)
         document, repeated = await self._body(request, target.kind, options)
-        written = await self._threads.call(self._verbs.create, target.kind, target.space, document, options)
+        written = await self._threads.call(self._verbs_of(target).create, target.kind, target.space, document, options)
         return _written(written, repeated)
 
     async def _replace(self, request: Request, target: Target) -> Response:
         options = requests.write_options(request)
         document, repeated = await self._body(request, target.kind, options)
         written = await self._threads.call(
-            self._verbs.replace, target.kind, target.space, target.name, document, options, target.subresource
+            self._verbs_of(target).replace,
+            target.kind,
+            target.space,
+            target.name,
+            document,
+            options,
+            target.subresource,
         )
         return _written(written, repeated)
 
@@ -200,11 +208,24 @@ class Resources:
         repeated = _repeated(target.kind, change, options)
         if is_apply:
             written = await self._threads.call(
-                self._verbs.apply, target.kind, target.space, target.name, change, options, target.subresource
+                self._verbs_of(target).apply,
+                target.kind,
+                target.space,
+                target.name,
+                change,
+                options,
+                target.subresource,
             )
         else:
             written = await self._threads.call(
-                self._verbs.patch, target.kind, target.space, target.name, change, type_, options, target.subresource
+                self._verbs_of(target).patch,
+                target.kind,
+                target.space,
+                target.name,
+                change,
+                type_,
+                options,
+                target.subresource,
             )
         return _written(written, repeated)
 
@@ -212,7 +233,7 @@ class Resources:
         options = await _delete_options(request)
         preconditions = options.get("preconditions") or {}
         deleted = await self._threads.call(
-            self._verbs.delete,
+            self._verbs_of(target).delete,
             target.kind,
             target.space,
             target.name,
@@ -234,7 +255,7 @@ class Resources:
         selector = selectors.parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))
         dry_run = requests.is_dry_run(options.get("dryRun") or [])
         page = await self._threads.call(
-            self._verbs.delete_collection, target.kind, target.namespace, selector, dry_run=dry_run
+            self._verbs_of(target).delete_collection, target.kind, target.namespace, selector, dry_run=dry_run
         )
         return answers.answer(tables.many(self._plain(target.kind), page))
 
@@ -247,6 +268,9 @@ class Resources:
             return answers.answer(await self._threads.call(self._explainer.explain, key))
         page = self._pages[target.kind.name, target.subresource]
         return await page(request, target.space, target.name)
+
+    def _verbs_of(self, target: Target) -> Verbs:
+        return self._new_events if isinstance(target.source, NewEvents) else self._verbs
 
     def _showing(self, request: Request, target: Target) -> Showing:
         include = request.query_params.get("includeObject") or "Metadata"
@@ -269,10 +293,12 @@ def subresources(source: Source) -> tuple[str, ...]:
 
 
 def sources_of(
-    verbs: Verbs, pods: Pods, manifests: projections.Manifests, kinds: tuple[Kind, ...]
+    verbs: Verbs, pods: Pods, manifests: projections.Manifests, host: HostReport, kinds: tuple[Kind, ...]
 ) -> dict[tuple[str, str, str], Source]:
     """Return all sources by group, version and plural."""
-    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), pods, manifests]
+    shown: list[Source] = [pods, manifests, NewEvents(verbs)]
+    shown += [host_objects.nodes(verbs, host.node), host_objects.services(verbs)]
+    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), *shown]
     return {(source.kind.group, source.kind.version, source.kind.plural): source for source in sources}
 
 

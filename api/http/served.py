@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from api.http.resources import subresources
 from api.kinds import Kind
+from api.objects.new_events import NewEvents
 from api.objects.projections import Source, Stored
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -46,9 +47,9 @@ def _of(source: Source) -> Served:
 
 
 def _verbs(source: Source) -> tuple[str, ...]:
-    if isinstance(source, Stored):
+    if isinstance(source, Stored | NewEvents):
         return ALL_VERBS
-    return ("get", "list", "watch") if source.followed else ("get", "list")
+    return ("get", "list", "watch") if source.followed is not None else ("get", "list")
 
 
 def _subresource_verbs(source: Source, name: str) -> tuple[str, ...]:

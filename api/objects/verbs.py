@@ -56,6 +56,11 @@ class Verbs:
         self._storage = storage
         self._clock = clock
 
+    @property
+    def storage(self) -> Storage:
+        """What it works on."""
+        return self._storage
+
     def bootstrap(self) -> None:
         """Make what always exists: the namespace `default`."""
         namespaces.ensure_default(self._storage)

@@ -28,6 +28,7 @@ from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.node import NodeReport
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
@@ -246,6 +247,11 @@ class Manager:
         )  # fmt: skip
 
     def _make_api(self) -> None:
+        settings = self._settings
+        node = NodeReport(
+            self._host, self._clock, self._paths.runs, settings.jobs.max_active, settings.runtime.disk_used_percent,
+            lambda: self._unenforceable,
+        )  # fmt: skip
         surroundings = Surroundings(
             verbs=self.verbs,
             storage=self.store,
@@ -257,6 +263,7 @@ class Manager:
             health=DaemonHealth(self._controllers, self._manifests, self.launcher),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
+            host=node,
             node_name=self._host.name,
             version=VERSION,
         )

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from api.kinds import JOB
+from api.kinds import EVENT, JOB
+from api.objects.verbs import WriteOptions
 
 ETL = {
     "apiVersion": "runwright.dev/v1alpha1",
@@ -199,3 +200,32 @@ def test_namespaces_are_created_and_deleted_as_typed_objects(kubectl, space):
     kubectl("create", "namespace", f"{space}-x")
 
     assert "deleted" in kubectl("delete", "namespace", f"{space}-x").out
+
+
+def test_describe_shows_an_objects_events(kubectl, live, space):
+    kubectl("create", "-f", "-", stdin=ETL)
+    involved = {
+        "apiVersion": "runwright.dev/v1alpha1",
+        "kind": "Job",
+        "name": "etl",
+        "namespace": space,
+        "uid": kubectl.json("get", "job", "etl")["metadata"]["uid"],
+    }
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": involved,
+        "reason": "Started",
+        "message": "run 1",
+        "type": "Normal",
+    }
+    live.verbs.create(EVENT, space, event, WriteOptions())
+
+    assert "Started" in kubectl("describe", "job", "etl").out
+    assert "Started" in kubectl("events", "--for", "job/etl").out
+    assert "Started" in kubectl("get", "events.events.k8s.io").out
+
+
+def test_cluster_info_and_nodes_are_answered(kubectl):
+    assert "is running at" in kubectl("cluster-info").out
+    assert "testhost" in kubectl("get", "nodes", "-o", "wide").out
+    assert "testhost" in kubectl("describe", "node").out
