@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from api.errors import BadRequest, Cause, Invalid, MethodNotAllowed, Timeout
-from api.http import answers, negotiation, paths, requests, tables, watches
+from api.http import answers, delete_options, negotiation, paths, requests, tables, watches
 from api.http.feed import Feed, Threads
 from api.http.negotiation import View
 from api.http.paths import ResourcePath
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
 from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
-from api.meta import GROUP, Document, ObjectKey
+from api.meta import GROUP, ObjectKey
 from api.objects import admission, host_objects, projections, reading, selectors
 from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
@@ -27,7 +27,6 @@ from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer, HostReport
 
-_PROPAGATION = ("", "Background", "Foreground", "Orphan")
 _PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
 _INCLUDE = ("None", "Metadata", "Object")
 
@@ -230,7 +229,7 @@ class Resources:
         return _written(written, repeated)
 
     async def _delete(self, request: Request, target: Target) -> Response:
-        options = await _delete_options(request)
+        options = await delete_options.read(request)
         preconditions = options.get("preconditions") or {}
         deleted = await self._threads.call(
             self._verbs_of(target).delete,
@@ -239,7 +238,7 @@ class Resources:
             target.name,
             uid=preconditions.get("uid"),
             resource_version=preconditions.get("resourceVersion"),
-            propagation=options.get("propagationPolicy") or "Background",
+            propagation=options["propagationPolicy"] or "Background",
             dry_run=requests.is_dry_run(options.get("dryRun") or []),
             grace_seconds=options.get("gracePeriodSeconds"),
         )
@@ -251,11 +250,17 @@ class Resources:
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         if target.kind is NAMESPACE or (target.kind.namespaced and target.namespace is None):
             raise _not_allowed()
-        query, options = request.query_params, await _delete_options(request)
+        query, options = request.query_params, await delete_options.read(request)
         selector = selectors.parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))
         dry_run = requests.is_dry_run(options.get("dryRun") or [])
         page = await self._threads.call(
-            self._verbs_of(target).delete_collection, target.kind, target.namespace, selector, dry_run=dry_run
+            self._verbs_of(target).delete_collection,
+            target.kind,
+            target.namespace,
+            selector,
+            dry_run=dry_run,
+            propagation=options["propagationPolicy"] or "Background",
+            grace_seconds=options["gracePeriodSeconds"],
         )
         return answers.answer(tables.many(self._plain(target.kind), page))
 
@@ -351,37 +356,3 @@ def _repeated(kind: Kind, value: object, options: WriteOptions) -> tuple[str, ..
 
 def _written(written: Written, repeated: tuple[str, ...]) -> Response:
     return answers.answer(written.document, 201 if written.created else 200, (*repeated, *written.warnings))
-
-
-def _grace(sent: object) -> int | None:
-    """Return whole seconds; negative ones mean 'left to the object', as kubectl's -1 does."""
-    if sent is None:
-        return None
-    text = str(sent)
-    if isinstance(sent, bool) or not text.lstrip("-").isdecimal() or len(text) > 9:
-        raise BadRequest(f'cannot read the DeleteOptions: gracePeriodSeconds "{text[:40]}" is no number of seconds')
-    return int(text) if int(text) >= 0 else None
-
-
-async def _delete_options(request: Request) -> Document:
-    """Return the options of a deletion, from its body and its query."""
-    body = await requests.body_of(request)
-    options = requests.read_object(body, requests.media_type(request)) if body.strip() else {}
-    if options is None:
-        options = {}
-    if not isinstance(options, dict) or not isinstance(options.get("preconditions") or {}, dict):
-        raise BadRequest("cannot read the DeleteOptions: it must be an object")
-    if not isinstance(options.get("dryRun") or [], list):
-        raise BadRequest("cannot read the DeleteOptions: dryRun must be a list")
-    query = request.query_params
-    if query.getlist("dryRun"):
-        options["dryRun"] = query.getlist("dryRun")
-    options.setdefault("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    options["gracePeriodSeconds"] = _grace(options["gracePeriodSeconds"])
-    options.setdefault("propagationPolicy", query.get("propagationPolicy", ""))
-    if (options["propagationPolicy"] or "") not in _PROPAGATION:
-        wrong = str(options["propagationPolicy"])[:40]
-        why = f'Unsupported value: "{wrong}": supported values: "Foreground", "Background", "Orphan"'
-        causes = [Cause("propagationPolicy", "FieldValueNotSupported", why)]
-        raise Invalid(f"DeleteOptions.meta.k8s.io is invalid: propagationPolicy: {why}", causes=causes)
-    return options

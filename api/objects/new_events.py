@@ -151,14 +151,12 @@ class NewEventVerbs(Verbs):
         deleted = super().delete(EVENT, namespace, name, **how)
         return deleted._replace(document=to_new(deleted.document))
 
-    def delete_collection(
-        self, kind: Kind, namespace: str | None, selector: Selector = EVERYTHING, *, dry_run: bool = False
-    ) -> Page:
+    def delete_collection(self, kind: Kind, namespace: str | None, selector: Selector = EVERYTHING, **how: Any) -> Page:
         """Delete every event that `selector`, of this shape, takes; return what they were."""
         page = NewEvents(self).list(namespace, selector)
         names = frozenset(item["metadata"]["uid"] for item in page.items)
         chosen = Selector((lambda document: document["metadata"]["uid"] in names,))
-        super().delete_collection(EVENT, namespace, chosen, dry_run=dry_run)
+        super().delete_collection(EVENT, namespace, chosen, **how)
         return page
 
 

@@ -24,6 +24,7 @@ from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
+from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
 from controller.daemon.housekeeping import Housekeeping
@@ -127,12 +128,14 @@ class Manager:
             controller.start()
         self._manifests.start()
         self._housekeeping.start()
+        self._collector.start()
         self._server.start()
         _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
 
     def stop(self) -> None:
         """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
         self._server.stop()
+        self._collector.stop()
         self._housekeeping.stop()
         self._manifests.stop()
         for controller in reversed(self._controllers):
@@ -241,6 +244,7 @@ class Manager:
         self._manifests = ManifestsLoop.over(
             feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
         )
+        self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
             Parts.below(self._paths.runtimes, self._clock),
