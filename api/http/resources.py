@@ -23,6 +23,7 @@ from api.meta import GROUP, ObjectKey
 from api.objects import admission, host_objects, projections, reading, selectors
 from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
+from api.objects.pod_deletion import PodVerbs
 from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer, HostReport
@@ -73,7 +74,6 @@ class Resources:
         """Serve `sources`, by group, version and plural, and `pages`, by kind and subresource."""
         self._sources = sources
         self._verbs = verbs
-        self._new_events = NewEventVerbs(verbs.storage, clock)
         self._feed = feed
         self._threads = threads
         self._clock = clock
@@ -102,7 +102,7 @@ class Resources:
         request.scope["runwright.asked"] = (verb, target.kind.plural)
         if target.subresource not in ("", "status"):
             return await self._answer_special(request, target)
-        if verb in self._writing and not isinstance(target.source, Stored | NewEvents):
+        if verb in self._writing and not _takes(target.source, verb):
             raise _not_allowed()
         return await (self._writing | self._reading)[verb](request, target)
 
@@ -275,7 +275,13 @@ class Resources:
         return await page(request, target.space, target.name)
 
     def _verbs_of(self, target: Target) -> Verbs:
-        return self._new_events if isinstance(target.source, NewEvents) else self._verbs
+        match target.source:
+            case NewEvents():
+                return NewEventVerbs(self._verbs.storage, self._clock)
+            case Pods() as pods:
+                return PodVerbs(self._verbs.storage, self._clock, pods)
+            case _:
+                return self._verbs
 
     def _showing(self, request: Request, target: Target) -> Showing:
         include = request.query_params.get("includeObject") or "Metadata"
@@ -310,6 +316,13 @@ def sources_of(
 def not_found() -> Response:
     """Return the answer to a path that is nothing here, as a Kubernetes server gives it."""
     return PlainTextResponse("404 page not found\n", 404)
+
+
+def _takes(source: Source, verb: str) -> bool:
+    """Whether objects of a source may be written so."""
+    if isinstance(source, Pods):
+        return verb in ("DELETE", "DELETECOLLECTION")
+    return isinstance(source, Stored | NewEvents)
 
 
 def _not_allowed() -> MethodNotAllowed:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from api.http.resources import subresources
 from api.kinds import Kind
 from api.objects.new_events import NewEvents
-from api.objects.projections import Source, Stored
+from api.objects.projections import Pods, Source, Stored
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _SUBRESOURCE_VERBS = {"status": ("get", "patch", "update")}
@@ -49,6 +49,8 @@ def _of(source: Source) -> Served:
 def _verbs(source: Source) -> tuple[str, ...]:
     if isinstance(source, Stored | NewEvents):
         return ALL_VERBS
+    if isinstance(source, Pods):
+        return ("delete", "deletecollection", "get", "list", "watch")
     return ("get", "list", "watch") if source.followed is not None else ("get", "list")
 
 
