@@ -1,6 +1,6 @@
 """What a request asks: its body, its options, who sends it. Errors are BadRequest or Invalid."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from api.errors import BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
 from api.http import protobuf
@@ -77,7 +77,7 @@ def _unsupported(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     )
 
 
-def is_set(request: Request, name: str) -> bool:
+def is_set(request: HTTPConnection, name: str) -> bool:
     """Return a boolean parameter, read as Go's ParseBool does.
 
     Raises:

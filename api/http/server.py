@@ -14,6 +14,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from api.http import websockets
+
 _BACKLOG = 512
 _GRACE_SECONDS = 3
 _LONGEST_UNIX_PATH = 107
@@ -46,7 +48,11 @@ class ApiServer:
         config = uvicorn.Config(
             self._app,
             http="httptools",
-            ws="none",
+            ws=websockets.Protocol,
+            ws_max_size=websockets.MOST_BYTES,
+            ws_ping_interval=websockets.PING_SECONDS,
+            ws_ping_timeout=websockets.PONG_SECONDS,
+            ws_per_message_deflate=False,
             lifespan="on",
             loop="asyncio",
             access_log=False,

@@ -51,9 +51,16 @@ class Deleted(NamedTuple):
 class Verbs:
     """What may be done to objects."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
-        """Work on `storage`; `clock` dates the fields that managers own."""
+    def __init__(
+        self, storage: Storage, clock: Clock, judge: Callable[[Document], None] = lambda _document: None
+    ) -> None:
+        """Work on `storage`; `clock` dates the fields that managers own.
+
+        `judge` raises Forbidden for what this host's policy does not allow. It is asked about each object whose spec
+        is new.
+        """
         self._storage = storage
+        self._judge = judge
         self._clock = clock
 
     @property
@@ -280,6 +287,7 @@ class Verbs:
             namespaces.check_open(self._storage, metadata["namespace"], about=about)
 
     def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
+        self._judge(document)
         if options.dry_run:
             metadata = document["metadata"]
             if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
@@ -324,6 +332,8 @@ class Verbs:
     def _store(self, live: Document, document: Document, options: WriteOptions, subresource: str) -> Document:
         if document is live:
             return live
+        if not subresource and document.get("spec") != live.get("spec"):
+            self._judge(document)
         if options.dry_run:
             return writes.pretend(live, document, self._clock.now())
         try:
