@@ -5,15 +5,17 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 BASE_PYTHON ?= python3
 RUN_LIMITS := tests/security/test_run_limits.py::test
-TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/security/test_limits_measured.py \
+TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller/cgroup/test_slice.py \
+	tests/security/test_limits_measured.py tests/security/test_run_resources.py \
 	$(RUN_LIMITS)_a_run_over_its_memory_is_killed_and_says_so \
 	$(RUN_LIMITS)_a_part_over_the_memory_takes_the_whole_run_along \
 	$(RUN_LIMITS)_a_fork_bomb_stops_at_its_processes \
+	$(RUN_LIMITS)_a_frozen_run_ends_when_it_is_thawed \
 	$(RUN_LIMITS)_what_a_run_leaves_in_the_background_ends_with_it \
 	$(RUN_LIMITS)_the_cgroup_is_gone_after_the_run \
 	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace
 
-.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench crds docs dev ci clean
+.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-launch crds docs dev ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +56,9 @@ fuzz: setup ## property tests with fresh randomness, much longer
 bench: setup ## ratios against peers and floors, in one run
 	@scripts/install-test-tools
 	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; PYTHONPATH=.:tests $(PY) $$bench || exit 1; done
+
+bench-launch: setup ## launches beside every sandbox that is installed: a table, and its picture for the docs
+	@$(PY) tests/bench/bench_launch.py --picture docs/explanation/launches.svg
 
 crds: setup ## write crds/ and the chart's copy from the types
 	@$(PY) -m api.crd crds helm/runwright/crds

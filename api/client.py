@@ -5,15 +5,20 @@ watches and waiting in `client_watch`. Never here: rendering, and anything of th
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import quote
 
 from api.client_transport import Address, Answer, Transport
+from api.copying.wire import MEDIA_TYPE
 from api.errors import Conflict, NotFound
 from api.kinds import REGISTRY, RUNTIME, Kind
 from api.meta import Document
+
+if TYPE_CHECKING:
+    from api.client_stream import Stream
 
 USER_AGENT = "rnx"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -197,11 +202,51 @@ class Client:
     @contextmanager
     def logs(self, namespace: str, pod: str, request: LogRequest) -> Iterator[Iterator[bytes]]:
         """Give the log of a run, by its pod's name, as bytes. Raises NotFound, BadRequest, Unreachable."""
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        path = f"{path_of_pod(namespace, pod)}/log"
         with self.transport.stream(
             path, params=request.params(), accept="text/plain, */*", silence_seconds=None
         ) as chunks:
             yield chunks
+
+    def execute(
+        self, namespace: str, pod: str, command: Sequence[str], *, takes_input: bool = False, terminal: bool = False
+    ) -> "Stream":
+        """Execute a command in a run; the caller closes the stream, which ends it.
+
+        Raises:
+            BadRequest: the run is not running.
+            Unreachable: nobody answered.
+        """
+        params = [("command", word) for word in command]
+        params += [(name, "true") for name in ("stdout", "stderr") if name == "stdout" or not terminal]
+        params += [("stdin", "true")] if takes_input else []
+        params += [("tty", "true")] if terminal else []
+        from api.client_stream import Stream
+
+        return Stream.open(self.transport.address, f"{path_of_pod(namespace, pod)}/exec", params)
+
+    def attach(self, namespace: str, pod: str) -> "Stream":
+        """Give what a run prints from now on; the caller closes the stream. Raises as `execute`."""
+        params = [("stdout", "true"), ("stderr", "true")]
+        from api.client_stream import Stream
+
+        return Stream.open(self.transport.address, f"{path_of_pod(namespace, pod)}/attach", params)
+
+    @contextmanager
+    def copy_out(self, namespace: str, pod: str, path: str) -> Iterator[Iterator[bytes]]:
+        """Give what is at `path` in a run as a tar stream, see `api.copying`. Raises NotFound; else as `execute`."""
+        at = f"{path_of_pod(namespace, pod)}/files"
+        with self.transport.stream(at, params={"path": path}, accept="*/*", silence_seconds=None) as chunks:
+            yield chunks
+
+    def copy_in(self, namespace: str, pod: str, path: str, content: Iterable[bytes]) -> None:
+        """Unpack a tar stream at `path` in a run. Raises BadRequest, which says what could not be, and Unreachable."""
+        self.transport.upload(f"{path_of_pod(namespace, pod)}/files", {"path": path}, content, MEDIA_TYPE)
+
+    def usages(self, namespace: str | None) -> Document:
+        """Return what runs use: a PodMetricsList, with more in `runwright` of each item; None is all namespaces."""
+        inside = f"/namespaces/{namespace}" if namespace else ""
+        return self.transport.send("GET", f"/apis/metrics.k8s.io/v1beta1{inside}/pods").document
 
     @contextmanager
     def build_logs(self, runtime: str, version: str = "", *, follow: bool = False) -> Iterator[Iterator[bytes]]:
@@ -249,6 +294,15 @@ def path_of(kind: Kind, namespace: str | None, name: str = "") -> str:
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     inside = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
     return f"{root}{inside}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def path_of_pod(namespace: str, pod: str) -> str:
+    """Return the path of a Pod.
+
+    >>> path_of_pod("default", "etl-1")
+    '/api/v1/namespaces/default/pods/etl-1'
+    """
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}"
 
 
 def _content(document: Document) -> Document:

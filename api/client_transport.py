@@ -6,7 +6,7 @@ Invariant: a caller sees an `api.errors` class, `Unreachable`, or an answer; nev
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +172,20 @@ class Transport:
             raise Silence(f"nothing came for {silence_seconds} s") from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+
+    def upload(self, path: str, params: Mapping[str, str], content: Iterable[bytes], content_type: str) -> Answer:
+        """Send a long body by PUT, as it comes. Raises ApiError, Unreachable."""
+        self._require_socket()
+        headers, timeout = {"Content-Type": content_type}, httpx.Timeout(None, connect=CONNECT_SECONDS)
+        try:
+            response = self._http.put(
+                path, params=dict(params), content=iter(content), headers=headers, timeout=timeout
+            )
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_of(response.status_code, response.content)
+        return Answer(response.status_code, _json(response.content))
 
     def _require_socket(self) -> None:
         if self.address.socket and not self.address.socket.exists():

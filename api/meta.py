@@ -24,6 +24,10 @@ MANIFESTS_ANNOTATION_PREFIX = f"manifests.{GROUP}/"
 """An object that a manifest source declares carries PREFIX + source, with the file or row it came from."""
 
 
+OPEN = "x-kubernetes-preserve-unknown-fields"
+"""In the schema of a model that has members of any names with a `/`, such as `nvidia.com/gpu`, besides its fields."""
+
+
 class ApiModel(BaseModel):
     """Base of every API type: frozen, camelCase on the wire, unknown fields kept."""
 

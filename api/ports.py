@@ -224,3 +224,95 @@ class ManifestReports(Protocol):
     def reports(self) -> Sequence[Document]:
         """Return one document a manifest: source, file, line, object, state, message, since."""
         ...
+
+
+class CannotExecute(Exception):
+    """The command is not in the run, or cannot be executed; `exit_code` is what a shell would say, 127 or 126."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """Say why, and with which exit code."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A command to be executed in a run. `terminal` is its columns and rows; it takes the place of all streams."""
+
+    command: tuple[str, ...]
+    streams: tuple[str, ...] = ()
+    terminal: tuple[int, int] | None = None
+
+
+class RunSession(Protocol):
+    """A process of ours or of a user in a run. Its descriptors never block; None is a stream that it has not."""
+
+    @property
+    def stdin(self) -> int | None:
+        """What is written here is its input."""
+
+    @property
+    def stdout(self) -> int | None:
+        """Its output is read here; a terminal's ends by EIO."""
+
+    @property
+    def stderr(self) -> int | None:
+        """Its other output is read here."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `end` may have something to say."""
+
+    def end(self) -> int | None:
+        """Return the exit code once it has ended; None before. Raises ServiceUnavailable if it was lost."""
+
+    def close_stdin(self) -> None:
+        """Tell it that its input has ended."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give its terminal, if it has one, another size."""
+
+    def signal(self, name: str) -> None:
+        """Send it a signal, such as TERM."""
+
+    def close(self) -> None:
+        """Let go of it, which ends it; a second time does nothing."""
+
+
+class RunAccess(Protocol):
+    """Goes into runs. All methods raise BadRequest if the run is not running, ServiceUnavailable if that fails."""
+
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        """Execute a command in a run, confined as the run is. Raises CannotExecute."""
+        ...
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        """Have what is at `path` in the run packed as a tar stream on stdout; problems are lines of stderr."""
+        ...
+
+    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
+        """Have a tar stream on stdin unpacked at `path` in the run; problems are lines of stderr."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunUsage:
+    """What a running run uses, and used since its start; None is what this host does not count."""
+
+    namespace: str
+    job: str
+    attempt: int
+    running_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+    memory_peak_bytes: int | None
+    processes: int
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+
+
+class RunUsages(Protocol):
+    """What runs use, read from the kernel when asked."""
+
+    def usages(self, namespace: str | None) -> Sequence[RunUsage]:
+        """Return that of all runs that are running, in order of their names; `None` is all namespaces."""
+        ...

@@ -1,10 +1,12 @@
 """Requests of people to a Runtime: annotations `requests.runwright.dev/WHAT: VALUE`, each new value one request.
 
 A value is any text, such as a time; where it begins with a version (`1.3.1`, or `1.3.1 2026-01-01T00:00:00Z`), the
-request is about that version, else about all. Heard ones are in `status.requestsHeard`, by WHAT, with their values.
+request is about that version, else about all; words `sha256:DIGEST` in it say which contents it is about, those that
+whoever asks has seen. Heard ones are in `status.requestsHeard`, by WHAT, with their values.
 Pure. Invariant: `version_in(value(version, at)) == version`.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from api import runtime_spec
@@ -14,6 +16,8 @@ PREFIX = "requests.runwright.dev/"
 ASKED_BY_JOBS, ASKED_BY_RUNTIMES = "runwright/jobs", "runwright/runtimes"
 ASKING_MANAGERS = frozenset({ASKED_BY_JOBS, ASKED_BY_RUNTIMES})
 """The field managers of versions that were asked for in passing: for a job, or to make another runtime of."""
+
+_DIGEST = "sha256:"
 
 GOES_NOW = "it goes now"
 GOES_AT_GC = "at rnx runtime gc"
@@ -35,13 +39,18 @@ class Request(StrEnum):
     ACCEPT = "accept"
 
 
-def value(version: str | None, at: str) -> str:
+def value(version: str | None, at: str, digests: Iterable[str] | None = None) -> str:
     """Return the value of a request made at the time `at`, about `version` if it is about one.
+
+    With `digests` it is about these contents and no other, without any of them about none.
 
     >>> value("1.3.1", "2026-01-01T00:00:00Z"), value(None, "2026-01-01T00:00:00Z")
     ('1.3.1 2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')
+    >>> value("1.3.1", "2026-01-01T00:00:00Z", ["ab", "cd"]), value(None, "2026-01-01T00:00:00Z", [])
+    ('1.3.1 sha256:ab sha256:cd 2026-01-01T00:00:00Z', 'sha256: 2026-01-01T00:00:00Z')
     """
-    return f"{version} {at}" if version else at
+    seen = [f"{_DIGEST}{digest}" for digest in (() if digests is None else list(digests) or [""])]
+    return " ".join([*([version] if version else []), *seen, at])
 
 
 def version_in(text: str) -> str | None:
@@ -52,6 +61,16 @@ def version_in(text: str) -> str | None:
     """
     first = text.partition(" ")[0]
     return first if runtime_spec.is_version(first) else None
+
+
+def digests_in(text: str) -> frozenset[str] | None:
+    """Return the digests of the contents that a request's value is about; None if it says none, and means any.
+
+    >>> sorted(digests_in("1.3.1 sha256:ab sha256:cd now")), digests_in("sha256: now"), digests_in("1.3.1 now")
+    (['ab', 'cd'], frozenset(), None)
+    """
+    words = [word.removeprefix(_DIGEST) for word in text.split() if word.startswith(_DIGEST)]
+    return frozenset(filter(None, words)) if words else None
 
 
 def unheard(runtime: Document) -> dict[Request, str]:

@@ -108,6 +108,7 @@ def _job(document: Document) -> Iterator[str]:
     yield _pair("Working Dir", spec.get("workingDir", _default("working_dir")))
     yield from _limits(spec)
     yield from _enforced(status.get("runs") or ())
+    yield from _devices(status.get("runs") or ())
     yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
@@ -126,9 +127,18 @@ def _default(field: str) -> Any:
     return JobSpec.model_fields[field].default
 
 
+_RARE_LIMITS = ("tmp-storage", "shm-storage", "openFiles", "fileSize", "coreSize")
+_RARE_RECEIPT = ("openFiles", "fileSize", "coreSize")
+
+
 def _limits(spec: Document) -> Iterator[str]:
-    limits = spec.get("resources", {}).get("limits", {})
+    resources = spec.get("resources", {})
+    limits = resources.get("limits", {})
     shown = [f"{name} {limits[name]}" for name in ("cpu", "memory", "pids", "ephemeral-storage") if limits.get(name)]
+    shown += [f"{name} {count}" for name, count in limits.items() if "/" in name and count]
+    shown += [f"{name} {limits[name]}" for name in _RARE_LIMITS if limits.get(name) is not None]
+    shown += [f"io {name} {rate}" for name, rate in (limits.get("io") or {}).items()]
+    shown += [f"{name} {resources[name]}" for name in ("cpuWeight", "cpuSet") if resources.get(name) is not None]
     if spec.get("activeDeadlineSeconds"):
         shown.append(f"deadline {spec['activeDeadlineSeconds']:g}s")
     yield _pair("Limits", ", ".join(shown) or "<none>")
@@ -142,7 +152,16 @@ def _enforced(runs: Any) -> Iterator[str]:
     shown = [f"cpu {quantity.from_millicpu(receipt['cpuMillicpu'])}"] if receipt.get("cpuMillicpu") else []
     shown += [f"memory {size(receipt['memoryBytes'])}"] if receipt.get("memoryBytes") else []
     shown += [f"pids {receipt['pids']}"] if receipt.get("pids") else []
+    shown += [f"{name} {receipt[name]}" for name in (*_RARE_RECEIPT, "cpuWeight", "cpuSet") if name in receipt]
+    shown += [f"io of {' '.join(f'{name} {rate}' for name, rate in disk.items())}" for disk in receipt.get("io", ())]
+    shown += [f"but not {text}" for text in receipt.get("notEnforced", ())]
     yield _pair("Enforced", ", ".join(shown) or "<none>")
+
+
+def _devices(runs: Any) -> Iterator[str]:
+    """Which devices the newest run has, or had."""
+    if runs and runs[-1].get("devices"):
+        yield _pair("Devices", ", ".join(runs[-1]["devices"]))
 
 
 def _runs(runs: Any) -> Iterator[str]:

@@ -44,6 +44,11 @@ def exit_code(job: Document) -> int:
     return int(ended[-1]) or 1 if ended else NEVER_RAN_EXIT
 
 
+def was_stopped(job: Document) -> bool:
+    """Say whether an ended job ended as somebody asked for its stop."""
+    return exit_code(job) != 0 and "Stopped" in _reasons(job)
+
+
 def why_failed(job: Document) -> str:
     """Return what to tell of a failed job beside its output; nothing if its exit code says it all."""
     complete = condition(job, "Complete")

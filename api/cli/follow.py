@@ -67,7 +67,7 @@ def attached(
     """Copy the job's output until it has ended, and return it as it was then.
 
     An interrupt asks for the job's stop and goes on to its end, and so does a job that does not run within
-    `wait_seconds`; a second interrupt leaves it.
+    `wait_seconds`, unless it ends by itself before it is stopped; a further interrupt leaves it.
 
     Raises:
         CommandFailed: interrupted, or the job was deleted.
@@ -77,19 +77,23 @@ def attached(
     with InstallProgress() as progress:
         wait = Wait(time.monotonic(), wait_seconds)
         follower = _Follower(client, namespace, name, progress, wait, quiet=quiet)
-        try:
-            with follower.told_of_interrupts():
+        with follower.told_of_interrupts():
+            try:
                 job = follower.run()
-        except _Interrupted:
-            _stop_and_follow(client, namespace, name, follower)
-            raise CommandFailed(exit_code=INTERRUPTED) from None
-        except TimedOut:
-            wait.limit_seconds = None
-            _stop_and_follow(client, namespace, name, follower)
-            raise
-        except BrokenPipeError:
-            request_stop(client, namespace, name)
-            raise CommandFailed(exit_code=PIPE_CLOSED) from None
+            except _Interrupted:
+                note(f"stopping job {name}; interrupt again to leave it to itself")
+                _stop_and_follow(client, namespace, name, follower)
+                raise CommandFailed(exit_code=INTERRUPTED) from None
+            except TimedOut:
+                wait.limit_seconds = None
+                note(f"stopping job {name}, as it does not run; interrupt to leave it to itself")
+                ended = _stop_and_follow(client, namespace, name, follower)
+                if ended is None or finished.was_stopped(ended):
+                    raise
+                job = ended
+            except BrokenPipeError:
+                request_stop(client, namespace, name)
+                raise CommandFailed(exit_code=PIPE_CLOSED) from None
     why = finished.why_failed(job)
     if why and not quiet:
         note(f"job {name}: {printable(why)}")
@@ -105,11 +109,12 @@ class _Interrupted(Exception):
     """Somebody pressed Ctrl-C, or sent SIGTERM."""
 
 
-def _stop_and_follow(client: Client, namespace: str, name: str, follower: "_Follower") -> None:
-    note(f"stopping job {name}; interrupt again to leave it to itself")
+def _stop_and_follow(client: Client, namespace: str, name: str, follower: "_Follower") -> Document | None:
+    """Ask for the job's stop and return it as it ended; None if an interrupt came first."""
     request_stop(client, namespace, name)
-    with contextlib.suppress(_Interrupted), follower.told_of_interrupts():
-        follower.run()
+    with contextlib.suppress(_Interrupted):
+        return follower.run()
+    return None
 
 
 class _Follower:
@@ -246,7 +251,7 @@ class _Follower:
 
     def _give_up_in_time(self, job: Document) -> None:
         if self._wait.is_over(job, time.monotonic()):
-            why = finished.waiting_for(job)
+            why = finished.waiting_for(job) or "its status is not known yet"
             raise TimedOut(f"timed out waiting for job {self._name} to run: {printable(why)}: it was stopped")
 
     def _start(self, work: Callable[[], None]) -> None:

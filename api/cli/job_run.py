@@ -19,8 +19,8 @@ from api.errors import Invalid
 from api.meta import API_VERSION, Document
 
 _MISSING = {
-    "volume": "volumes", "schedule": "start times", "gpu": "GPUs", "gpu-memory": "GPUs", "secret-env": "secrets",
-    "max-iobps": "limits of disk throughput", "cpu-cores": "pinning to cores",
+    "volume": "volumes", "schedule": "start times",
+    "gpu-memory": "shares of GPUs (a job gets whole ones)", "secret-env": "secrets",
 }  # fmt: skip
 
 
@@ -98,6 +98,18 @@ def _not_yet(command: Any) -> Any:
     "--max-cpu", "--cpu", type=_Read(limits.cpu, "cpu"), metavar="CORES", help="Most cpu: 4, 0.5, 150%, 500m."
 )
 @click.option(
+    "--cpu-cores",
+    type=_Read(limits.cpu_set, "CPUs"),
+    metavar="CPUS",
+    help="The only CPUs it runs on: 0-3, or 1,3,5.",
+)
+@click.option(
+    "--max-iobps",
+    type=_Read(limits.io_rate, "bytes"),
+    metavar="BYTES",
+    help="Most bytes read, and most written, of each disk in a second: 10485760 is 10Mi.",
+)
+@click.option(
     "--max-runtime",
     type=_Read(limits.runtime_seconds, "seconds"),
     metavar="SECONDS",
@@ -111,6 +123,27 @@ def _not_yet(command: Any) -> Any:
     type=_Read(limits.env, "env"),
     metavar="KEY=VALUE",
     help="Set an environment variable. May be repeated.",
+)
+@click.option("--gpu", type=_Read(limits.gpus, "count"), metavar="N", help="Give it N whole NVIDIA GPUs, for itself.")
+@click.option(
+    "--device",
+    "device",
+    multiple=True,
+    type=_Read(limits.device, "devices"),
+    metavar="VENDOR/CLASS=N",
+    help="Give it N devices of a kind that CDI specs of the host declare, for itself. May be repeated.",
+)
+@click.option(
+    "--security-profile",
+    type=click.Choice(["strict", "baseline"]),
+    help="The system calls that it may make: baseline has those of Docker's default profile, where the policy lets it.",
+)
+@click.option(
+    "--cap-add",
+    multiple=True,
+    metavar="NAME",
+    help="Give it a capability in its own user namespace, such as NET_BIND_SERVICE, where the policy lets it. "
+    "May be repeated.",
 )
 @click.option("--name", default="", metavar="NAME", help="The job's name; by default run- and five characters.")
 @click.option(
@@ -183,8 +216,11 @@ def run(
 
 def document_of(
     command: tuple[str, ...], *, runtime: str = "", upload: tuple[str, ...] = (), upload_dir: tuple[str, ...] = (),
-    max_memory: str | None = None, max_cpu: str | None = None, max_runtime: float | None = None,
+    max_memory: str | None = None, max_cpu: str | None = None, cpu_cores: str | None = None,
+    max_iobps: str | None = None, max_runtime: float | None = None,
     env: tuple[tuple[str, str], ...] = (), name: str = "", backoff_limit: int = 0, ttl: float | None = None,
+    gpu: tuple[str, int] | None = None, device: tuple[tuple[str, int], ...] = (),
+    security_profile: str | None = None, cap_add: tuple[str, ...] = (),
 ) -> Document:  # fmt: skip
     """Return the Job that the flags describe. Raises UsageError, before anything is sent."""
     spec: Document = {"command": list(command), "backoffLimit": backoff_limit}
@@ -195,8 +231,13 @@ def document_of(
     except uploads.BadUpload as error:
         raise click.UsageError(str(error)) from error
     spec |= {"files": files} if files else {}
-    wanted = {key: value for key, value in (("memory", max_memory), ("cpu", max_cpu)) if value is not None}
-    spec |= {"resources": {"limits": wanted}} if wanted else {}
+    wanted: Document = {key: value for key, value in (("memory", max_memory), ("cpu", max_cpu)) if value is not None}
+    wanted |= _devices((gpu, *device) if gpu else device)
+    wanted |= {"io": {"readBytesPerSecond": max_iobps, "writeBytesPerSecond": max_iobps}} if max_iobps else {}
+    resources = ({"limits": wanted} if wanted else {}) | ({"cpuSet": cpu_cores} if cpu_cores else {})
+    spec |= {"resources": resources} if resources else {}
+    spec |= {"securityProfile": security_profile} if security_profile else {}
+    spec |= {"securityContext": {"capabilities": {"add": list(cap_add)}}} if cap_add else {}
     spec |= {"activeDeadlineSeconds": max_runtime} if max_runtime is not None else {}
     spec |= {"ttlSecondsAfterFinished": round(ttl)} if ttl is not None else {}
     metadata = {"name": name} if name else {"generateName": "run-"}
@@ -211,6 +252,13 @@ def _checked_runtime(text: str) -> str:
     except ValueError as error:
         raise click.UsageError(f"--runtime: {error}") from error
     return text
+
+
+def _devices(wanted: tuple[tuple[str, int], ...]) -> dict[str, int]:
+    kinds_ = [kind for kind, _ in wanted]
+    if repeated := next((kind for kind in kinds_ if kinds_.count(kind) > 1), None):
+        raise click.UsageError(f"devices of {repeated} are asked for twice: ask for them once, by --gpu or --device")
+    return dict(wanted)
 
 
 def _variables(env: tuple[tuple[str, str], ...]) -> list[Document]:

@@ -9,10 +9,13 @@ from decimal import Decimal, InvalidOperation
 
 from api import quantity
 from api.cli import durations
-from api.types.job_spec import ENV_NAME, RESERVED_ENV_PREFIX, SMALLEST_MEMORY_BYTES, SMALLEST_MILLICPU
+from api.types.device_resources import MOST_DEVICES, is_kind
+from api.types.job_resources import SMALLEST_IO_BYTES, SMALLEST_MEMORY_BYTES, SMALLEST_MILLICPU, cpu_numbers
+from api.types.job_spec import ENV_NAME, RESERVED_ENV_PREFIX
 
 _JOBLET_UNITS = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGT])B$", re.IGNORECASE)
 LONGEST_SECONDS = 31_536_000
+NVIDIA_GPU = "nvidia.com/gpu"
 
 
 def memory(text: str) -> str:
@@ -69,6 +72,37 @@ def cpu(text: str) -> str:
     return quantity.from_millicpu(int(millicpu))
 
 
+def io_rate(text: str) -> str:
+    """Return a limit of bytes a second as a quantity; a bare number is bytes.
+
+    >>> io_rate("10485760"), io_rate("10Mi")
+    ('10485760', '10Mi')
+
+    Raises:
+        ValueError: it cannot be read; the message says how to write it.
+    """
+    plain = text.strip()
+    try:
+        count = quantity.to_bytes(plain)
+    except ValueError:
+        raise ValueError(f'cannot read "{text}" as bytes a second: use bytes such as 10485760, or 10Mi, 1.5M') from None
+    if count <= 0:
+        raise ValueError(f'cannot limit io to "{text}": leave the flag out for no limit')
+    if count < SMALLEST_IO_BYTES:
+        raise ValueError(f"must be at least {SMALLEST_IO_BYTES >> 10}Ki a second, and {plain} is less")
+    return plain
+
+
+def cpu_set(text: str) -> str:
+    """Return a list of CPUs, such as `0-3` or `1,3,5`, without its spaces.
+
+    Raises:
+        ValueError: it cannot be read; the message says how to write it.
+    """
+    cpu_numbers(text)
+    return text.replace(" ", "")
+
+
 def runtime_seconds(text: str) -> float:
     """Return a limit of time in seconds; a bare number is seconds.
 
@@ -81,6 +115,36 @@ def runtime_seconds(text: str) -> float:
             f'cannot limit time to "{text}": use more than 0 and at most 365d; leave the flag out for no limit'
         )
     return seconds
+
+
+def gpus(text: str) -> tuple[str, int]:
+    """Return a number of NVIDIA's GPUs as a kind of device and how many.
+
+    >>> gpus("2")
+    ('nvidia.com/gpu', 2)
+
+    Raises:
+        ValueError: it is no number of them.
+    """
+    return device(f"{NVIDIA_GPU}={text.strip()}")
+
+
+def device(text: str) -> tuple[str, int]:
+    """Return the kind and the number of VENDOR/CLASS=N; without a number it is one.
+
+    >>> device("amd.com/gpu=2"), device("example.com/zero")
+    (('amd.com/gpu', 2), ('example.com/zero', 1))
+
+    Raises:
+        ValueError: it cannot be read; the message says how to write it.
+    """
+    kind, equals, count = text.partition("=")
+    if not is_kind(kind):
+        raise ValueError(f'cannot read "{text}" as devices: write VENDOR/CLASS=N, such as {NVIDIA_GPU}=2')
+    number = int(count) if re.fullmatch(r"\d{1,9}", count) else -1 if equals else 1
+    if not 1 <= number <= MOST_DEVICES:
+        raise ValueError(f'cannot give a job "{count}" devices: use a whole number from 1 to {MOST_DEVICES}')
+    return kind, number
 
 
 def env(text: str) -> tuple[str, str]:

@@ -11,10 +11,13 @@ from api.errors import Cause, Invalid
 from api.meta import Document
 
 _FLAGS = {
+    "spec.securityContext.capabilities.add": "--cap-add",
+    "spec.securityProfile": "--security-profile",
     "spec.env": "--env", "spec.files": "--upload", "spec.resources.limits.memory": "--max-memory",
-    "spec.resources.limits.cpu": "--max-cpu", "spec.activeDeadlineSeconds": "--max-runtime",
+    "spec.resources.limits.cpu": "--max-cpu", "spec.resources.limits.io": "--max-iobps",
+    "spec.resources.cpuSet": "--cpu-cores", "spec.activeDeadlineSeconds": "--max-runtime",
     "spec.runtime": "--runtime", "spec.backoffLimit": "--backoff-limit", "spec.ttlSecondsAfterFinished": "--ttl",
-    "spec.command": "COMMAND", "metadata.name": "--name",
+    "spec.resources.limits[nvidia.com/gpu]": "--gpu", "spec.command": "COMMAND", "metadata.name": "--name",
 }  # fmt: skip
 _ELEMENT = re.compile(r"^spec\.(env|files)\[(\d+)\]")
 _NAMED_BY = {"env": "name", "files": "path"}

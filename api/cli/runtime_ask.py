@@ -3,6 +3,7 @@
 Each is an annotation on the Runtime, and waits until the daemon has heard it and says what became of it.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import click
@@ -26,13 +27,24 @@ _TIMEOUT = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, as the API said it.")
 
 
-def ask(client: Client, name: str, request: Request, version: str | None, timeout: float | None) -> Document:
+def ask(
+    client: Client,
+    name: str,
+    request: Request,
+    version: str | None,
+    timeout: float | None,
+    *,
+    digests: Iterable[str] | None = None,
+) -> Document:
     """Ask something of a Runtime and return it when that was heard.
+
+    Args:
+        digests: the contents that it is about, if it is not about whatever is there.
 
     Raises:
         TimedOut: it was not heard in time; it still may be.
     """
-    wanted = runtime_requests.value(version, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    wanted = runtime_requests.value(version, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", digests)
     patch = {"metadata": {"annotations": {runtime_requests.PREFIX + request: wanted}}}
     client.merge_patch(kinds.RUNTIME, "", name, patch)
 
@@ -83,9 +95,14 @@ def accept(connection: Connection, *, spec: str, timeout: float | None) -> None:
 
     \b
     Ends the condition DigestMismatch of a version, or without @VERSION of all.
+    What is installed again meanwhile, and comes out as another still, is not
+    taken: it is what no one has seen.
     """
-    name, version = _meant(connection, spec)
-    runtime = ask(connection.client, name, Request.ACCEPT, version, timeout)
+    wanted = words.parse(spec)
+    found = words.find(connection.client, wanted)
+    name, there = str(found["metadata"]["name"]), found.get("status", {}).get("versions") or ()
+    seen = [str(e["digest"]) for e in there if e.get("digest") and wanted.version in (None, e["version"])]
+    runtime = ask(connection.client, name, Request.ACCEPT, wanted.version, timeout, digests=seen)
     click.echo(printable(f"Runtime {name}: {result_of(runtime, Request.ACCEPT)}"))
 
 

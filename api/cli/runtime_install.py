@@ -88,7 +88,8 @@ def install(
         done = _take_back(client, wanted.name, version, declared)
         raise CommandFailed(f"{error.message}{': ' if done else ''}{done}") from error
     click.echo(f"Runtime {_resolved(ready, wanted)} installed")
-    _warn_of_manifest(words.version_of(ready, words.meant(ready, wanted) or ""))
+    if connection.address.socket is not None:  # The server's files are ours.
+        _warn_of_manifest(words.version_of(ready, words.meant(ready, wanted) or ""))
 
 
 def _warn_of_manifest(installed: Document) -> None:
@@ -98,6 +99,8 @@ def _warn_of_manifest(installed: Document) -> None:
     from api.packages.manifest import InvalidManifest
 
     path = Path(str(installed.get("path", ""))) / RUNTIME_YML
+    if not path.is_absolute():
+        return
     try:
         warnings = runtime_yaml.load(path.read_bytes()).warnings
     except (OSError, InvalidManifest):

@@ -15,23 +15,26 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import kinds
 from api.access.directory import Directory
 from api.errors import ApiError
-from api.http import answers, reviews
+from api.http import answers, metrics_group, reviews
 from api.http.audit import Audit
 from api.http.authorization import Access, Gate
 from api.http.certificates import CertificatePages
 from api.http.discovery_pages import DiscoveryPages
+from api.http.exec import PodStreams, refuse_spdy, upgrade_required
 from api.http.feed import Feed, Threads
+from api.http.files import PodFiles
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
 from api.http.served import served
+from api.http.usage import PodUsages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
 from api.ports import (
@@ -42,7 +45,9 @@ from api.ports import (
     Health,
     HostReport,
     ManifestReports,
+    RunAccess,
     RunLogs,
+    RunUsages,
     Storage,
 )
 
@@ -53,6 +58,8 @@ OnRequest: TypeAlias = Callable[[str, str, int, float], None]
 
 STORE_THREADS = 16
 LOG_THREADS = 64
+ENTERING_THREADS = 16
+_POD = "/api/v1/namespaces/{namespace}/pods/{name}"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -64,6 +71,8 @@ class Surroundings:
     storage: Storage
     clock: Clock
     run_logs: RunLogs
+    run_access: RunAccess
+    run_usages: RunUsages
     build_logs: BuildLogs
     catalogues: Catalogues
     explainer: Explainer
@@ -94,19 +103,25 @@ def build_app(
     sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
+    files = PodFiles(pods, surroundings.run_access, threads, Threads(ENTERING_THREADS))
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
     pages = {
         (kinds.POD.name, "log"): logs.answer,
+        (kinds.POD.name, "exec"): upgrade_required,
+        (kinds.POD.name, "attach"): upgrade_required,
+        (kinds.POD.name, "files"): files.pack,
         (kinds.RUNTIME.name, "log"): of_runtimes.log,
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     health = HealthPages(surroundings.health, surroundings.exposition, threads)
 
-    discovered = DiscoveryPages(served(sources.values(), reviews.REVIEWS), surroundings.version, threads)
+    everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS))
+    discovered = DiscoveryPages(everything, surroundings.version, threads)
     issuing = CertificatePages(surroundings.verbs, access.authority, threads)
-    routes = [
+    routes: list[BaseRoute] = [
         *issuing.routes(),
+        *_of_runs(surroundings, pods, files, threads, slow),
         *discovered.routes(),
         *reviews.routes(),
         Route("/livez", health.live),
@@ -130,6 +145,23 @@ def _around(surroundings: Surroundings, on_request: OnRequest, access: Access) -
         Middleware(Audit, log=access.audit, clock=clock),
         Middleware(_Guard, on_request=on_request),
         Middleware(Gate, directory=directory, access=access, clock=clock),
+    ]
+
+
+def _of_runs(
+    surroundings: Surroundings, pods: Pods, files: PodFiles, threads: Threads, slow: Threads
+) -> list[BaseRoute]:
+    """Return what is served of runs beside objects: streams into them, their files, what they use."""
+    entering = Threads(ENTERING_THREADS)
+    streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, entering, slow)
+    usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
+    return [
+        WebSocketRoute(f"{_POD}/{{what}}", streams.serve),
+        *(Route(f"{_POD}/{what}", refuse_spdy, methods=["POST"]) for what in ("exec", "attach")),
+        Route(f"{_POD}/files", files.unpack, methods=["PUT"]),
+        Route(f"{metrics_group.ROOT}/pods", usages.answer),
+        Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods", usages.answer),
+        Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods/{{name}}", usages.answer),
     ]
 
 

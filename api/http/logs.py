@@ -7,12 +7,10 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import BadRequest, NotFound, TooManyRequests
-from api.http import answers, requests
+from api.errors import BadRequest, TooManyRequests
+from api.http import answers, requests, runs
 from api.http.feed import Threads
-from api.kinds import POD
-from api.meta import Document, read_time
-from api.objects import admission
+from api.meta import read_time
 from api.objects.projections import Pods
 from api.ports import LogOptions, RunLogs
 from api.types.pod import CONTAINER_NAME
@@ -39,29 +37,15 @@ class PodLogs:
             TooManyRequests: too many follow logs already.
         """
         options = _options(request)
-        job, attempt = await self._threads.call(self._run_of, request, namespace, name)
+        job, attempt = await self._threads.call(runs.run_of, self._pods, request, namespace, name)
+        if requests.is_set(request, "previous"):
+            raise BadRequest(f'previous terminated container "{CONTAINER_NAME}" in pod "{name}" not found')
         if self._follow_threads.are_busy:
             raise busy()
         stopped = threading.Event()
         chunks = self._logs.read(job, attempt, options, stopped.is_set)
         first = await self._follow_threads.call(next, chunks, None)
         return answers.Stream(streamed(self._follow_threads, first, chunks, stopped), "text/plain")
-
-    def _run_of(self, request: Request, namespace: str, name: str) -> tuple[Document, int]:
-        pod, job = self._pods.get(namespace, name), self._pods.job_of(namespace, name)
-        container = request.query_params.get("container") or CONTAINER_NAME
-        if container != CONTAINER_NAME:
-            raise BadRequest(f"container {container[:60]} is not valid for pod {name}")
-        if requests.is_set(request, "previous"):
-            raise BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
-        waiting = pod["status"]["containerStatuses"][0]["state"].get("waiting")
-        if waiting is not None:
-            reason = waiting.get("reason", "Pending")
-            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
-        attempt = name.rpartition("-")[2]
-        if str(int(attempt)) != attempt:
-            raise NotFound.of(admission.about(POD, name))
-        return job, int(attempt)
 
 
 async def streamed(

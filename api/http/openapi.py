@@ -116,4 +116,7 @@ def documented(schema: Any) -> Any:
         value = schema["default"]
         text = json.dumps(value) if isinstance(value, bool | list | dict) else str(value)
         told["description"] = f"{description} Default: {text}."
+    if told.get("x-kubernetes-int-or-string"):
+        told.pop("anyOf", None)
+        told["type"] = "string"  # Explain would call it an object; a number is taken all the same.
     return told

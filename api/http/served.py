@@ -10,6 +10,7 @@ from api.objects.projections import Pods, Source, Stored
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _SUBRESOURCE_VERBS = {"status": ("get", "patch", "update")}
+_POD_VERBS = {"attach": ("create", "get"), "exec": ("create", "get"), "files": ("get", "update")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,5 @@ def _verbs(source: Source) -> tuple[str, ...]:
 
 
 def _subresource_verbs(source: Source, name: str) -> tuple[str, ...]:
-    return _SUBRESOURCE_VERBS.get(name, ("get",)) if isinstance(source, Stored) else ("get",)
+    known = _SUBRESOURCE_VERBS if isinstance(source, Stored) else _POD_VERBS if isinstance(source, Pods) else {}
+    return known.get(name, ("get",))

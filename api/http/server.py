@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from api.http import websockets
 from api.http.peers import PeerProtocol
 
 _BACKLOG = 512
@@ -66,7 +67,11 @@ class ApiServer:
         config = uvicorn.Config(
             self._app,
             http=PeerProtocol,
-            ws="none",
+            ws=websockets.Protocol,
+            ws_max_size=websockets.MOST_BYTES,
+            ws_ping_interval=websockets.PING_SECONDS,
+            ws_ping_timeout=websockets.PONG_SECONDS,
+            ws_per_message_deflate=False,
             lifespan="on",
             loop="asyncio",
             access_log=False,

@@ -65,8 +65,12 @@ def shown(value: Any) -> str:
 
 
 def _cause(error: Mapping[str, Any]) -> Cause:
-    path, type_, value = field_path(error["loc"]), error["type"], error.get("input")
+    type_, value = error["type"], error.get("input")
     context: Mapping[str, Any] = error.get("ctx", {})
+    path = field_path(error["loc"])
+    if "member" in context:  # Of an object that has members of any name: the rule is about this one.
+        path = field_path((*error["loc"], context["member"]))
+        value = value.get(context["member"]) if isinstance(value, Mapping) else value
     if type_ == "missing" or (type_ in ("too_short", "string_too_short") and not value):
         return Cause(path, "FieldValueRequired", "Required value")
     if type_.startswith("FieldValue"):

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
-from api.meta import Document, Resource
+from api.meta import OPEN, Document, Resource
 
 
 class Form(Enum):
@@ -35,7 +35,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of one value: a struct's fields, or what the elements of a map or list look like."""
+    """The shape of one value: a struct's fields, or what the elements of a map or list look like.
+
+    A struct with an element is open: it has members of that shape besides its fields, whose names have a `/`.
+    """
 
     form: Form
     fields: Mapping[str, "Shape"] = field(default_factory=dict)
@@ -44,9 +47,13 @@ class Shape:
 
     def child(self, name: str) -> "Shape":
         """Return the shape of the member `name` of a struct or map; anything goes where none is known."""
-        if self.form is Form.STRUCT:
-            return self.fields.get(name, FREE)
+        if self.form is Form.STRUCT and name in self.fields:
+            return self.fields[name]
         return self.element or FREE
+
+    def has(self, name: str) -> bool:
+        """Say whether a struct may have a member of that name."""
+        return name in self.fields or (self.element is not None and "/" in name)
 
     def item(self) -> "Shape":
         """Return the shape of this list's items."""
@@ -65,7 +72,9 @@ def of(resource: type[Resource]) -> Shape:
 
 def _of_model(model: type[BaseModel]) -> Shape:
     members = {info.alias or name: _of_field(info) for name, info in model.model_fields.items()}
-    return Shape(Form.STRUCT, members)
+    extra = model.model_config.get("json_schema_extra")
+    is_open = isinstance(extra, dict) and extra.get(OPEN)
+    return Shape(Form.STRUCT, members, element=LEAF if is_open else None)
 
 
 def _of_field(info: FieldInfo) -> Shape:
@@ -120,7 +129,7 @@ def _prune(value: Any, shape: Shape, path: str, unknown: list[str]) -> Any:
     kept = {}
     for name, member in value.items():
         inside = f"{path}.{name}" if path else name
-        if shape.form is Form.STRUCT and name not in shape.fields:
+        if shape.form is Form.STRUCT and not shape.has(name):
             unknown.append(inside)
         elif member is not None:
             kept[name] = _prune(member, shape.child(name), inside, unknown)

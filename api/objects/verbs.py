@@ -51,9 +51,16 @@ class Deleted(NamedTuple):
 class Verbs:
     """What may be done to objects."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
-        """Work on `storage`; `clock` dates the fields that managers own."""
+    def __init__(
+        self, storage: Storage, clock: Clock, judge: Callable[[Document], None] = lambda _document: None
+    ) -> None:
+        """Work on `storage`; `clock` dates the fields that managers own.
+
+        `judge` raises Forbidden for what this host's policy does not allow. It is asked about each object whose spec
+        is new.
+        """
         self._storage = storage
+        self._judge = judge
         self._clock = clock
 
     @property
@@ -282,6 +289,7 @@ class Verbs:
 
     def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
         options.admit(kind, None, document)
+        self._judge(document)
         if options.dry_run:
             metadata = document["metadata"]
             if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
@@ -329,6 +337,8 @@ class Verbs:
         options.admit(kind, live, document)
         if document is live:
             return live
+        if not subresource and document.get("spec") != live.get("spec"):
+            self._judge(document)
         if options.dry_run:
             return writes.pretend(live, document, self._clock.now())
         try:

@@ -49,7 +49,7 @@ def pack_directory(
         raise Refused(f"cannot pack {directory} to {path}: the archive would lie in what it holds: name another place")
     try:
         sha256, size = writing.write(_contents(directory, found, called), path, chosen)
-    except (Changed, writing.TooMany) as error:
+    except (Changed, writing.Unfit) as error:
         raise Refused(str(error) if isinstance(error, Changed) else f"cannot pack {directory}: {error}") from None
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror}") from None

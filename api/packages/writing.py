@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -28,8 +28,16 @@ _UNIX = 3
 _COPY_BYTES = 1 << 20
 
 
-class TooMany(ValueError):
-    """There are more entries than the format may have; nothing was written."""
+class Unfit(ValueError):
+    """The format cannot hold the entries; nothing was written."""
+
+
+class TooMany(Unfit):
+    """There are more entries than the format may have."""
+
+
+class NotUtf8(Unfit):
+    """A name is of bytes that the format cannot say."""
 
 
 class Compressor(Protocol):
@@ -49,7 +57,7 @@ def write(contents: Contents, path: Path, wanted: Format = Format.GZIP) -> tuple
 
     Raises:
         Changed: a file grew or shrank meanwhile.
-        TooMany: there are too many entries for that format.
+        Unfit: there are entries, or too many, that the format cannot hold.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -98,9 +106,20 @@ def _write_zip(contents: Contents, file: IO[bytes]) -> None:
         wanted |= {directory: Directory() for directory in pack.parents(path)}
     if len(wanted) > MOST_IN_A_ZIP:
         raise TooMany(f"it has {len(wanted)} entries, and a zip may have {MOST_IN_A_ZIP}: pack it as a tar.zst")
+    _refuse_other_than_utf8(wanted)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_ZIP_LEVEL) as archive:
         for path in sorted(wanted):
             _add(archive, path, wanted[path], modes.get(path, 0o755))
+
+
+def _refuse_other_than_utf8(paths: Iterable[str]) -> None:
+    """Refuse a name that is other bytes than UTF-8: they stand for it in a zip."""
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise NotUtf8(f"the name {shown} is no UTF-8, as all in a zip is: pack it as a tar.zst") from None
 
 
 def _add(archive: zipfile.ZipFile, path: str, content: Content, mode: int) -> None:

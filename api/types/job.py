@@ -19,7 +19,11 @@ class Reason(ReasonEnum):
 
     COMPLETED = "Completed", "The command exited with 0."
     ERROR = "Error", "The command exited with another code than 0, or was killed by a signal."
-    OOM_KILLED = "OOMKilled", "The run needed more memory than its limit and was killed; raise the limit, or use less."
+    OOM_KILLED = (
+        "OOMKilled",
+        "The run needed more memory than its limit, or all runs together more than there is for them, and was killed; "
+        "the message says which.",
+    )
     DEADLINE_EXCEEDED = "DeadlineExceeded", "activeDeadlineSeconds were over; there is no retry after that."
     STOPPED = "Stopped", "Somebody asked for the stop: rnx job stop, or the deletion of the job."
     POD_DELETED = "PodDeleted", "The pod of the run was deleted; it counts as a failure, so the job may run it again."
@@ -60,9 +64,36 @@ class Reason(ReasonEnum):
     RUNTIMES_DISABLED = "RuntimesDisabled", "The job names a runtime, and the setting runtime.enabled is false."
     LIMIT_UNENFORCEABLE = (
         "LimitUnenforceable",
-        "This host's cgroups cannot hold runs to their limits, so none is started.",
+        "This host cannot hold a run to a limit, so none is started: its cgroups cannot, or there is no such disk or "
+        "CPU; the message says which.",
+    )
+    POLICY_FORBIDS = (
+        "PolicyForbids",
+        "The host's policy does not allow what the job asks for, or wants what it or the host lacks; the message names "
+        "the field and the setting.",
     )
     HOST_BUSY = "HostBusy", "As many runs are active as the setting jobs.max_active allows."
+    DEVICES_UNAVAILABLE = (
+        "DevicesUnavailable",
+        "Other runs have the devices that the job wants; it runs as soon as enough of them have ended.",
+    )
+    DEVICES_NOT_FOUND = (
+        "DevicesNotFound",
+        "No CDI spec of this host declares devices of the kind that the job wants; the message says where it looked.",
+    )
+    DEVICES_INSUFFICIENT = (
+        "DevicesInsufficient",
+        "The job wants more devices than this host has in all, so it can never run here.",
+    )
+    DEVICES_UNUSABLE = (
+        "DevicesUnusable",
+        "The devices are declared, but cannot be given to a run; the message says what of their spec cannot be had.",
+    )
+    DEVICES_GONE = (
+        "DevicesGone",
+        "A device that the run was given was gone before it started; another run takes its place; it counts as no "
+        "failure.",
+    )
     REQUIREMENTS_NOT_MET = "RequirementsNotMet", "The job's memory limit is below what its runtime says it needs."
     INVALID_RUN = (
         "InvalidRun",
@@ -83,11 +114,13 @@ class RunState(StrEnum):
 
 
 class Usage(ApiModel):
-    """What a run has used, read from its cgroup."""
+    """What a run has used, as the kernel counted."""
 
     cpu_seconds: float = Field(default=0, description="Processor time in seconds.")
     memory_peak_bytes: int = Field(default=0, description="The most memory at once, in bytes.")
     throttled_seconds: float = Field(default=0, description="Seconds it was held back by its cpu limit.")
+    read_bytes: int = Field(default=0, description="Bytes read from disks; what was in memory already is not counted.")
+    written_bytes: int = Field(default=0, description="Bytes written to files on disks.")
 
 
 class Run(ApiModel):
@@ -109,6 +142,9 @@ class Run(ApiModel):
     runtime_digest: str = Field(default="", description="The sha256 of that version's content, where it is known.")
     package_cache: str = Field(
         default="", description="Where its package manager's cache is; `private: WHY` if it is this run's alone."
+    )
+    devices: tuple[str, ...] = Field(
+        default=(), description="The devices it was given, VENDOR/CLASS=NAME; nobody else has them until it is gone."
     )
     usage: Usage | None = Field(default=None, description="What it used.")
     receipt: dict[str, Any] | None = Field(default=None, description="What isolation and limits were really enforced.")

@@ -1,7 +1,7 @@
 """What a job wants: its command, runtime, environment, files, limits and what to do on failure.
 
 Field names are batch/v1's and Pod's wherever they have one. Here: the spec and its rules, all of which are checked at
-admission. The kind itself and its status are in `job.py`.
+admission. Limits are in `job_resources.py`, the kind itself and its status in `job.py`.
 """
 
 import base64
@@ -12,21 +12,19 @@ import posixpath
 import re
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api import quantity, runtime_spec
+from api import runtime_spec
 from api.meta import ApiModel
+from api.types.job_resources import Resources
+from api.types.job_security import SecurityContext, SecurityProfile
 
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 RESERVED_ENV_PREFIX = "JOB_"
 _LONGEST_NAME = 255
 FILES_MOST_BYTES = 1_000_000
-SMALLEST_MEMORY_BYTES = 4 << 20
-SMALLEST_MILLICPU = 10
-LARGEST_MILLICPU = 4_096_000
 LONGEST_WORD_BYTES = 131_071
 """One argument, or one NAME=VALUE, without its NUL. Source: execve(2), MAX_ARG_STRLEN."""
 
@@ -111,75 +109,6 @@ class JobFile(ApiModel):
         return self.text.encode() if self.text is not None else base64.b64decode(self.base64 or "")
 
 
-class Limits(ApiModel):
-    """What a run may use at most; the kernel holds it to that."""
-
-    cpu: str | None = Field(default=None, description='Cores, such as "500m", "1.5" or 2; unset is all cores.')
-    memory: str | None = Field(
-        default=None, description='Bytes, such as "64Mi"; swap is not added to it. Unset is the setting\'s default.'
-    )
-    pids: int | None = Field(
-        default=None, ge=1, le=4194304, description="Processes and threads at once; unset is the setting's default."
-    )
-    ephemeral_storage: str | None = Field(
-        default=None,
-        alias="ephemeral-storage",
-        description='Bytes in /work, such as "1Gi"; unset is the setting\'s default.',
-    )
-
-    @field_validator("cpu", "memory", "ephemeral_storage", mode="before")
-    @classmethod
-    def _is_text(cls, value: object) -> object:
-        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-    @field_validator("cpu")
-    @classmethod
-    def _is_cpu(cls, value: str | None) -> str | None:
-        if value is not None and _quantity(value, quantity.to_millicpu) < SMALLEST_MILLICPU:
-            raise PydanticCustomError("FieldValueInvalid", "must be at least 10m, the least the kernel can hold to")
-        if value is not None and quantity.to_millicpu(value) > LARGEST_MILLICPU:
-            raise PydanticCustomError("FieldValueInvalid", "must be at most 4096 cores; leave it out for all there are")
-        return value
-
-    @field_validator("memory", "ephemeral_storage")
-    @classmethod
-    def _is_bytes(cls, value: str | None) -> str | None:
-        if value is not None and _quantity(value, quantity.to_bytes) < SMALLEST_MEMORY_BYTES:
-            raise PydanticCustomError("FieldValueInvalid", "must be at least 4Mi; write 64Mi, not 64, for mebibytes")
-        return value
-
-    @property
-    def millicpu(self) -> int | None:
-        """Thousandths of a core, or None."""
-        return None if self.cpu is None else quantity.to_millicpu(self.cpu)
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """Bytes of memory, or None."""
-        return None if self.memory is None else quantity.to_bytes(self.memory)
-
-    @property
-    def storage_bytes(self) -> int | None:
-        """Bytes of /work, or None."""
-        return None if self.ephemeral_storage is None else quantity.to_bytes(self.ephemeral_storage)
-
-
-def _quantity(text: str, convert: Any) -> int:
-    try:
-        number: int = convert(text)
-    except ValueError as error:
-        raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
-    if number > 1 << 62:
-        raise PydanticCustomError("FieldValueInvalid", "is larger than any host")
-    return number
-
-
-class Resources(ApiModel):
-    """The resources of a run."""
-
-    limits: Limits = Field(default_factory=Limits, description="What a run may use at most.")
-
-
 class JobSpec(ApiModel):
     """What is to be run, in what, with which limits."""
 
@@ -208,6 +137,14 @@ class JobSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
     resources: Resources = Field(default_factory=Resources, description="Limits that the kernel enforces.")
+    security_profile: SecurityProfile = Field(
+        default=SecurityProfile.STRICT,
+        description="strict, or baseline, which allows the system calls that Docker's default profile does, such as "
+        "ptrace, where the host's policy lets jobs of this namespace have it.",
+    )
+    security_context: SecurityContext = Field(
+        default_factory=SecurityContext, description="Capabilities; there are none unless they are asked for."
+    )
     backoff_limit: int = Field(
         default=6, ge=0, le=1000, description="Retries after failures before the job has failed."
     )
@@ -283,16 +220,11 @@ class JobSpec(ApiModel):
         Of what it means, not of how it is written: `500m` is `0.5`. Defaults are left out, so that a field
         that a later version adds changes no hash.
         """
-        wanted = {"runtime", "command", "args", "env", "working_dir", "files"}
+        wanted = {"runtime", "command", "args", "env", "working_dir", "files", "security_profile"}
         made_of = self.model_dump(mode="json", by_alias=True, include=wanted, exclude_defaults=True)
-        limits = self.resources.limits
-        numbers = {
-            "cpu": limits.millicpu,
-            "memory": limits.memory_bytes,
-            "work": limits.storage_bytes,
-            "pids": limits.pids,
-        }
-        made_of["limits"] = {name: number for name, number in numbers.items() if number is not None}
+        if self.security_context.added:
+            made_of["capabilities"] = self.security_context.added
+        made_of["limits"] = self.resources.numbers()
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
 
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from api import runtime_spec
 from api.meta import ApiModel
-from api.types.job_spec import Limits
+from api.types.job_resources import Limits
 
 _CHECKSUM = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 _ENV_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")

@@ -6,8 +6,9 @@ Invariant: it refuses whatever a run would need, so that no run can start withou
 import errno
 from typing import NoReturn
 
+from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import CgroupError, OomWatch
-from controller.cgroup.limits import Limits
+from controller.cgroup.limits import Limits, Write
 from controller.cgroup.usage import Usage, UsageReader
 
 
@@ -26,11 +27,19 @@ class AbsentCgroups:
         """Refuse."""
         self._refuse()
 
+    def read_limits(self, name: str, limits: Limits) -> tuple[tuple[Write, str], ...]:
+        """Refuse."""
+        self._refuse()
+
     def open_join_fds(self, name: str) -> tuple[int, ...]:
         """Refuse."""
         self._refuse()
 
     def open_oom_watch(self, name: str) -> OomWatch:
+        """Refuse."""
+        self._refuse()
+
+    def open_io_lift(self, name: str) -> IoLift:
         """Refuse."""
         self._refuse()
 

@@ -8,7 +8,8 @@ import errno
 import re
 from typing import Protocol
 
-from controller.cgroup.limits import Limits
+from controller.cgroup.io_lift import IoLift
+from controller.cgroup.limits import Limits, Write
 from controller.cgroup.usage import Usage, UsageReader
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
@@ -46,6 +47,9 @@ class OomWatch(Protocol):
     def killed_count(self) -> int:
         """Return how many processes were killed for memory so far."""
 
+    def was_at_its_limit(self) -> bool:
+        """Say whether the cgroup itself was ever as large as it may be; else it was killed for others' sake too."""
+
     def close(self) -> None:
         """Close what it keeps open; a second time does nothing."""
 
@@ -59,6 +63,9 @@ class Lifecycle(Protocol):
     def update(self, name: str, limits: Limits) -> None:
         """Give the cgroup these limits in place of those it has."""
 
+    def read_limits(self, name: str, limits: Limits) -> tuple[tuple[Write, str], ...]:
+        """Return what the files say now that `create` writes for these limits; see `readback`."""
+
     def open_join_fds(self, name: str) -> tuple[int, ...]:
         """Return descriptors: a process that writes b"0" to each is in the cgroup. The caller closes them.
 
@@ -67,6 +74,12 @@ class Lifecycle(Protocol):
 
     def open_oom_watch(self, name: str) -> OomWatch:
         """Watch for out-of-memory. The caller closes it."""
+
+    def open_io_lift(self, name: str) -> IoLift:
+        """Return what takes the limits of io off again, its files open; of a cgroup without any, nothing is open.
+
+        What waits for its turn at the disk cannot be killed until it has it. The caller closes it.
+        """
 
     def open_usage(self, name: str) -> UsageReader:
         """Return a reader of what the cgroup uses, its files open. The caller closes it."""
@@ -81,7 +94,10 @@ class Lifecycle(Protocol):
         """Let its processes go on."""
 
     def kill(self, name: str) -> None:
-        """Kill every process in the cgroup, frozen or not, and return when none is left. Not there: nothing to do."""
+        """Kill every process in the cgroup, frozen or not, and return when none is left. Not there: nothing to do.
+
+        Limits of io are taken off, for what waits for the disk to end.
+        """
 
     def remove(self, name: str) -> None:
         """Remove the cgroup; not there: nothing to do. Kills nothing.
@@ -102,6 +118,16 @@ class Lifecycle(Protocol):
 
     def close(self) -> None:
         """Let go of the open directories; nothing is removed."""
+
+
+def check_parent(path: str) -> None:
+    """Refuse a parent that is not plain names, one below the other.
+
+    Raises:
+        ValueError: one of them is none, as `check_name` says.
+    """
+    for name in path.split("/"):
+        check_name(name)
 
 
 def check_name(name: str) -> None:

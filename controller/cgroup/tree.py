@@ -6,6 +6,7 @@ One path lookup a step and no check beforehand: making and removing a run's cgro
 import contextlib
 import errno
 import os
+from itertools import accumulate
 
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError
 
@@ -13,15 +14,16 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class ParentDirectory:
-    """The directory `parent` at `mount`, made if it is not there."""
+    """The directory `parent` at `mount`, made if it is not there; it may be below others, `runwright/runs`."""
 
     __slots__ = ("_fd", "path")
 
     def __init__(self, mount: str, parent: str) -> None:
         self.path = f"{mount}/{parent}"
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.path)
+            for level in levels(parent):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(f"{mount}/{level}")
             self._fd = os.open(self.path, _DIRECTORY)
         except OSError as error:
             fix = "run as root, with cgroups mounted writable" if error.errno in (errno.EACCES, errno.EROFS) else ""
@@ -103,6 +105,15 @@ class ParentDirectory:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def levels(parent: str) -> tuple[str, ...]:
+    """Return a cgroup's path and those above it, the highest first.
+
+    >>> levels("runwright/runs")
+    ('runwright', 'runwright/runs')
+    """
+    return tuple(accumulate(parent.split("/"), "{}/{}".format))
 
 
 def _removal_error(path: str, error: OSError) -> CgroupError:

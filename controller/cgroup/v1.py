@@ -12,19 +12,25 @@ from dataclasses import dataclass
 
 from controller.cgroup import usage
 from controller.cgroup.detect import Hierarchies
-from controller.cgroup.lifecycle import CgroupError, OomWatch, check_name
+from controller.cgroup.io_lift import FREE_V1, IoLift
+from controller.cgroup.lifecycle import CgroupError, OomWatch, check_name, check_parent
 from controller.cgroup.limits import Limits, Write, rewrites_v1, writes_v1
+from controller.cgroup.rare_v1 import RareControllers
 from controller.cgroup.tree import ParentDirectory
 from controller.cgroup.usage import Usage, UsageReader
 
 _KILL_ROUNDS = 50
 _ROUND_MILLISECONDS = 200
+_THROTTLES = tuple(f"blkio.throttle.{what}_device" for what in ("read_bps", "write_bps", "read_iops", "write_iops"))
+_CHARGED_AT_ONCE_BYTES = 128 * os.sysconf("SC_PAGE_SIZE")
+"""Twice as much. Source: MEMCG_CHARGE_BATCH in include/linux/memcontrol.h."""
+_QUOTA = "cpu.cfs_quota_us"
 _EVENT_BYTES = 8
 
 
 @dataclass(slots=True)
 class EventfdOomWatch:
-    """An eventfd that the kernel counts up at out-of-memory, and the file with the count of the killed."""
+    """An eventfd that counts out-of-memory, here or in the cgroups above; the killed; the most there was; the limit."""
 
     fds: tuple[int, ...]
 
@@ -43,6 +49,14 @@ class EventfdOomWatch:
         """Return how many processes were killed for memory so far."""
         return usage.flat_keyed(usage.read_again(self.fds[1])).get("oom_kill", 0)
 
+    def was_at_its_limit(self) -> bool:
+        """Say whether it ever was as large as it may be, but for what the kernel takes at once.
+
+        Not memory.failcnt, which Linux 6.18 does not count any more.
+        """
+        most, limit = (int(usage.read_again(fd)) for fd in self.fds[2:])
+        return most + _CHARGED_AT_ONCE_BYTES >= limit
+
     def close(self) -> None:
         """Close both."""
         fds, self.fds = self.fds, ()
@@ -54,7 +68,7 @@ class CgroupV1:
     """Runs' cgroups in the memory, cpu, cpuacct, pids and freezer hierarchies; see `Lifecycle`."""
 
     def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
-        check_name(parent)
+        check_parent(parent)
         # Two controllers may share a mount (cpu,cpuacct): one directory each then, not two.
         by_mount: dict[str, ParentDirectory] = {}
         try:
@@ -65,10 +79,12 @@ class CgroupV1:
             for directory in by_mount.values():
                 directory.close()
             raise
+        self._depth = len(parent.split("/"))
         self._directories = tuple(by_mount.values())
         self._of = {controller: by_mount[mount] for controller, mount in hierarchies.mounts.items()}
-        memory_root = os.path.dirname(self._of["memory"].path)
+        memory_root = hierarchies.mounts["memory"]
         self._counts_swap = os.path.exists(f"{memory_root}/memory.memsw.limit_in_bytes")
+        self._rare = RareControllers(hierarchies.rare, parent, by_mount)
 
     def create(self, name: str, limits: Limits) -> None:
         """Make the cgroup in every hierarchy and write its limits."""
@@ -82,6 +98,7 @@ class CgroupV1:
                 else:
                     fresh = False
             writes = (writes_v1 if fresh else rewrites_v1)(limits, counts_swap=self._counts_swap)
+            made.extend(directory for directory in self._rare.needed_for(writes) if directory.make(name))
             self._write_all(name, writes)
         except CgroupError:
             for directory in made:
@@ -93,6 +110,12 @@ class CgroupV1:
         check_name(name)
         self._write_all(name, rewrites_v1(limits, counts_swap=self._counts_swap))
 
+    def read_limits(self, name: str, limits: Limits) -> tuple[tuple[Write, str], ...]:
+        """Read each file that a fresh cgroup's limits are written to."""
+        check_name(name)
+        writes = writes_v1(limits, counts_swap=self._counts_swap)
+        return tuple((write, self._directory_of(write).read(f"{name}/{write.file}")) for write in writes)
+
     def open_join_fds(self, name: str) -> tuple[int, ...]:
         """Open tasks of each hierarchy.
 
@@ -101,21 +124,31 @@ class CgroupV1:
         Source: cgroup_procs_write_start() in kernel/cgroup/cgroup.c, Linux 5.5.
         """
         check_name(name)
-        return self._open_all([(directory, f"{name}/tasks", os.O_WRONLY) for directory in self._directories])
+        directories = (*self._directories, *self._rare.with_cgroup(name))
+        return self._open_all([(directory, f"{name}/tasks", os.O_WRONLY) for directory in directories])
 
     def open_oom_watch(self, name: str) -> OomWatch:
         """Register an eventfd for memory.oom_control."""
         check_name(name)
         memory = self._of["memory"]
         control = memory.open(f"{name}/memory.oom_control", os.O_RDONLY)
-        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), control]
         try:
-            memory.write(f"{name}/cgroup.event_control", f"{event} {control}")
+            for file in ("memory.max_usage_in_bytes", "memory.limit_in_bytes"):
+                fds.append(memory.open(f"{name}/{file}", os.O_RDONLY))  # noqa: PERF401 - those there are, are closed.
+            memory.write(f"{name}/cgroup.event_control", f"{fds[0]} {control}")
         except CgroupError:
-            os.close(event)
-            os.close(control)
+            for fd in fds:
+                os.close(fd)
             raise
-        return EventfdOomWatch((event, control))
+        return EventfdOomWatch(tuple(fds))
+
+    def open_io_lift(self, name: str) -> IoLift:
+        """Open the blkio.throttle files, where the run has some."""
+        check_name(name)
+        blkio = [directory for directory in self._rare.with_cgroup(name) if directory.has(f"{name}/{_THROTTLES[0]}")]
+        files = [(directory, f"{name}/{file}", os.O_RDWR) for directory in blkio for file in _THROTTLES]
+        return IoLift(self._open_all(files), FREE_V1)
 
     def open_usage(self, name: str) -> UsageReader:
         """Open the files of `usage.FILES_V1`."""
@@ -141,6 +174,9 @@ class CgroupV1:
     def kill(self, name: str) -> None:
         """Freeze so that nothing forks, signal, thaw so that it dies; again until nothing is left."""
         check_name(name)
+        lift = self.open_io_lift(name)
+        lift.lift()
+        lift.close()
         try:
             for _ in range(_KILL_ROUNDS):
                 victims = self._signal_all(name)
@@ -160,24 +196,45 @@ class CgroupV1:
         check_name(name)
         for directory in self._directories:
             directory.remove(name)
+        self._rare.remove(name)
 
     def names(self) -> tuple[str, ...]:
         """Return what is there in any hierarchy, so that halves are found too."""
-        return tuple(sorted(set[str]().union(*(directory.names() for directory in self._directories))))
+        return tuple(
+            sorted(set[str]().union(*(directory.names() for directory in self._directories), self._rare.names()))
+        )
 
     def remove_parent(self) -> None:
         """Remove the parent in every hierarchy."""
         for directory in self._directories:
             directory.remove_itself()
+        self._rare.remove_parents()
 
     def close(self) -> None:
         """Close the parents' directories."""
         for directory in self._directories:
             directory.close()
+        self._rare.close()
 
     def _write_all(self, name: str, writes: tuple[Write, ...]) -> None:
         for write in writes:
-            self._of[write.controller].write(f"{name}/{write.file}", write.value)
+            try:
+                self._directory_of(write).write(f"{name}/{write.file}", write.value)
+            except CgroupError as error:
+                if error.errno != errno.EINVAL or write.file != _QUOTA:
+                    raise
+                self._of["cpu"].write(f"{name}/{_QUOTA}", self._quota_above(error))
+
+    def _quota_above(self, refusal: CgroupError) -> str:
+        """Return the quota of the cgroups above: none below may have more, where version 2 just gives no more."""
+        quotas = [int(self._of["cpu"].read(f"{'../' * above}{_QUOTA}")) for above in range(self._depth)]
+        least = min((quota for quota in quotas if quota > 0), default=None)
+        if least is None:
+            raise refusal
+        return str(least)
+
+    def _directory_of(self, write: Write) -> ParentDirectory:
+        return self._of.get(write.controller) or self._rare.directory(write.controller)
 
     def _open_all(self, files: list[tuple[ParentDirectory, str, int]]) -> tuple[int, ...]:
         fds: list[int] = []

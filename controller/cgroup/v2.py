@@ -6,12 +6,15 @@ Source: Documentation/admin-guide/cgroup-v2.rst, kernel 6.1. cgroup.kill needs L
 import errno
 import os
 import select
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from controller.cgroup import usage
+from controller.cgroup.cpus import cpu_numbers
 from controller.cgroup.detect import NEEDED_V2, Hierarchies
-from controller.cgroup.lifecycle import CgroupError, OomWatch, check_name
-from controller.cgroup.limits import Limits, writes_v2
+from controller.cgroup.io_lift import FREE_V2, IoLift
+from controller.cgroup.lifecycle import CgroupError, OomWatch, check_name, check_parent
+from controller.cgroup.limits import Limits, Write, writes_v2
 from controller.cgroup.tree import ParentDirectory
 from controller.cgroup.usage import Usage, UsageReader
 from controller.linux import inotify
@@ -41,6 +44,10 @@ class InotifyOomWatch:
         """Return how many processes were killed for memory so far."""
         return usage.flat_keyed(usage.read_again(self.fds[1])).get("oom_kill", 0)
 
+    def was_at_its_limit(self) -> bool:
+        """Say whether it was out of memory by its own limit: what the cgroups above did is not counted in it."""
+        return usage.flat_keyed(usage.read_again(self.fds[1])).get("oom", 0) > 0
+
     def close(self) -> None:
         """Close both."""
         fds, self.fds = self.fds, ()
@@ -52,15 +59,17 @@ class CgroupV2:
     """Runs' cgroups in the unified hierarchy; see `Lifecycle`."""
 
     def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
-        check_name(parent)
+        check_parent(parent)
+        self._rare = hierarchies.rare
+        self._depth = len(parent.split("/"))
         self._directory = ParentDirectory(hierarchies.mounts["memory"], parent)
-        enable = " ".join(f"+{controller}" for controller in NEEDED_V2)
-        self._directory.write("../cgroup.subtree_control", enable, _PROCESSES_IN_ROOT)
-        self._directory.write("cgroup.subtree_control", enable, _PROCESSES_IN_ROOT)
+        self._enable(NEEDED_V2)
 
     def create(self, name: str, limits: Limits) -> None:
         """Make the cgroup and write its limits."""
         check_name(name)
+        if rare := {write.controller for write in writes_v2(limits)} - {*NEEDED_V2}:
+            self._enable_rare(rare)
         made = self._directory.make(name)
         try:
             self.update(name, limits)
@@ -75,6 +84,13 @@ class CgroupV2:
         for write in writes_v2(limits):
             fix = "boot with swapaccount=1" if write.file == "memory.swap.max" else ""
             self._directory.write(f"{name}/{write.file}", write.value, fix)
+        if limits.cpus:
+            self._check_cpus(name, limits)
+
+    def read_limits(self, name: str, limits: Limits) -> tuple[tuple[Write, str], ...]:
+        """Read each file that a cgroup's limits are written to."""
+        check_name(name)
+        return tuple((write, self._directory.read(f"{name}/{write.file}")) for write in writes_v2(limits))
 
     def open_join_fds(self, name: str) -> tuple[int, ...]:
         """Open cgroup.procs."""
@@ -94,6 +110,13 @@ class CgroupV2:
             os.close(events)
             raise CgroupError(f"watch {self._directory.path}/{name}/memory.events", error) from error
         return InotifyOomWatch((watch, events))
+
+    def open_io_lift(self, name: str) -> IoLift:
+        """Open io.max, where io is limited at all."""
+        check_name(name)
+        file = f"{name}/io.max"
+        fds = (self._directory.open(file, os.O_RDWR),) if self._directory.has(file) else ()
+        return IoLift(fds, FREE_V2)
 
     def open_usage(self, name: str) -> UsageReader:
         """Open the files of `usage.FILES_V2`; memory.peak is left out where the kernel has none."""
@@ -132,6 +155,9 @@ class CgroupV2:
                 raise
             return
         try:
+            lift = self.open_io_lift(name)
+            lift.lift()
+            lift.close()
             self._directory.write(f"{name}/cgroup.kill", "1", "cgroup.kill needs Linux 5.14")
             self._wait_until_empty(name, events)
         finally:
@@ -153,6 +179,25 @@ class CgroupV2:
     def close(self) -> None:
         """Close the parent's directory."""
         self._directory.close()
+
+    def _enable(self, controllers: Iterable[str]) -> None:
+        """Have the controllers in every cgroup of the parent: they are enabled from the root down."""
+        enable = " ".join(f"+{controller}" for controller in controllers)
+        for above in range(self._depth, -1, -1):
+            self._directory.write(f"{'../' * above}cgroup.subtree_control", enable, _PROCESSES_IN_ROOT)
+
+    def _enable_rare(self, controllers: Set[str]) -> None:
+        if lacking := controllers - self._rare.keys():
+            cause = OSError(errno.ENODEV, f"cgroup v2 has no {', '.join(sorted(lacking))} here")
+            raise CgroupError("limit this run", cause, "enable it in cgroup.subtree_control of the cgroups above")
+        self._enable(sorted(controllers))
+
+    def _check_cpus(self, name: str, limits: Limits) -> None:
+        """Refuse CPUs that are not there: the kernel would take others, and say nothing."""
+        effective = self._directory.read(f"{name}/cpuset.cpus.effective").strip()
+        if cpu_numbers(effective) != limits.cpus:
+            cause = OSError(errno.ENODEV, f"there are the CPUs {effective}, not {limits.cpu_list}")
+            raise CgroupError(f"pin {self._directory.path}/{name}", cause, "use CPUs that are online")
 
     def _open_usage_file(self, path: str) -> int:
         try:

@@ -6,6 +6,7 @@ Never here: the sandbox that they run in (`controller/runtime/build/`).
 import os
 
 from api import quantity
+from controller.cgroup import slice as slices
 from controller.cgroup.limits import Limits
 from controller.daemon.paths import Paths
 from controller.daemon.settings import Settings
@@ -45,4 +46,4 @@ def build_host(paths: Paths, settings: Settings, memory_bytes: int) -> BuildHost
 
 def cgroup_parent(paths: Paths, settings: Settings) -> str:
     """Return the cgroup of all builds: not that of runs, whose sweep would end what it does not know."""
-    return f"{paths.cgroup_parent(settings)}-builds"
+    return f"{paths.cgroup_slice(settings)}/{slices.BUILDS}"

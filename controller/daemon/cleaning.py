@@ -7,6 +7,7 @@ import contextlib
 
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import CgroupError
+from controller.cgroup.slice import Slice
 from controller.daemon import builds
 from controller.daemon import lock as daemon_lock
 from controller.daemon.lock import AlreadyRunning
@@ -44,5 +45,6 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
         except CgroupError:
             return ()  # Without cgroups no run was ever started.
         swept = sweep((), RunDirs(paths.runs), cgroups, None)  # Logs stay: the jobs are still remembered.
-        cgroups.remove_parent()
-        return (*swept, *sandbox.sweep(builds.cgroup_parent(paths, settings)))
+        swept += sandbox.sweep(builds.cgroup_parent(paths, settings))
+        Slice(choose.hierarchies_of_host(), paths.cgroup_slice(settings)).remove()
+        return swept

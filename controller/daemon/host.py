@@ -27,6 +27,8 @@ class Host:
     kernel: tuple[int, int]
     boot_id: str
     memory_bytes: int
+    cpus: int
+    pids: int  # As many processes and threads as the kernel can have.
 
 
 def look() -> Host:
@@ -37,6 +39,8 @@ def look() -> Host:
         kernel=kernel_version(os.uname().release),
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        cpus=os.cpu_count() or 1,
+        pids=min(int(Path(f"/proc/sys/kernel/{name}").read_text()) for name in ("pid_max", "threads-max")),
     )
 
 

@@ -6,6 +6,7 @@ controller alone: runs and the launcher go on, and the next start finds them.
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from api.objects.verbs import Verbs
 from api.ports import Change
 from api.version import VERSION
 from controller.cgroup import choose
+from controller.cgroup import slice as slices
 from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
+from controller.cgroup.slice_caps import Caps
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
 from controller.daemon.api_settings import split_listen
@@ -31,8 +34,10 @@ from controller.daemon.authority import HostAuthority
 from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
+from controller.daemon.host_devices import open_devices
 from controller.daemon.host_users import HostUsers
 from controller.daemon.housekeeping import Housekeeping
+from controller.daemon.job_admission import JobAdmission
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
 from controller.daemon.node import NodeReport
 from controller.daemon.package_caches import PackageCaches
@@ -46,15 +51,17 @@ from controller.daemon.runtimes_for_jobs import (
     concerns_jobs,
 )
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
-from controller.daemon.settings import Settings, share_of_memory
+from controller.daemon.settings import Settings, share_of_cpu, share_of_memory, share_of_pids
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
+from controller.job import host_limits
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.crowd import Crowd
+from controller.job.entering import Entering
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
 from controller.job.logs import JobLogs
@@ -64,7 +71,9 @@ from controller.job.run_spec import RunDefaults
 from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
 from controller.job.usage import RunningJobsCollector
+from controller.job.usages import Usages
 from controller.launcher.client import LauncherClient
+from controller.linux import landlock
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
 from controller.manifests.loop import ManifestsLoop
@@ -126,6 +135,8 @@ class Manager:
         for item in sandbox.sweep(builds.cgroup_parent(self._paths, self._settings)):
             _log.warning("ended a build that was cut off", extra=keys(item=item))
         install.clean_staging(self._paths.runtimes)
+        if not self._unenforceable:
+            _hold_together(self._paths.cgroup_slice(self._settings), self._settings, self._host)
         self.launcher.ensure_running()
         first_start.prepare(self._paths, self.verbs, self._settings)
         self._recorder.start()
@@ -159,7 +170,8 @@ class Manager:
 
     def _make_store(self) -> None:
         self.store = Store.open(self._paths.database, self._clock, on_commit=StoreMetrics(self._metrics))
-        self.verbs = Verbs(self.store, self._clock)
+        self._admission = JobAdmission(self._settings.policy.policy(), landlock.abi())
+        self.verbs = Verbs(self.store, self._clock, self._admission.judge)
         self.verbs.bootstrap()
         self._engine_metrics = EngineMetrics(self._metrics)
         self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
@@ -167,7 +179,8 @@ class Manager:
     def _make_runs(self) -> None:
         settings, paths = self._settings, self._paths
         self._run_dirs = RunDirs(paths.runs)
-        self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log)
+        launcher_cgroup = f"{paths.cgroup_slice(settings)}/{slices.LAUNCHER}"
+        self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log, launcher_cgroup)
         self._cgroups, self._unenforceable = _open_cgroups(paths.cgroup_parent(settings))
         self._run_defaults = _run_defaults(settings, paths, self._host)
 
@@ -176,17 +189,20 @@ class Manager:
         trees = InstalledTrees(paths.runtimes)
         self._caches = PackageCaches(paths.package_caches, quantity.to_bytes(settings.jobs.cache_size))
         runtimes = RuntimesForJobs(trees, self.store, self._offers, self._caches, enabled=settings.runtime.enabled)
+        self._runtimes_for_jobs = runtimes
         self._watch = RunWatch(self._a_run_ended)
         self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
+        devices = open_devices(settings, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
         job_metrics = JobMetrics(self._metrics)
         defaults = self._run_defaults
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            self._crowd, self._unenforceable,
+            self._crowd, devices, self._unenforceable, partial(host_limits.why_not, defaults=defaults),
+            self._admission.why_not,
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
-            RuntimeRequests(self.verbs, self.store), defaults, job_metrics,
+            RuntimeRequests(self.verbs, self.store), defaults, job_metrics, devices,
         )  # fmt: skip
         self._jobs = self._controller(
             JobKind(self._clock, observer, actor, defaults),
@@ -278,6 +294,12 @@ class Manager:
             storage=self.store,
             clock=self._clock,
             run_logs=JobLogs(self._paths.job_logs, self._clock, self._run_is_over),
+            run_access=Entering(
+                self._run_dirs, self.launcher, self._runtimes_for_jobs, self._run_defaults.cgroup_parent
+            ),
+            run_usages=Usages(
+                self._cgroups, self._run_defaults.cgroup_parent, self._watch.active, self.store, self._clock
+            ),
             build_logs=ServedBuildLogs(self._paths.build_logs, self.store),
             catalogues=ServedCatalogues(self._cache, self._platform),
             explainer=Explaining(self.store, self._job_explainer),
@@ -327,6 +349,21 @@ def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:
         return AbsentCgroups(str(error)), str(error)
 
 
+def _hold_together(slice_name: str, settings: Settings, host: hosts.Host) -> None:
+    """Cap what all runs and builds use together; each is held to its own limits anyway."""
+    wanted = settings.cgroup
+    caps = Caps(
+        share_of_memory(wanted.memory, host.memory_bytes),
+        share_of_cpu(wanted.cpu, host.cpus),
+        share_of_pids(wanted.pids, host.pids),
+    )
+    try:
+        for text in slices.Slice(choose.hierarchies_of_host(), slice_name).hold(caps):
+            _log.warning("a cap is not ours", extra=keys(problem=text))
+    except CgroupError as error:
+        _log.error("cannot cap all that runs here together", extra=keys(problem=str(error)))
+
+
 def _run_defaults(settings: Settings, paths: Paths, host: hosts.Host) -> RunDefaults:
     binds, symlinks = legacy_binds(_links(Path("/")), _links(Path("/etc")))
     jobs = settings.jobs
@@ -341,6 +378,8 @@ def _run_defaults(settings: Settings, paths: Paths, host: hosts.Host) -> RunDefa
         cgroup_parent=paths.cgroup_parent(settings),
         legacy_binds=binds,
         legacy_symlinks=symlinks,
+        needs_landlock=settings.policy.require_landlock,
+        cpu_cap_millicpu=share_of_cpu(settings.cgroup.cpu, host.cpus),
     )
 
 

@@ -68,7 +68,7 @@ class NodeReport:
 
     def _capacity(self, memory: int, disk: int) -> dict[str, str]:
         return {
-            "cpu": str(os.cpu_count() or 1),
+            "cpu": str(self._host.cpus),
             "memory": f"{memory >> 10}Ki",
             "pods": str(self._most_runs),
             "ephemeral-storage": f"{disk >> 10}Ki",
@@ -77,7 +77,7 @@ class NodeReport:
     def _conditions(self, space: os.statvfs_result, now: datetime) -> list[Document]:
         used = 100.0 * (1 - space.f_bavail / max(1, space.f_blocks))
         memory = available_memory((_PROC / "meminfo").read_text())
-        share = tasks((_PROC / "loadavg").read_text()) / int((_PROC / "sys/kernel/pid_max").read_text())
+        share = tasks((_PROC / "loadavg").read_text()) / self._host.pids
         problem = self._is_ready()
         found = (
             ("MemoryPressure", memory < _MEMORY_PRESSURE_BYTES, "Memory", f"{memory >> 20} MiB are available"),

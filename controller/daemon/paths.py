@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.cgroup import slice as slices
 from controller.daemon.settings import Settings
 
 _LONGEST_UNIX_PATH = 107  # Source: unix(7).
@@ -114,7 +115,11 @@ class Paths:
         return self.run / "runwrightd.lock"
 
     def cgroup_parent(self, settings: Settings) -> str:
-        """The cgroup under which all runs of this root are: its own for each root but `/`."""
+        """The cgroup under which all runs of this root are."""
+        return f"{self.cgroup_slice(settings)}/{slices.RUNS}"
+
+    def cgroup_slice(self, settings: Settings) -> str:
+        """The cgroup of runs, builds and supervisors together: its own for each root but `/`."""
         if settings.cgroup.parent:
             return settings.cgroup.parent
         if self.root == Path("/"):

@@ -6,20 +6,24 @@ A value of the wrong kind stops the start; a key that nobody knows is named in a
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
 
 from api import quantity
 from controller.daemon.api_settings import ApiSettings
+from controller.daemon.policy_settings import PolicySettings
+from controller.daemon.section import Section
 
 NO_LIMIT = "none"
 _SMALLEST_SIZE_BYTES = 4096  # Nothing smaller is of use, and to a tmpfs 0 is no limit at all.
 _SMALLEST_MEMORY_BYTES = 4 * 2**20  # As for the limit that a job asks for itself.
+_SMALLEST_MILLICPU = 10
+_SMALLEST_PIDS = 64
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
@@ -32,14 +36,62 @@ def share_of_memory(text: str, host_bytes: int) -> int | None:
     Raises:
         ValueError: it is none of the three.
     """
+    return _share(text, host_bytes, quantity.to_bytes)
+
+
+def share_of_cpu(text: str, host_cpus: int) -> int | None:
+    """Return the thousandths of a core that `cgroup.cpu` means on a host with so many; None is no limit.
+
+    >>> share_of_cpu("50%", 4), share_of_cpu("1.5", 4), share_of_cpu("none", 4)
+    (2000, 1500, None)
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    return _share(text, host_cpus * 1000, quantity.to_millicpu)
+
+
+def share_of_pids(text: str, host_pids: int) -> int | None:
+    """Return the processes that `cgroup.pids` means where the kernel can have so many; None is no limit.
+
+    >>> share_of_pids("75%", 32768), share_of_pids("1000", 32768), share_of_pids("none", 32768)
+    (24576, 1000, None)
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    return _share(text, host_pids, int)
+
+
+def _share(text: str, whole: int, read: Callable[[str], int]) -> int | None:
     if text == NO_LIMIT:
         return None
     percent = _PERCENT.fullmatch(text)
     if percent is None:
-        return quantity.to_bytes(text)
+        return read(text)
     if not 1 <= int(percent[1]) <= 100:
-        raise ValueError("a share of the host's memory must be between 1% and 100%")
-    return host_bytes * int(percent[1]) // 100
+        raise ValueError("a share of the host must be between 1% and 100%")
+    return whole * int(percent[1]) // 100
+
+
+def _is_cpu(text: str) -> str:
+    try:
+        least = share_of_cpu(text, 1)
+    except ValueError as error:
+        raise ValueError(f'{error}; or write a share of the host\'s such as "80%", or "{NO_LIMIT}"') from None
+    if least is not None and least < _SMALLEST_MILLICPU:
+        raise ValueError("must be at least 10m, the least the kernel can hold to")
+    return text
+
+
+def _is_pids(text: str) -> str:
+    try:
+        least = share_of_pids(text, 100 * _SMALLEST_PIDS)
+    except ValueError:
+        raise ValueError(f'must be a number, a share of the host\'s such as "75%", or "{NO_LIMIT}"') from None
+    if least is not None and least < _SMALLEST_PIDS:
+        raise ValueError(f"must be at least {_SMALLEST_PIDS}: supervisors are among them")
+    return text
 
 
 def _is_size(text: str) -> str:
@@ -79,11 +131,7 @@ _Size = Annotated[str, AfterValidator(_is_size)]
 _Path = Annotated[str, AfterValidator(_is_path)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, allow_inf_nan=False)
-
-
-class RuntimeSettings(_Section):
+class RuntimeSettings(Section):
     """Runtimes on this host."""
 
     enabled: bool = Field(default=True, description="False refuses jobs that name a runtime and installs none.")
@@ -111,7 +159,7 @@ class RuntimeSettings(_Section):
     )
 
 
-class ManifestSettings(_Section):
+class ManifestSettings(Section):
     """The declared sources."""
 
     directory: _Path = Field(default="/etc/runwright/manifests", description="The watched directory.")
@@ -123,7 +171,7 @@ class ManifestSettings(_Section):
     )
 
 
-class StateSettings(_Section):
+class StateSettings(Section):
     """What is remembered."""
 
     directory: _Path = Field(default="/var/lib/runwright", description="The store, run records and registry caches.")
@@ -131,7 +179,7 @@ class StateSettings(_Section):
     compact_seconds: float = Field(default=300, gt=0, description="Seconds between compactions of the journal.")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Logs of runs."""
 
     directory: _Path = Field(default="/var/log/runwright", description="The directory of the logs.")
@@ -141,7 +189,7 @@ class LogSettings(_Section):
     )
 
 
-class JobSettings(_Section):
+class JobSettings(Section):
     """What a job gets that does not say."""
 
     pids: int = Field(default=512, ge=1, description="Processes and threads at once.")
@@ -159,21 +207,42 @@ class JobSettings(_Section):
     max_active: int = Field(default=200, ge=1, description="Runs at once on this host; further ones wait.")
 
 
-class CgroupSettings(_Section):
-    """Control groups."""
+class DeviceSettings(Section):
+    """Devices that runs may be given."""
 
-    parent: Annotated[str, AfterValidator(_is_one_name)] = Field(
-        default="", description="The cgroup of all runs; empty is `runwright`, or one for each --root."
+    cdi_directories: tuple[_Path, ...] = Field(
+        default=("/etc/cdi", "/var/run/cdi"),
+        description="Directories of CDI specs, which declare this host's devices; later ones win.",
     )
 
 
-class EngineSettings(_Section):
+class CgroupSettings(Section):
+    """Control groups: one for everything that runs here, and what all of it together may use, for the host's sake."""
+
+    parent: Annotated[str, AfterValidator(_is_one_name)] = Field(
+        default="",
+        description="The cgroup of all runs, builds and supervisors; empty is `runwright`, or one for each --root.",
+    )
+    memory: Annotated[str, AfterValidator(_is_memory)] = Field(
+        default="95%", description='Memory and swap of all together: a size, a share of the host\'s, or "none".'
+    )
+    cpu: Annotated[str, AfterValidator(_is_cpu)] = Field(
+        default=NO_LIMIT, description='Cores of all together: "1.5", a share of the host\'s such as "80%", or "none".'
+    )
+    pids: Annotated[str, AfterValidator(_is_pids)] = Field(
+        default="75%",
+        description="Processes and threads of all together: a number, a share of what the kernel can have, or "
+        '"none"; an eighth of it is for supervisors alone.',
+    )
+
+
+class EngineSettings(Section):
     """The reconcile loops."""
 
     resync_seconds: float = Field(default=600, gt=0, description="Seconds after which every object is looked at again.")
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings, with their defaults."""
 
     runtime: RuntimeSettings = Field(default_factory=lambda: RuntimeSettings(), description="Runtimes on this host.")
@@ -182,6 +251,8 @@ class Settings(_Section):
     logs: LogSettings = Field(default_factory=lambda: LogSettings(), description="Logs of runs.")
     jobs: JobSettings = Field(default_factory=lambda: JobSettings(), description="What a job gets that does not say.")
     api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The HTTP API.")
+    devices: DeviceSettings = Field(default_factory=lambda: DeviceSettings(), description="Devices for runs.")
+    policy: PolicySettings = Field(default_factory=lambda: PolicySettings(), description="What jobs may ask for.")
     cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="The reconcile loops.")
 

@@ -4,20 +4,24 @@ import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from api.meta import wire_time
 from api.ports import Storage
-from api.types.job import Job
+from api.types.job import Job, Reason
 from controller.cgroup.lifecycle import Lifecycle
+from controller.devices.errors import Unusable
+from controller.devices.fitting import Fitting
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.job import remains, run_spec
+from controller.job import host_limits, remains, run_spec
 from controller.job.announce import JobMetrics
+from controller.job.devices import Devices
 from controller.job.logs import log_directory
-from controller.job.observe import Observer
+from controller.job.observe import Observer, given_devices
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_spec import RunDefaults, RunPlaces
@@ -39,6 +43,8 @@ from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
+
+_UNKNOWN_DISK = ("0:0",)
 
 
 class RuntimeRequests(Protocol):
@@ -64,6 +70,7 @@ class Actor:
         requests: RuntimeRequests,
         defaults: RunDefaults,
         metrics: JobMetrics,
+        devices: Devices,
     ) -> None:
         """Use these parts; none of them is owned."""
         self._clock = clock
@@ -76,6 +83,7 @@ class Actor:
         self._requests = requests
         self._defaults = defaults
         self._metrics = metrics
+        self._devices = devices
 
     def act(self, job: Job, step: Any) -> None:  # noqa: C901  one line a step
         """Carry out one step.
@@ -88,7 +96,8 @@ class Actor:
         match step:
             case RequestRuntime(name, version):
                 self._requests.request(name, version)
-            case BeginRun(attempt):
+            case BeginRun(attempt, devices):
+                self._devices.claim(job, attempt, devices)
                 self._dirs.make(uid, attempt)
             case StartRun(attempt, deadline_seconds):
                 self._start(job, attempt, deadline_seconds)
@@ -112,6 +121,7 @@ class Actor:
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
                 remains.remove(self._cgroups, self._dirs, uid, attempt)
+                self._devices.free(job, attempt)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
             case DeleteJob():
@@ -122,9 +132,18 @@ class Actor:
 
     def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
         runtime = self._runtime(job)
+        try:
+            devices = self._devices.fit(given_devices(job, attempt))
+        except Unusable as error:  # The next look sees it too, and gives the run up.
+            raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
         places = self._places(job, attempt)
         try:
-            spec = run_spec.run_spec(job, attempt, runtime, places, self._defaults, deadline_seconds)
+            disks = host_limits.disks(job, runtime, self._defaults)
+            spec = run_spec.run_spec(
+                job, attempt, runtime, places, self._defaults, deadline_seconds, devices, disks=disks
+            )
+        except host_limits.Unenforceable as error:
+            raise TransientError(Reason.LIMIT_UNENFORCEABLE, f"cannot start {job.key}: {error}") from error
         except ValueError as error:
             raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
         asked_at = self._clock.monotonic()
@@ -178,10 +197,18 @@ class Actor:
     def _log_root(self, job: Job) -> Path:
         return log_directory(self._logs, {"namespace": job.meta.namespace, "name": job.meta.name, "uid": job.meta.uid})
 
-    def sandbox_of(self, job: Job, runtime: RuntimeReady) -> Any:
-        """Return the sandbox that a run of `job` would get, as data, without making anything."""
-        return run_spec.sandbox_spec(job, runtime, None, self._defaults)
+    def sandbox_of(self, job: Job, runtime: RuntimeReady, devices: Sequence[str] = ()) -> Any:
+        """Return the sandbox that a run of `job` would get with these devices, as data, without making anything."""
+        try:
+            fitting = self._devices.fit(devices)
+        except Unusable:
+            fitting = Fitting()
+        return run_spec.sandbox_spec(job, runtime, None, self._defaults, fitting)
 
-    def limits_of(self, job: Job) -> Any:
+    def limits_of(self, job: Job, runtime: RuntimeReady) -> Any:
         """Return the cgroup limits that a run of `job` would get."""
-        return replace(run_spec.limits(job, self._defaults))
+        try:
+            disks = host_limits.disks(job, runtime, self._defaults)
+        except host_limits.Unenforceable:
+            disks = _UNKNOWN_DISK  # Why, the plan tells.
+        return replace(run_spec.limits(job, self._defaults, disks))

@@ -14,7 +14,7 @@ from controller.job import plan as planning
 from controller.job import report as reporting
 from controller.job.act import Actor
 from controller.job.observe import Observer
-from controller.job.observed import ObservedJob, RuntimeMissing
+from controller.job.observed import DevicesFree, DevicesMissing, ObservedJob, RuntimeMissing, RuntimeReady
 from controller.sandbox.compile import compile_base, compile_sandbox
 from controller.sandbox.spec import HostIds
 
@@ -48,7 +48,7 @@ class JobExplainer:
             "plan": [_step(step) for step in plan.steps],
             "waiting": asdict(plan.waiting) if plan.waiting else None,
             "checkAgainSeconds": plan.check_again_seconds,
-            "limits": asdict(self._actor.limits_of(job)),
+            "limits": asdict(self._actor.limits_of(job, _runtime(observed))),
             "sandbox": self._sandbox(job, observed),
         }
 
@@ -56,8 +56,19 @@ class JobExplainer:
         if isinstance(observed.runtime, RuntimeMissing):
             return []
         # Which host ids a run gets is decided when it starts; 0 stands for them here.
-        spec = self._actor.sandbox_of(job, observed.runtime)
+        spec = self._actor.sandbox_of(job, observed.runtime, _devices(job, observed))
         return [_step(op) for op in (*compile_base(HostIds(0, 0), "/run"), *compile_sandbox(spec, HostIds(0, 0)))]
+
+
+def _devices(job: Job, observed: ObservedJob) -> tuple[str, ...]:
+    """The devices of the run there is, or else those that the next one would get."""
+    if active := history.active(job.status.runs):
+        return active[0].devices
+    return observed.devices.names if isinstance(observed.devices, DevicesFree) else ()
+
+
+def _runtime(observed: ObservedJob) -> RuntimeReady:
+    return RuntimeReady() if isinstance(observed.runtime, RuntimeMissing) else observed.runtime
 
 
 def _step(step: Any) -> dict[str, Any]:
@@ -79,6 +90,10 @@ def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
         reasons.append(f"runtime {job.spec.runtime} is {observed.runtime}, in {observed.runtime.path}")
     else:
         reasons.append("no runtime is named: it sees the host's read-only directories")
+    if isinstance(observed.devices, DevicesMissing):
+        reasons.append(observed.devices.message)
+    elif devices := _devices(job, observed):
+        reasons.append(f"devices: {', '.join(devices)}")
     failed, limit = job.status.failed, job.spec.backoff_limit
     if failed:
         last = next((run for run in reversed(job.status.runs) if history.counts_as_failure(run)), None)

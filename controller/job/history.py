@@ -13,7 +13,7 @@ from controller.job.observed import ObservedJob, ObservedRun
 from controller.launcher.records import Exited, Lost, Running, Unclaimed
 
 KEPT_RUNS = 10
-_UNCOUNTED = {Reason.SUPERSEDED.value}
+_UNCOUNTED = {Reason.SUPERSEDED.value, Reason.DEVICES_GONE.value}
 
 
 def runs(job: Job, observed: ObservedJob) -> tuple[Run, ...]:
@@ -55,6 +55,8 @@ def _ended(run: Run, exited: Exited) -> Run:
         cpu_seconds=round(record.usage.get("cpu_seconds", 0.0), 3),
         memory_peak_bytes=int(record.usage.get("memory_peak_bytes") or 0),
         throttled_seconds=round(record.usage.get("cpu_throttled_seconds", 0.0), 3),
+        read_bytes=int(record.usage.get("read_bytes") or 0),
+        written_bytes=int(record.usage.get("written_bytes") or 0),
     )
     return run.model_copy(
         update={

@@ -1,5 +1,6 @@
 """Looking at what there is of a job: its run directories, its runtime, what this host can hold to."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from api.meta import Document
@@ -8,8 +9,9 @@ from api.types.job_spec import InstallPolicy
 from controller.engine.clock import Clock
 from controller.job import history
 from controller.job.crowd import Crowd
+from controller.job.devices import Devices
 from controller.job.logs import log_directory
-from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
+from controller.job.observed import DevicesFree, ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_watch import RunWatch
 from controller.launcher import records
@@ -30,11 +32,15 @@ class Observer:
         runtimes: Runtimes,
         watch: RunWatch,
         crowd: Crowd,
+        devices: Devices,
         unenforceable: str = "",
+        cannot_hold: Callable[[Job, RuntimeReady], str] = lambda _job, _runtime: "",
+        forbids: Callable[[Job], str] = lambda _job: "",
     ) -> None:
-        """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means and `crowd` for room.
+        """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means, `crowd` and `devices` for room.
 
-        `unenforceable` is why this host cannot hold runs to their limits, empty if it can.
+        `unenforceable` is why this host cannot hold runs to their limits, empty if it can; `cannot_hold` says so of
+        the limits of one job, and `forbids` why the host's policy forbids one.
         """
         self._clock = clock
         self._boot_id = boot_id
@@ -43,19 +49,31 @@ class Observer:
         self._runtimes = runtimes
         self._watch = watch
         self._crowd = crowd
+        self._devices = devices
         self._unenforceable = unenforceable
+        self._cannot_hold = cannot_hold
+        self._forbids = forbids
 
     def observe(self, job: Job) -> ObservedJob:
         """Return what there is of `job` on this host."""
+        runtime = self._runtime(job)
         return ObservedJob(
             now=self._clock.now(),
             boot_id=self._boot_id,
             runs=tuple(self._run(job, attempt) for attempt in self._dirs.attempts(job.meta.uid)),
-            runtime=self._runtime(job),
-            unenforceable=self._unenforceable,
+            runtime=runtime,
+            unenforceable=self._unenforceable or self._why_not_held(job, runtime),
             crowded=self._crowd.why_full(job.key) if _may_start(job) else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
+            devices=self._devices.find(job) if _may_begin(job) else DevicesFree(),
+            devices_gone=self._devices.why_gone(given_devices(job)),
+            forbidden=self._forbids(job),
         )
+
+    def _why_not_held(self, job: Job, runtime: RuntimeReady | RuntimeMissing) -> str:
+        if isinstance(runtime, RuntimeMissing) or not _may_start(job):
+            return ""
+        return self._cannot_hold(job, runtime)
 
     def _run(self, job: Job, attempt: int) -> ObservedRun:
         uid = job.meta.uid
@@ -91,10 +109,21 @@ class Observer:
         return log_directory(self._logs, metadata)
 
 
+def given_devices(job: Job, attempt: int | None = None) -> tuple[str, ...]:
+    """Return the devices of run `attempt`; without one, of the run that is on record and may not have been started."""
+    found = (run for run in job.status.runs if attempt in (None, run.attempt))
+    return next((run.devices for run in found if attempt is not None or run.state is RunState.PENDING), ())
+
+
 def _may_start(job: Job) -> bool:
     """Whether a run of the job may be about to begin; the plan knows, this keeps out those that surely do not."""
     settled = job.status.phase in ("Running", "Succeeded", "Failed")
     return not (job.meta.is_deleting or job.spec.suspend or (settled and _is_seen(job)))
+
+
+def _may_begin(job: Job) -> bool:
+    """The same, of a run that is not on record so far."""
+    return _may_start(job) and not history.active(job.status.runs)
 
 
 def _is_seen(job: Job) -> bool:

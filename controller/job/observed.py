@@ -78,6 +78,21 @@ class RuntimeMissing:
     request: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DevicesFree:
+    """The devices that the job's next run would get now, by qualified name; none for a job that wants none."""
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesMissing:
+    """The job's next run cannot have the devices it wants."""
+
+    reason: str
+    message: str
+
+
 class Runtimes(Protocol):
     """The runtimes of this host, as jobs need them; the Runtime kind is behind it, unknown to us."""
 
@@ -88,7 +103,11 @@ class Runtimes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObservedJob:
-    """All that a plan for a job is decided from, beside the job itself."""
+    """All that a plan for a job is decided from, beside the job itself.
+
+    `forbidden` says why the host's policy lets no run begin, `devices_gone` why a run that is on record cannot be
+    started with the devices it was given.
+    """
 
     now: datetime
     boot_id: str
@@ -97,6 +116,9 @@ class ObservedJob:
     unenforceable: str = ""
     crowded: str = ""
     logs_present: bool = False
+    devices: DevicesFree | DevicesMissing = DevicesFree()
+    devices_gone: str = ""
+    forbidden: str = ""
 
     def run(self, attempt: int) -> ObservedRun | None:
         """Return what there is of run `attempt`."""

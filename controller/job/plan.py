@@ -13,7 +13,7 @@ from api.types.job import Job, Reason, Run, RunState
 from api.types.pod import deleted_pods
 from controller.engine.plan import Plan
 from controller.job import history, verdict
-from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
+from controller.job.observed import DevicesMissing, ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
 from controller.job.steps import (
     AbandonRun,
     BeginRun,
@@ -33,6 +33,7 @@ from controller.launcher.records import Unclaimed
 KILL_AFTER_GRACE_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
+_DEVICES_CHECK_SECONDS = 15.0  # As above; it is for specs that come and change.
 _CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
@@ -62,8 +63,12 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
             return Plan.do(AbandonRun(run.attempt, *unwanted), again=True)
         if job.spec.suspend:
             return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+        if observed.forbidden:
+            return Plan.wait(Reason.POLICY_FORBIDS, observed.forbidden)
         if isinstance(observed.runtime, RuntimeMissing):
             return _plan_runtime(observed.runtime)
+        if observed.devices_gone:
+            return Plan.do(AbandonRun(run.attempt, Reason.DEVICES_GONE, observed.devices_gone), again=True)
         start = StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now))
         # Look again: a run may be over before we first see it running, and then nothing else would wake us.
         return Plan.do(start, again=True)
@@ -150,6 +155,8 @@ def _is_declared(job: Job) -> bool:
 def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
     if job.spec.suspend:
         return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+    if observed.forbidden:
+        return Plan.wait(Reason.POLICY_FORBIDS, observed.forbidden)
     if observed.unenforceable:
         return Plan.wait(Reason.LIMIT_UNENFORCEABLE, observed.unenforceable, 60)
     if isinstance(observed.runtime, RuntimeMissing):
@@ -164,7 +171,9 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
         return Plan.wait(Reason.BACK_OFF, f"the next run starts at {wire_time(due)}", soonest)
     if observed.crowded:
         return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
-    return Plan.do(BeginRun(job.status.attempts + 1), again=True)
+    if isinstance(observed.devices, DevicesMissing):
+        return Plan.wait(observed.devices.reason, observed.devices.message, _DEVICES_CHECK_SECONDS)
+    return Plan.do(BeginRun(job.status.attempts + 1, observed.devices.names), again=True)
 
 
 def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:

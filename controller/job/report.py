@@ -54,6 +54,7 @@ def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
             runtime=str(ready),
             runtime_digest=ready.digest,
             package_cache=package_cache.told(ready.cache),
+            devices=step.devices,
         )
         for step in plan.steps
         if isinstance(step, BeginRun)

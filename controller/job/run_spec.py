@@ -4,13 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.types.job import Job
-from controller.cgroup.limits import Limits
+from controller.cgroup.limits import IoLimit, Limits
+from controller.devices.fitting import Fitting
 from controller.job import package_cache
 from controller.job.environment import environment
 from controller.job.observed import RuntimeMount, RuntimeReady
 from controller.job.run_dirs import run_id
 from controller.launcher.runspec import RunSpec
+from controller.sandbox.confine import ProcessLimits
+from controller.sandbox.rights import Rights
 from controller.sandbox.spec import Bind, PrivateCopy, SandboxSpec, Scratch
+
+_NO_DEVICES = Fitting()
+
+_RATES = {
+    "readBytes": "read_bytes",
+    "writeBytes": "write_bytes",
+    "readOperations": "read_operations",
+    "writeOperations": "write_operations",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class RunDefaults:
     cgroup_parent: str
     legacy_binds: tuple[Bind, ...] = ()
     legacy_symlinks: tuple[tuple[str, str], ...] = ()
+    needs_landlock: bool = False
+    cpu_cap_millicpu: int | None = None  # Of all runs together: none may be promised more.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +52,53 @@ class RunPlaces:
     files_dir: Path | None
 
 
-def limits(job: Job, defaults: RunDefaults) -> Limits:
-    """Return the cgroup limits of the job's runs."""
-    wanted = job.spec.resources.limits
+def limits(job: Job, defaults: RunDefaults, disks: tuple[str, ...] = ()) -> Limits:
+    """Return the cgroup limits of the job's runs; `disks` are those that what they see lies on.
+
+    Raises:
+        ValueError: io is to be limited, and there is no disk to limit.
+    """
+    wanted, resources = job.spec.resources.limits, job.spec.resources
     memory = defaults.memory_bytes if wanted.memory_bytes is None else wanted.memory_bytes
-    return Limits(memory_bytes=memory, cpu_millicpu=wanted.millicpu, pids=wanted.pids or defaults.pids)
+    cores = [each for each in (wanted.millicpu, defaults.cpu_cap_millicpu) if each is not None]
+    return Limits(
+        memory_bytes=memory,
+        cpu_millicpu=min(cores) if wanted.millicpu is not None else None,
+        pids=wanted.pids or defaults.pids,
+        cpu_weight=resources.cpu_weight,
+        cpus=resources.cpus,
+        io=_io_limits(job, disks),
+    )
+
+
+def _io_limits(job: Job, disks: tuple[str, ...]) -> tuple[IoLimit, ...]:
+    io = job.spec.resources.limits.io
+    rates = {_RATES[name]: rate for name, rate in io.numbers().items()} if io else {}
+    if rates and not disks:
+        raise ValueError("spec.resources.limits.io: there is no disk to limit")
+    return tuple(IoLimit(disk, **rates) for disk in disks) if rates else ()
+
+
+def process_limits(job: Job) -> ProcessLimits:
+    """Return what each process of the job's runs may have."""
+    wanted = job.spec.resources.limits
+    return ProcessLimits(wanted.open_files, wanted.file_bytes, wanted.core_bytes)
+
+
+def tmp_bytes(job: Job, defaults: RunDefaults) -> int:
+    """Return the size of the job's /tmp, and of each directory that is copied for it."""
+    return job.spec.resources.limits.tmp_bytes or defaults.tmp_bytes
 
 
 def work_bytes(job: Job, defaults: RunDefaults) -> int:
     """Return the size of the job's /work."""
     return job.spec.resources.limits.storage_bytes or defaults.work_bytes
+
+
+def rights(job: Job, defaults: RunDefaults) -> Rights:
+    """Return what the job's runs may do beyond what all may."""
+    spec = job.spec
+    return Rights(spec.security_profile, spec.security_context.added, needs_landlock=defaults.needs_landlock)
 
 
 def run_spec(
@@ -57,20 +108,29 @@ def run_spec(
     places: RunPlaces,
     defaults: RunDefaults,
     deadline_seconds: float | None = None,
+    devices: Fitting = _NO_DEVICES,
+    *,
+    disks: tuple[str, ...] = (),
 ) -> RunSpec:
-    """Return what the launcher needs to start run `attempt`."""
+    """Return what the launcher needs to start run `attempt`, which was given `devices`; `disks` as for `limits`.
+
+    Raises:
+        ValueError: no run can be so.
+    """
     identity = run_id(job.meta.uid, attempt)
     return RunSpec(
         run_id=identity,
         run_dir=str(places.run_dir),
         log_dir=str(places.log_dir),
         argv=(*job.spec.command, *job.spec.args),
-        env=environment(job, attempt, runtime.environment, runtime.cache),
+        env=environment(job, attempt, runtime.environment, runtime.cache, devices.env),
         cwd=job.spec.working_dir,
-        sandbox=sandbox_spec(job, runtime, places.files_dir, defaults),
-        limits=limits(job, defaults),
+        sandbox=sandbox_spec(job, runtime, places.files_dir, defaults, devices),
+        limits=limits(job, defaults, disks),
+        process_limits=process_limits(job),
         cgroup_parent=defaults.cgroup_parent,
         cgroup=identity,
+        rights=rights(job, defaults),
         deadline_seconds=deadline_seconds,
         grace_seconds=job.spec.termination_grace_period_seconds,
         log_max_bytes=defaults.log_max_bytes,
@@ -78,7 +138,13 @@ def run_spec(
     )
 
 
-def sandbox_spec(job: Job, runtime: RuntimeReady, files_dir: Path | None, defaults: RunDefaults) -> SandboxSpec:
+def sandbox_spec(
+    job: Job,
+    runtime: RuntimeReady,
+    files_dir: Path | None,
+    defaults: RunDefaults,
+    devices: Fitting = _NO_DEVICES,
+) -> SandboxSpec:
     """Return the file system of the job's runs: the runtime's mounts, or the host's read-only directories."""
     if runtime.name:
         binds = tuple(bind for mount in runtime.mounts if mount.read_only for bind in _binds(runtime, mount))
@@ -86,11 +152,11 @@ def sandbox_spec(job: Job, runtime: RuntimeReady, files_dir: Path | None, defaul
     else:
         binds, symlinks = defaults.legacy_binds, defaults.legacy_symlinks
     copies = tuple(
-        PrivateCopy(mount.source, mount.target, defaults.tmp_bytes, within=runtime.path)
+        PrivateCopy(mount.source, mount.target, tmp_bytes(job, defaults), within=runtime.path)
         for mount in runtime.mounts
         if not mount.read_only
     )
-    cache = package_cache.mount(runtime.cache, defaults.tmp_bytes) if runtime.cache else None
+    cache = package_cache.mount(runtime.cache, tmp_bytes(job, defaults)) if runtime.cache else None
     return SandboxSpec(
         hostname=job.meta.name,
         binds=(*binds, cache) if isinstance(cache, Bind) else binds,
@@ -98,9 +164,10 @@ def sandbox_spec(job: Job, runtime: RuntimeReady, files_dir: Path | None, defaul
         scratches=(cache,) if isinstance(cache, Scratch) else (),
         symlinks=symlinks,
         work_bytes=work_bytes(job, defaults),
-        tmp_bytes=defaults.tmp_bytes,
-        shm_bytes=defaults.shm_bytes,
+        tmp_bytes=tmp_bytes(job, defaults),
+        shm_bytes=job.spec.resources.limits.shm_bytes or defaults.shm_bytes,
         files_dir=str(files_dir) if files_dir else None,
+        devices=devices.devices,
     )
 
 

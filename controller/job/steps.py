@@ -13,9 +13,10 @@ class RequestRuntime:
 
 @dataclass(frozen=True, slots=True)
 class BeginRun:
-    """Put run `attempt` on record. It is started in the next pass, once the record is stored."""
+    """Put run `attempt` on record, with its devices. It is started in the next pass, once the record is stored."""
 
     attempt: int
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

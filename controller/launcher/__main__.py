@@ -1,6 +1,6 @@
 """The launcher's process: takes the socket, or leaves it to the launcher that has it, and serves.
 
-Started by `client.LauncherClient` with: socket path, its own directory, descriptor to say "ready" on.
+Started by `client.LauncherClient` with: socket path, its own directory, descriptor to say "ready" on, its cgroup.
 """
 
 import contextlib
@@ -10,33 +10,38 @@ import os
 import select
 import socket
 import sys
+import traceback
 
+from controller.cgroup import choose
+from controller.cgroup.limits import Limits
 from controller.launcher import rehearsal, signals
-from controller.launcher.server import Launcher
+from controller.launcher.server import STAGE, Launcher
+from controller.sandbox.errors import SandboxError
 
 _PROTECTED = b"-900"
 _HASTE = -10
 _BACKLOG = 128
 _LOCK_TRY_SECONDS = 0.02
 _LOCK_TRIES = 500
-_REHEARSALS = 20
+_REHEARSALS = 10
 """So often that the interpreter has specialised the code by the time it is forked (8 calls, PEP 659)."""
 
 
 def main() -> int:
     """Serve until told to end."""
-    socket_path, own_dir, ready_fd = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    socket_path, own_dir, ready_fd, cgroup = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     os.umask(0o022)
     signals.reset_all()
     # A lock of the process, unlike flock's: supervisors forked by it do not keep it.
     lock_fd = os.open(f"{socket_path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _take_lock(lock_fd, socket_path):
         return 0  # Another launcher has the socket.
-    niceness = os.nice(0)
+    niceness = max(0, os.nice(0))  # Runs are as patient as the daemon was asked to be, and never in its haste.
     _protect()
+    if cgroup:
+        _go_into(cgroup)
     launcher = Launcher(_listen(socket_path), own_dir, niceness)
-    for _ in range(_REHEARSALS):
-        rehearsal.think()
+    _rehearse(own_dir)
     # Nothing of what lives by now is garbage: so forked supervisors do not touch, and so copy, its pages.
     gc.disable()
     gc.freeze()
@@ -76,6 +81,29 @@ def _listen(path: str) -> socket.socket:
         os.umask(before)
     listener.listen(_BACKLOG)
     return listener
+
+
+def _go_into(cgroup: str) -> None:
+    """Be in this cgroup, and so all supervisors; where there can be none, no run is started either."""
+    parent, _, name = cgroup.rpartition("/")
+    try:
+        lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), parent)
+        lifecycle.create(name, Limits(memory_bytes=None, cpu_millicpu=None, pids=None))
+        for fd in lifecycle.open_join_fds(name):
+            os.write(fd, b"0")
+            os.close(fd)
+        lifecycle.close()
+    except OSError:
+        traceback.print_exc(file=sys.stderr)
+
+
+def _rehearse(own_dir: str) -> None:
+    for _ in range(_REHEARSALS):
+        rehearsal.think()
+    # Where it cannot be done, nor can any run be, and each says so.
+    with contextlib.suppress(SandboxError, OSError):
+        for _ in range(_REHEARSALS):
+            rehearsal.aside(f"{own_dir}/{STAGE}")
 
 
 def _protect() -> None:

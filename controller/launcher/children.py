@@ -9,13 +9,14 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import kill
+from os import close, kill
 from struct import Struct
 
 from controller.launcher.protocol import Decoder
 
 PATIENCE_SECONDS = 2.0
 """So long one that was ready may take to read its run: one that hangs where it made its sandbox never does."""
+_MOST_FDS = 3
 _SIOCOUTQ = 0x5411  # Source: unix(7): what the other side has not read so far.
 _INT = Struct("i")
 
@@ -23,13 +24,33 @@ _INT = Struct("i")
 class Connection:
     """One client."""
 
-    __slots__ = ("closing", "decoder", "out", "socket")
+    __slots__ = ("closing", "decoder", "fds", "out", "socket")
 
     def __init__(self, client: socket.socket) -> None:
         self.socket = client
         self.decoder = Decoder()
         self.out = bytearray()
+        self.fds: list[int] = []  # What came with a request that is not read so far.
         self.closing = False
+
+    def receive(self, most_bytes: int) -> bytes | None:
+        """Return what came, empty if the client has gone; None if nothing came."""
+        try:
+            received, fds, _, _ = socket.recv_fds(self.socket, most_bytes, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
+        self.fds += fds
+        for fd in self.fds[_MOST_FDS:]:  # More than any request comes with.
+            close(fd)
+        del self.fds[_MOST_FDS:]
+        return received
+
+    def take_fds(self) -> tuple[int, ...]:
+        """Return the descriptors that came; whoever takes them closes them."""
+        fds, self.fds = tuple(self.fds), []
+        return fds
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.launcher import protocol, runspec
+from controller.launcher import joined, protocol, runspec
+from controller.launcher.join_request import JoinRequest
+from controller.launcher.joined import Session
 from controller.launcher.protocol import PROTOCOL_VERSION, Decoder, Message
 from controller.launcher.runspec import RunSpec
 from controller.sandbox.compile import can_be_shared
@@ -52,12 +54,14 @@ class LauncherClient:
         socket_path: where it listens; its directory must exist, and be root's alone.
         own_dir: what is its own, such as FIFOs; the same as long as runs of before may live.
         log_path: where it and supervisors write what goes wrong in them.
+        cgroup: what it and supervisors are in, by its path in each hierarchy; empty is that of whoever starts it.
     """
 
-    def __init__(self, socket_path: Path, own_dir: Path, log_path: Path) -> None:
+    def __init__(self, socket_path: Path, own_dir: Path, log_path: Path, cgroup: str = "") -> None:
         self._socket_path = socket_path
         self._own_dir = own_dir
         self._log_path = log_path
+        self._cgroup = cgroup
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -79,6 +83,20 @@ class LauncherClient:
         if not isinstance(pid, int) or not isinstance(start_time, int):
             raise LauncherError(f"cannot start {spec.run_id}: the launcher answers {answer!r:.200}")
         return Started(pid, start_time)
+
+    def join(self, request: JoinRequest) -> Session:
+        """Go into a run, and return once inside: see `joined.Session`. The caller closes it.
+
+        Raises:
+            LauncherError: the launcher cannot be reached.
+            JoinRefused: nothing was done; it says why.
+        """
+        try:
+            return joined.open_session(self._greeted(), request)
+        except _OtherVersion:
+            raise
+        except OSError as error:
+            raise LauncherError(f"cannot reach the launcher at {self._socket_path}: {error}") from error
 
     def ping(self) -> int:
         """Return the launcher's pid.
@@ -141,10 +159,10 @@ class LauncherClient:
                     [
                         sys.executable,
                         *("-I", "-S", "-c", _BOOT, str(_SOURCE_ROOT)),
-                        *(str(self._socket_path), str(self._own_dir), str(ready_write)),
+                        *(str(self._socket_path), str(self._own_dir), str(ready_write), self._cgroup),
                     ],
                     cwd="/",
-                    env={"LANG": "C.UTF-8"},
+                    env={"LANG": "C.UTF-8", "LD_BIND_NOW": "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -232,6 +250,7 @@ def start_request(spec: RunSpec) -> tuple[Message, bytes, bytes]:
     parts = runspec.to_parts(spec)
     ahead = can_be_shared(spec.sandbox)
     request: Message = {"op": "start", "parent": spec.cgroup_parent, "cgroup": spec.cgroup, "ahead": ahead}
+    request["near"] = os.path.dirname(spec.run_dir)
     return request, parts.own, parts.shared
 
 

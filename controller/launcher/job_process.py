@@ -10,28 +10,36 @@ import errno
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from controller.launcher import receipt
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
-from controller.linux import libc, namespaces, process
+from controller.linux import libc, namespaces, openat2, process
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
+from controller.linux.openat2 import Resolve
 from controller.sandbox import confine
+from controller.sandbox.confine import NO_PROCESS_LIMITS, ProcessLimits
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CALM_SECONDS = 0.05
+"""Without a word for so long, there is time to rehearse. Where launches come faster, it would only cost them."""
 _REPORT_FD = 3
 _ORDERS_FD = 4
 _KEPT_FDS = 2
 _MOST_FDS = 8
 _READ_BYTES = 1 << 16
+_COMMAND = b"C"
 _NO_RIGHTS: frozenset[Capability] = frozenset()
+_NO_FD = -1
 _CHANGED_SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -53,6 +61,7 @@ class JobFiles:
     orders_fd: int
     user_namespace_fd: int
     niceness: int
+    keep: frozenset[Capability] = _NO_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,10 @@ class Command:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
+    limits: ProcessLimits = NO_PROCESS_LIMITS
 
 
-class _CannotRun(Exception):
+class CannotRun(Exception):
     """The command cannot be executed, for a reason in the job's own terms."""
 
     def __init__(self, exit_code: int, message: str) -> None:
@@ -80,20 +90,32 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
     report_fd = files.report_fd
     doing = "leave the supervisor's session and files"
     try:
-        _rehearse(seccomp)
         _leave_the_supervisor(files)
         report_fd = _REPORT_FD
         doing = "join its cgroup"
         with socket.socket(fileno=_ORDERS_FD) as orders:
+            orders.sendall(receipt.tell_early())
+            if not _is_readable_within(orders, CALM_SECONDS):
+                doing = "rehearse"
+                rehearse(seccomp)
+                doing = "join its cgroup"
             _join_cgroup(orders)
             doing = "give up its rights"
             namespaces.unshare(LinuxNamespace.CGROUP)  # In its cgroup by now: so that is the root it sees.
-            confine.give_up_rights(_NO_RIGHTS, seccomp, bounded=True)
+            confine.give_up_rights(files.keep, seccomp, bounded=True)
+            doing = "tell what it is held to"
+            orders.sendall(receipt.tell_late())
             doing = "take its command"
-            command = _wait_for_command(orders)
+            command, ruleset_fd = _wait_for_command(orders)
+            doing = "limit its process"
+            confine.limit_process(command.limits)
+            doing = "be held to where it may write"
+            if ruleset_fd != _NO_FD:
+                confine.keep_to_itself()
+                confine.restrict_writing(ruleset_fd)
         os.setpriority(os.PRIO_PROCESS, 0, files.niceness)  # Until here it was the launcher's work, and in its haste.
-        _execute(command)
-    except _CannotRun as error:
+        execute(command)
+    except CannotRun as error:
         _report(report_fd, NeverRan(Reason.CONTAINER_CANNOT_RUN, str(error), error.exit_code))
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not go on as a second supervisor
         _report(report_fd, NeverRan(Reason.SANDBOX_FAILED, f"cannot {doing}: {error}", None))
@@ -103,26 +125,43 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
 
 def _leave_the_supervisor(files: JobFiles) -> None:
     os.setsid()
+    begin_afresh()
+    confine.usual_limits()
+    confine.allow_limits()
+    take_off_the_launchers_protection()
+    confine.become(files.user_namespace_fd, 0, 0)
+    confine.bound_rights(files.keep)
+    _arrange_descriptors(files)
+
+
+def begin_afresh() -> None:
+    """Treat signals as a fresh process does, and have the usual umask, personality and timers."""
     for number in _CHANGED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
-    confine.limit_process()
-    _take_off_the_launchers_protection()
-    confine.become(files.user_namespace_fd, 0, 0)
-    confine.bound_rights(_NO_RIGHTS)
-    _arrange_descriptors(files)
+    process.be_plain()
 
 
-def _rehearse(seccomp: bytes) -> None:
+def _is_readable_within(orders: socket.socket, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(orders, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def rehearse(seccomp: bytes) -> None:
     """Go through what is to come, to no effect: the first time costs page faults, so it is had before it counts."""
     one, other = socket.socketpair()
     with one, other:
         give_cgroup(one, (os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC),))
         _join_cgroup(other)
-        give_command(one, Command(("rehearsal",), {"PATH": "/"}, "/"))
-        command = _wait_for_command(other)
+        other.sendall(receipt.tell_early() + receipt.tell_late())
+        hear_what_it_is_held_to(one)
+        give_command(one, Command(("rehearsal",), {"PATH": "/"}, "/"), None)
+        command, _ = _wait_for_command(other)
     _try_exec("/dev/null/rehearsal", command)
+    with contextlib.suppress(OSError):
+        os.execve("/dev/null/rehearsal", command.argv, command.env)
     libc.address_of(seccomp)
 
 
@@ -152,13 +191,36 @@ def give_cgroup(orders: socket.socket, join_fds: tuple[int, ...]) -> None:
         os.close(fd)
 
 
-def give_command(orders: socket.socket, command: Command) -> None:
+def hear_what_it_is_held_to(orders: socket.socket) -> bytes:
+    """Return what the job's process read of itself once it had given up its rights; see `receipt`.
+
+    Raises:
+        ConnectionResetError: it has ended: its report says why.
+    """
+    received = bytearray()
+    while not received.endswith(receipt.END):
+        part = orders.recv(_READ_BYTES)
+        if not part:
+            raise ConnectionResetError(errno.ECONNRESET, "the job's process has ended")
+        received += part
+    return bytes(received)
+
+
+def give_command(orders: socket.socket, command: Command, ruleset_fd: int | None) -> None:
     """Have the job's process, which is in its cgroup and its sandbox by now, execute the command.
+
+    Args:
+        ruleset_fd: of Landlock, if there is any; it stays the caller's.
 
     Raises:
         OSError: it is not there any more: its report says why.
     """
-    orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd]).encode())
+    limits = [command.limits.open_files, command.limits.file_bytes, command.limits.core_bytes]
+    if ruleset_fd is None:
+        orders.sendall(_COMMAND)
+    else:
+        socket.send_fds(orders, [_COMMAND], (ruleset_fd,))
+    orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd, limits]).encode())
     orders.shutdown(socket.SHUT_WR)
 
 
@@ -168,19 +230,23 @@ def _join_cgroup(orders: socket.socket) -> None:
         os.close(fd)
 
 
-def _wait_for_command(orders: socket.socket) -> Command:
-    """Return it when it comes, which is when the sandbox is ready: the time until then was for giving up rights."""
+def _wait_for_command(orders: socket.socket) -> tuple[Command, int]:
+    """Return it when it comes, which is when the sandbox is ready: the time until then was for giving up rights.
+
+    With it comes where it may write, as a descriptor, if there is one.
+    """
+    _, fds, _, _ = socket.recv_fds(orders, 1, 1, socket.MSG_CMSG_CLOEXEC)
     received = bytearray()
     while part := orders.recv(_READ_BYTES):
         received += part
     if not received:
         os._exit(NOT_EXECUTABLE)  # The sandbox could not be made, and the supervisor says so.
-    return _parse_command(received)
+    return _parse_command(received), fds[0] if fds else _NO_FD
 
 
 def _parse_command(text: bytes | bytearray) -> Command:
-    argv, env, cwd = json.loads(text)
-    return Command(tuple(argv), env, cwd)
+    argv, env, cwd, limits = json.loads(text)
+    return Command(tuple(argv), env, cwd, ProcessLimits(*limits))
 
 
 def _receive_fds(orders: socket.socket) -> list[int]:
@@ -190,12 +256,17 @@ def _receive_fds(orders: socket.socket) -> list[int]:
     return fds
 
 
-def _execute(command: Command) -> NoReturn:
+def execute(command: Command) -> NoReturn:
+    """Turn this process, which is confined by now, into the command.
+
+    Raises:
+        CannotRun: it is not there, or cannot be executed.
+    """
     try:
         os.chdir(command.cwd)
     except OSError as error:
         cause = f"cannot enter the working directory {command.cwd}: {error.strerror}"
-        raise _CannotRun(NOT_EXECUTABLE, cause) from error
+        raise CannotRun(NOT_EXECUTABLE, cause) from error
     program = command.argv[0]
     if "/" in program:
         raise _refusal(program, _try_exec(program, command))
@@ -208,29 +279,35 @@ def _execute(command: Command) -> NoReturn:
             denied = denied or _refusal(candidate, refused)
         elif refused.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.exists(candidate):
             raise _refusal(candidate, refused)
-    raise denied or _CannotRun(NOT_FOUND, f"cannot run {program}: it is in no directory of PATH={path}")
+    raise denied or CannotRun(NOT_FOUND, f"cannot run {program}: it is in no directory of PATH={path}")
 
 
 def _try_exec(path: str, command: Command) -> OSError:
     """Return why the kernel refused; there is no return if it did not."""
     try:
+        # Not by way of /proc/self/exe, which until the exec is the host's interpreter, nor of any link of that kind.
+        os.close(openat2.open_in_root(libc.AT_FDCWD, path, os.O_PATH, resolve=Resolve.NO_MAGICLINKS))
         os.execve(path, command.argv, command.env)
     except OSError as error:
         return error
 
 
-def _refusal(path: str, error: OSError) -> _CannotRun:
+def _refusal(path: str, error: OSError) -> CannotRun:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.path.exists(path):
             cause = "it is there, but the interpreter it names (in its #! line or its ELF header) is not"
-            return _CannotRun(NOT_FOUND, f"cannot run {path}: {cause}")
-        return _CannotRun(NOT_FOUND, f"cannot run {path}: there is no such file in the sandbox")
+            return CannotRun(NOT_FOUND, f"cannot run {path}: {cause}")
+        return CannotRun(NOT_FOUND, f"cannot run {path}: there is no such file in the sandbox")
     if error.errno == errno.EACCES:
-        return _CannotRun(NOT_EXECUTABLE, f"cannot run {path}: it is not executable for the job: chmod +x it")
+        return CannotRun(NOT_EXECUTABLE, f"cannot run {path}: it is not executable for the job: chmod +x it")
     if error.errno == errno.ENOEXEC:
         cause = "it is no program of this machine: begin a script with #!, or build it for this machine"
-        return _CannotRun(NOT_EXECUTABLE, f"cannot run {path}: {cause}")
-    return _CannotRun(NOT_EXECUTABLE, f"cannot run {path}: {error.strerror}")
+        return CannotRun(NOT_EXECUTABLE, f"cannot run {path}: {cause}")
+    if error.errno == errno.ELOOP:
+        return CannotRun(
+            NOT_EXECUTABLE, f"cannot run {path}: it is a link of /proc, or a circle: name the program itself"
+        )
+    return CannotRun(NOT_EXECUTABLE, f"cannot run {path}: {error.strerror}")
 
 
 def _report(report_fd: int, never_ran: NeverRan) -> None:
@@ -251,7 +328,8 @@ def read_report(fd: int) -> NeverRan | None:
     return NeverRan(reason, message, exit_code)
 
 
-def _take_off_the_launchers_protection() -> None:
+def take_off_the_launchers_protection() -> None:
+    """Be as likely to be ended for memory as any process of the host, if that may be."""
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(PermissionError):  # The host gave us more than 0, and no right to less: so it stays.

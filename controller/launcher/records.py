@@ -25,7 +25,7 @@ from controller.linux import pidfd, process, procfs
 CLAIM = "claim.json"
 EXIT = "exit.json"
 _EXIT_TO_BE = "exit.json.new"
-_RESERVED_BYTES = 4096  # An exit record fits, and it is one block.
+_RESERVED_BYTES = 8192  # An exit record fits, with its receipt.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_STATES = "ZXx"
 

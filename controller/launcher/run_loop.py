@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import OomWatch
 from controller.launcher import outcome
 from controller.launcher.control import Command, ControlFifo
@@ -20,6 +21,8 @@ from controller.launcher.records import Reason
 
 _READ_BYTES = 65536
 _MAX_WAIT_SECONDS = 86400.0
+_OOM_LOOKS_SECONDS = (0.01, 0.05, 0.2, 1.0, 5.0)
+"""When to look again for who was killed: version 1 tells all runs of it, and before the kernel has chosen."""
 
 
 def boot_seconds() -> float:
@@ -42,6 +45,7 @@ class RunLoop:
         log: LogWriter,
         control: ControlFifo,
         oom: OomWatch,
+        io_lift: IoLift,
         wakeup_fd: int,
         deadline_seconds: float | None,
         grace_seconds: float,
@@ -51,10 +55,13 @@ class RunLoop:
         self._log = log
         self._control = control
         self._oom = oom
+        self._io_lift = io_lift
         self._wakeup_fd = wakeup_fd
         self._grace_seconds = grace_seconds
         self._deadline_at = None if deadline_seconds is None else boot_seconds() + deadline_seconds
         self._kill_at: float | None = None
+        self._look_at: float | None = None
+        self._oom_looks: list[float] = []
         self._wait_status: int | None = None
         self.ending: Ending | None = None
         self._poll = select.poll()
@@ -86,12 +93,14 @@ class RunLoop:
         return self._wait_status
 
     def _wait_milliseconds(self) -> float:
-        times = [at for at in (self._deadline_at, self._kill_at) if at is not None]
+        times = [at for at in (self._deadline_at, self._kill_at, self._look_at) if at is not None]
         wait = min(min(times) - boot_seconds(), _MAX_WAIT_SECONDS) if times else _MAX_WAIT_SECONDS
         return max(0.0, wait) * 1000 + 1
 
     def _check_times(self) -> None:
         now = boot_seconds()
+        if self._look_at is not None and now >= self._look_at:
+            self._look_for_oom_kills()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
             self._kill_everything()
@@ -110,6 +119,7 @@ class RunLoop:
             _signal_group(self._job_pid, signal.SIGTERM)
 
     def _kill_everything(self) -> None:
+        self._io_lift.lift()  # What waits for a disk dies only when it had its turn.
         # As the first process of its pid namespace: -1 is all of that but this process.
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
@@ -136,9 +146,18 @@ class RunLoop:
                 pass  # A newer controller's order. What it is for, only that one could say.
 
     def _on_oom(self, _fd: int) -> None:
+        """Look whether it was a process of ours that was killed: it may be that of another run, or none so far."""
         self._oom.acknowledge()
+        self._oom_looks = list(_OOM_LOOKS_SECONDS)
+        self._look_for_oom_kills()
+
+    def _look_for_oom_kills(self) -> None:
+        self._look_at = boot_seconds() + self._oom_looks.pop(0) if self._oom_looks else None
+        if not self._oom.killed_count():
+            return
+        self._look_at = None
         if self.ending is None:
-            # Before the kernel has chosen a victim, perhaps: a run that lost a part of itself is no good.
+            # A run that lost a part of itself is no good.
             self.ending = Ending(Reason.OOM_KILLED, outcome.oom_message(0))
         self._kill_everything()
 

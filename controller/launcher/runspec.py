@@ -12,10 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
-from controller.cgroup.limits import Limits
-from controller.sandbox.spec import OWN_FIELDS, Bind, EtcFile, Mount, PrivateCopy, SandboxSpec, Scratch
+from controller.cgroup.limits import IoLimit, Limits
+from controller.sandbox.confine import NO_PROCESS_LIMITS, ProcessLimits
+from controller.sandbox.rights import USUAL_RIGHTS, Rights
+from controller.sandbox.spec import (
+    NO_DEVICES,
+    OWN_FIELDS,
+    Bind,
+    DeviceFile,
+    DeviceNode,
+    Devices,
+    EtcFile,
+    Mount,
+    PrivateCopy,
+    SandboxSpec,
+    Scratch,
+)
 
-VERSION = 3
+VERSION = 4
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
@@ -23,6 +37,14 @@ _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
     "size_bytes": (int,),
     "within": (str, type(None)),
     "neutral_owners": (bool,),
+}
+_DEVICE_TYPES: dict[str, tuple[type, ...]] = {
+    "path": (str,),
+    "kind": (str,),
+    "source": (str,),
+    "target": (str,),
+    "directory": (bool,),
+    "no_exec": (bool,),
 }
 
 
@@ -36,7 +58,7 @@ class RunSpec:
         log_dir: an existing directory, of this run alone; its log appears there.
         argv: the command; without a `/` in its first word it is looked for in the PATH of `env`, inside the sandbox.
         env: all of the job's environment.
-        cgroup_parent: the cgroup, directly below the root of each hierarchy, that holds `cgroup`.
+        cgroup_parent: the cgroup, by its path below the root of each hierarchy, that holds `cgroup`.
         deadline_seconds: how long it may run; None is for ever.
         grace_seconds: between SIGTERM and SIGKILL, at the deadline and when the supervisor is told to end.
     """
@@ -55,6 +77,8 @@ class RunSpec:
     grace_seconds: float = 30.0
     log_max_bytes: int = 10 << 20
     log_max_files: int = 5
+    process_limits: ProcessLimits = NO_PROCESS_LIMITS
+    rights: Rights = USUAL_RIGHTS
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -84,8 +108,11 @@ def to_parts(spec: RunSpec) -> Parts:
         "version": VERSION,
         **_fields_of(spec),
         "env": dict(spec.env),
-        "limits": _fields_of(spec.limits),
-        "sandbox": {name: getattr(sandbox, name) for name in OWN_FIELDS},
+        "limits": _fields_of(spec.limits) | {"io": [_fields_of(disk) for disk in spec.limits.io]},
+        "process_limits": _fields_of(spec.process_limits),
+        "rights": _fields_of(spec.rights),
+        "sandbox": {name: getattr(sandbox, name) for name in OWN_FIELDS}
+        | {"devices": _written_devices(sandbox.devices)},
     }
     return Parts(_written(own), _shared_part(*(getattr(sandbox, name) for name in _SHARED_FIELDS)))
 
@@ -127,7 +154,40 @@ def _written(plain: dict[str, object]) -> bytes:
     return json.dumps(plain, separators=(",", ":")).encode()
 
 
-def _fields_of(value: RunSpec | SandboxSpec | Limits | Mount | EtcFile) -> dict[str, object]:
+def _written_devices(devices: Devices) -> dict[str, object] | None:
+    if devices == NO_DEVICES:
+        return None
+    nodes, files = [_fields_of(node) for node in devices.nodes], [_fields_of(file) for file in devices.files]
+    return {"nodes": nodes, "files": files, "links": devices.links}
+
+
+def _devices(given: object) -> Devices:
+    if given is None:
+        return NO_DEVICES
+    parts = _object(given)
+    nodes = tuple(DeviceNode(**_object(node)) for node in _list(parts.pop("nodes")))  # type: ignore[arg-type]
+    files = tuple(DeviceFile(**_object(file)) for file in _list(parts.pop("files")))  # type: ignore[arg-type]
+    links = tuple(_pair(pair) for pair in _list(parts.pop("links")))
+    for values in (*map(_fields_of, nodes), *map(_fields_of, files)):
+        for name, value in values.items():
+            _check(name, value, *_DEVICE_TYPES.get(name, (int,)))
+    if parts:
+        raise ValueError(f"cannot read a run spec: devices have no {', '.join(parts)}")
+    return Devices(nodes, files, links)
+
+
+def _fields_of(
+    value: RunSpec
+    | Rights
+    | SandboxSpec
+    | Limits
+    | IoLimit
+    | ProcessLimits
+    | Mount
+    | EtcFile
+    | DeviceNode
+    | DeviceFile,
+) -> dict[str, object]:
     # As dataclasses.asdict, less its deep copy, which took longer than all else here.
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -138,7 +198,9 @@ def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
         raise ValueError(f"cannot read a run spec of version {version!r}: this launcher reads {VERSION}")
     given["argv"] = _strings(given["argv"])
     given["env"] = _string_map(given.get("env", {}))
-    given["limits"] = Limits(**_integers(given["limits"]))
+    given["limits"] = _limits(_object(given["limits"]))
+    given["process_limits"] = ProcessLimits(**_integers(given["process_limits"]))
+    given["rights"] = _rights(_object(given["rights"]))
     given["sandbox"] = _with_own(_object(given["sandbox"]), shared)
     for name in ("run_id", "run_dir", "log_dir", "cwd", "cgroup_parent", "cgroup"):
         _check(name, given.get(name, ""), str)
@@ -148,12 +210,34 @@ def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
     return RunSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 
+def _limits(given: dict[str, object]) -> Limits:
+    cpus = _list(given.pop("cpus"))
+    for cpu in cpus:
+        _check("a CPU", cpu, int)
+    io = tuple(_io_limit(_object(disk)) for disk in _list(given.pop("io")))
+    return Limits(**_integers(given), cpus=tuple(cpus), io=io)  # type: ignore[arg-type]  # Checked above, one by one.
+
+
+def _io_limit(given: dict[str, object]) -> IoLimit:
+    device = given.pop("device")
+    _check("device", device, str)
+    return IoLimit(device, **_integers(given))  # type: ignore[arg-type]  # Checked above.
+
+
+def _rights(given: dict[str, object]) -> Rights:
+    given["capabilities"] = _strings(given["capabilities"])
+    _check("profile", given["profile"], str)
+    _check("needs_landlock", given["needs_landlock"], bool)
+    return Rights(**given)  # type: ignore[arg-type]  # Checked above, field by field.
+
+
 def _with_own(given: dict[str, object], shared: SandboxSpec) -> SandboxSpec:
     if given.keys() != set(OWN_FIELDS):
         raise ValueError(f"cannot read a run spec: a sandbox's own are {', '.join(OWN_FIELDS)}, not {', '.join(given)}")
     _check("hostname", given["hostname"], str)
     _check("work_bytes", given["work_bytes"], int)
     _check("files_dir", given["files_dir"], str, type(None))
+    given["devices"] = _devices(given["devices"])
     return replace(shared, **given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 

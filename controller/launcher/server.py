@@ -16,14 +16,15 @@ import traceback
 
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
-from controller.launcher import control, protocol, rehearsal, signals, supervisor
+from controller.launcher import control, joining, protocol, signals
 from controller.launcher.children import Child, Connection, HandedOver, Request
+from controller.launcher.joining import Joiner
+from controller.launcher.nursery import Equipment, Nursery, NurseryGone
 from controller.launcher.pool import Fork, Make, Pool, Retire, Step
 from controller.launcher.protocol import PROTOCOL_VERSION, Message, ProtocolError
-from controller.launcher.slots import NoSlot, Slot, SlotPool
-from controller.launcher.supervisor import Post
-from controller.linux import namespaces, process
-from controller.linux.namespaces import LinuxNamespace
+from controller.launcher.receipt import Surroundings
+from controller.launcher.slots import NoSlot, SlotPool
+from controller.linux import process
 from controller.sandbox import seccomp
 
 WARM = 4
@@ -31,6 +32,7 @@ WARM = 4
 _IDLE_SECONDS = 0.03
 _IDLE_WITHOUT_ANY_SECONDS = 0.002
 """So long after the last start there is time to make one ready: not while a run that just started needs the CPUs."""
+STAGE = "stage"
 _READ_BYTES = 1 << 18
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -47,23 +49,28 @@ class Launcher:
     def __init__(self, listener: socket.socket, own_dir: str, runs_niceness: int) -> None:
         self._listener = listener
         self._runs_niceness = runs_niceness
-        self._staging = f"{own_dir}/stage"
-        os.makedirs(self._staging, mode=0o700, exist_ok=True)
+        staging = f"{own_dir}/{STAGE}"
+        os.makedirs(staging, mode=0o700, exist_ok=True)
         self._slots = SlotPool()
         control.remove_abandoned(own_dir)
         self._control_paths = (f"{own_dir}/{control.PREFIX}{time.time_ns()}.{number}" for number in itertools.count())
         self._hierarchies = choose.hierarchies_of_host()
         self._lifecycles: dict[str, Lifecycle] = {}
         self._seccomp = seccomp.default_program(os.uname().machine)
-        self._boot_id = process.boot_id()
-        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._nursery = Nursery(
+            Equipment(
+                self._hierarchies, self._seccomp, staging, process.boot_id(), own_mounts, runs_niceness,
+                Surroundings.look(),
+            )
+        )  # fmt: skip
         self._wakeup_fd = signals.wake_on(*_SIGNALS)
         self._connections: dict[int, Connection] = {}
         self._children: dict[int, Child] = {}
         self._by_channel: dict[int, Child] = {}
         self._pool = Pool(WARM)
         self._handed_over = HandedOver()
+        self._near = own_dir
         self._can_fork = True
         self._started = 0
         self._last_start = 0.0
@@ -114,7 +121,7 @@ class Launcher:
 
     def _make_one_ready(self) -> None:
         try:
-            self._pool.add(self._fork(ahead=True))
+            self._pool.add(self._fork())
         except (OSError, NoSlot):
             # Not again before something has changed. A run that is asked for says why it cannot be.
             traceback.print_exc(file=sys.stderr)
@@ -123,7 +130,6 @@ class Launcher:
         step = self._next_step()
         if isinstance(step, Make):
             self._take(step)
-        rehearsal.think()  # The fork has made every page one to copy again.
 
     def _dispatch(self, fd: int, event: int) -> None:
         if fd == self._wakeup_fd:
@@ -151,7 +157,9 @@ class Launcher:
                 self._on_exit(pid)
 
     def _on_exit(self, pid: int) -> None:
-        child = self._children.pop(pid)
+        child = self._children.pop(pid, None)
+        if child is None:  # An attendant, the nursery, or what a nursery forked that ended before it told of it.
+            return
         self._can_fork = True
         if child.channel.fileno() >= 0:
             self._on_answer(child)
@@ -176,12 +184,9 @@ class Launcher:
             self._epoll.register(client.fileno(), select.EPOLLIN)
 
     def _receive(self, connection: Connection) -> None:
-        try:
-            received = connection.socket.recv(_READ_BYTES)
-        except BlockingIOError:
+        received = connection.receive(_READ_BYTES)
+        if received is None:
             return
-        except ConnectionError:
-            received = b""
         if not received:
             self._disconnect(connection)
             return
@@ -202,6 +207,7 @@ class Launcher:
                 "ahead": bool(ahead),
                 protocol.ATTACHED: (bytes(own), bytes(shared)),
             }:
+                self._near = str(message.get("near", self._near))
                 self._start(Request(connection, request_id, parent, cgroup, own, shared, ahead))
             case {"op": "hello", "version": version} if version != PROTOCOL_VERSION:
                 cause = f"this launcher speaks version {PROTOCOL_VERSION} of the protocol, not {version!r}"
@@ -209,14 +215,11 @@ class Launcher:
             case {"op": "hello" | "ping"}:
                 self._send(connection, {"id": request_id, "version": PROTOCOL_VERSION, "pid": os.getpid()})
             case {"op": "status"}:
-                counts = {
-                    "running": len(self._children) - len(self._pool),
-                    "warm": len(self._pool),
-                    "made": self._pool.count_made(),
-                    "started": self._started,
-                    "clients": len(self._connections),
-                }
-                self._send(connection, {"id": request_id, **counts})
+                warm, made = len(self._pool), self._pool.count_made()
+                counts = {"running": len(self._children) - warm, "warm": warm, "made": made, "started": self._started}
+                self._send(connection, {"id": request_id, **counts, "clients": len(self._connections)})
+            case {"op": "join", protocol.ATTACHED: (bytes(text),)}:
+                self._join(connection, request_id, text)
             case {"op": "shutdown"}:
                 self._ending = True
                 self._send(connection, {"id": request_id})
@@ -237,6 +240,17 @@ class Launcher:
             child.request, child.parent, child.cgroup = request, request.cgroup_parent, request.cgroup
             self._started += 1
 
+    def _join(self, connection: Connection, request_id: object, text: bytes) -> None:
+        """Leave the connection to a process that goes into a run, and know no more of either."""
+        fds = connection.take_fds()
+        own = Joiner(connection.socket, text, fds, self._hierarchies, self._seccomp, self._runs_niceness)
+        try:
+            joining.fork_attendant(own)
+        except OSError as error:
+            self._send(connection, {"id": request_id, "error": str(error), "kind": "failed"})
+        else:
+            self._disconnect(connection)
+
     def _hand_over(self, request: Request) -> Child:
         """Give a run to a supervisor, and to another if that has been killed while it was ready, or hangs."""
         self._last_start = time.monotonic()
@@ -247,7 +261,7 @@ class Launcher:
                 self._tell(child, protocol.encode({"op": "run"}, *attached))
                 self._handed_over.add(child, self._last_start)
                 return child
-        child = self._fork(ahead=False)
+        child = self._fork()
         self._tell(child, protocol.encode({"op": "run"}, request.own, request.shared))
         return child
 
@@ -255,52 +269,32 @@ class Launcher:
         if not child.tell(message):
             self._epoll.modify(child.channel.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
-    def _fork(self, *, ahead: bool) -> Child:
-        """Fork a supervisor, as the first process of a new pid namespace."""
+    def _fork(self) -> Child:
+        """Have a supervisor forked, as the first process of a new pid namespace."""
+        try:
+            return self._fork_once()
+        except NurseryGone:
+            return self._fork_once()
+
+    def _fork_once(self) -> Child:
         slot = self._slots.take()
         control_path = next(self._control_paths)
         ours, theirs = socket.socketpair()
-        pid = 0
         try:
-            namespaces.unshare(LinuxNamespace.PID)
-            pid = os.fork()
-            if pid == 0:
-                supervisor.supervise_and_exit(self._post(slot, theirs, ours, control_path, ahead=ahead))
+            pid = self._nursery.fork(slot, theirs, control_path, self._lifecycles, self._near)
+        except BaseException:
+            ours.close()
+            self._slots.give_back(slot.number)
+            raise
         finally:
-            # Else a second unshare answers EINVAL: a process may be one namespace ahead of itself, no more.
-            namespaces.enter(self._own_pid_namespace, LinuxNamespace.PID)
             theirs.close()
             os.close(slot.lock_fd)
-            if pid == 0:
-                ours.close()
-                self._slots.give_back(slot.number)
         ours.settimeout(0)
         child = Child(pid, slot.number, ours, control_path)
         self._children[pid] = child
         self._by_channel[ours.fileno()] = child
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         return child
-
-    def _post(self, slot: Slot, channel: socket.socket, ours: socket.socket, control_path: str, *, ahead: bool) -> Post:
-        sockets = (self._listener, ours, *(one.socket for one in self._connections.values()))
-        channels = (child.channel for child in self._by_channel.values())
-        fds = [one.fileno() for one in (*sockets, *channels)]
-        fds += [fd for child in self._children.values() for fd in child.kept_fds]
-        fds += [self._epoll.fileno(), self._wakeup_fd, self._own_pid_namespace]
-        return Post(
-            slot,
-            channel,
-            self._hierarchies,
-            self._lifecycles,
-            self._seccomp,
-            self._staging,
-            control_path,
-            self._boot_id,
-            self._own_mounts,
-            self._runs_niceness,
-            ahead,
-            tuple(fds),
-        )
 
     def _lifecycle(self, parent: str) -> Lifecycle:
         if parent not in self._lifecycles:
@@ -395,3 +389,5 @@ class Launcher:
             self._epoll.unregister(fd)
             del self._connections[fd]
             connection.socket.close()
+            for each in connection.take_fds():
+                os.close(each)

@@ -26,6 +26,8 @@ SLOTS = 4000
 HOST_FILE = "/run/runwright.slots"
 """Where the slots of this host are: the ids are the host's, so all launchers on it share them."""
 
+MOST_IDLE = 32
+"""So many user namespaces are kept for runs to come, however many there were at once."""
 _ATTEMPTS = 100
 _FLOCK = struct.Struct("hhqqi4x")  # Source: fcntl(2), struct flock, as on every 64-bit Linux.
 
@@ -80,6 +82,8 @@ class SlotPool:
     def give_back(self, number: int) -> None:
         """Note that the run in slot `number` has ended."""
         self._idle.append(number)
+        if len(self._idle) > MOST_IDLE:
+            os.close(self._user_namespaces.pop(self._idle.popleft()))
 
     def _take_new(self) -> Slot:
         # From where the last search ended, and round: an earlier launcher's run may have ended since.

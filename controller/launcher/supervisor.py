@@ -9,6 +9,7 @@ exit record, unless this process is killed or the disk refuses.
 
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,24 +19,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from controller.cgroup import choose
+from controller.cgroup import choose, readback
 from controller.cgroup.detect import Hierarchies
+from controller.cgroup.io_lift import NO_LIFT, IoLift
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
 from controller.cgroup.usage import UsageReader
-from controller.launcher import blank, job_process, outcome, records, run_loop, signals, waiting
+from controller.launcher import (
+    blank,
+    devices_told,
+    job_process,
+    limits_told,
+    outcome,
+    records,
+    run_loop,
+    signals,
+    waiting,
+)
 from controller.launcher.control import ControlFifo
 from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
 from controller.launcher.job_process import Command
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending, Outcome
+from controller.launcher.receipt import NotEnforced, Surroundings
 from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
 from controller.linux import libc, process
 from controller.linux.capabilities import Capability
-from controller.sandbox import confine
+from controller.sandbox import confine, seccomp
 from controller.sandbox.errors import InvalidSpec, SandboxError
 
 SUPERVISOR_SANDBOX_UID = 65534
@@ -45,6 +58,7 @@ _PR_SET_NAME = 15
 _OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEEP = frozenset({Capability.KILL})
+_BLOCK_BYTES = 512  # Source: include/linux/task_io_accounting_ops.h, task_io_get_inblock().
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -71,8 +85,10 @@ class Post:
     boot_id: str
     host_mounts_fd: int
     runs_niceness: int
-    ahead: bool  # Nobody waits for it so far.
+    near: str
+    """A directory of the disk that the last run's files were made on, so that the next one's may be made ahead."""
     launchers_fds: tuple[int, ...]
+    surroundings: Surroundings
 
 
 def supervise(post: Post) -> None:
@@ -87,7 +103,7 @@ def supervise(post: Post) -> None:
     libc.syscall("prctl", _PR_SET_NAME, b"rnx-run", purpose="name the process")
     pid, start_time = process.host_pid(), process.start_time()  # As the host counts: /proc is the host's here.
     control = ControlFifo(post.control_path)  # Removed by the launcher.
-    blanks = _make_blanks(post.staging)
+    blanks = _make_blanks(post.near)
     ready = _make_ready(post)
     spec = waiting.wait_for_run(post.channel, ready)
     if spec is None:
@@ -128,9 +144,7 @@ def _make_blanks(directory: str) -> Blanks:
 def _make_ready(post: Post) -> Crew | Exception:
     """Return the crew, or why there is none: which the run shall say, once there is one."""
     try:
-        return Crew(
-            post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness, rehearsed=post.ahead
-        )
+        return Crew(post.slot, post.staging, post.seccomp, post.host_mounts_fd, post.runs_niceness, post.surroundings)
     except (SandboxError, OSError) as error:
         return error
 
@@ -158,6 +172,8 @@ class _Supervisor:
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
         self._exit_file: ExitFile | None = None
+        self._cgroup_says: dict[str, str] = {}
+        self._devices_say: dict[str, records.Plain] = {}
         self._enforced = False
 
     def run(self) -> None:
@@ -166,15 +182,15 @@ class _Supervisor:
             if isinstance(self._ready, Exception):
                 raise self._ready
             result = self._run(self._ready)
-        except (SandboxError, InvalidSpec, OSError) as error:
+        except (SandboxError, InvalidSpec, NotEnforced, OSError) as error:
             result = Outcome(Reason.SANDBOX_FAILED, str(error), None, None)
         except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
             traceback.print_exc(file=sys.stderr)
             result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
         exit_file = self._exit_file or ExitFile(self._run_dir_fd)
         exit_file.write(self._record(result))
+        self._control.close()  # Whoever waits need not wait for the disk as well, nor for a CPU that nobody else wants.
         os.setpriority(os.PRIO_PROCESS, 0, 19)
-        self._control.close()  # Whoever waits need not wait for the disk as well.
         exit_file.flush()
 
     def _run(self, ready: Crew) -> Outcome:
@@ -184,12 +200,19 @@ class _Supervisor:
         self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
         lifecycle = self._lifecycle()
         try:
+            if not spec.rights.are_usual:
+                ready.take_rights(spec.rights, self._program())
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
+            self._judge_limits(lifecycle)
             oom = lifecycle.open_oom_watch(spec.cgroup)
             self._usage = lifecycle.open_usage(spec.cgroup)
+            io_lift = lifecycle.open_io_lift(spec.cgroup) if spec.limits.io else NO_LIFT
             ready.make_the_rest(spec.sandbox)
-            job_process.give_command(ready.orders, Command(spec.argv, spec.env, spec.cwd))
+            ready.judge()
+            self._devices_say = devices_told.read(spec.sandbox.devices.nodes)
+            command = Command(spec.argv, spec.env, spec.cwd, spec.process_limits)
+            job_process.give_command(ready.orders, command, ready.ruleset_fd)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESRCH):
                 return _why_the_job_is_gone(ready, error)
@@ -197,15 +220,18 @@ class _Supervisor:
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
         try:
-            loop = self._attend(ready, oom, lifecycle, log, log_dir_fd)
+            loop = self._attend(ready, oom, io_lift, lifecycle, log, log_dir_fd)
             wait_status, ending = loop.run(), loop.ending
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not go on without a supervisor
             traceback.print_exc(file=sys.stderr)
             wait_status = run_loop.kill_and_reap(ready.job_pid)
             ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
-        return outcome.decide(wait_status, ending, _kills(oom), job_process.read_report(ready.report_fd))
+        report = job_process.read_report(ready.report_fd)
+        return outcome.decide(wait_status, ending, _kills(oom), report, within_its_limit=_is_within_its_limit(oom))
 
-    def _attend(self, ready: Crew, oom: OomWatch, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int) -> RunLoop:
+    def _attend(
+        self, ready: Crew, oom: OomWatch, io_lift: IoLift, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int
+    ) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
         for known in (lifecycle, *self._post.lifecycles.values()):
@@ -219,6 +245,7 @@ class _Supervisor:
             log,
             self._control,
             oom,
+            io_lift,
             wakeup_fd,
             self._spec.deadline_seconds,
             self._spec.grace_seconds,
@@ -228,6 +255,16 @@ class _Supervisor:
         parent = self._spec.cgroup_parent
         known = self._post.lifecycles.get(parent)
         return known if known is not None else choose.open_lifecycle(self._post.hierarchies, parent)
+
+    def _judge_limits(self, lifecycle: Lifecycle) -> None:
+        found = lifecycle.read_limits(self._spec.cgroup, self._spec.limits)
+        if wrong := readback.problems(found):
+            raise NotEnforced(f"cannot begin the run: the kernel says {'; '.join(wrong)}")
+        self._cgroup_says = readback.as_plain(found)
+
+    def _program(self) -> bytes:
+        rights = self._spec.rights
+        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""
@@ -259,23 +296,24 @@ class _Supervisor:
         except (OSError, ValueError):  # The cgroup was taken away under the run: its end counts more than its numbers.
             traceback.print_exc(file=sys.stderr)
             return record
-        numbers = {name: getattr(usage, name) for name in usage.__slots__}
+        numbers = {name: getattr(usage, name) for name in usage.__slots__} | _disk_bytes()
         return replace(record, usage=numbers, oom_kills=usage.oom_kills)
 
     def _receipt(self) -> dict[str, records.Plain]:
-        """Return what was enforced: nothing of it may fail without ending the run, so having got here is the proof."""
-        limits = self._spec.limits
+        """Return what was enforced, as the kernel said before the run began: had it said otherwise, there were none."""
+        held_to = self._ready.held_to() if isinstance(self._ready, Crew) else {}
         return {
-            "memoryBytes": limits.memory_bytes,
-            "cpuMillicpu": limits.cpu_millicpu,
-            "pids": limits.pids,
-            "deadlineSeconds": self._spec.deadline_seconds,
-            "namespaces": ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"],
-            "hostUid": self._post.slot.host_base,
-            "capabilities": [],
-            "noNewPrivs": True,
-            "seccomp": True,
+            **limits_told.told(self._spec, self._post.hierarchies.version),
+            **held_to,
+            "cgroup": dict(self._cgroup_says),
+            **({"devices": dict(self._devices_say)} if self._devices_say else {}),
         }
+
+
+def _disk_bytes() -> dict[str, int]:
+    """Return what the run's processes, all of which were waited for here, read from disks and wrote to them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"read_bytes": used.ru_inblock * _BLOCK_BYTES, "written_bytes": used.ru_oublock * _BLOCK_BYTES}
 
 
 def _kills(oom: OomWatch) -> int:
@@ -284,6 +322,14 @@ def _kills(oom: OomWatch) -> int:
     except OSError:  # As for the usage. That there were any, the watch has told the loop.
         traceback.print_exc(file=sys.stderr)
         return 0
+
+
+def _is_within_its_limit(oom: OomWatch) -> bool:
+    try:
+        return not oom.was_at_its_limit()
+    except (OSError, ValueError):
+        traceback.print_exc(file=sys.stderr)
+        return False
 
 
 def _why_the_job_is_gone(ready: Crew, error: OSError) -> Outcome:

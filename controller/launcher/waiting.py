@@ -11,8 +11,10 @@ from collections import deque
 
 from controller.launcher import protocol, runspec
 from controller.launcher.crew import Crew
+from controller.launcher.job_process import CALM_SECONDS
 from controller.launcher.pool import KEEP_SECONDS
 from controller.launcher.protocol import Decoder, Message
+from controller.launcher.receipt import NotEnforced
 from controller.launcher.runspec import RunSpec
 from controller.sandbox.errors import SandboxError
 from controller.sandbox.spec import SandboxSpec
@@ -24,7 +26,7 @@ def wait_for_run(channel: socket.socket, ready: Crew | Exception) -> RunSpec | N
     """Return the run; None if there will be none: then there is nothing left to do."""
     messages = _Messages(channel)
     shared: SandboxSpec | None = None
-    while (message := messages.next(ready if shared is not None else None)) is not None:
+    while (message := messages.next(ready, made=shared is not None)) is not None:
         match message:
             case {"op": "make", protocol.ATTACHED: (bytes(text),)} if shared is None:
                 shared = _make(text, ready)
@@ -54,7 +56,7 @@ def _make(text: bytes, ready: Crew | Exception) -> SandboxSpec | None:
     try:
         shared = runspec.read_shared(text)
         ready.make_shared(shared)
-    except (SandboxError, OSError, ValueError):
+    except (SandboxError, NotEnforced, OSError, ValueError):
         return None
     return shared
 
@@ -78,11 +80,12 @@ class _Messages:
         self._channel = channel
         self._decoder = Decoder()
         self._arrived: deque[Message] = deque()
+        self._rehearsed = False
 
-    def next(self, made: Crew | Exception | None) -> Message | None:
-        """Return the next message; None if there is none, as the launcher ended or what is `made` went stale."""
+    def next(self, ready: Crew | Exception, *, made: bool) -> Message | None:
+        """Return the next message; None if there is none, as the launcher ended or what was `made` went stale."""
         while not self._arrived:
-            if isinstance(made, Crew) and not self._comes_in_time(made):
+            if isinstance(ready, Crew) and not self._comes_in_time(ready, made=made):
                 return None
             received = self._channel.recv(_READ_BYTES)
             if not received:
@@ -90,9 +93,15 @@ class _Messages:
             self._arrived.extend(self._decoder.feed(received))
         return self._arrived.popleft()
 
-    def _comes_in_time(self, made: Crew) -> bool:
+    def _comes_in_time(self, ready: Crew, *, made: bool) -> bool:
+        """Wait for something to read, as long as `ready` is to be kept; rehearse if there is time."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
-        poll.register(made.mounts_fd, select.POLLPRI)
+        if not self._rehearsed and not poll.poll(CALM_SECONDS * 1000):
+            self._rehearsed = True
+            ready.rehearse()
+        if not made:
+            return True
+        poll.register(ready.mounts_fd, select.POLLPRI)
         events = dict(poll.poll(KEEP_SECONDS * 1000))
-        return bool(events) and made.mounts_fd not in events  # It says so once: so whatever else there is.
+        return bool(events) and ready.mounts_fd not in events  # It says so once: so whatever else there is.

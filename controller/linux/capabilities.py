@@ -63,7 +63,8 @@ class Capability(IntEnum):
 def drop_all_except(keep: frozenset[Capability], *, bounded: bool = False) -> None:
     """Leave this thread only the capabilities `keep`, in every set, so that no exec brings others back.
 
-    The ambient set ends empty, the bounding set as `keep`, and the others as `keep`.
+    The ambient and the inheritable set end empty, and the others as `keep`. (Inheritable ones would be given to
+    programs whose files say so: CVE-2022-24769.)
 
     Args:
         bounded: `bound(keep)` was called before.
@@ -76,7 +77,7 @@ def drop_all_except(keep: frozenset[Capability], *, bounded: bool = False) -> No
         bound(keep)
     mask = _mask(keep)
     low, high = mask & 0xFFFFFFFF, mask >> 32
-    libc.syscall("capset", _HEADER, _SETS.pack(low, low, low, high, high, high), purpose="drop capabilities")
+    libc.syscall("capset", _HEADER, _SETS.pack(low, low, 0, high, high, 0), purpose="drop capabilities")
 
 
 def bound(keep: frozenset[Capability]) -> None:

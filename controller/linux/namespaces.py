@@ -11,6 +11,7 @@ from controller.linux import libc
 class LinuxNamespace(IntFlag):
     """The kernel's namespaces, by their CLONE_NEW… flags."""
 
+    TIME = 0x00000080
     MOUNT = 0x00020000
     CGROUP = 0x02000000
     UTS = 0x04000000

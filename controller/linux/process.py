@@ -10,8 +10,11 @@ from controller.linux import libc, procfs
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_TIMERSLACK = 29
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_USUAL_TIMER_SLACK_NANOSECONDS = 50_000
+_PER_LINUX = 0
 _CLOSE_RANGE_CLOEXEC = 4
 _SECCOMP_SET_MODE_FILTER = 1
 _SOCK_FPROG = Struct("HxxxxxxQ")  # struct sock_fprog: number of instructions, their address.
@@ -27,6 +30,16 @@ def no_new_privs() -> None:
         SyscallError: the kernel refused.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "set no_new_privs")
+
+
+def be_plain() -> None:
+    """Take off what a process inherits of its parents' ways: their personality and their timer slack.
+
+    Raises:
+        SyscallError: the kernel refused.
+    """
+    libc.syscall("personality", _PER_LINUX, purpose="have the plain personality")
+    _prctl(_PR_SET_TIMERSLACK, _USUAL_TIMER_SLACK_NANOSECONDS, "set the timer slack")
 
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument, and the call is named after it

@@ -4,7 +4,8 @@ A part is a file, `CHECKSUM-URL.part`: a line that says of which URL and state o
 their order. Never here: whether they are the right ones. They are read again from the first one on, so whoever compares
 the checksum of a whole download compares that of its part too.
 Invariants: one download at a time has a part; no part is older than a day, all together are no larger than a few GiB,
-and none is begun where that would take the space that is to be left free. No download fails for want of its part.
+even when each is whole, and none grows where that takes the space that is to be left free. No download fails for want
+of its part.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,19 @@ LEAST_BYTES = 8 << 20
 
 MOST_BYTES = 4 << 30
 _DIRECTORY = ".runwright/parts"
-_SPACE_FACTOR = 4  # Itself, and what it is unpacked to.
+_SPACE_FACTOR = 4
 _MOST_AGE_SECONDS = 86400.0
+_MOST_AHEAD_SECONDS = 60.0  # It was written since the time was looked at, or by a clock that was set back a little.
 _HEAD_BYTES = 8192
 _READ_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What all parts take together: when each is whole, and what of that is still to come."""
+
+    whole_bytes: int = 0
+    missing_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +72,25 @@ class Parts:
             if part is not None:
                 part.close()
 
-    def sweep(self, room_bytes: int = 0) -> None:
-        """Remove what is older than a day, and the oldest until there are `room_bytes` left of what may be kept."""
+    def sweep(self, room_bytes: int = 0, own: Path | None = None) -> Kept:
+        """Remove what is older than a day, and the oldest until there are `room_bytes` left of what may be kept.
+
+        Returns:
+            What is left, but for the part `own`: that of downloads that are under way stays.
+        """
         now = self.clock.now().timestamp()
         found = []
         for path in self.directory.glob("*.part"):
             with suppress(FileNotFoundError):
                 status = path.lstat()
-                found.append((status.st_mtime, status.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for modified, size, path in sorted(found):
-            is_old = not 0 <= now - modified <= _MOST_AGE_SECONDS
-            if (is_old or total + room_bytes > self.most_bytes) and _remove(path):
-                total -= size
+                if path != own:
+                    found.append((status.st_mtime, max(status.st_size, _length(path)), status.st_size, path))
+        whole, missing = sum(whole for _, whole, _, _ in found), sum(whole - size for _, whole, size, _ in found)
+        for modified, length, size, path in sorted(found):
+            is_old = not -_MOST_AHEAD_SECONDS <= now - modified <= _MOST_AGE_SECONDS
+            if (is_old or whole + room_bytes > self.most_bytes) and _remove(path):
+                whole, missing = whole - length, missing - (length - size)
+        return Kept(whole, missing)
 
     def remove(self, sha256: str) -> None:
         """Remove what is kept of the file of that checksum, wherever it came from."""
@@ -83,17 +99,40 @@ class Parts:
         with suppress(OSError):
             self.directory.rmdir()  # If it is empty.
 
-    def may_begin(self, length: int | None) -> bool:
-        """Say whether a download of that length is one to be kept, and make room for it."""
+    @contextmanager
+    def beginning(self, length: int | None, own: Path) -> Iterator[bool]:
+        """Say whether a download of that length may be kept as `own`, with room made for it; nobody else begins one."""
         if length is None or not self.least_bytes <= length <= self.most_bytes:
-            return False
+            yield False
+            return
+        with ExitStack() as held:
+            yield self._lock(held) and self._has_room(length, length, own)
+
+    def may_go_on(self, length: int, missing: int, own: Path) -> bool:
+        """Say whether there is room for what is `missing` of a part of that length."""
+        return self._has_room(length, missing, own)
+
+    def _lock(self, held: ExitStack) -> bool:
+        """Have the directory, which is made, for ourselves until `held` ends."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.sweep(length)
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            return False
+        return True
+
+    def _has_room(self, length: int, missing: int, own: Path) -> bool:
+        try:
+            others = self.sweep(length, own)
             disk = os.statvfs(self.directory)
         except OSError:
             return False
-        return disk.f_bavail * disk.f_frsize >= self.free_bytes + _SPACE_FACTOR * length
+        free = disk.f_bavail * disk.f_frsize - others.missing_bytes
+        # Itself, as far as it is still to come, and what it is unpacked to.
+        needed = missing + (_SPACE_FACTOR - 1) * length
+        return others.whole_bytes + length <= self.most_bytes and free >= self.free_bytes + needed
 
 
 class Part:
@@ -106,7 +145,7 @@ class Part:
             OSError: somebody else holds it, or it is no plain file.
         """
         self._parts, self._path, self._about = parts, path, about
-        self._is_kept = False
+        self._is_kept = self._is_full = False
         self._read_at = self._size = 0
         self.etag, self.length = "", 0
         try:
@@ -136,12 +175,18 @@ class Part:
         self._read_at = self._size = 0
         self.etag, self.length = etag, length or 0
         head = json.dumps({"about": self._about, "etag": etag, "length": length}).encode()
-        self._is_kept = len(head) < _HEAD_BYTES and self._parts.may_begin(length)
-        with suppress(OSError):
-            if self._is_kept and self._descriptor is None:
-                self._descriptor = _hold(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        if self._is_kept:
-            self._write(head.ljust(_HEAD_BYTES - 1) + b"\n", 0)
+        self._is_full = False
+        with self._parts.beginning(length, self._path) as may_begin:
+            self._is_kept = len(head) < _HEAD_BYTES and may_begin
+            with suppress(OSError):
+                if self._is_kept and self._descriptor is None:
+                    self._descriptor = _hold(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            if self._is_kept:
+                self._write(head.ljust(_HEAD_BYTES - 1) + b"\n", 0)
+
+    def go_on(self) -> None:
+        """Go on: what follows are the bytes after those that are kept. No more are if there is no room for them."""
+        self._is_full = not self._parts.may_go_on(self.length, self.length - self._size, self._path)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next of the bytes that were kept before; nothing at their end."""
@@ -154,7 +199,7 @@ class Part:
 
     def add(self, piece: bytes) -> None:
         """Keep what came next."""
-        if self._is_kept and piece:
+        if self._is_kept and piece and not self._is_full:
             self._write(piece, _HEAD_BYTES + self._size)
             self._size += len(piece)
             self._read_at = self._size
@@ -205,6 +250,20 @@ def _hold(path: Path, flags: int) -> int:
     except OSError:
         os.close(descriptor)
         raise
+
+
+def _length(path: Path) -> int:
+    """Return how long the download is of which the part at `path` is; 0 if it does not say so."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return max(0, int(json.loads(os.pread(descriptor, _HEAD_BYTES, 0))["length"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> bool:

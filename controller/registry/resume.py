@@ -10,7 +10,7 @@ bounded time, in which only the time that *it* makes us wait counts.
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -70,25 +70,43 @@ def open_resuming(
 ) -> Iterator[Stream]:
     """Open a URL as `fetch.open_url` does; breaks while it is read are mended, `on_break` called before each try.
 
-    With a `part`, what it has of it comes from there, and what comes from the server is added to it.
+    With a `part`, what it has of it comes from there, and what comes from the server is added to it. It begins anew
+    where the server does not give what comes after it, but gives the whole.
 
     Raises:
-        TransientError: it cannot be opened, or breaks too often; SizeMismatch, it is another file than the part's.
+        TransientError: it cannot be opened, or breaks too often; SizeMismatch, it became another file meanwhile.
     """
     if part is not None and part.is_whole:
         yield Stream(part, part.length, {})
         return
-    count = part.size if part is not None else 0
-    with asked.open(_from(count, part.etag if part is not None else "") if count else None) as first:
-        if location.local_path(asked.url) is not None:
-            yield first
-            return
-        body = _Resuming(asked, first, on_break, count if first.status == _PARTIAL else 0)
+    with ExitStack() as opened:
+        body = _after(part, asked, on_break, opened) if part is not None and part.size else None
+        if body is None:
+            first = opened.enter_context(asked.open())
+            if location.local_path(asked.url) is not None:
+                yield first
+                return
+            body = _Resuming(asked, first, on_break, 0)
         try:
-            source = body if part is None else _kept(part, body, first)
-            yield Stream(source, body.length, first.headers)
+            source = body if part is None else _kept(part, body)
+            yield Stream(source, body.length, body.headers)
         finally:
             body.close()
+
+
+def _after(part: Part, asked: Asked, on_break: Callable[[], None] | None, opened: ExitStack) -> "_Resuming | None":
+    """Ask for what comes after `part`, open until `opened` ends; None if that fails, as the whole may be had yet."""
+    with ExitStack() as tried, suppress(TransientError):
+        first = tried.enter_context(asked.open(_from(part.size, part.etag)))
+        body = _Resuming(asked, first, on_break, part.size if first.status == _PARTIAL else 0)
+        if body.begins_at:
+            body.refuse_other(part.length)
+            body.length = part.length
+        opened.push(tried.pop_all())
+        return body
+    if on_break is not None:
+        on_break()
+    return None
 
 
 def _from(count: int, etag: str) -> dict[str, str]:
@@ -97,13 +115,12 @@ def _from(count: int, etag: str) -> dict[str, str]:
     return headers | ({"If-Range": etag} if etag and not etag.startswith("W/") else {})
 
 
-def _kept(part: Part, body: "_Resuming", first: Stream) -> "_Kept":
+def _kept(part: Part, body: "_Resuming") -> "_Kept":
     """Return what the part has and then `body`; where that is the whole again, the part begins anew."""
     if body.begins_at:
-        body.refuse_other(part.length)
-        body.length = part.length
+        part.go_on()
     else:
-        part.begin(body.length, first.headers.get("etag", ""))
+        part.begin(body.length, body.headers.get("etag", ""))
     return _Kept(part, body)
 
 
@@ -131,6 +148,7 @@ class _Resuming:
         self._stream = first
         self.begins_at = self._count = begins_at
         self.length = self._total(first, begins_at) if begins_at else first.length
+        self.headers = first.headers
         self._etag = first.headers.get("etag", "")
         self._opened = ExitStack()
         self._breaks = 0

@@ -1,7 +1,8 @@
 """Which inputs of a declared build are bound to no one content: what another day's build may take another one of.
 
-Debian packages and those of npm are bound by their exact version, Python's by that and a hash; names alone, ranges,
+Debian packages and those of npm are bound by their exact version, Python's by that and one hash; names alone, ranges,
 what is needed by what was asked for and was not named itself, and the files of this host are not. Pure.
+Never here: what pip and npm said of what they installed (`source.Made`).
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from api import runtime_spec
 from api.types.runtime_sources import BuildSource
@@ -57,28 +59,42 @@ def _of_pip(asked: Iterable[str], packages: tuple[Package, ...]) -> list[str]:
     pins = {text: _pin_of(text) for text in asked}
     loose = [text for text, pin in pins.items() if pin is None]
     told = {_name_of(text) for text in loose}
+    exact = [pin for pin in pins.values() if pin is not None]
     more = [
         f"{p.name} {p.version}"
         for p in packages
-        if p.sha256
-        and canonicalize_name(p.name) not in told
-        and (canonicalize_name(p.name), p.version) not in pins.values()
+        if p.sha256 and canonicalize_name(p.name) not in told and not any(_is_pinned(p, pin) for pin in exact)
     ]
-    return [f"pip {each}" for each in (*loose, *more)]
+    return [f"pip {each}" for each in (*map(_with_few_hashes, loose), *more)]
 
 
 def _name_of(text: str) -> str:
     return canonicalize_name(re.split(r"[\s\[=<>!~;@]", text.strip(), maxsplit=1)[0])
 
 
-def _pin_of(text: str) -> tuple[str, str] | None:
-    """Return the one version of a requirement that has a hash too; None if it may mean several contents."""
+def _pin_of(text: str) -> Requirement | None:
+    """Return a requirement that has one version and one hash; None if it may mean several contents."""
     try:
         wanted = Requirement(_HASH.sub("", text))
     except InvalidRequirement:
         return None
-    exact = [s.version for s in wanted.specifier if s.operator in _EXACT and not s.version.endswith("*")]
-    return (canonicalize_name(wanted.name), exact[0]) if exact and _HASH.search(text) else None
+    is_exact = any(s.operator in _EXACT and not s.version.endswith("*") for s in wanted.specifier)
+    return wanted if is_exact and len(set(_HASH.findall(text))) == 1 else None
+
+
+def _is_pinned(package: Package, pin: Requirement) -> bool:
+    """Say whether `package` is what `pin` means: 1.0 and 1.0.0 are the same version."""
+    if canonicalize_name(package.name) != canonicalize_name(pin.name):
+        return False
+    try:
+        return pin.specifier.contains(package.version, prereleases=True)
+    except InvalidVersion:
+        return any(s.version == package.version for s in pin.specifier)
+
+
+def _with_few_hashes(text: str) -> str:
+    hashes = len(set(_HASH.findall(text)))
+    return text if hashes <= 1 else f"{_HASH.sub('', text)} (one of {hashes} hashes)"
 
 
 def _of_npm(asked: Iterable[str], packages: tuple[Package, ...]) -> list[str]:

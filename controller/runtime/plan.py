@@ -6,7 +6,7 @@ there: a registry that cannot be read, and a version that cannot be had, take no
 
 from dataclasses import dataclass
 
-from api.runtime_requests import Request, version_in
+from api.runtime_requests import Request, digests_in, version_in
 from api.types.runtime import Runtime, RuntimeReason
 from controller.engine.plan import Plan, Waiting
 from controller.runtime.keeping import keep, named
@@ -141,9 +141,14 @@ def _inspections(runtime: Runtime, observed: ObservedRuntime) -> tuple[Inspect, 
 
 
 def _to_accept(runtime: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
-    """Return the versions that hold another content than before, of those that the request is about."""
-    only = version_in(unheard(runtime)[Request.ACCEPT])
-    return tuple(tree.version for tree in observed.trees if tree.former is not None and only in (None, tree.version))
+    """Return the versions that hold another content than before, of those that the request is about.
+
+    Where it names contents, only what holds one of them: what was made again since is another than was looked at.
+    """
+    asked = unheard(runtime)[Request.ACCEPT]
+    only, seen = version_in(asked), digests_in(asked)
+    differing = [tree for tree in observed.trees if tree.former is not None and only in (None, tree.version)]
+    return tuple(t.version for t in differing if seen is None or (t.origin is not None and t.origin.digest in seen))
 
 
 def _is_going(observed: ObservedRuntime, request: Request, value: str) -> bool:

@@ -4,7 +4,7 @@ A request is heard when it was carried out, or cannot be; what became of it is t
 Invariant: a value that was heard is never carried out again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +16,6 @@ from controller.runtime import meaning
 from controller.runtime.meaning import is_updating, unheard
 from controller.runtime.observed import ObservedRuntime
 from controller.runtime.plan import AcceptContent, CollectStore, RemoveVersion
-
-NOTHING_TO_ACCEPT = "nothing is to be accepted: each version holds what it held before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
     if Request.UPDATE in asked and not observed.conflict() and _is_settled(observed):
         results[Request.UPDATE] = _updated(status.history, history, observed)
     for accepted in (step.versions for step in plan.steps if isinstance(step, AcceptContent)):
-        results[Request.ACCEPT] = f"accepted {', '.join(accepted)}" if accepted else NOTHING_TO_ACCEPT
+        results[Request.ACCEPT] = _accepted(asked.get(Request.ACCEPT, ""), accepted, observed)
     for request, inspected in observed.inspected.items():
         if asked.get(request) == inspected.value:
             results[request] = inspected.message
@@ -64,6 +62,19 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
         results[Request.GC] = f"nothing goes until {missing.version or missing.asked} is installed: {missing.problem}"
     values = status.requests_heard | {request.value: asked[request] for request in asked if request in results}
     return Heard(history, values, status.request_results | {str(name): text for name, text in results.items()})
+
+
+def _accepted(asked: str, accepted: Collection[str], observed: ObservedRuntime) -> str:
+    """Say what was accepted, or why nothing was; and what was not, as it is no more what was looked at."""
+    only = version_in(asked)
+    meant = [tree for tree in observed.trees if only in (None, tree.version)]
+    others = [t.version for t in meant if t.former is not None and t.version not in accepted]
+    changed = f"{', '.join(others)} holds another content than was looked at: look again" if others else ""
+    if accepted:
+        return "; ".join(filter(None, (f"accepted {', '.join(accepted)}", changed)))
+    nothing = f"nothing is to be accepted of {only}" if only else "nothing is to be accepted"
+    unchanged = "it holds what it held before" if only else "each version holds what it held before"
+    return f"{nothing}: {changed or (unchanged if meant or not only else 'it is not installed')}"
 
 
 def _is_unknown(version: str, observed: ObservedRuntime) -> bool:

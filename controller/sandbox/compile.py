@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
+from controller.linux.landlock import Access
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
+from controller.sandbox import device_ops
 from controller.sandbox.errors import InvalidSpec
 from controller.sandbox.ops import (
+    Allow,
+    BeginTime,
     BindMount,
     BringUpLoopback,
     CopyTree,
     EnterNewNamespaces,
+    ForgetDomain,
     MakeDevice,
     MakeDirectory,
     MakeMountsPrivate,
@@ -35,6 +40,7 @@ from controller.sandbox.ops import (
     Op,
     PivotRoot,
     SealRoot,
+    SeparateDevices,
     SetHostname,
     WriteFile,
 )
@@ -49,25 +55,22 @@ _HOSTNAME_MAX_BYTES = 64  # __NEW_UTS_LEN
 _MAX_LINKS = 40  # As the kernel's own limit (MAXSYMLINKS).
 _SCRATCH = MountAttribute.NOSUID | MountAttribute.NODEV
 _SCRATCH_READ_ONLY = _SCRATCH | MountAttribute.RDONLY
+_DATA = _SCRATCH | MountAttribute.NOEXEC
+_WRITE = Access.WRITE_FILE | Access.TRUNCATE
+_CONTROL = _WRITE | Access.IOCTL_DEV
+_CHANGE = ~(Access.MAKE_CHAR | Access.MAKE_BLOCK | Access.IOCTL_DEV)
 _NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.NETWORK | LinuxNamespace.IPC | LinuxNamespace.UTS
 _OWNED = ("/proc", "/dev")
 _SCRATCH_TARGETS = ("/tmp", WORK_DIRECTORY)
+_DEVICES_DIRECTORY = "/dev"
 
-# What /proc tells about the host or lets root do to it. Source: runc's and podman's default masks.
+# What /proc tells about the host or lets root do to it. Source: the default masks of runc, podman and moby; and what
+# says of the host what programs have no use for: its disks, drivers, locks, boot options and the kernel's symbols.
 _MASKED = (
-    "acpi",
-    "asound",
-    "kcore",
-    "keys",
-    "kmsg",
-    "latency_stats",
-    "sched_debug",
-    "scsi",
-    "sysrq-trigger",
-    "timer_list",
-    "timer_stats",
-)
-_READ_ONLY = ("bus", "fs", "irq", "sys")
+    "acpi", "asound", "bootconfig", "bus", "cmdline", "config.gz", "diskstats", "driver", "fs", "interrupts", "iomem",
+    "ioports", "irq", "kallsyms", "kcore", "key-users", "keys", "kmsg", "latency_stats", "locks", "modules", "mtrr",
+    "partitions", "sched_debug", "schedstat", "scsi", "swaps", "sysrq-trigger", "timer_list", "timer_stats",
+)  # fmt: skip
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _DEVICE_LINKS = (
     ("fd", "/proc/self/fd"),
@@ -88,13 +91,19 @@ def compile_base(host_ids: HostIds, staging: str) -> tuple[Op, ...]:
     return (
         EnterNewNamespaces(_NAMESPACES),
         MakeMountsPrivate(),
+        BeginTime(),
+        ForgetDomain(),
         BringUpLoopback(),
         MountRoot(staging, _ROOT_BYTES),
         *_devices(),
+        SeparateDevices(_DEVICES_DIRECTORY),
         MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP),
         MountProc("/proc"),
-        *(Mask(f"/proc/{name}") for name in _MASKED),
-        *(MakeReadOnly(f"/proc/{name}") for name in _READ_ONLY),
+        Mask(tuple(f"/proc/{name}" for name in _MASKED), aside=_DEVICES_DIRECTORY),
+        MakeReadOnly("/proc/sys"),
+        Allow("/proc", _WRITE),  # Of itself: names of threads, its own score.
+        Allow("/dev", _WRITE),
+        *(Allow(path, _CONTROL) for path in ("/dev/pts", "/dev/tty")),
         PivotRoot(),
     )
 
@@ -129,7 +138,7 @@ def compile_own(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
     """Return the rest of `compile_sandbox`.
 
     Raises:
-        InvalidSpec: the host's name or the size of /work is none.
+        InvalidSpec: the host's name or the size of /work is none, or a device is to be where none may be.
     """
     _refuse_a_bad_hostname(spec.hostname)
     _refuse_sizes(spec.work_bytes)
@@ -137,7 +146,9 @@ def compile_own(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
         SetHostname(spec.hostname),
         *_etc(own_etc(spec.hostname), spec, _places(spec).taken),
         *_mounts(spec, host_ids, own=True),
-        SealRoot(),
+        *device_ops.compile_devices(spec.devices, host_ids),
+        *(Allow(node.path, _CONTROL) for node in spec.devices.nodes),
+        SealRoot(_DEVICES_DIRECTORY),
     )
 
 
@@ -219,9 +230,12 @@ def _usual_places(taken: frozenset[str]) -> Iterable[Op]:
 def _mounts(spec: SandboxSpec, ids: HostIds, *, own: bool) -> Iterable[Op]:
     """Return all mounts but the kernel's own, each after those it lies in: those at and below /work, or the others."""
     if own:
-        groups = [(WORK_DIRECTORY, _work(spec, ids))]
+        groups = [(WORK_DIRECTORY, (*_work(spec, ids), Allow(WORK_DIRECTORY, _CHANGE)))]
     else:
-        groups = [(place, (_tmpfs(place, size, 0o1777, ids),)) for place, size in _scratch(spec)]
+        groups = [
+            (place, (_tmpfs(place, size, 0o1777, ids, kind), Allow(place, _CHANGE)))
+            for place, size, kind in _scratch(spec)
+        ]
     for place, mount in _places(spec).mounts:
         if _brought_by((WORK_DIRECTORY,), place) == own:
             groups.append((place, _made(mount, ids)))
@@ -229,18 +243,19 @@ def _mounts(spec: SandboxSpec, ids: HostIds, *, own: bool) -> Iterable[Op]:
     return chain.from_iterable(ops for _, ops in groups)
 
 
-def _scratch(spec: SandboxSpec) -> tuple[tuple[str, int], ...]:
-    return (("/tmp", spec.tmp_bytes), ("/dev/shm", spec.shm_bytes))
+def _scratch(spec: SandboxSpec) -> tuple[tuple[str, int, MountAttribute], ...]:
+    return (("/tmp", spec.tmp_bytes, _SCRATCH), ("/dev/shm", spec.shm_bytes, _DATA))
 
 
 def _made(mount: Mount, ids: HostIds) -> tuple[Op, ...]:
     match mount:
         case Bind():
-            return (_bind(mount, ids),)
+            bind = _bind(mount, ids)
+            return (bind,) if mount.read_only else (bind, Allow(mount.target, _CHANGE))
         case PrivateCopy():
-            return _private_copy(mount, ids)
+            return (*_private_copy(mount, ids), Allow(mount.target, _CHANGE))
         case Scratch(target, size_bytes):
-            return (_tmpfs(target, size_bytes, 0o755, ids),)
+            return (_tmpfs(target, size_bytes, 0o755, ids), Allow(target, _CHANGE))
 
 
 def _bind(bind: Bind, ids: HostIds) -> BindMount:
@@ -260,8 +275,8 @@ def _private_copy(copy: PrivateCopy, ids: HostIds) -> tuple[Op, ...]:
     return (mount, CopyTree(copy.source, copy.target, ids.uid, ids.gid, copy.within))
 
 
-def _tmpfs(target: str, size_bytes: int, mode: int, ids: HostIds) -> MountTmpfs:
-    return MountTmpfs(target, size_bytes, mode, ids.uid, ids.gid, _SCRATCH)
+def _tmpfs(target: str, size_bytes: int, mode: int, ids: HostIds, attributes: MountAttribute = _SCRATCH) -> MountTmpfs:
+    return MountTmpfs(target, size_bytes, mode, ids.uid, ids.gid, attributes)
 
 
 def _refuse_nonsense(spec: SandboxSpec) -> None:

@@ -4,21 +4,72 @@ Here: user namespace, ids, limits of the process, capabilities, no_new_privs, sy
 order in which each still may be done. Never here: mounts (`interpret`), cgroups.
 """
 
+import contextlib
+import errno
 import os
 import resource
+from dataclasses import dataclass
 
-from controller.linux import capabilities, libc, namespaces, process
+from controller.linux import capabilities, keyring, landlock, libc, namespaces, process
 from controller.linux.capabilities import Capability
+from controller.linux.landlock import Scope
 from controller.linux.namespaces import LinuxNamespace
 
 _OPEN_FILES = (1024, 524288)
 """As systemd sets them: select(2) fails above 1024, so more must be asked for."""
+MOST_OPEN_FILES = 1_048_576
+"""Source: fs.nr_open, whose usual value it is; a host may have more or less."""
+_UNCONTROLLED = "/dev/full"
+"""A device of every sandbox, which no sandbox allows anybody to control."""
 _PR_SET_SECUREBITS = 28
 _NO_SETUID_FIXUP = 1 << 2
+_ROOT_IS_NOBODY = 0xEF
+"""Every securebit and its lock: no exec and no setuid by root gives rights, and none survive by PR_SET_KEEPCAPS."""
+_ROOT_AS_USUAL = 0xEA
+"""Root has the rights that are bounded to, and loses them with its id, for good; see securebits in capabilities(7)."""
+
+# Those that nobody asks for: as the kernel gives them to its first process, and no others, whatever the daemon's are.
+_ANY = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+_NONE = (0, 0)
+_RLIMIT_LOCKS = 10
+_USUAL_LIMITS = (
+    *((kind, _ANY) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)),
+    *((kind, _ANY) for kind in (resource.RLIMIT_NPROC, resource.RLIMIT_RSS, resource.RLIMIT_RTTIME, _RLIMIT_LOCKS)),
+    (resource.RLIMIT_STACK, (8 << 20, resource.RLIM_INFINITY)),
+    (resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20)),
+    (resource.RLIMIT_MSGQUEUE, (819200, 819200)),
+    (resource.RLIMIT_NICE, _NONE),
+    (resource.RLIMIT_RTPRIO, _NONE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """What each process of a run may have at most; None is what `limit_process` gives, or no limit where it has none.
+
+    >>> ProcessLimits(open_files=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: cannot limit open_files to 0: ask for a positive number
+    """
+
+    open_files: int | None = None
+    file_bytes: int | None = None
+    core_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.open_files is not None and self.open_files < 1:
+            raise ValueError(f"cannot limit open_files to {self.open_files}: ask for a positive number")
+        for name, count in (("file_bytes", self.file_bytes), ("core_bytes", self.core_bytes)):
+            if count is not None and count < 0:
+                raise ValueError(f"cannot limit {name} to {count}: it must not be negative")
+
+
+NO_PROCESS_LIMITS = ProcessLimits()
 
 
 def become(user_namespace_fd: int, sandbox_uid: int, sandbox_gid: int) -> None:
-    """Enter the user namespace as this user of it, without groups but with all rights over the namespace so far.
+    """Enter the user namespace as this user of it, with no groups and keys but all rights over the namespace so far.
 
     Raises:
         OSError: a step was refused: end the process.
@@ -29,6 +80,7 @@ def become(user_namespace_fd: int, sandbox_uid: int, sandbox_gid: int) -> None:
     # Else leaving uid 0 would clear the capabilities that dropping them takes.
     libc.syscall("prctl", _PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0, purpose="keep capabilities over setuid")
     os.setresuid(sandbox_uid, sandbox_uid, sandbox_uid)
+    keyring.begin_session()
 
 
 def bound_rights(keep: frozenset[Capability]) -> None:
@@ -38,6 +90,8 @@ def bound_rights(keep: frozenset[Capability]) -> None:
         OSError: a step was refused: end the process.
     """
     capabilities.bound(keep)
+    bits = _ROOT_AS_USUAL if keep else _ROOT_IS_NOBODY
+    libc.syscall("prctl", _PR_SET_SECUREBITS, bits, 0, 0, 0, purpose="bound what root may")
     process.no_new_privs()
 
 
@@ -57,13 +111,72 @@ def give_up_rights(keep: frozenset[Capability], seccomp: bytes | None, *, bounde
         process.load_seccomp(seccomp)
 
 
-def limit_process() -> None:
+def restrict_writing(ruleset_fd: int) -> None:
+    """Hold this process to a Landlock ruleset of a sandbox, which is closed, and ask the kernel whether it is.
+
+    Raises:
+        OSError: it is not: end the process.
+    """
+    landlock.restrict(ruleset_fd)
+    os.close(ruleset_fd)
+    if landlock.abi() >= landlock.IOCTL_ABI and not landlock.refuses_control_of(_UNCONTROLLED):
+        raise PermissionError(errno.EPERM, f"the kernel does not hold to its Landlock rules for {_UNCONTROLLED}")
+
+
+def keep_to_itself() -> None:
+    """Second the pid and the network namespace: signals and abstract sockets of this process reach its own only.
+
+    What joins a run is not kept so: it may signal the job.
+
+    Raises:
+        OSError: the kernel refused: end the process.
+    """
+    landlock.keep_to_itself(Scope.ABSTRACT_UNIX_SOCKET | Scope.SIGNAL)
+
+
+def allow_limits() -> None:
+    """Let this process have, and pass on, whatever process limits a run may ask for: while it still has the right to.
+
+    Where root may not raise them (in a container without CAP_SYS_RESOURCE), runs get no more than it has itself.
+    """
+    for kind, most in ((resource.RLIMIT_NOFILE, MOST_OPEN_FILES), (resource.RLIMIT_CORE, resource.RLIM_INFINITY)):
+        soft, hard = resource.getrlimit(kind)
+        if hard != resource.RLIM_INFINITY and (most == resource.RLIM_INFINITY or hard < most):
+            with contextlib.suppress(ValueError, PermissionError):
+                resource.setrlimit(kind, (soft, most))
+
+
+def usual_limits() -> None:
+    """Set the process limits that nobody asks for to what is usual: those of whoever started the daemon end here.
+
+    Raises:
+        OSError, ValueError: a limit was refused: end the process.
+    """
+    for kind, (soft, hard) in _USUAL_LIMITS:
+        _, allowed = resource.getrlimit(kind)
+        if allowed != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > allowed):
+            with contextlib.suppress(ValueError, PermissionError):  # As in `allow_limits`.
+                resource.setrlimit(kind, (allowed, hard))
+            _, allowed = resource.getrlimit(kind)
+            if allowed != resource.RLIM_INFINITY:
+                hard = allowed
+                soft = allowed if soft == resource.RLIM_INFINITY else min(soft, allowed)
+        resource.setrlimit(kind, (soft, hard))
+
+
+def limit_process(limits: ProcessLimits = NO_PROCESS_LIMITS) -> None:
     """Set the process limits that a job starts with: no core files, and the usual number of open files at most.
 
     Raises:
-        OSError: a limit was refused.
+        OSError, ValueError: a limit was refused: end the process.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    core = limits.core_bytes or 0
+    resource.setrlimit(resource.RLIMIT_CORE, (core, core))
+    if limits.file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    if limits.open_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+        return
     soft, hard = _OPEN_FILES
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed != resource.RLIM_INFINITY:

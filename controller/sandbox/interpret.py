@@ -7,24 +7,31 @@ Invariant: the first failure ends it and nothing is skipped, but for masks of wh
 import errno
 import os
 import socket
+import stat
 from collections.abc import Sequence
 from struct import Struct
 from typing import assert_never
 
-from controller.linux import libc, loopback, mount_api, namespaces, openat2
-from controller.linux.libc import AT_FDCWD, SyscallError
+from controller.linux import clocks, landlock, libc, loopback, mount_api, namespaces, openat2
+from controller.linux.landlock import Access, Ruleset
+from controller.linux.libc import AT_FDCWD
 from controller.linux.mount_api import MountAttribute, MountTree
-from controller.sandbox import rootfs, sources
+from controller.sandbox import masks, places, rootfs, sources
 from controller.sandbox.copy_tree import copy_tree
 from controller.sandbox.errors import SandboxError
 from controller.sandbox.ops import (
+    Allow,
+    BeginTime,
     BindMount,
     BringUpLoopback,
     CopyTree,
     EnterNewNamespaces,
+    ForgetDomain,
+    GiveDevice,
     MakeDevice,
     MakeDirectory,
     MakeMountsPrivate,
+    MakePlaces,
     MakeReadOnly,
     MakeSymlink,
     Mask,
@@ -35,13 +42,18 @@ from controller.sandbox.ops import (
     Op,
     PivotRoot,
     SealRoot,
+    SeparateDevices,
     SetHostname,
+    Unmask,
     WriteFile,
 )
 from controller.sandbox.sources import Identity
 
 _INERT = MountAttribute.NOSUID | MountAttribute.NODEV | MountAttribute.NOEXEC
+_NODES = MountAttribute.NOSUID | MountAttribute.NOEXEC
+_TOLD_BY_STATVFS = _INERT | MountAttribute.RDONLY  # The same bits as of ST_RDONLY and so on; see statvfs(3).
 _MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
+_NO_DOMAIN = b"(none)"  # As a kernel begins.
 _DEVICE_MODE = 0o020666  # S_IFCHR, and everybody's.
 
 
@@ -58,6 +70,10 @@ class Builder:
         self._parents: dict[str, int] = {}
         self._taken: dict[Op, MountTree] = {}
         self._identities: dict[BindMount, Identity] = {}
+        self.writable: set[str] = set()
+        """Where mounts are, by the kernel's names for it, that the job may write to."""
+        self.ruleset: Ruleset | None = None
+        """What the job is to be held to; None before the first `Allow`, and where the kernel has no Landlock."""
 
     def take_sources(self, ops: Sequence[Op]) -> None:
         """Take hold of the host's files and directories that `ops` speak of.
@@ -103,6 +119,10 @@ class Builder:
                 namespaces.unshare(kinds)
             case MakeMountsPrivate():
                 mount_api.make_private()
+            case BeginTime():
+                clocks.begin_anew()
+            case ForgetDomain():
+                libc.syscall("setdomainname", _NO_DOMAIN, len(_NO_DOMAIN), purpose="forget the domain name")
             case SetHostname(name):
                 socket.sethostname(name)
             case BringUpLoopback():
@@ -111,29 +131,39 @@ class Builder:
                 self.root_fd = _mount_root(op)
             case MakeDirectory(path, mode):
                 os.close(rootfs.open_directory(self.root_fd, path, mode))
-            case MakeSymlink() | MakeDevice() | WriteFile():
+            case MakeSymlink() | MakeDevice() | GiveDevice() | WriteFile():
                 self._make_entry(op)
+            case MakePlaces() | Mask() | Unmask():
+                self._cover(op)
             case BindMount():
                 with self._taken.pop(op) as tree:
-                    self._attach(tree, op.target, directory=rootfs.is_directory(tree.fd))
+                    self._attach(tree, op.target, op.attributes, directory=rootfs.is_directory(tree.fd))
             case CopyTree():
                 with self._taken.pop(op) as tree:
                     _copy(tree.fd, op, self.root_fd)
-            case MountTmpfs() | MountDevpts() | MountProc():
+            case MountTmpfs():
                 with _new_filesystem(op) as tree:
-                    self._attach(tree, op.target)
-            case Mask(path):
-                _mask(path, self.root_fd)
+                    self._attach(tree, op.target, op.attributes)
+            case MountDevpts() | MountProc():
+                with _new_filesystem(op) as tree:
+                    self._attach(tree, op.target, MountAttribute.NOSUID | MountAttribute.NOEXEC)
+            case SeparateDevices(path):
+                with mount_api.clone_tree(path[1:], directory_fd=self.root_fd) as tree:
+                    mount_api.set_attributes(tree, _NODES)
+                    self._attach(tree, path, _NODES)
             case MakeReadOnly(path):
                 _make_read_only(path, self.root_fd)
+            case Allow(path, access):
+                self._allow(path, access)
             case PivotRoot():
                 _pivot(self.root_fd)
-            case SealRoot():
-                _seal()
+            case SealRoot(devices):
+                _seal("/", MountAttribute.RDONLY | MountAttribute.NODEV)
+                _seal(devices, MountAttribute.RDONLY)
             case _:
                 assert_never(op)  # The type checker names every operation that was forgotten.
 
-    def _make_entry(self, op: MakeSymlink | MakeDevice | WriteFile) -> None:
+    def _make_entry(self, op: MakeSymlink | MakeDevice | GiveDevice | WriteFile) -> None:
         parent_fd, name = self._parent_of(op.path)
         match op:
             case MakeSymlink(_, points_to):
@@ -141,8 +171,20 @@ class Builder:
             case MakeDevice(_, major, minor):
                 os.mknod(name, _DEVICE_MODE, os.makedev(major, minor), dir_fd=parent_fd)
                 os.chmod(name, _DEVICE_MODE & 0o777, dir_fd=parent_fd)  # Whatever the umask is.
+            case GiveDevice():
+                _give_device(parent_fd, name, op)
             case WriteFile(_, content):
                 _write_file(parent_fd, name, content.encode())
+
+    def _cover(self, op: MakePlaces | Mask | Unmask) -> None:
+        match op:
+            case Mask(paths, aside):
+                masks.hide(self.root_fd, paths, aside)
+            case Unmask(path):
+                masks.uncover(self.root_fd, path)
+            case MakePlaces(files, directories, links):
+                for covered in places.make(self.root_fd, files, directories, links):
+                    self._forget_below(covered)
 
     def _parent_of(self, path: str) -> tuple[int, str]:
         """Return the directory that shall hold `path`, which stays open, and the last name of `path`."""
@@ -152,7 +194,7 @@ class Builder:
             parent_fd = self._parents[parent] = rootfs.open_directory(self.root_fd, parent or "/")
         return parent_fd, name
 
-    def _attach(self, tree: MountTree, target: str, *, directory: bool = True) -> None:
+    def _attach(self, tree: MountTree, target: str, attributes: MountAttribute, *, directory: bool = True) -> None:
         parent_fd, name = self._parent_of(target)
         if rootfs.make_mount_point(parent_fd, name, target, directory=directory):
             mount_api.attach(tree, name, directory_fd=parent_fd)
@@ -163,6 +205,9 @@ class Builder:
             finally:
                 os.close(target_fd)
         self._forget_below(target)
+        _ask_for(attributes, os.fstatvfs(tree.fd), target)
+        if MountAttribute.RDONLY not in attributes:
+            self.writable.add(os.readlink(f"/proc/self/fd/{tree.fd}"))
 
     def _forget_below(self, target: str) -> None:
         """Let go of directories that a mount at `target` has covered."""
@@ -170,8 +215,20 @@ class Builder:
         for parent in [parent for parent in self._parents if parent == target or parent.startswith(below)]:
             os.close(self._parents.pop(parent))
 
+    def _allow(self, path: str, access: Access) -> None:
+        self.ruleset = self.ruleset or landlock.create()
+        if self.ruleset is None:
+            return
+        place_fd = rootfs.open_place(self.root_fd, path)
+        try:
+            self.ruleset.allow(place_fd, access, directory=rootfs.is_directory(place_fd))
+        finally:
+            os.close(place_fd)
+
     def close(self) -> None:
-        """Let go of the root and its directories."""
+        """Let go of the root, its directories and the rules."""
+        if self.ruleset is not None:
+            self.ruleset.close()
         for fd in (self.root_fd, *self._parents.values()):
             os.close(fd)
         self._parents.clear()
@@ -182,6 +239,13 @@ def _mount_root(op: MountRoot) -> int:
     tree = mount_api.new_filesystem("tmpfs", options, MountAttribute.NOSUID)
     mount_api.attach(tree, op.staging)
     return tree.fd
+
+
+def _give_device(parent_fd: int, name: str, op: GiveDevice) -> None:
+    kind = stat.S_IFBLK if op.kind == "b" else stat.S_IFCHR
+    os.mknod(name, kind, os.makedev(op.major, op.minor), dir_fd=parent_fd)  # Nobody's, until it has its owner.
+    os.chown(name, op.host_uid, op.host_gid, dir_fd=parent_fd, follow_symlinks=False)
+    os.chmod(name, op.mode, dir_fd=parent_fd)
 
 
 def _write_file(parent_fd: int, name: str, content: bytes) -> None:
@@ -207,31 +271,8 @@ def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:
             assert_never(op)
 
 
-def _mask(path: str, root_fd: int) -> None:
-    target_fd = _open_if_there(root_fd, path)
-    if target_fd is None:
-        return
-    try:
-        with _empty(root_fd, directory=rootfs.is_directory(target_fd)) as tree:
-            mount_api.attach_to_fd(tree, target_fd)
-    finally:
-        os.close(target_fd)
-
-
-def _empty(root_fd: int, *, directory: bool) -> MountTree:
-    if directory:
-        return mount_api.new_filesystem("tmpfs", {"size": "4096", "mode": "555"}, _INERT | MountAttribute.RDONLY)
-    null_fd = rootfs.open_place(root_fd, "/dev/null")
-    try:
-        tree = mount_api.clone_from_fd(null_fd, "/dev/null")
-    finally:
-        os.close(null_fd)
-    mount_api.set_attributes(tree, MountAttribute.RDONLY | MountAttribute.NOSUID | MountAttribute.NOEXEC)
-    return tree
-
-
 def _make_read_only(path: str, root_fd: int) -> None:
-    place_fd = _open_if_there(root_fd, path)
+    place_fd = masks.open_if_there(root_fd, path)
     if place_fd is None:
         return
     try:
@@ -240,15 +281,6 @@ def _make_read_only(path: str, root_fd: int) -> None:
             mount_api.attach_to_fd(tree, place_fd)
     finally:
         os.close(place_fd)
-
-
-def _open_if_there(root_fd: int, path: str) -> int | None:
-    try:
-        return rootfs.open_place(root_fd, path)
-    except SyscallError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        raise
 
 
 def _copy(source_fd: int, op: CopyTree, root_fd: int) -> None:
@@ -268,7 +300,15 @@ def _pivot(root_fd: int) -> None:
     os.chdir("/")
 
 
-def _seal() -> None:
+def _ask_for(attributes: MountAttribute, seen: os.statvfs_result, target: str) -> None:
+    """Ask the kernel whether a mount has the attributes that it was told to give it."""
+    lacking = attributes & _TOLD_BY_STATVFS & ~MountAttribute(seen.f_flag & _TOLD_BY_STATVFS)
+    if lacking:
+        raise PermissionError(errno.EPERM, f"the kernel says that the mount is not {lacking.name}", target)
+
+
+def _seal(path: str, attributes: MountAttribute) -> None:
     # Not recursive, unlike `mount_api.set_attributes`: /work and /tmp stay writable.
-    request = _MOUNT_ATTR.pack(MountAttribute.RDONLY, 0, 0, 0)
-    libc.syscall("mount_setattr", AT_FDCWD, b"/", 0, request, _MOUNT_ATTR.size, purpose="make the root read-only")
+    request = _MOUNT_ATTR.pack(attributes, 0, 0, 0)
+    libc.syscall("mount_setattr", AT_FDCWD, path.encode(), 0, request, _MOUNT_ATTR.size, purpose=f"seal {path}")
+    _ask_for(attributes, os.statvfs(path), path)

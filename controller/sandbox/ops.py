@@ -6,6 +6,7 @@ but for `source`, `within` and `staging`, which are the host's.
 
 from dataclasses import dataclass
 
+from controller.linux.landlock import Access
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
 
@@ -20,6 +21,16 @@ class EnterNewNamespaces:
 @dataclass(frozen=True, slots=True)
 class MakeMountsPrivate:
     """Cut every mount off from the host's: what is mounted from here on, nobody else sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginTime:
+    """Have what is started from here on count its clocks from now, where the kernel can: not from the host's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDomain:
+    """Give the new UTS namespace no domain name, whatever the host's is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,45 @@ class MakeDevice:
     path: str
     major: int
     minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeparateDevices:
+    """Make the directory a mount of its own, on which alone device nodes work."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveDevice:
+    """Make a node of a host's device; `kind` is c or b."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    host_uid: int
+    host_gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmask:
+    """Show what `Mask` has hidden at `path`. Nothing to do where it was not there to be hidden."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlaces:
+    """Make empty files and directories to mount on, and symbolic links, where there is nothing of that name.
+
+    Also below read-only mounts: those directories are then seen with what is added to them; no mount is changed.
+    """
+
+    files: tuple[str, ...]
+    directories: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +169,13 @@ class MountProc:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Hide a file behind /dev/null, or a directory behind an empty one. Nothing to do where it does not exist."""
+    """Hide files and directories behind empty ones that cannot be written. Nothing to do where one does not exist.
 
-    path: str
+    What they are hidden behind is made for a moment in the directory `aside`, which can be written.
+    """
+
+    paths: tuple[str, ...]
+    aside: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +197,40 @@ class CopyTree:
 
 
 @dataclass(frozen=True, slots=True)
+class Allow:
+    """Let the job do this to files at `path` and below; whatever is allowed nowhere, Landlock refuses it."""
+
+    path: str
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
 class PivotRoot:
     """Make the new root the root, and let go of the host's: no path leads there any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealRoot:
-    """Make the root's own mount read-only; those on it stay as they are."""
+    """Make the mounts of the root and of `devices` read-only, and have no device work in the root; no other changes."""
+
+    devices: str
 
 
 Op = (
     EnterNewNamespaces
     | MakeMountsPrivate
+    | BeginTime
+    | ForgetDomain
     | SetHostname
     | BringUpLoopback
     | MountRoot
     | MakeDirectory
     | MakeSymlink
     | MakeDevice
+    | SeparateDevices
+    | GiveDevice
+    | MakePlaces
+    | Unmask
     | WriteFile
     | BindMount
     | MountTmpfs
@@ -169,6 +239,7 @@ Op = (
     | Mask
     | MakeReadOnly
     | CopyTree
+    | Allow
     | PivotRoot
     | SealRoot
 )

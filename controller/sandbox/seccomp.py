@@ -1,17 +1,18 @@
-"""Which system calls a run may make: the policy as data, and its compiler to a seccomp program. Pure.
+"""Which system calls a run may make: the policies as data, and their compiler to a seccomp program. Pure.
 
-The policy is a list of what is allowed. What it does not name is refused with EPERM; a number that
+A policy is a list of what is allowed. What it does not name is refused with EPERM; a number that
 no table knows is answered with ENOSYS, as a kernel without that call would, so that the C library
 falls back. A call by another machine's convention (32-bit, x32) ends the process.
-Invariant: nothing that could reach a mount, a namespace, a kernel module, a key, the clock or another
-process' memory is on the list. Loading the program is `controller.linux.process.load_seccomp`.
+Invariant: nothing that could reach a mount, a namespace, a kernel module, a key, the clock or process 1's
+memory is on a list. Loading the program is `controller.linux.process.load_seccomp`.
 """
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 
+from controller.linux.capabilities import Capability
 from controller.sandbox import syscalls
 
 
@@ -65,13 +66,13 @@ clock_gettime clock_nanosleep close close_range connect copy_file_range creat du
 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2
 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr file_getattr file_setattr
 flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv
-futex_wake futimesat get_mempolicy get_robust_list getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups
+futex_wake futimesat get_robust_list getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups
 getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage
 getsid getsockname getsockopt gettid gettimeofday getuid getxattr getxattrat inotify_add_watch inotify_init
 inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit ioprio_get ioprio_set
 kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
 listxattrat llistxattr lremovexattr lseek lsetxattr lsm_get_self_attr lsm_list_modules lstat madvise map_shadow_stack
-mbind membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mprotect
+membarrier memfd_create mincore mkdir mkdirat mlock mlock2 mlockall mmap mprotect
 mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync
 munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2
 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 process_mrelease pselect6 pwrite64
@@ -80,7 +81,7 @@ removexattrat rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction 
 rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max
 sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl semget semop
-semtimedop sendfile sendmmsg sendmsg sendto set_mempolicy set_robust_list set_tid_address setfsgid setfsuid setgid
+semtimedop sendfile sendmmsg sendmsg sendto set_robust_list set_tid_address setfsgid setfsuid setgid
 setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
 setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink
 symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
@@ -92,34 +93,77 @@ utime utimensat utimes vfork vmsplice wait4 waitid write writev
 # or its clock: ptrace, process_vm_*, pidfd_getfd, kcmp and process_madvise reach into other processes,
 # and process 1 of a run is our own supervisor (its credentials guard it; this is the second lock);
 # chroot and setns undo a root; modify_ldt, userfaultfd, io_uring_* and perf_event_open have been the
-# way into the kernel more often than ordinary programs need them. Source: the default profile of
-# Docker (moby/profiles), which differs in allowing ptrace, modify_ldt and name_to_handle_at.
+# way into the kernel more often than ordinary programs need them; so have families of sockets whose modules
+# the kernel loads for whoever names them.
 
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _NETLINK_ROUTE = 0
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-# PER_LINUX, PER_LINUX32, each also with UNAME26; ADDR_NO_RANDOMIZE, which debuggers and sanitizers set and which
-# weakens nobody else; and the value that only asks.
-_PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0x40000, 0xFFFFFFFF)
+_ASKS_ONLY = 0xFFFFFFFF
+_PER_LINUX, _PER_LINUX32, _UNAME26 = 0x0, 0x8, 0x20000
+_AF_VSOCK = 40
+_IP, _ICMP, _TCP, _UDP, _ICMPV6 = 0, 1, 6, 17, 58
 
 _FAMILIES = Refuse(errno.EAFNOSUPPORT, (NoneOf(0, (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)),))
 # Of netlink only the table of addresses and routes, which C libraries read; not netfilter and its like.
 _NETLINKS = Refuse(errno.EPROTONOSUPPORT, (OneOf(0, (_AF_NETLINK,)), NoneOf(2, (_NETLINK_ROUTE,))))
+# Of the internet none that is a module of its own: SCTP, DCCP, L2TP, MPTCP.
+_INTERNETS = Refuse(
+    errno.EPROTONOSUPPORT, (OneOf(0, (_AF_INET, _AF_INET6)), NoneOf(2, (_IP, _ICMP, _TCP, _UDP, _ICMPV6)))
+)
+_NO_VSOCK = Refuse(errno.EAFNOSUPPORT, (OneOf(0, (_AF_VSOCK,)),))  # To the hypervisor, past every network namespace.
+_CLONE = (Refuse(errno.EPERM, (AnyBit(0, _NEW_NAMESPACES),)),)
+# Characters pushed into a terminal are commands to whoever reads it next: CVE-2017-5226, CVE-2023-28339.
+_IOCTL = (Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX)),)),)
+# Nor are devices made (S_IFCHR and S_IFBLK, and no other kind of file, have this bit): so says every later lock too.
+_DEVICE_BIT = 0x2000
+_MKNOD = (Refuse(errno.EPERM, (AnyBit(1, _DEVICE_BIT),)),)
+_MKNODAT = (Refuse(errno.EPERM, (AnyBit(2, _DEVICE_BIT),)),)
+# clone3 has its flags in memory, which no filter sees: the C library falls back to clone.
+_ABSENT = frozenset({"clone3", "listmount", "statmount"})
 
 STRICT = Policy(
     allowed=frozenset(_ALLOWED.split()),
     checked={
-        "clone": (Refuse(errno.EPERM, (AnyBit(0, _NEW_NAMESPACES),)),),
-        # Characters pushed into a terminal are commands to whoever reads it next: CVE-2017-5226, CVE-2023-28339.
-        "ioctl": (Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX)),)),),
-        "personality": (Refuse(errno.EPERM, (NoneOf(0, _PERSONALITIES),)),),
-        "socket": (_FAMILIES, _NETLINKS),
-        "socketpair": (_FAMILIES, _NETLINKS),
+        "clone": _CLONE,
+        "ioctl": _IOCTL,
+        "mknod": _MKNOD,
+        "mknodat": _MKNODAT,
+        "personality": (Refuse(errno.EPERM, (NoneOf(0, (_PER_LINUX, _ASKS_ONLY)),)),),
+        "socket": (_FAMILIES, _NETLINKS, _INTERNETS),
+        "socketpair": (_FAMILIES, _NETLINKS, _INTERNETS),
     },
-    # clone3 has its flags in memory, which no filter sees: the C library falls back to clone.
-    absent=frozenset({"clone3", "listmount", "statmount"}),
+    absent=_ABSENT,
 )
+
+# What Docker allows a container without capabilities, and we do not: debuggers, sanitizers, 32-bit emulators.
+# Source: the default profile of Docker (moby/profiles, seccomp/default.json, version 28). Of what it allows, io_uring
+# (which it allowed until version 25), TIOCSTI and calls by the convention of 32 bits are still refused.
+_BASELINE_MORE = """
+adjtimex clock_adjtime fanotify_mark memfd_secret modify_ldt name_to_handle_at process_vm_readv process_vm_writev ptrace
+"""
+_BASELINE_PERSONALITIES = (_PER_LINUX, _PER_LINUX32, _UNAME26, _UNAME26 | _PER_LINUX32, _ASKS_ONLY)
+
+BASELINE = Policy(
+    allowed=STRICT.allowed | frozenset(_BASELINE_MORE.split()),
+    checked={
+        "clone": _CLONE,
+        "ioctl": _IOCTL,
+        "mknod": _MKNOD,
+        "mknodat": _MKNODAT,
+        "personality": (Refuse(errno.EPERM, (NoneOf(0, _BASELINE_PERSONALITIES),)),),
+        "socket": (_NO_VSOCK,),
+        "socketpair": (_NO_VSOCK,),
+    },
+    absent=_ABSENT,
+)
+
+PROFILES: Mapping[str, Policy] = {"strict": STRICT, "baseline": BASELINE}
+"""Those that a run may have, by the name that its job says."""
+
+# A capability is of no use where its calls are refused; all others of those that may be had need no more.
+_CALLS_OF = {Capability.SYS_CHROOT: frozenset({"chroot"})}
 
 _INSTRUCTION = Struct("=HBBI")  # struct sock_filter: code, jump if true, jump if false, constant.
 _LOAD, _RETURN, _JUMP = 0x20, 0x06, 0x05
@@ -143,6 +187,19 @@ def default_program(machine: str) -> bytes:
         ValueError: there is no table for that machine.
     """
     return compile_policy(STRICT, machine)
+
+
+def program_for(profile: str, capabilities: frozenset[Capability], machine: str) -> bytes:
+    """Return the program of a run with that profile and these capabilities, on `machine`.
+
+    Raises:
+        ValueError: there is no such profile, or no table for that machine.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"cannot filter system calls by the profile {profile!r}: use {' or '.join(PROFILES)}")
+    policy = PROFILES[profile]
+    more = frozenset[str]().union(*(_CALLS_OF.get(capability, ()) for capability in capabilities))
+    return compile_policy(replace(policy, allowed=policy.allowed | more), machine)
 
 
 def compile_policy(policy: Policy, machine: str) -> bytes:

@@ -64,6 +64,44 @@ class EtcFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """A device of the host as the run's own node at `path`: `kind` is c or b, the owner a user and group inside."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    sandbox_uid: int = 0
+    sandbox_gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFile:
+    """A file of the host that belongs to a device, such as a library of its driver; seen read-only at `target`.
+
+    Whatever brings the directory it lies in: that need not have a place for it.
+    """
+
+    source: str
+    target: str
+    directory: bool = False
+    no_exec: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What a run has for the devices that it was given, and no other run at that time."""
+
+    nodes: tuple[DeviceNode, ...] = ()
+    files: tuple[DeviceFile, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # (path, what it points to)
+
+
+NO_DEVICES = Devices()
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """One run's file system and name. Everything else about a sandbox is the same for all runs.
 
@@ -81,6 +119,7 @@ class SandboxSpec:
     shm_bytes: int = 64 * MIB
     files_dir: str | None = None
     etc_files: tuple[EtcFile, ...] = ()
+    devices: Devices = NO_DEVICES
 
     @property
     def mounts(self) -> tuple[Mount, ...]:
@@ -88,7 +127,7 @@ class SandboxSpec:
         return (*self.binds, *self.private_copies, *self.scratches)
 
 
-OWN_FIELDS = ("hostname", "work_bytes", "files_dir")
+OWN_FIELDS = ("hostname", "work_bytes", "files_dir", "devices")
 """What of a `SandboxSpec` is one run's own; runs that differ in nothing else may be made ready for alike."""
 
 

@@ -4,16 +4,18 @@ The Python is this host's; `test_declared_builds_apt.py` has one of Debian packa
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from controller.engine.errors import TransientError
+from controller.runtime.bound import BoundBySource
 from controller.runtime.sources.composition import Layer
+from controller.runtime.trees import origin
 from support import host as host_support
 from support.building import Building, changed, listing
 from support.declaring import a_declaring, a_layer, locked, said_in
-from support.python_index import a_python_index, a_source, a_wheel, index
+from support.python_index import Distribution, a_python_index, a_source, a_wheel, index
 
 pytestmark = pytest.mark.needs_root
 
@@ -145,3 +147,25 @@ def test_a_version_with_its_hash_replaces_another_and_the_password_of_the_index_
     assert "authorization" in server.requests[-1].headers
     assert "said ***" in declaring.log
     assert "index-secret" not in declaring.log
+
+
+@pytest.mark.invariant("I12")
+def test_a_source_with_its_hash_is_not_bound_as_what_builds_it_is_not_and_a_wheel_with_its_hash_is(declaring, python):
+    def bound(asked: Distribution, version: str) -> tuple[str, str]:
+        with a_python_index(FROM_SOURCE, TWO) as server:
+            pip = [f"{asked.project}=={version} --hash=sha256:{asked.sha256}"]
+            declaring.install(ON_PYTHON | {"pip": pip}, index(server), asked.project)
+        record = origin.read(declaring.host.root, asked.project, "1.0.0")
+        return record.bound, record.bound_message
+
+    origin.record_path(declaring.host.root, "python", "1.0.0").parent.mkdir(parents=True)
+    base = origin.read(python.layer.path.parent, "python", "1.0.0")
+    origin.write(declaring.host.root, replace(base, bound="Pinned"))
+    declaring.host = replace(declaring.host, bound=BoundBySource(declaring.host.root))
+
+    assert bound(TWO, "1.2.0") == ("Pinned", "bound to one content by each of its inputs")
+    reason, message = bound(FROM_SOURCE, "2.0")
+    assert (reason, message.startswith("not pinned: what pip builds fromsource 2.0 of, which came as source: ")) == (
+        "InputsUnpinned",
+        True,
+    )

@@ -76,7 +76,7 @@ def test_a_run_says_what_it_used_and_what_was_enforced(daemon):
     assert 0 < run["usage"]["memoryPeakBytes"] <= 32 << 20
     receipt = run["receipt"]
     assert (receipt["memoryBytes"], receipt["cpuMillicpu"], receipt["pids"]) == (32 << 20, 1000, 512)
-    assert receipt["namespaces"] == ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
+    assert {"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"} <= receipt["namespaces"].keys()
 
 
 def test_a_job_whose_child_is_killed_for_memory_is_oom_killed_with_all_its_processes(daemon):

@@ -2,16 +2,23 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from api.cli.output import size
+from controller.cgroup import choose
+from controller.cgroup.disks import Disks, NoDisk
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Settings
+from controller.sandbox.legacy import legacy_binds
 from support import host
 from support.daemon import a_daemon
 
 pytestmark = pytest.mark.needs_root
 
 MiB = 1 << 20
+HOST = choose.hierarchies_of_host()
 EAT = "import mmap\nb = mmap.mmap(-1, 1 << 30)\nfor at in range(0, 1 << 30, 4096):\n    b[at] = 1\n    {every}\n"
 
 
@@ -165,3 +172,88 @@ def test_a_job_cannot_change_its_own_limits(daemon):
     daemon.ended("prisoner")
 
     assert daemon.log_of("prisoner").split() == ["0", "0", "no"]
+
+
+def test_a_job_that_says_nothing_has_limits_of_everything_it_can_use_up(daemon):
+    daemon.shell("silent", "ulimit -n; ulimit -Hc")
+
+    receipt = run_of(daemon.ended("silent"))["receipt"]
+
+    assert all(receipt[name] > 0 for name in ("memoryBytes", "pids", "workBytes", "tmpBytes", "shmBytes"))
+    assert daemon.log_of("silent").split() == ["1024", "0"]
+
+
+def test_all_limits_that_a_job_asks_for_reach_its_processes(daemon):
+    limits = {"openFiles": 40, "fileSize": "1Mi", "coreSize": "4Ki", "tmp-storage": "5Mi", "shm-storage": "6Mi"}
+    script = (
+        "ulimit -n; ulimit -f; df -k --output=size /tmp /dev/shm | grep -v K; grep Cpus_allowed_l /proc/self/status"
+    )
+    daemon.shell("asking", script, resources={"limits": limits, "cpuSet": "0", "cpuWeight": 50})
+
+    run = run_of(daemon.ended("asking"))
+
+    assert daemon.log_of("asking").split() == ["40", "2048", "5120", "6144", "Cpus_allowed_list:", "0"]
+    assert (run["receipt"]["cpuSet"], run["receipt"]["cpuWeight"]) == ("0", 50)
+    described = daemon.rnx("describe", "job", "asking").stdout
+    assert "openFiles 40, fileSize 1Mi, coreSize 4Ki, cpuWeight 50, cpuSet 0" in described
+    assert "openFiles 40, fileSize 1048576, coreSize 4096, cpuWeight 50, cpuSet 0" in described
+
+
+@pytest.mark.invariant("J8")
+def test_a_job_whose_limits_this_host_cannot_hold_waits_and_says_which(daemon):
+    daemon.shell("elsewhere", "true", resources={"cpuSet": "0,4000"})
+
+    status = daemon.until("it waits", lambda: daemon.status("elsewhere").get("reason") and daemon.status("elsewhere"))
+
+    assert (status["phase"], status["reason"]) == ("Pending", "LimitUnenforceable")
+    assert "spec.resources.cpuSet: this host has no CPU 4000: it has " in status["message"]
+    daemon.patch("elsewhere", resources={"cpuSet": "0"})
+    assert daemon.ended("elsewhere")["phase"] == "Succeeded"
+
+
+def test_io_of_a_job_is_limited_on_the_disks_of_the_hosts_programs_or_it_waits(daemon):
+    """Whether there are such disks is the host's: in a container, or on memory, there are none to be seen."""
+    binds, _ = legacy_binds(_links("/"), _links("/etc"))
+    try:
+        disks = Disks.of_host().behind(bind.source for bind in binds)
+    except NoDisk:
+        disks = ()
+    daemon.shell("reader", "true", resources={"limits": {"io": {"readBytesPerSecond": "50Mi"}}})
+
+    status = daemon.until("it ends or waits", lambda: daemon.status("reader").get("reason") and daemon.status("reader"))
+
+    if not disks:
+        assert status["reason"] == "LimitUnenforceable"
+        return
+    told = run_of(daemon.ended("reader"))["receipt"]["io"]
+    assert told == [{"device": disk, "readBytesPerSecond": 50 * MiB} for disk in disks]
+
+
+def _links(directory):
+    return {each.name: os.readlink(each) if each.is_symlink() else None for each in os.scandir(directory)}
+
+
+def test_everything_that_runs_is_in_one_cgroup_with_caps_that_settings_say(daemon):
+    """Another daemon, whose caps change while it is down and are lowered by somebody else."""
+    file = "memory.limit_in_bytes" if HOST.version == 1 else "memory.max"
+    with a_daemon("cgroup.memory=256Mi", "cgroup.cpu=1.5", "cgroup.pids=200") as capped:
+        name = Paths.of(capped.root, Settings()).cgroup_slice(Settings())
+        memory, pids = Path(HOST.mounts["memory"], name, file), Path(HOST.mounts["pids"], name, "pids.max")
+        first = (memory.read_text(), pids.read_text())
+        capped.shell("big", "cat /proc/1/comm; sleep 0.1", resources={"limits": {"cpu": "4", "memory": "1Gi"}})
+        receipt = run_of(capped.ended("big"))["receipt"]
+        launcher = Path(HOST.mounts["memory"], name, "launcher/cgroup.procs").read_text().split()
+        names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in launcher}
+        capped.stop_daemon()
+        capped.settings = ("cgroup.memory=512Mi",)
+        capped.start()
+        second = memory.read_text()
+        capped.stop_daemon()
+        memory.write_text(str(100 * MiB))
+        capped.start()
+        third, log = memory.read_text(), capped.log.read_text()
+
+    assert (first, second, third) == ((f"{256 * MiB}\n", "200\n"), f"{512 * MiB}\n", f"{100 * MiB}\n")
+    assert receipt["cpuMillicpu"] == 1500  # No more than all have together.
+    assert "rnx-run" in names  # Supervisors that are ready.
+    assert "which somebody else set: it is lower than cgroup.memory, and kept" in log

@@ -12,10 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from api.meta import ObjectKey
 from controller.cgroup import choose
+from controller.daemon.host_devices import FilesOfHost
+from controller.devices.inventory import Inventory
 from controller.engine.clock import SystemClock
 from controller.job.act import Actor
 from controller.job.announce import JobMetrics
 from controller.job.crowd import Crowd
+from controller.job.devices import Devices
 from controller.job.logs import log_directory
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady
@@ -68,10 +71,12 @@ class World:
         self.watch.start()
         binds, symlinks = legacy_binds(links("/"), links("/etc"))
         defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
-        self.observer = Observer(self.clock, BOOT, self.dirs, self.logs, self, self.watch, Crowd(lambda: 0, 10))
+        crowd = Crowd(lambda: 0, 10)
+        devices = Devices(Inventory, FilesOfHost(), self, self.dirs, lambda _key: None)
+        self.observer = Observer(self.clock, BOOT, self.dirs, self.logs, self, self.watch, crowd, devices)
         self.actor = Actor(
             self.clock, self, self.launcher, self.cgroups, self.dirs, self.logs, self, self, defaults,
-            JobMetrics(CollectorRegistry()),
+            JobMetrics(CollectorRegistry()), devices,
         )  # fmt: skip
 
     # The parts of it that are not the Job kind's: a runtime is there once it was asked for, and a store that deletes.

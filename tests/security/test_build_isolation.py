@@ -87,6 +87,13 @@ def test_it_is_refused(building, attempt):
     assert ran.lines == ["refused"]
 
 
+def test_flushing_to_the_disk_is_said_to_be_done_and_is_not(building):
+    """A pipe cannot be flushed, so the kernel itself would have said EINVAL."""
+    ran = building.shell("python3 -c 'import os; one, other = os.pipe(); print(os.fsync(one), os.fdatasync(other))'")
+
+    assert ran.lines == ["None None"]
+
+
 def test_secrets_of_the_host_are_not_there(building, tmp_path):
     ran = building.shell(
         "cat /etc/shadow | grep -v ':\\*:' ; ls -A /root /home /srv /mnt; ls /etc/ssh/ssh_host_*key /etc/ssl/private;"

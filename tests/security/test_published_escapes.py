@@ -81,7 +81,7 @@ def test_no_command_is_reached_through_a_descriptor(launching, fd):
     """CVE-2024-21626: a command reached from a descriptor of the runtime's."""
     record, _ = launching.run(f"/proc/self/fd/{fd}/../../../bin/sh", "-c", "echo out")
 
-    assert (record.reason, record.exit_code) == ("ContainerCannotRun", 127)
+    assert (record.reason, record.exit_code in (126, 127)) == ("ContainerCannotRun", True)
 
 
 def test_a_job_cannot_trace_its_supervisor_or_reach_what_it_holds(launching):
@@ -137,7 +137,8 @@ print(refused(os.symlink, "/proc/sysrq-trigger", "/dev/console"))
 print(os.path.exists("/dev/console"))
 for name in ("kcore", "keys", "timer_list", "sysrq-trigger", "kmsg"):
     if os.path.exists(f"/proc/{name}"):
-        print(os.stat(f"/proc/{name}").st_rdev == os.makedev(1, 3), open(f"/proc/{name}", "rb").read(1))
+        print(os.stat(f"/proc/{name}").st_rdev == 0, open(f"/proc/{name}", "rb").read(1))
+        print(refused(os.open, f"/proc/{name}", os.O_WRONLY) in ("EROFS", "EACCES", "EPERM"), b"")
 """,
     )
 

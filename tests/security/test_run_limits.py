@@ -22,6 +22,7 @@ def test_a_run_over_its_memory_is_killed_and_says_so(launching):
     record, _ = launching.run("/usr/bin/python3", "-c", EAT, limits=Limits(64 * MIB, None, None))
 
     assert (record.reason, record.exit_code, record.signal) == ("OOMKilled", 137, signal.SIGKILL)
+    assert record.message.startswith("the run needed more memory than its limit")
     assert 60 * MIB < record.usage["memory_peak_bytes"] <= 64 * MIB
 
 

@@ -16,6 +16,7 @@ from api.http.server import ApiServer
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
+from api.ports import RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
@@ -29,6 +30,10 @@ class Host:
         self.manifests: list[Document] = []
         self.explanations: dict[str, Document] = {}
         self.catalogues: dict[str, Document] = {}
+        self.used: list[RunUsage] = []
+
+    def usages(self, namespace: str | None) -> list[RunUsage]:
+        return [usage for usage in self.used if namespace in (None, usage.namespace)]
 
     def offered(self, registry: Document, *, refresh: bool) -> Document:
         found = self.catalogues.get(registry["metadata"]["name"])
@@ -101,7 +106,7 @@ class LiveApi:
         logs = JobLogs(self.logs, self.clock, self._is_over)
         host = self.host
         return Surroundings(
-            verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, explainer=host, health=host,
+            verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, run_access=host, run_usages=host, explainer=host, health=host,
             build_logs=ServedBuildLogs(self.directory / "builds", self.store), catalogues=host,
             exposition=host, manifests=host, host=host, node_name="testhost", version="0.1.0",
         )  # fmt: skip

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from api.errors import About, NotFound
+from api.errors import About, BadRequest, NotFound
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
-from api.ports import LogOptions
+from api.ports import Execution, LogOptions, RunSession, RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from state.store import Store
 from support.hand_clock import HandClock
@@ -29,6 +29,8 @@ class Above:
     manifests: list[Document] = field(default_factory=list)
     log: Callable[[Document, int, LogOptions, Callable[[], bool]], Iterator[bytes]] | None = None
     requests: list[tuple[str, str, int]] = field(default_factory=list)
+    used: list[RunUsage] = field(default_factory=list)
+    refusal: Exception = field(default_factory=lambda: BadRequest("cannot go into the run: it is a test's"))
 
     def checks(self) -> dict[str, str]:
         return {"store": ""} | self.problems
@@ -46,6 +48,18 @@ class Above:
         if self.log is None:
             raise NotFound.of(About("", "pods", "none"))
         return self.log(job, attempt, options, stopped)
+
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        raise self.refusal
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise self.refusal
+
+    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise self.refusal
+
+    def usages(self, namespace: str | None) -> list[RunUsage]:
+        return [usage for usage in self.used if namespace in (None, usage.namespace)]
 
     def offered(self, registry: Document, *, refresh: bool) -> Document:
         return {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": {}, "refreshed": refresh}
@@ -101,7 +115,7 @@ def serving(path: Path) -> Iterator[Api]:
     with contextlib.closing(store), tempfile.TemporaryDirectory(prefix="rnx-") as short:
         builds = ServedBuildLogs(path / "builds", store)
         around = Surroundings(
-            verbs, store, clock, run_logs=above, build_logs=builds, catalogues=above, explainer=above, health=above,
+            verbs, store, clock, run_logs=above, run_access=above, run_usages=above, build_logs=builds, catalogues=above, explainer=above, health=above,
             exposition=above, manifests=above, host=above, node_name="host-1", version="0.1.0",
         )  # fmt: skip
         server = ApiServer(build_app(around, above.on_request), Path(short) / "api.sock")

@@ -17,8 +17,9 @@ _ARCHIVE = re.compile(r"(?:^|[\s:])(?:file|copy):(?://)?(/[^\s\]]+)")
 _KEYS = re.compile(r"(?i)signed-by[ \t]*[=:][ \t]*((?:/[^\s,\]]+[ \t,]*)+)")
 _SEEN = ("/etc", "/usr")
 _NEVER = frozenset({
-    "/", "/bin", "/boot", "/dev", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root",
-    "/run", "/sbin", "/srv", "/sys", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp",
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt", "/proc",
+    "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64",
+    "/usr/local", "/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp",
 })  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def shares(environment: Mapping[str, str], base: Path = Path("/")) -> tuple[tupl
         plain = _COMMENT.sub("", source)
         named.update(_ARCHIVE.findall(plain))
         named.update(key for keys in _KEYS.findall(plain) for key in re.split(r"[\s,]+", keys) if key)
-    wanted = sorted({name.rstrip("/") or "/" for name in named})
+    wanted = sorted({_plain(name) for name in named})
     return tuple((real, name) for name in wanted if (real := _real(base, name)) is not None)
 
 
@@ -68,9 +69,21 @@ def _sources(base: Path, places: Iterable[Path]) -> Iterable[str]:
             yield read(Path("/"), str(path))
 
 
+def _plain(name: str) -> str:
+    """Return the one way to write the path `name`, links and `..` left alone.
+
+    >>> _plain("//srv/./a/"), _plain("/./")
+    ('/srv/a', '/')
+    """
+    return "/" + "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
 def _real(base: Path, name: str) -> Path | None:
-    """Return what `name` is, if it is there and builds do not see it by themselves."""
+    """Return what `name` is, if it is there, builds do not see it by themselves, and it is not the system's own."""
     if name in _NEVER or ".." in name.split("/") or any(name == top or name.startswith(f"{top}/") for top in _SEEN):
         return None
-    found = (base / name.lstrip("/")).resolve()
+    host = base.resolve()
+    found = (host / name.lstrip("/")).resolve()
+    if not found.is_relative_to(host) or f"/{found.relative_to(host)}".removesuffix("/.") in {*_NEVER, ""}:
+        return None
     return found if found.is_dir() or found.is_file() else None

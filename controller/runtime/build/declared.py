@@ -8,7 +8,6 @@ Invariant: a build that made less than was asked for fails; the same build of th
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from controller.runtime.build import (
     environment,
     finish,
     language,
-    lock,
+    lock_reading,
     node_packages,
     python_packages,
     roots,
@@ -34,6 +33,7 @@ from controller.runtime.build import (
 from controller.runtime.build.build_log import BuildLog
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Run, Share
 from controller.runtime.build.lines import without_secrets
+from controller.runtime.build.lock import Fetched
 from controller.runtime.build.recipe import limits_of
 from controller.runtime.build.roots import Root
 from controller.runtime.build.sandbox import BuildHost
@@ -108,10 +108,10 @@ class DeclaredBuild:
         with BuildLog(self.builds.logs, key(self.name, self.version)) as kept:
             both = kept.and_to(log)
             try:
-                self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host)
+                python, node = self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host)
             finally:
                 remove_tree(work)
-        return Made(payload)
+        return Made(payload, loose=(*python.loose, *node.loose), scripts=(*python.scripts, *node.scripts))
 
     def _run_in(self, work: Path, clock: Clock, progress: Progress | None) -> Run:
         """Return what runs the commands: the build sandbox, within the limits that are asked for."""
@@ -125,16 +125,18 @@ class DeclaredBuild:
         called = key(self.name, self.version)
         return Sandboxed(called, self.builds, clock, work, limits, resources.timeout_seconds, tick)
 
-    def _make(self, bench: Bench, work: Path, payload: Path, host: "Host") -> None:
+    def _make(self, bench: Bench, work: Path, payload: Path, host: "Host") -> tuple[Fetched, Fetched]:
+        """Make the tree; return what pip and npm said."""
         architecture = host.platform.rpartition("-")[2]
         base = self._base(host)
         root = roots.make(bench, work, self.build, architecture, base)
-        root, hashes = self._add_packages(bench, work, root, architecture)
+        root, python, node = self._add_packages(bench, work, root, architecture)
         always = self._add_files(bench, work, root.path)
         self._run(bench, root.path)
-        manifest, inherited = (base.manifest, lock.of_base(self.base.path)) if base and self.base else (None, {})
-        asked = finish.Asked(self.name, self.version, self.build, host.platform, manifest, hashes, inherited)
+        manifest, inherited = base.manifest if base else None, lock_reading.of_base(self.base.path) if self.base else {}
+        asked = finish.Asked(self.name, self.version, self.build, host.platform, manifest, python, node, inherited)
         finish.finish(bench, root, payload, always, asked)
+        return python, node
 
     def _base(self, host: "Host") -> roots.Base | None:
         if self.base is None:
@@ -156,18 +158,15 @@ class DeclaredBuild:
             if "\n" in file.path:
                 raise TerminalError(BUILD_FAILED, f"cannot put {file.path!r} into the tree: it has a line break in it")
 
-    def _add_packages(self, bench: Bench, work: Path, root: Root, architecture: str) -> tuple[Root, finish.Hashes]:
-        python_hashes: Mapping[str, str] = {}
-        node_hashes: Mapping[str, str] = {}
+    def _add_packages(self, bench: Bench, work: Path, root: Root, architecture: str) -> tuple[Root, Fetched, Fetched]:
+        python = node = Fetched()
         if self.build.pip:
-            root, python_hashes = self._add_python_packages(bench, work, root, architecture)
+            root, python = self._add_python_packages(bench, work, root, architecture)
         if self.build.npm:
-            node_hashes = node_packages.install(bench, root.path, work / "npm", self.build.npm)
-        return root, finish.Hashes(python_hashes, node_hashes)
+            node = node_packages.install(bench, root.path, work / "npm", self.build.npm)
+        return root, python, node
 
-    def _add_python_packages(
-        self, bench: Bench, work: Path, root: Root, architecture: str
-    ) -> tuple[Root, Mapping[str, str]]:
+    def _add_python_packages(self, bench: Bench, work: Path, root: Root, architecture: str) -> tuple[Root, Fetched]:
         """Install what pip is asked for; where that has to be compiled, with a compiler that does not stay."""
         python = finish.interpreter(root.path, self.build.base.version)
         try:

@@ -31,7 +31,7 @@ from controller.runtime.build import (
 )
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command
 from controller.runtime.build.language import LANGUAGES
-from controller.runtime.build.lock import Package
+from controller.runtime.build.lock import Fetched, Package
 from controller.runtime.build.manifest_text import Description
 from controller.runtime.build.node_packages import LEFT_BEHIND
 from controller.runtime.build.roots import Root
@@ -47,18 +47,10 @@ _WRITTEN = ("usr/bin", "usr/sbin", "usr/lib", "usr/local/bin", "usr/local/lib", 
 
 
 @dataclass(frozen=True, slots=True)
-class Hashes:
-    """The hashes of what pip and npm installed, by name and by directory."""
-
-    python: Mapping[str, str] = field(default_factory=dict)
-    node: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked for, as far as the description of the tree needs it. `base` is the runtime it began with.
 
-    `inherited` is what that runtime's versions.lock says.
+    `inherited` is what that runtime's versions.lock says; `python` and `node` what pip and npm said.
     """
 
     name: str
@@ -66,7 +58,8 @@ class Asked:
     build: BuildSource
     platform: str
     base: Manifest | None
-    hashes: Hashes
+    python: Fetched
+    node: Fetched
     inherited: Mapping[str, tuple[Package, ...]] = field(default_factory=dict)
 
 
@@ -215,8 +208,8 @@ def _lock(root: Root, payload: Path, asked: Asked, added: tuple[str, ...]) -> No
     here = {package.name for package in debian_packages}
     read_back = {
         "debian_packages": debian_packages,
-        "python_packages": lock.python_packages(tree, asked.hashes.python),
-        "node_packages": lock.node_packages(tree, asked.hashes.node),
+        "python_packages": lock.python_packages(tree, asked.python.hashes),
+        "node_packages": lock.node_packages(tree, asked.node.hashes),
     }
     inherited = {group: asked.inherited.get(group, ()) for group in read_back}
     groups = {group: lock.with_hashes(packages, inherited[group]) for group, packages in read_back.items()}

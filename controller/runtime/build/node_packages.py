@@ -11,8 +11,9 @@ from pathlib import Path
 
 from controller.engine.errors import TerminalError
 from controller.linux.bounded import read_bounded
-from controller.runtime.build import carry
+from controller.runtime.build import beneath, carry
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
+from controller.runtime.build.lock import Fetched
 
 TOOLS = ("npm",)
 """The Debian packages that the build needs for it."""
@@ -68,9 +69,10 @@ def refuse_without_node(language: str | None, apt: Iterable[str]) -> None:
         raise TerminalError(BUILD_FAILED, f"cannot install the Node packages: {why}")
 
 
-def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Mapping[str, str]:
+def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Fetched:
     """Install `asked` and what it needs into `root`; return npm's hash of each package's archive by its directory.
 
+    Loose is what has none, as what comes from a repository of git.
     Raises:
         TransientError, TerminalError: BuildFailed, with npm's own words.
     """
@@ -79,19 +81,38 @@ def install(bench: Bench, root: Path, work: Path, asked: tuple[str, ...]) -> Map
     argv = ("/bin/sh", "-c", _SCRIPT, "npm", PREFIX, *asked)
     command = Command(argv, root=root, env=_ENV, writable=(Share(work, WORK),), network=True)
     bench.do("install the Node packages", command)
-    return _hashes(work / "package-lock.json")
+    return _fetched(work / "package-lock.json", root)
 
 
-def _hashes(lock: Path) -> dict[str, str]:
+def _fetched(lock: Path, root: Path) -> Fetched:
+    """Return what npm says of what it installed; of some of it that it is not for this platform, and was not."""
     try:
         packages = json.loads(read_bounded(lock, _MOST_BYTES)).get("packages", {})
-        return {path: str(entry.get("integrity", "")) for path, entry in packages.items() if path}
+        told = {path: entry for path, entry in packages.items() if path}
+        hashes = {path: str(entry.get("integrity", "")) for path, entry in told.items()}
+        unbound = [path for path, entry in told.items() if not hashes[path] and not entry.get("inBundle")]
+        scripted = [path for path, entry in told.items() if entry.get("hasInstallScript")]
+        loose = [f"npm {_said(path, told[path])}, which has no hash" for path in unbound if _is_there(root, path)]
+        scripts = [f"npm {_said(path, told[path])}" for path in scripted if _is_there(root, path)]
     except FileNotFoundError:
-        return {}
+        return Fetched()
     except OSError as error:
         raise _no_lock(error.strerror or "it cannot be read") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _no_lock("it is not of npm's form") from error
+    return Fetched(hashes, tuple(sorted(loose)), tuple(sorted(scripts)))
+
+
+def _said(path: str, entry: Mapping[str, object]) -> str:
+    return f"{entry.get('name') or path.rpartition('node_modules/')[2]} {entry.get('version', '')}".strip()
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Say whether something is at `path` of npm's lock; where it leads away nobody knows, and it counts as there."""
+    try:
+        return beneath.status(root, f"{PREFIX[1:]}/{path}") is not None
+    except (TerminalError, OSError):
+        return True
 
 
 def _no_lock(why: str) -> TerminalError:

@@ -113,8 +113,13 @@ def from_json(text: str) -> Order:
         "root": made,
         "argv": tuple(document["argv"]),
         "scratch": Path(document["scratch"]),
-        "limits": Limits(**document["limits"]),
+        "limits": _limits(document["limits"]),
         "writable": tuple((Path(host), inside) for host, inside in document["writable"]),
         "readable": tuple((Path(host), inside) for host, inside in document["readable"]),
     }
     return Order(**(document | given))
+
+
+def _limits(numbers: Mapping[str, Any]) -> Limits:
+    """Read what a build may be limited in; of CPUs and disks it has none of its own."""
+    return Limits(numbers["memory_bytes"], numbers["cpu_millicpu"], numbers["pids"])

@@ -9,8 +9,8 @@ Never here: which Python it is (`host_tree.py`, `debian.py`).
 import json
 import re
 import sysconfig
-from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -19,6 +19,7 @@ from controller.engine.errors import TerminalError
 from controller.linux.bounded import read_bounded
 from controller.runtime.build import beneath, carry, host_tree, python_replaced
 from controller.runtime.build.commands import BUILD_FAILED, Bench, Command, Share
+from controller.runtime.build.lock import Fetched
 
 TOOLS = ("python3-pip",)
 """The Debian packages that the build needs for it."""
@@ -97,9 +98,10 @@ def _line(text: str) -> str:
     return " ".join((str(wanted), *(f"--hash={each}" for each in hashes)))
 
 
-def install(bench: Bench, root: Path, work: Path, python: str, asked: tuple[str, ...]) -> Mapping[str, str]:
+def install(bench: Bench, root: Path, work: Path, python: str, asked: tuple[str, ...]) -> Fetched:
     """Install `asked` and what it needs into `root`; return the sha256 of each package's archive by its name.
 
+    Loose is what came as source: what builds it, and what it is built against, has no hash.
     `work` is a new directory for what the command is given and leaves; `python` is the interpreter inside.
 
     Raises:
@@ -120,7 +122,7 @@ def install(bench: Bench, root: Path, work: Path, python: str, asked: tuple[str,
     before = python_replaced.look(root)
     bench.do("install the Python packages", command)
     python_replaced.remove(bench, root, python, before)
-    return _hashes(work / "report.json")
+    return _fetched(work / "report.json")
 
 
 def needs_compiler(error: TerminalError) -> bool:
@@ -164,23 +166,26 @@ def _wheel() -> Path:
     return found
 
 
-def _hashes(report: Path) -> dict[str, str]:
+def _fetched(report: Path) -> Fetched:
     """Return what pip says of the archives that it installed."""
     try:
         text = read_bounded(report)
     except FileNotFoundError:
-        return {}
+        return Fetched()
     except OSError as error:
         raise _no_report(error.strerror or "it cannot be read") from error
-    found: dict[str, str] = {}
+    hashes, loose = dict[str, str](), list[str]()
     try:
         for entry in json.loads(text)["install"]:
-            hashes = entry.get("download_info", {}).get("archive_info", {}).get("hashes", {})
-            if sha256 := hashes.get("sha256"):
-                found[canonicalize_name(str(entry["metadata"]["name"]))] = f"sha256:{sha256}"
+            told = entry.get("download_info", {})
+            name, version = str(entry["metadata"]["name"]), str(entry["metadata"].get("version", ""))
+            if sha256 := told.get("archive_info", {}).get("hashes", {}).get("sha256"):
+                hashes[canonicalize_name(name)] = f"sha256:{sha256}"
+            if not urlsplit(str(told.get("url", ""))).path.endswith(".whl"):
+                loose.append(f"what pip builds {name} {version} of, which came as source")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _no_report("it is not of pip's form") from error
-    return found
+    return Fetched(hashes, tuple(sorted(loose)))
 
 
 def _no_report(why: str) -> TerminalError:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from api.packages.identity import SETUP
+from api.types.job_resources import Resources
 from api.types.runtime_sources import BuildLimits
 from controller.cgroup.limits import Limits
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.linux.removal import remove_tree
+from controller.registry.parts import Parts
 from controller.runtime.archives import download
 from controller.runtime.archives.download import Archive, Progress
 from controller.runtime.build import apt_config, beneath, taken_out
@@ -78,7 +80,11 @@ def limits_of(resources: BuildLimits, defaults: Limits) -> Limits:
         TerminalError: BuildFailed, they ask for what a build cannot be held to.
     """
     wanted = resources.limits
-    if wanted.ephemeral_storage is not None:
+    unheld = Resources(limits=wanted).numbers().keys() - {"cpu", "memory", "pids"}
+    if unheld - {"work"}:
+        names = ", ".join(sorted(unheld - {"work"}))
+        raise TerminalError(BUILD_FAILED, f"cannot limit {names} of a build: only cpu, memory and pids: leave it out")
+    if unheld:
         why = "builds are ended when their disk is down to what must stay free, each has no limit of its own"
         raise TerminalError(BUILD_FAILED, f"cannot limit the ephemeral-storage of a build: {why}: leave it out")
     return Limits(
@@ -223,7 +229,10 @@ class RecipeSource:
         wanted = Archive(self.url if local is None else f"file://{quote(str(local))}", sha256)
         descriptor = os.open(fresh_directory(package), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            got = download.fetch_into(descriptor, wanted, host.client, limits=host.limits, progress=progress)
+            got = download.fetch_into(
+                descriptor, wanted, host.client, limits=host.limits, progress=progress, patience=host.patience,
+                parts=Parts.below(host.root, host.clock, host.space_floor_bytes),
+            )  # fmt: skip
         finally:
             os.close(descriptor)
         return Made(package / (got.unpacked.wrapper or ""), self.url, sha256, got.archive_bytes)

@@ -23,7 +23,7 @@ from controller.runtime.build import disk_left
 from controller.runtime.build.order import Order
 from controller.runtime.build.root import Root, make_root
 from controller.sandbox import confine, seccomp
-from controller.sandbox.seccomp import STRICT, Policy
+from controller.sandbox.seccomp import STRICT, Policy, Refuse
 
 FIRST_ID = 0x6FFF0000
 """The host's id that is root in builds: 65536 ids below those of runs (`controller.launcher.slots`), and above those
@@ -47,8 +47,14 @@ KEPT = frozenset(
 )
 """What package managers need of root, in a user namespace of the build's own."""
 
-POLICY = Policy(allowed=STRICT.allowed | {"chroot"}, checked=STRICT.checked, absent=STRICT.absent)
-"""The system calls of a job, and chroot, which dpkg makes for maintainer scripts."""
+_DONE = (Refuse(0, ()),)
+_FLUSHES = dict.fromkeys(("fsync", "fdatasync", "sync", "syncfs"), _DONE)
+POLICY = Policy(allowed=STRICT.allowed | {"chroot"}, checked={**STRICT.checked, **_FLUSHES}, absent=STRICT.absent)
+"""The system calls of a job, and chroot, which dpkg makes for maintainer scripts.
+
+Flushing is said to be done and is not: a build that is cut off is thrown away, and what came of one that ended is
+flushed whole before any name shows it. dpkg alone waited for the disk longer than it worked.
+"""
 
 HOSTNAME = "build"
 _NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.IPC | LinuxNamespace.UTS | LinuxNamespace.CGROUP

@@ -8,11 +8,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from api.runtime_spec import shortened
 from controller.linux.bounded import read_bounded
 from controller.runtime.trees.origin import Origin
 from controller.runtime.trees.tree import VERSIONS_LOCK
 
 _MOST_SHOWN = 3
+_LONGEST = 200
 _DIGITS = 12
 
 
@@ -25,7 +27,7 @@ def told(before: Origin | None, after: Origin, old: Path, new: Path) -> str:
         return ""
     if (before.kind, before.fingerprint) != (after.kind, after.fingerprint):
         return ""
-    changes = differences(_packages(old), _packages(new))
+    changes = [shortened(each, _LONGEST) for each in differences(_packages(old), _packages(new))]
     more = f" and {len(changes) - _MOST_SHOWN} more" if len(changes) > _MOST_SHOWN else ""
     shown = f": {', '.join(changes[:_MOST_SHOWN])}{more}" if changes else ""
     return f"its content is another than before, digest {after.digest[:_DIGITS]} not {before.digest[:_DIGITS]}{shown}"

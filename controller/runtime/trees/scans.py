@@ -43,6 +43,7 @@ class Scans:
 
         def look(path: str, parent_name: str | None) -> InstalledRuntime:
             place = path, parent_name
+            now = time.clock_gettime_ns(time.CLOCK_REALTIME)
             mark = _mark(path)
             known = before.get(place)
             if known is None or mark != known.mark:
@@ -50,7 +51,7 @@ class Scans:
                 if mark is None or said.manifest is None:
                     return tree.judged(said)
                 known = _Read(mark, said)
-            if known is before.get(place) or _is_settled(known.mark):
+            if known is before.get(place) or _is_settled(known.mark, now):
                 seen[place] = known
             return tree.judged(known.said)
 
@@ -67,6 +68,6 @@ def _mark(path: str) -> _Mark | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _is_settled(mark: _Mark) -> bool:
-    """Whether a change from now on has another time: by the clock of the host, whose ticks are the times of files."""
-    return mark[-1] + SETTLED_NS < time.clock_gettime_ns(time.CLOCK_REALTIME)
+def _is_settled(mark: _Mark, now: int) -> bool:
+    """Whether a change from `now` on has another time: by the clock of the host, whose ticks are the times of files."""
+    return mark[-1] + SETTLED_NS < now

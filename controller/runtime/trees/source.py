@@ -28,6 +28,8 @@ class Made:
 
     `sha256` and `archive_bytes` are of the archive that it came from, if it came from one.
     `scripted`: what is in it is what a script made of that archive.
+    `loose` are inputs that are bound to no one content though they have a version and a hash, `scripts` packages that
+    ran a script of theirs when they were installed; for a person.
     `digests` are the sha256 of its regular files by path relative to `payload`, as far as the source knows
     them of the very bytes that it wrote; files that it leaves out are read again.
     """
@@ -39,6 +41,8 @@ class Made:
     entries: int = 0
     expanded_bytes: int = 0
     scripted: bool = False
+    loose: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
     digests: Digests = field(default_factory=dict[str, bytes])
 
 

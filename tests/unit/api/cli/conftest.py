@@ -60,11 +60,13 @@ def rnx(live, capfdbinary, monkeypatch) -> Rnx:
 class Started:
     """`rnx` as a process of its own."""
 
-    def __init__(self, live: LiveApi, *arguments: str) -> None:
+    def __init__(self, live: LiveApi, *arguments: str, directory: Path | None = None) -> None:
+        project = Path(__file__).parents[4]
         environment = os.environ | {"RUNWRIGHT_ROOT": str(live.directory), "PYTHONUNBUFFERED": "1"}
+        environment["PYTHONPATH"] = str(project)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api.cli.main", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[4],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=directory or project,
         )  # fmt: skip
 
     def line(self) -> str:
@@ -111,8 +113,8 @@ class Started:
 def started(live) -> Iterator[Callable[..., Started]]:
     running: list[Started] = []
 
-    def start(*arguments: str) -> Started:
-        running.append(Started(live, *arguments))
+    def start(*arguments: str, directory: Path | None = None) -> Started:
+        running.append(Started(live, *arguments, directory=directory))
         return running[-1]
 
     yield start

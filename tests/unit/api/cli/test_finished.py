@@ -69,3 +69,16 @@ def test_a_waiting_job_says_why():
 
 def test_a_running_job_waits_for_nothing():
     assert finished.waiting_for(a_job(phase="Running")) == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "was_stopped"),
+    [
+        (a_job(("Failed", "Stopped")), True),
+        (a_job(("Failed", "Stopped"), runs=(a_run(0, "Stopped"),)), True),
+        (a_job(("Complete", "Completed"), runs=(a_run(0, "Completed"),)), False),
+        (a_job(("Failed", "BackoffLimitExceeded"), runs=(a_run(7),)), False),
+    ],
+)
+def test_a_job_was_stopped_only_if_that_is_how_it_ended(job, was_stopped):
+    assert finished.was_stopped(job) is was_stopped

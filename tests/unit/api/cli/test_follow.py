@@ -109,19 +109,45 @@ def test_each_reason_of_a_runtime_that_does_not_come_is_told_as_it_changes(live,
     assert process.ended().code == 0
 
 
-def test_a_job_that_does_not_run_in_time_is_stopped_and_exits_as_a_wait_does(live, started):
+STOPPING = "stopping job etl, as it does not run; interrupt to leave it to itself\n"
+NOT_IN_TIME = "error: timed out waiting for job etl to run: its status is not known yet: it was stopped\n"
+
+
+@pytest.fixture
+def given_up(live, started):
+    """A job of which nothing is known that was not waited for, and is to stop."""
     process = started("job", "run", "--name=etl", "--wait-timeout=10ms", "--runtime=ruby-3.2", "ruby", "-v")
     assert only_job(live) == "etl"
     for event in Watch(live.client, JOB, "default"):
         if STOP_ANNOTATION in event.document["metadata"].get("annotations", {}):
-            break
+            return process
+    raise AssertionError("a watch does not end")
+
+
+def test_a_job_that_does_not_run_in_time_is_stopped_and_exits_as_a_wait_does(live, given_up):
     live.set_status(JOB, "etl", phase="Failed", reason="Stopped", conditions=[condition_of("Failed", "Stopped")])
 
-    said = process.ended()
+    said = given_up.ended()
 
-    assert (said.code, said.out) == (4, "")
-    assert "error: timed out waiting for job etl to run" in said.err
-    assert said.err.endswith("it was stopped\n")
+    assert (said.code, said.out, said.err) == (4, "", STOPPING + NOT_IN_TIME)
+
+
+@pytest.mark.parametrize(("code", "reason", "told"), [(0, "", ""), (3, "", ""), (9, "Lost", "job etl: Lost: gone\n")])
+def test_a_job_that_ends_by_itself_as_it_is_to_be_stopped_was_not_stopped(live, given_up, code, reason, told):
+    live.write_log("etl", 1, "stdout hello")
+    end(live, "etl", code, reason, "gone" if reason else "")
+
+    said = given_up.ended()
+
+    assert (said.code, said.out, said.err) == (code, "hello\n", STOPPING + told)
+
+
+def test_an_interrupt_leaves_a_job_that_is_to_stop_to_itself(given_up):
+    assert given_up.error_line() == STOPPING
+
+    said = given_up.interrupted()
+
+    assert (said.code, said.err) == (4, NOT_IN_TIME)
 
 
 def test_a_job_that_runs_in_time_is_not_hurried_by_the_limit_of_its_wait(live, started):
@@ -178,7 +204,7 @@ def test_an_interrupt_stops_the_job_and_shows_its_last_words(live, running, numb
     said = running.ended()
 
     assert (said.code, said.out) == (130, "stopping\n")
-    assert "stopping job etl" in said.err
+    assert said.err == "stopping job etl; interrupt again to leave it to itself\n"
 
 
 def test_a_second_interrupt_leaves_the_job_to_itself(live, running):

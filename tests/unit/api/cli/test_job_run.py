@@ -66,6 +66,11 @@ GOLDEN = [
      {"runtime": "python-3.11-ml", "command": ["python", "-c", "import numpy; print('OK')"]}),
     ("--runtime=python-3.11-ml --upload=app.py --upload=requirements.txt python app.py",
      {"runtime": "python-3.11-ml", "command": ["python", "app.py"]} | files("app.py", "requirements.txt")),
+    ("--runtime=python-3.11-pytorch-cuda@2.1.0 --gpu=1 --memory=8192 python train_model_v2.py",
+     {"runtime": "python-3.11-pytorch-cuda@2.1.0", "command": ["python", "train_model_v2.py"],
+      "resources": {"limits": {"memory": "8192Mi", "nvidia.com/gpu": 1}}}),
+    ("--device=amd.com/gpu=2 --device example.com/zero true",
+     {"command": ["true"], "resources": {"limits": {"amd.com/gpu": 2, "example.com/zero": 1}}}),
     ("--runtime=python-3.11 --memory=8192 python train_model_v2.py",
      {"runtime": "python-3.11", "command": ["python", "train_model_v2.py"],
       "resources": {"limits": {"memory": "8192Mi"}}}),
@@ -92,6 +97,13 @@ def test_what_follows_the_command_is_the_jobs_own(argument):
     assert spec_of(f"tool {argument} x")["command"] == ["tool", argument, "x"]
 
 
+def test_disks_and_cpus_are_limited_by_their_flags():
+    assert spec_of("--max-iobps=10485760 --cpu-cores=0-1,3 true")["resources"] == {
+        "limits": {"io": {"readBytesPerSecond": "10485760", "writeBytesPerSecond": "10485760"}},
+        "cpuSet": "0-1,3",
+    }
+
+
 def test_two_dashes_end_the_flags():
     assert spec_of("--max-cpu=1 -- -odd-name --help")["command"] == ["-odd-name", "--help"]
 
@@ -115,12 +127,22 @@ def test_an_uploaded_directory_is_put_into_work(here):
     [
         ("--volume=pip-cache true", "--volume is not supported yet: runwright has no volumes so far"),
         ("--network=web true", "--network=web is not supported yet: a job has its own loopback only"),
-        ("--gpu=1 true", "--gpu is not supported yet"),
+        ("--gpu-memory=8GB true", "--gpu-memory is not supported yet: runwright has no shares of GPUs"),
+        ("--gpu=0 true", '--gpu: cannot give a job "0" devices: use a whole number from 1 to 1024'),
+        ("--gpu=one true", '--gpu: cannot give a job "one" devices'),
+        ("--device=gpu=1 true", '--device: cannot read "gpu=1" as devices: write VENDOR/CLASS=N'),
+        ("--device=a.com/x= true", '--device: cannot give a job "" devices'),
+        ("--gpu=1 --device=nvidia.com/gpu=1 true", "devices of nvidia.com/gpu are asked for twice"),
         ("--schedule=10m true", "--schedule is not supported yet"),
         ("--secret-env=A=b true", "--secret-env is not supported yet"),
         ("--max-cpuu=1 true", "No such option"),
         ("--max-memory=512MB true", "write 512M (powers of 1000) or 512Mi"),
         ("--max-cpu=lots true", "use cores such as 4 or 0.5"),
+        ("--max-iobps=1000 true", "must be at least 64Ki a second, and 1000 is less"),
+        ("--max-iobps=0 true", "leave the flag out for no limit"),
+        ("--max-iobps=fast true", "use bytes such as 10485760, or 10Mi"),
+        ("--cpu-cores=3-1 true", "a range begins with its lower number"),
+        ("--cpu-cores=all true", "write numbers and ranges, such as 0-3"),
         ("--max-runtime=soon true", "use seconds, or 90s"),
         ("--runtime=Python true", "is not a name"),
         ("--upload=missing.py true", "No such file"),
@@ -149,3 +171,11 @@ def test_a_job_without_a_name_gets_one_from_the_server():
 
 def test_a_job_is_plain_json():
     assert json.loads(json.dumps(document_of(("true",), name="x")))["metadata"] == {"name": "x"}
+
+
+def test_rights_are_asked_for_as_in_a_manifest():
+    spec = document_of(("true",), security_profile="baseline", cap_add=("CHOWN", "KILL"))["spec"]
+
+    assert spec["securityProfile"] == "baseline"
+    assert spec["securityContext"] == {"capabilities": {"add": ["CHOWN", "KILL"]}}
+    assert not {"securityProfile", "securityContext"} & document_of(("true",))["spec"].keys()

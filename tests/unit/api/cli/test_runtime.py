@@ -8,6 +8,7 @@ from api.client_watch import wait_for
 from api.errors import NotFound
 from api.kinds import JOB, REGISTRY, RUNTIME
 from support.api_server import condition_of, run_status
+from support.forwarding import forwarded
 from support.objects import a_job, a_runtime
 from support.packages import a_tree
 
@@ -149,6 +150,23 @@ def test_an_install_tells_what_is_doubtful_in_the_manifest_with_its_place(live, 
     assert (said.code, said.out) == (0, "Runtime tool@1.0.0 installed\n")
     place = f"{tree}/runtime.yml:5:44: package_manager.cache_volume"
     assert said.err.startswith(f'warning: {place}: "../c" is no name of a volume: each run has an empty cache')
+
+
+@pytest.mark.parametrize("where", ["over the network", "no path"])
+def test_an_install_tells_of_no_file_that_is_not_the_servers(live, started, tmp_path, where):
+    tree = a_tree(tmp_path, more="package_manager: {type: pip, cache_volume: ../c}\n")
+    with forwarded(live.socket) as url:
+        server = ["--server", url] if where == "over the network" else []
+        installing = started("runtime", "install", "tool@1.0.0", *server, directory=tree)
+        appeared(live, RUNTIME, "tool")
+        status = installed("1.0.0")
+        if server:
+            status["versions"][0]["path"] = str(tree)
+        live.set_status(RUNTIME, "tool", **status)
+
+        said = installing.ended()
+
+    assert (said.code, said.out, said.err) == (0, "Runtime tool@1.0.0 installed\n", "")
 
 
 def test_a_further_version_is_added_to_those_declared(rnx, live, python):

@@ -10,7 +10,7 @@ import pytest
 
 from api.client_watch import wait_for
 from api.kinds import RUNTIME
-from api.runtime_requests import PREFIX, Request, unheard, version_in
+from api.runtime_requests import PREFIX, Request, digests_in, unheard, version_in
 from controller.runtime.keeping import Kept, kept_because
 from support.objects import a_runtime
 from support.runtime_builders import a_tree_of, observed
@@ -177,6 +177,21 @@ def test_what_a_version_holds_now_is_accepted_of_one_or_of_all(rnx, live):
 
         assert (said.code, said.out) == (0, "Runtime tool: accepted 1.1.0\n")
         assert version_in(heard[0]) == version
+
+
+@pytest.mark.parametrize(
+    ("spec", "digests"), [("tool", {"a" * 64, "b" * 64}), ("tool@1.1.0", {"b" * 64}), ("tool@2.0.0", set())]
+)
+def test_what_is_accepted_is_the_content_that_the_status_told_of(rnx, live, spec, digests):
+    versions = [
+        {"version": v, "state": "Installed", "path": f"/{v}", "digest": d * 64}
+        for v, d in (("1.0.0", "a"), ("1.1.0", "b"))
+    ]
+    live.set_status(RUNTIME, "tool", versions=[*versions, {"version": "2.0.0", "state": "Failed", "path": "/x"}])
+    with a_controller(live, "accept", "accepted 1.1.0") as heard:
+        assert rnx("runtime", "accept", spec).code == 0
+
+    assert digests_in(heard[0]) == digests
 
 
 def test_info_tells_what_binds_a_version_and_what_it_held_before(rnx, live):

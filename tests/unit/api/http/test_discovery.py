@@ -20,6 +20,9 @@ def test_the_version_is_one_that_clients_can_read(api, path):
 def test_groups_and_versions_are_listed(api):
     assert api.client.get("/api").json()["versions"] == ["v1"]
     groups = {group["name"]: group for group in api.client.get("/apis").json()["groups"]}
+    metrics = groups["metrics.k8s.io"]
+    assert metrics["preferredVersion"] == {"groupVersion": "metrics.k8s.io/v1beta1", "version": "v1beta1"}
+    assert api.client.get("/apis/metrics.k8s.io/v1beta1").json()["resources"][0]["kind"] == "PodMetrics"
     assert groups["runwright.dev"]["preferredVersion"] == {
         "groupVersion": "runwright.dev/v1alpha1",
         "version": "v1alpha1",
@@ -49,7 +52,7 @@ def test_every_kind_is_discovered_with_its_names(api):
 def test_projections_are_discovered_with_what_they_do(api):
     core, ours = resources(api, "/api/v1"), resources(api, GROUP)
 
-    assert core["pods"]["verbs"] == ["get", "list", "watch"]
+    assert core["pods"]["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
     assert core["pods/log"]["verbs"] == ["get"]
     assert ours["manifests"]["verbs"] == ["get", "list"]
     assert ours["jobs/explain"]["verbs"] == ["get"]

@@ -120,6 +120,22 @@ def test_a_zip_has_no_more_entries_than_hosts_take(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9/a"])
+def test_a_zip_of_a_name_that_is_not_utf8_is_refused_with_what_takes_it(tmp_path, name):
+    tree = a_tree(tmp_path)
+    named = tree / "isolated" / os.fsdecode(name)
+    named.parent.mkdir(exist_ok=True)
+    named.write_bytes(b"")
+
+    with pytest.raises(Refused) as caught:
+        packing.pack_directory(tree, tmp_path, wanted=Format.ZIP)
+
+    assert str(caught.value).startswith(f"cannot pack {tree}: the name tool-1.0.0/isolated/caf\\xe9")
+    assert str(caught.value).endswith(" is no UTF-8, as all in a zip is: pack it as a tar.zst")
+    assert os.listdir(tmp_path) == ["tool-1.0.0"]
+    assert packing.pack_directory(tree, tmp_path, wanted=Format.ZSTD).path.exists()
+
+
 @FORMATS
 def test_a_file_that_changes_meanwhile_leaves_nothing_in_any_format(tmp_path, wanted):
     growing = tmp_path / "growing"

@@ -23,7 +23,10 @@ HYBRID = V1_EACH + "50 31 0:50 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\
 
 def test_a_unified_host_is_version_2():
     assert detect.detect(V2_ONLY, "cpuset cpu io memory hugetlb pids rdma misc\n") == Hierarchies(
-        2, dict.fromkeys(("memory", "cpu", "pids"), "/sys/fs/cgroup"), ()
+        2,
+        dict.fromkeys(("memory", "cpu", "pids"), "/sys/fs/cgroup"),
+        (),
+        dict.fromkeys(("io", "cpuset"), "/sys/fs/cgroup"),
     )
 
 
@@ -33,6 +36,7 @@ def test_a_version_1_host_has_a_mount_for_each():
     assert (found.version, found.missing) == (1, ())
     assert found.mounts["memory"] == "/sys/fs/cgroup/memory"
     assert set(found.mounts) == {"memory", "cpu", "cpuacct", "pids", "freezer"}
+    assert found.rare == {"blkio": "/sys/fs/cgroup/blkio", "cpuset": "/sys/fs/cgroup/cpuset"}
 
 
 def test_a_mount_may_hold_two():

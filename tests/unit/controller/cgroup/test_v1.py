@@ -2,14 +2,17 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from controller.cgroup import detect
 from controller.cgroup.choose import hierarchies_of_host
-from controller.cgroup.limits import Limits
+from controller.cgroup.lifecycle import CgroupError
+from controller.cgroup.limits import IoLimit, Limits
 from controller.cgroup.v1 import CgroupV1
 from support.cgroups import exit_code
+from support.disks import loop_disk
 
 HOST = hierarchies_of_host()
 pytestmark = [
@@ -109,3 +112,70 @@ def test_two_controllers_on_one_mount_have_one_directory(tmp_path):
     assert len(directories(cgroups, "run")) == 4
     assert (tmp_path / "cpu,cpuacct" / "runwright" / "run").is_dir()
     cgroups.close()
+
+
+IO = Limits(None, None, None, io=(IoLimit("1:0", read_bytes=1 << 20),))
+"""Of a memory disk, which is there or not: what it is for does not matter."""
+
+
+def rare(cgroups, name):
+    return [os.path.isdir(f"{mount}/runwright-test-v1-{os.getpid()}/{name}") for mount in HOST.rare.values()]
+
+
+def test_a_run_that_asks_for_no_cpus_and_no_io_has_no_cgroup_for_them(cgroups):
+    cgroups.create("run", Limits(64 << 20, 500, 20, cpu_weight=5))
+
+    assert not any(rare(cgroups, "run"))
+    assert cgroups.open_io_lift("run").fds == ()
+
+
+def test_a_cgroup_for_cpus_is_joined_found_again_and_removed_like_the_others(cgroups):
+    cgroups.create("run", Limits(None, None, None, cpus=(0,)))
+    fds = cgroups.open_join_fds("run")
+    for fd in fds:
+        os.close(fd)
+    for directory in directories(cgroups, "run"):
+        os.rmdir(directory)
+    half = cgroups.names()
+    cgroups.remove("run")
+
+    assert len(fds) == len(detect.NEEDED_V1) + 1
+    assert (half, cgroups.names()) == (("run",), ())
+    assert not any(rare(cgroups, "run"))
+
+
+def test_limits_of_io_are_taken_off_whatever_they_are(cgroups):
+    with loop_disk(1 << 20) as disk:
+        cgroups.create("run", Limits(None, None, None, io=(IoLimit(disk.device, 4096, 8192, 5, 6),)))
+        lift = cgroups.open_io_lift("run")
+        before = [os.pread(fd, 100, 0).decode().strip() for fd in lift.fds]
+        lift.lift()
+        after = [os.pread(fd, 100, 0) for fd in lift.fds]
+        lift.close()
+        lift.close()
+        cgroups.remove("run")
+
+    assert before == [f"{disk.device} {rate}" for rate in (4096, 8192, 5, 6)]
+    assert after == [b""] * 4
+
+
+def test_cpus_that_are_not_there_leave_no_half_of_a_run(cgroups):
+    with pytest.raises(CgroupError, match=r"cpuset\.cpus"):
+        cgroups.create("run", Limits(None, None, None, cpus=(4000,)))
+
+    assert cgroups.names() == ()
+
+
+def test_a_host_without_a_controller_refuses_those_who_ask_for_it_alone():
+    cgroups = CgroupV1(replace(HOST, rare={}), f"runwright-test-v1-bare-{os.getpid()}")
+    try:
+        with pytest.raises(CgroupError, match=r"cgroup v1 has no blkio here\): mount it below"):
+            cgroups.create("run", IO)
+        cgroups.create("run", NOTHING)
+        cgroups.remove("run")
+        names = cgroups.names()
+    finally:
+        cgroups.remove_parent()
+        cgroups.close()
+
+    assert names == ()

@@ -11,7 +11,7 @@ import pytest
 
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError
-from controller.cgroup.limits import Limits
+from controller.cgroup.limits import IoLimit, Limits
 from controller.cgroup.usage import Usage
 from controller.cgroup.v2 import CgroupV2
 
@@ -31,6 +31,10 @@ FILES = {
     "memory.peak": "8192\n",
     "memory.events": "max 0\noom 0\noom_kill 0\n",
     "pids.current": "3\n",
+    "cpu.weight": "100\n",
+    "cpuset.cpus": "\n",
+    "cpuset.cpus.effective": "0-1,3\n",
+    "io.max": "",
 }
 
 
@@ -165,3 +169,77 @@ def test_removal_is_repeatable_and_never_of_what_is_not_empty(root, cgroups):
         cgroups.remove("run")
     assert cgroups.names() == ("run",)
     assert issubclass(CgroupBusy, CgroupError)
+
+
+def with_rare(root, *rare):
+    mounts = {name: str(root) for name in ("memory", "cpu", "pids")}
+    return CgroupV2(Hierarchies(2, mounts, (), dict.fromkeys(rare, str(root))), "runwright")
+
+
+def test_weight_cpus_and_io_are_written_and_enabled_for_those_who_ask(root):
+    cgroups = with_rare(root, "io", "cpuset")
+    limits = Limits(None, None, None, cpu_weight=50, cpus=(0, 1, 3), io=(IoLimit("8:0", read_bytes=4096),))
+
+    cgroups.create("run", limits)
+    cgroups.close()
+
+    assert read(root, "cpu.weight").startswith("50")
+    assert read(root, "cpuset.cpus") == "0-1,3"
+    assert read(root, "io.max") == "8:0 rbps=4096 wbps=max riops=max wiops=max"
+    for place in (root, root / "runwright"):
+        assert (place / "cgroup.subtree_control").read_text().startswith("+cpuset +io")
+
+
+def test_cpus_that_the_kernel_did_not_give_are_refused_with_those_it_did(root):
+    cgroups = with_rare(root, "cpuset")
+
+    with pytest.raises(CgroupError, match=r"there are the CPUs 0-1,3, not 0-2\): use CPUs that are online"):
+        cgroups.create("run", Limits(None, None, None, cpus=(0, 1, 2)))
+    cgroups.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "missing"),
+    [
+        (Limits(None, None, None, cpus=(0,)), "cpuset"),
+        (Limits(None, None, None, io=(IoLimit("8:0", read_bytes=4096),)), "io"),
+    ],
+)
+def test_a_controller_that_is_missing_is_refused_to_those_who_ask_alone(root, cgroups, limits, missing):
+    with pytest.raises(CgroupError, match=rf"cgroup v2 has no {missing} here\): enable it"):
+        cgroups.create("new", limits)
+    cgroups.create("run", LIMITS)
+
+    assert cgroups.names() == ("run",)
+
+
+def test_limits_of_io_are_taken_off_before_a_run_is_killed(root, cgroups):
+    (root / "runwright" / "run" / "io.max").write_text("8:0 rbps=4096 wbps=max riops=max wiops=max\n")
+
+    cgroups.kill("run")
+
+    assert read(root, "io.max").startswith("8:0 rbps=max wbps=max riops=max wiops=max")
+
+
+def test_what_the_cgroups_above_did_is_not_the_runs_own_lack_of_memory(root, cgroups):
+    watch = cgroups.open_oom_watch("run")
+    (root / "runwright" / "run" / "memory.events").write_text("max 0\noom 0\noom_kill 1\n")
+    for_others = watch.was_at_its_limit()
+    (root / "runwright" / "run" / "memory.events").write_text("max 9\noom 1\noom_kill 1\n")
+    for_itself = watch.was_at_its_limit()
+    watch.close()
+
+    assert (for_others, for_itself) == (False, True)
+
+
+def test_a_parent_may_lie_below_another(root):
+    (root / "runwright" / "runs").mkdir()
+    (root / "runwright" / "runs" / "cgroup.subtree_control").touch()
+    mounts = {name: str(root) for name in ("memory", "cpu", "pids")}
+
+    CgroupV2(Hierarchies(2, mounts, ()), "runwright/runs").close()
+
+    for place in (root, root / "runwright", root / "runwright/runs"):
+        assert (place / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+    with pytest.raises(ValueError, match="cannot name a cgroup '..'"):
+        CgroupV2(Hierarchies(2, mounts, ()), "runwright/..")

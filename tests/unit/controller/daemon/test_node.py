@@ -2,7 +2,7 @@ from controller.daemon.host import Host
 from controller.daemon.node import NodeReport
 from support.hand_clock import HandClock
 
-HOST = Host("host-1", "x86_64", (6, 1), "boot", 8 << 30)
+HOST = Host("host-1", "x86_64", (6, 1), "boot", 8 << 30, cpus=4, pids=1000)
 
 
 def report(tmp_path, problem="", used_percent=100.0):
@@ -17,6 +17,7 @@ def test_a_node_says_what_the_host_has(tmp_path):
     node = report(tmp_path).node()
 
     assert (node["metadata"]["name"], node["metadata"]["labels"]["kubernetes.io/arch"]) == ("host-1", "amd64")
+    assert node["status"]["capacity"]["cpu"] == "4"
     assert node["status"]["capacity"]["memory"] == "8388608Ki"
     assert node["status"]["allocatable"]["pods"] == "200"
     assert all(node["status"]["nodeInfo"][name] for name in ("kernelVersion", "osImage", "bootID", "machineID"))

@@ -28,7 +28,7 @@ def test_each_root_but_the_hosts_has_a_cgroup_of_its_own(tmp_path):
     settings = Settings()
     parents = {Paths.of(root, settings).cgroup_parent(settings) for root in (Path("/"), tmp_path / "a", tmp_path / "b")}
 
-    assert "runwright" in parents
+    assert "runwright/runs" in parents
     assert len(parents) == 3
 
 

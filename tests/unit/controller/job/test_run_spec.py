@@ -1,11 +1,14 @@
 """A job's run as the launcher is asked for it."""
 
+from dataclasses import replace
+
 import pytest
 
 from api.types.job import Job
 from controller.cgroup.limits import Limits
 from controller.job import run_spec
 from controller.job.run_spec import RunDefaults
+from controller.sandbox.rights import Rights
 from support.objects import a_job
 
 MiB = 1 << 20
@@ -34,3 +37,14 @@ def test_a_job_gets_the_limits_it_asks_for_and_the_settings_for_the_rest(asked, 
 def test_the_room_in_work_is_the_jobs_or_the_settings():
     assert run_spec.work_bytes(job_with(), DEFAULTS) == MiB
     assert run_spec.work_bytes(job_with(**{"ephemeral-storage": "5Mi"}), DEFAULTS) == 5 * MiB
+
+
+def test_a_run_has_the_rights_that_its_job_asks_for_and_needs_what_the_policy_does():
+    plain = Job.model_validate(a_job("etl"))
+    asking = Job.model_validate(
+        a_job("etl", securityProfile="baseline", securityContext={"capabilities": {"add": ["KILL", "CHOWN"]}})
+    )
+
+    assert run_spec.rights(plain, DEFAULTS) == Rights()
+    assert run_spec.rights(asking, DEFAULTS) == Rights("baseline", ("CHOWN", "KILL"))
+    assert run_spec.rights(plain, replace(DEFAULTS, needs_landlock=True)).needs_landlock

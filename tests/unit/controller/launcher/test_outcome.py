@@ -45,6 +45,14 @@ def test_a_kill_for_memory_is_told_by_the_kernels_count(ending):
     assert "the kernel killed 2 of its processes" in outcome.message
 
 
+def test_a_run_within_its_limit_that_was_killed_for_memory_is_told_that_it_was_for_all():
+    outcome = decide(signal.SIGKILL, None, 1, None, within_its_limit=True)
+
+    assert (outcome.reason, outcome.exit_code) == (Reason.OOM_KILLED, 137)
+    assert outcome.message.startswith("the run was within its limit, but all that runs here together needed more")
+    assert "the kernel killed 1 of its processes" in outcome.message
+
+
 def test_a_run_that_ended_well_although_a_part_was_killed_for_memory_has_ended_well():
     assert decide(exited(0), Ending(Reason.OOM_KILLED, ""), 1, None).reason == Reason.COMPLETED
 

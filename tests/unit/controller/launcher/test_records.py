@@ -270,7 +270,7 @@ def test_a_record_has_room_on_a_full_disk_whatever_its_message_is(run_dir, chara
 
     assert message.startswith(kept)
     assert len(kept) >= 200
-    assert size == 4096
+    assert size == 8192
 
 
 def fill(path):

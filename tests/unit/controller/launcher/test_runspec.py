@@ -5,9 +5,34 @@ from dataclasses import replace
 
 import pytest
 
-from controller.cgroup.limits import Limits
+from controller.cgroup.limits import IoLimit, Limits
 from controller.launcher.runspec import RunSpec, read_own, read_shared, to_parts
-from controller.sandbox.spec import Bind, EtcFile, PrivateCopy, SandboxSpec, Scratch
+from controller.sandbox.confine import ProcessLimits
+from controller.sandbox.spec import (
+    NO_DEVICES,
+    Bind,
+    DeviceFile,
+    DeviceNode,
+    Devices,
+    EtcFile,
+    PrivateCopy,
+    SandboxSpec,
+    Scratch,
+)
+
+NODE = {"path": "/dev/x", "kind": "c", "major": 1, "minor": 5, "mode": 432, "sandbox_uid": 0, "sandbox_gid": 0}
+FILE = {"source": "/a", "target": "/b", "directory": False, "no_exec": False}
+ODD_DEVICES = (
+    [],
+    {},
+    {"nodes": [], "files": []},
+    {"nodes": [], "files": [], "links": [], "more": []},
+    {"nodes": [{"path": "/dev/x"}], "files": [], "links": []},
+    {"nodes": [NODE | {"major": "1"}], "files": [], "links": []},
+    {"nodes": [NODE | {"kind": 1}], "files": [], "links": []},
+    {"nodes": [], "files": [FILE | {"directory": 1}], "links": []},
+    {"nodes": [], "files": [], "links": [["/a"]]},
+)
 
 
 def a_spec(**changes):
@@ -23,6 +48,11 @@ def a_spec(**changes):
         symlinks=(("/bin", "usr/bin"),),
         files_dir="/files",
         etc_files=(EtcFile("/etc/hosts", "127.0.0.1 localhost\n"),),
+        devices=Devices(
+            (DeviceNode("/dev/gpu0", "c", 195, 0, 0o660, 5, 6),),
+            (DeviceFile("/usr/lib/a", "/usr/lib/b", directory=True, no_exec=True),),
+            (("/run/devices/lib/b", "/usr/lib/b"),),
+        ),
     )
     fields = {
         "run_id": "uid-1",
@@ -31,7 +61,8 @@ def a_spec(**changes):
         "argv": ("sh", "-c", "exit 3"),
         "env": {"PATH": "/bin"},
         "sandbox": sandbox,
-        "limits": Limits(1 << 20, 500, None),
+        "limits": Limits(1 << 20, 500, None, cpu_weight=50, cpus=(0, 2), io=(IoLimit("8:0", read_bytes=4096),)),
+        "process_limits": ProcessLimits(open_files=100, file_bytes=1 << 30),
         "cgroup_parent": "runwright",
         "cgroup": "uid-1",
         "deadline_seconds": 1.5,
@@ -48,7 +79,7 @@ def test_a_spec_survives_the_wire():
 
 def test_runs_that_differ_in_their_own_alone_share_the_rest():
     one = a_spec()
-    own = replace(one.sandbox, hostname="other", work_bytes=7, files_dir=None)
+    own = replace(one.sandbox, hostname="other", work_bytes=7, files_dir=None, devices=NO_DEVICES)
     other = a_spec(run_id="uid-2", argv=("true",), sandbox=own)
 
     assert to_parts(one).shared == to_parts(other).shared
@@ -86,10 +117,11 @@ def shared(**changes):
         own(limits={"memory_bytes": -1, "cpu_millicpu": None, "pids": None}),
         own(limits={"memory": 1}),
         own(sandbox={}),
-        own(sandbox={"hostname": "etl", "work_bytes": "1G", "files_dir": None}),
-        own(sandbox={"hostname": 7, "work_bytes": 1, "files_dir": None}),
-        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": 7}),
-        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "tmp_bytes": 1}),
+        own(sandbox={"hostname": "etl", "work_bytes": "1G", "files_dir": None, "devices": None}),
+        own(sandbox={"hostname": 7, "work_bytes": 1, "files_dir": None, "devices": None}),
+        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": 7, "devices": None}),
+        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "devices": None, "tmp_bytes": 1}),
+        *(own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "devices": odd}) for odd in ODD_DEVICES),
     ],
 )
 def test_what_is_no_run_is_refused(plain):

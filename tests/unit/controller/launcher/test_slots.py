@@ -71,6 +71,18 @@ def test_a_user_namespace_is_kept_for_the_next_run(tmp_path):
     assert pool.take().user_namespace_fd == first.user_namespace_fd
 
 
+def test_after_a_crowd_only_so_many_user_namespaces_are_kept_and_all_slots_can_be_had_again(tmp_path):
+    pool = SlotPool(f"{tmp_path}/slots")
+    before = len(os.listdir("/proc/self/fd"))
+    crowd = [pool.take() for _ in range(slots.MOST_IDLE + 3)]
+    for slot in crowd:
+        os.close(slot.lock_fd)
+        pool.give_back(slot.number)
+
+    assert len(os.listdir("/proc/self/fd")) - before == slots.MOST_IDLE
+    assert len({pool.take().number for _ in crowd}) == len(crowd)
+
+
 def test_when_all_are_in_use_it_says_so_and_one_that_comes_free_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "SLOTS", 2)
     other = SlotPool(f"{tmp_path}/slots").take()

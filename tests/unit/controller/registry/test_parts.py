@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 
 from controller.engine.clock import SystemClock
-from controller.registry.parts import Parts
+from controller.registry.parts import Kept, Part, Parts
 from support.hand_clock import HandClock
 
 URL, SHA = "http://r.example/a.tar.gz", "ab" * 32
@@ -134,7 +137,7 @@ def test_all_parts_of_a_checksum_go_when_it_is_there(parts):
     assert kept(parts, "http://r.example/other", "cd" * 32) == DATA
 
 
-@pytest.mark.parametrize(("hours", "is_there"), [(0, True), (23, True), (25, False), (-1, False)])
+@pytest.mark.parametrize(("hours", "is_there"), [(0, True), (23, True), (25, False), (-0.01, True), (-1, False)])
 def test_a_part_is_kept_for_a_day(parts, hours, is_there):
     keep(parts)
     (name,) = files(parts)
@@ -164,6 +167,82 @@ def test_a_part_that_is_held_does_not_make_room(parts):
         part.add(DATA)
         parts.sweep(50_000)
         assert len(files(parts)) == 1
+
+
+def begun(parts: Parts, held: ExitStack, number: int, length: int) -> Part:
+    """Begin a part of that length, of which nothing has come yet, and go on holding it."""
+    part = held.enter_context(parts.open(f"http://r.example/{number}", f"{number:064}"))
+    part.begin(length, "")
+    part.add(b"x")
+    return part
+
+
+def test_what_is_under_way_takes_its_whole_length_of_what_may_be_kept(parts):
+    with ExitStack() as held:
+        are_kept = [begun(parts, held, number, 20_000).size > 0 for number in range(3)]
+
+    assert are_kept == [True, True, False]
+
+
+def test_what_broke_makes_room_by_its_whole_length(parts):
+    keep(parts, length=40_000)
+
+    with ExitStack() as held:
+        assert begun(parts, held, 1, 20_000).size == 1
+        assert len(files(parts)) == 1
+
+
+def test_a_part_that_begins_anew_needs_room_once(parts):
+    with parts.open(URL, SHA) as part:
+        for _ in range(2):
+            part.begin(40_000, "")
+            part.add(DATA)
+
+    assert kept(parts) == DATA
+
+
+def test_of_many_who_begin_at_once_no_more_are_kept_than_there_is_room_for(parts):
+    together = threading.Barrier(8)
+
+    def begin(number: int) -> bool:
+        with ExitStack() as held:
+            together.wait(30)
+            is_kept = begun(parts, held, number, 20_000).size > 0
+            together.wait(30)
+            return is_kept
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(begin, range(8))) == 2
+
+
+def test_space_that_others_are_yet_to_take_is_taken(parts):
+    roomy = Parts(parts.directory, parts.clock, least_bytes=1000, most_bytes=1 << 50)
+    parts.directory.mkdir()
+    disk = os.statvfs(parts.directory)
+    large = disk.f_bavail * disk.f_frsize * 2 // 9  # There is room for its four times, and not for five times.
+    with ExitStack() as held:
+        assert [begun(roomy, held, number, large).size for number in range(3)] == [1, 0, 0]
+
+
+def test_what_goes_on_is_not_kept_where_the_space_is_to_be_left_free(parts):
+    keep(parts)
+    full = Parts(parts.directory, parts.clock, free_bytes=1 << 60, least_bytes=1000)
+
+    with full.open(URL, SHA) as part:
+        part.go_on()
+        assert part.read(9000) == DATA
+        part.add(b"x" * 100)
+
+    assert kept(parts) == DATA
+
+
+@pytest.mark.parametrize("head", [b"not json", b'{"length": 1e999}', b'{"length": null}', b"[" * 8192, b"[]"])
+def test_a_part_that_does_not_say_how_long_it_becomes_is_as_long_as_it_is(parts, head):
+    keep(parts)
+    (name,) = files(parts)
+    (parts.directory / name).write_bytes(head.ljust(9000))
+
+    assert parts.sweep() == Kept(whole_bytes=9000, missing_bytes=0)
 
 
 def test_a_directory_that_cannot_be_made_costs_only_the_part(tmp_path):

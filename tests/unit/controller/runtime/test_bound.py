@@ -1,5 +1,6 @@
 """Whether trees are bound to one content, by their real sources and what these made."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,32 @@ class TestBuilds:
 
         assert (reason, "(run)" in message) == ("InputsUnknown", True)
 
+    @pytest.mark.invariant("I12")
+    def test_what_the_package_managers_said_is_loose_counts_whatever_the_lock_says(self, tmp_path):
+        payload = with_lock(tmp_path / "tree", LIBC)
+        reason, message = look(a_build(apt=["libc6=2.36"]), payload, loose=("npm git 3.0.0, which has no hash",))
+
+        assert (reason, "not pinned: npm git 3.0.0, which has no hash: " in message) == ("InputsUnpinned", True)
+
+    @pytest.mark.invariant("I12")
+    def test_scripts_of_packages_may_fetch_what_nobody_knows(self, tmp_path):
+        payload = with_lock(tmp_path / "tree", LIBC)
+        reason, message = look(a_build(apt=["libc6=2.36"]), payload, scripts=("npm scripted 1.0.0",))
+
+        assert (reason, "the install scripts of npm scripted 1.0.0 fetch" in message) == ("InputsUnknown", True)
+
+    @pytest.mark.invariant("I12")
+    def test_what_a_tree_says_makes_no_message_long_or_unprintable(self, tmp_path):
+        long = "x\x1b" * 100_000
+        payload = with_lock(tmp_path / "tree", Package(long, "1"))
+        hostile = with_lock(tmp_path / "hostile", python=(Package(long, long),))
+        (tmp_path / "torn").mkdir()
+        (tmp_path / "torn" / lock.NAME).write_text(f"{long}: [")
+
+        for path in (payload, hostile, tmp_path / "torn"):
+            _, message = look(a_build(apt=[]), path, loose=(long,) * 9)
+            assert (len(message) <= 1000, message.isprintable()) == (True, True)
+
 
 class TestMadeOfOthers:
     @pytest.fixture
@@ -126,6 +153,14 @@ class TestMadeOfOthers:
         found = self.of(host, tmp_path, *layers, asked=("p@1.0.0", "q@1.0.0"))
 
         assert found == ("InputsUnpinned", "it is made of q@1.0.0: why")
+
+    @pytest.mark.invariant("I12")
+    def test_the_message_of_a_chain_of_parents_does_not_grow_with_it(self, host, tmp_path):
+        layer = self.a_layer(host, tmp_path, "InputsUnpinned")
+        known = origin.read(host.root, "p", "1.0.0")
+        origin.write(host.root, replace(known, bound_message="why " * 10_000))
+
+        assert len(self.of(host, tmp_path, layer)[1]) == 1000
 
     @pytest.mark.parametrize("asked", ["p", "p@latest", "p@^1.0"])
     def test_a_parent_by_a_range_is_not_pinned(self, host, tmp_path, asked):
@@ -180,7 +215,18 @@ class TestInTheKind:
 
         assert world.ask("a", "accept", "now") == "accepted 1.0.0"
         assert world.condition("a", "DigestMismatch")["status"] == "False"
-        assert world.ask("a", "accept", "again").startswith("nothing is to be accepted")
+        assert world.ask("a", "accept", "again") == "nothing is to be accepted: each version holds what it held before"
+
+    @pytest.mark.invariant("I12")
+    def test_the_words_of_a_small_archive_do_not_make_a_large_object(self, world):
+        long = b"Name: " + b"x" * 1_000_000 + b"\nVersion: 1\n"
+        info = a_file("isolated/usr/lib/python3/dist-packages/x-1.dist-info/METADATA", long)
+        world.registry.add("a", "1.0.0", a_package("a", "1.0.0", info, a_file(lock.NAME, b"python_packages: []\n")))
+        world.declare("a", "1.0.0")
+        world.pass_over("a")
+
+        assert world.condition("a", "Reproducible")["reason"] == "LockDisagrees"
+        assert len(json.dumps(world.get("Runtime", "a"))) < 20_000
 
 
 @pytest.mark.parametrize("script", ["setup.sh", "setup-ubuntu.sh"])

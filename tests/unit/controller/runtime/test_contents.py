@@ -113,9 +113,39 @@ class TestAccepting:
         heard = runtime.model_copy(update={"status": status})
         assert not any(isinstance(step, AcceptContent) for step in plan(heard, seen).steps)
 
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            ("now", "accepted 1.0.0"),
+            ("2.0.0 now", "nothing is to be accepted of 2.0.0: it holds what it held before"),
+            ("3.0.0 now", "nothing is to be accepted of 3.0.0: it is not installed"),
+        ],
+    )
+    def test_what_is_said_is_of_the_version_that_was_named(self, value, said):
+        runtime, seen = self.asking(value), observed(changed(), a_tree("2.0.0"), wanted=(there("1.0.0"),))
+
+        assert report(runtime, seen, plan(runtime, seen), START).request_results["accept"] == said
+
     def test_where_nothing_changed_it_says_so(self):
         runtime, seen = self.asking("now"), observed(a_tree(), wanted=(there("1.0.0"),))
+        results = report(runtime, seen, plan(runtime, seen), START).request_results
 
-        assert (
-            report(runtime, seen, plan(runtime, seen), START).request_results["accept"].startswith("nothing is to be")
-        )
+        assert results["accept"] == "nothing is to be accepted: each version holds what it held before"
+
+    @pytest.mark.invariant("I11")
+    @pytest.mark.parametrize(
+        ("value", "accepted", "said"),
+        [
+            (f"1.0.0 sha256:{B} now", ("1.0.0",), "accepted 1.0.0"),
+            (f"1.0.0 sha256:{A} now", (), "nothing is to be accepted of 1.0.0: 1.0.0 holds another content than was looked at: look again"),
+            ("sha256: now", (), "nothing is to be accepted: 1.0.0, 2.0.0 holds another content than was looked at: look again"),
+            (f"sha256:{B} sha256:{A} now", ("1.0.0",), "accepted 1.0.0; 2.0.0 holds another content than was looked at: look again"),
+        ],
+    )  # fmt: skip
+    def test_only_the_content_that_was_seen_is_accepted(self, value, accepted, said):
+        healed = replace(changed("2.0.0"), origin=replace(changed("2.0.0").origin, digest="c" * 64))
+        runtime, seen = self.asking(value), observed(changed(), healed, wanted=(there("1.0.0"),))
+        planned = plan(runtime, seen)
+
+        assert planned.steps == (AcceptContent(accepted),)
+        assert report(runtime, seen, planned, START).request_results["accept"] == said

@@ -47,7 +47,7 @@ def test_a_lock_that_says_what_is_there_is_true(tmp_path):
     found = locked.read(a_tree(tmp_path, ours(Six="1", foo_bar="2"), six="1", **{"foo.bar": "2"}))
 
     assert found.wrong == ""
-    assert found.of(locked.DEBIAN) == (Package("libc6", "2.36", "sha256:ab"),)
+    assert found.of(locked.DEBIAN) == (Package("libc6", "2.36", "sha256:ab", "amd64"),)
 
 
 @pytest.mark.invariant("I12")
@@ -86,7 +86,44 @@ def test_a_link_is_not_read(tmp_path):
     assert "cannot be read" in locked.read(tmp_path).wrong
 
 
-def test_a_lock_of_ours_may_be_longer_than_yaml_of_others(tmp_path):
-    many = {f"package{number}": "1.0" for number in range(8000)}
+def an_environment(tree: Path, name: str, version: str) -> None:
+    info = tree / f"isolated/opt/venv/lib/python3.11/site-packages/{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
 
-    assert len(locked.parse(ours(**many).encode())[locked.PYTHON]) == 8000
+
+def test_a_lock_may_name_what_lies_in_an_environment_or_not(tmp_path):
+    for named in ({"numpy": "1.26", "six": "1"}, {"six": "1"}):
+        tree = a_tree(tmp_path / f"{len(named)}", ours(**named), six="1")
+        an_environment(tree, "numpy", "1.26")
+
+        assert locked.read(tree).wrong == ""
+
+
+@pytest.mark.invariant("I12")
+def test_what_is_not_even_in_an_environment_is_named(tmp_path):
+    tree = a_tree(tmp_path, ours(numpy="1.27"))
+    an_environment(tree, "numpy", "1.26")
+
+    assert locked.read(tree).wrong == "versions.lock is not true: numpy 1.27 is not in the tree"
+
+
+@pytest.mark.invariant("I12")
+def test_names_of_any_length_and_of_control_characters_are_told_short_and_printable(tmp_path):
+    tree = a_tree(tmp_path, ours(), six="1")
+    metadata = next(tree.rglob("METADATA"))
+    metadata.write_text(f"Name: six\x1b[31m{'x' * 100_000}\nVersion: {'1' * 100_000}\n")
+
+    wrong = locked.read(tree).wrong
+    assert wrong.startswith("versions.lock is not true: six\N{REPLACEMENT CHARACTER}[31mxxx")
+    assert (wrong.isprintable(), len(wrong) < 300) == (True, True)
+
+
+@pytest.mark.invariant("I12")
+def test_where_there_is_too_much_to_look_at_nobody_is_sure(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_MOST_DIRECTORIES", 3)
+    found = locked.read(a_tree(tmp_path, ours(numpy="1")))
+
+    assert (found.wrong, found.unsure) == (
+        "", "nobody looked for all that its versions.lock names: it has more than 3 directories"
+    )  # fmt: skip

@@ -31,6 +31,26 @@ def test_a_python_package_needs_one_version_and_a_hash(asked):
     assert loose({PYTHON: (SIX,)}, pip=[asked])[0] == f"pip {asked}"
 
 
+@pytest.mark.invariant("I12")
+def test_a_python_package_of_several_hashes_may_be_any_of_them():
+    other = "--hash=sha256:" + "b" * 64
+
+    assert loose({PYTHON: (SIX,)}, pip=[f"six==1.16.0 {HASH} {other}"]) == ("pip six==1.16.0 (one of 2 hashes)",)
+    assert loose({PYTHON: (SIX,)}, pip=[f"six==1.16.0 {HASH} {HASH}"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "came"), [("1.16", "1.16.0"), ("1.16.0", "1.16"), ("1.0RC1", "1.0rc1"), ("1.0", "1.0+local")]
+)
+def test_a_version_may_be_written_in_several_ways(asked, came):
+    assert loose({PYTHON: (Package("six", came, "sha256:x"),)}, pip=[f"six=={asked} {HASH}"]) == ()
+
+
+@pytest.mark.parametrize("came", ["1.17", "2", "what it likes"])
+def test_another_version_than_was_asked_for_is_told(came):
+    assert loose({PYTHON: (Package("six", came, "sha256:x"),)}, pip=[f"six==1.16 {HASH}"]) == (f"pip six {came}",)
+
+
 @pytest.mark.parametrize("asked", ["left-pad", "left-pad@^1.0.0", "left-pad@latest", "@scope/left-pad"])
 def test_a_node_package_needs_one_version(asked):
     assert loose({NODE: (Package("left-pad", "1.3.0", "sha512-x"),)}, npm=[asked])[0] == f"npm {asked}"

@@ -2,13 +2,16 @@
 
 import pytest
 
+from controller.linux.landlock import Access
 from controller.linux.mount_api import MountAttribute
 from controller.sandbox.compile import compile_base, compile_sandbox
 from controller.sandbox.errors import InvalidSpec
 from controller.sandbox.ops import (
+    Allow,
     BindMount,
     CopyTree,
     EnterNewNamespaces,
+    MakeDevice,
     MakeReadOnly,
     MakeSymlink,
     Mask,
@@ -16,9 +19,10 @@ from controller.sandbox.ops import (
     MountTmpfs,
     PivotRoot,
     SealRoot,
+    SeparateDevices,
     WriteFile,
 )
-from controller.sandbox.spec import Bind, EtcFile, HostIds, PrivateCopy, SandboxSpec, Scratch
+from controller.sandbox.spec import Bind, DeviceNode, Devices, EtcFile, HostIds, PrivateCopy, SandboxSpec, Scratch
 
 IDS = HostIds(100_000, 100_000)
 
@@ -44,7 +48,9 @@ def test_proc_is_masked_after_it_is_mounted():
     mounted = base.index(MountProc("/proc"))
     masks = [index for index, op in enumerate(base) if isinstance(op, Mask | MakeReadOnly)]
     assert min(masks) > mounted
-    assert {Mask("/proc/kcore"), Mask("/proc/keys"), MakeReadOnly("/proc/sys")} <= set(base)
+    hidden = {path for op in base if isinstance(op, Mask) for path in op.paths}
+    assert {"/proc/kcore", "/proc/keys", "/proc/sysrq-trigger"} <= hidden
+    assert MakeReadOnly("/proc/sys") in base
 
 
 def test_the_root_is_sealed_last():
@@ -180,3 +186,46 @@ def test_var_tmp_is_tmp_unless_var_is_brought():
 def test_what_cannot_be_is_refused_with_its_cause(fields, cause):
     with pytest.raises(InvalidSpec, match=cause):
         tuple(ops_of(**fields))
+
+
+def test_writing_is_allowed_in_what_is_mounted_writable_and_nowhere_else():
+    spec = SandboxSpec(
+        "etl",
+        binds=(Bind("/usr", "/usr"), Bind("/cache", "/cache", read_only=False)),
+        private_copies=(PrivateCopy("var", "/var/lib", 4096, within="/tree"),),
+        scratches=(Scratch("/scratch", 4096),),
+    )
+    ops = (*compile_base(IDS, "/stage"), *compile_sandbox(spec, IDS))
+
+    allowed = {op.path: op.access for op in ops if isinstance(op, Allow)}
+    assert allowed.keys() == {
+        *("/proc", "/dev", "/dev/pts", "/dev/tty"),
+        *("/cache", "/var/lib", "/scratch", "/tmp", "/dev/shm", "/work"),
+    }
+    assert {path for path, access in allowed.items() if Access.IOCTL_DEV in access} == {"/dev/pts", "/dev/tty"}
+    assert {path for path, access in allowed.items() if Access.MAKE_REG in access} == {
+        *("/cache", "/var/lib", "/scratch", "/tmp", "/dev/shm", "/work"),
+    }
+    assert not any(access & (Access.MAKE_CHAR | Access.MAKE_BLOCK) for access in allowed.values())
+
+
+def test_a_device_that_was_given_can_be_controlled():
+    node = DeviceNode("/dev/accelerator", "c", 1, 5, 0o666)
+    ops = compile_sandbox(SandboxSpec("etl", devices=Devices((node,))), IDS)
+
+    assert [op.path for op in ops if isinstance(op, Allow) and Access.IOCTL_DEV in op.access] == ["/dev/accelerator"]
+
+
+def test_devices_work_on_one_mount_which_is_sealed_with_the_root():
+    base, own = compile_base(IDS, "/stage"), compile_sandbox(SandboxSpec("etl"), IDS)
+
+    separated = base.index(SeparateDevices("/dev"))
+    assert all(base.index(op) < separated for op in base if isinstance(op, MakeDevice))
+    assert own[-1] == SealRoot("/dev")
+
+
+def test_shared_memory_holds_no_programs():
+    ops = compile_sandbox(SandboxSpec("etl"), IDS)
+
+    inert = {op.target for op in ops if isinstance(op, MountTmpfs) and MountAttribute.NOEXEC in op.attributes}
+    assert inert == {"/dev/shm"}

@@ -2,6 +2,7 @@ import errno
 
 import pytest
 
+from controller.linux.capabilities import Capability
 from controller.sandbox import seccomp, syscalls
 from controller.sandbox.seccomp import AnyBit, NoneOf, OneOf, Policy, Refuse
 from support.bpf import decode, evaluate
@@ -17,7 +18,7 @@ _FORBIDDEN = (
     "kexec_load kexec_file_load init_module finit_module delete_module clock_settime clock_adjtime adjtimex "
     "settimeofday reboot swapon swapoff acct quotactl quotactl_fd syslog ptrace process_vm_readv process_vm_writev "
     "process_madvise pidfd_getfd kcmp open_by_handle_at name_to_handle_at lookup_dcookie nfsservctl setns unshare "
-    "sethostname setdomainname vhangup iopl ioperm modify_ldt uselib ustat sysfs fanotify_init move_pages migrate_pages"
+    "sethostname setdomainname get_mempolicy mbind set_mempolicy memfd_secret vhangup iopl ioperm modify_ldt uselib ustat sysfs fanotify_init move_pages migrate_pages"
 )
 FORBIDDEN = _FORBIDDEN.split()
 
@@ -131,10 +132,10 @@ def test_characters_are_not_pushed_into_terminals(request_number, answer):
     "persona, answer",
     [
         (0, "allow"),
-        (8, "allow"),
-        (0x20008, "allow"),
-        (0x40000, "allow"),
         (0xFFFFFFFF, "allow"),
+        (8, EPERM),
+        (0x20008, EPERM),
+        (0x40000, EPERM),
         (0x400000, EPERM),
         (5, EPERM),
     ],
@@ -193,3 +194,55 @@ def test_no_call_is_both_allowed_and_something_else():
 def test_a_program_for_an_unknown_machine_is_refused():
     with pytest.raises(ValueError, match="on riscv64"):
         seccomp.default_program("riscv64")
+
+
+def test_no_internet_protocol_loads_a_module():
+    for family in (2, 10):
+        for kind, protocol in ((1, 132), (6, 33), (1, 262), (2, 115), (3, 255)):
+            assert ask("socket", arguments=(family, kind, protocol)) == EPROTONOSUPPORT
+        for kind, protocol in ((1, 0), (1, 6), (2, 17), (2, 1), (2, 58)):
+            assert ask("socket", arguments=(family, kind, protocol)) == "allow"
+
+
+BASELINE = seccomp.compile_policy(seccomp.BASELINE, "x86_64")
+_STILL_FORBIDDEN = sorted(set(FORBIDDEN) - seccomp.BASELINE.allowed)
+
+
+def ask_baseline(name, *arguments):
+    return str(evaluate(BASELINE, syscalls.numbers("x86_64")[name], "x86_64", arguments))
+
+
+@pytest.mark.parametrize("name", [name for name in _STILL_FORBIDDEN if name in syscalls.numbers("x86_64")])
+def test_baseline_refuses_it_too(name):
+    assert ask_baseline(name) == EPERM
+
+
+def test_baseline_allows_what_strict_does_and_debuggers_besides():
+    assert seccomp.BASELINE.allowed - seccomp.STRICT.allowed == {
+        *("adjtimex", "clock_adjtime", "fanotify_mark", "memfd_secret", "modify_ldt", "name_to_handle_at"),
+        *("process_vm_readv", "process_vm_writev", "ptrace"),
+    }
+    assert seccomp.BASELINE.allowed >= seccomp.STRICT.allowed
+    assert [ask_baseline("ptrace"), ask_baseline("personality", 8), ask_baseline("socket", 17, 3, 0)] == ["allow"] * 3
+
+
+def test_baseline_reaches_no_hypervisor_makes_no_namespace_and_types_into_no_terminal():
+    assert ask_baseline("socket", 40, 1, 0) == EAFNOSUPPORT
+    assert ask_baseline("clone", 0x10000000) == EPERM
+    assert ask_baseline("clone3") == ENOSYS
+    assert ask_baseline("ioctl", 0, 0x5412, 0) == EPERM
+    assert ask_baseline("personality", 0x400000) == EPERM
+
+
+def test_a_capability_brings_the_calls_that_it_is_for():
+    number = syscalls.numbers("x86_64")["chroot"]
+    without = seccomp.program_for("strict", frozenset({Capability.CHOWN}), "x86_64")
+    program = seccomp.program_for("strict", frozenset({Capability.SYS_CHROOT}), "x86_64")
+
+    assert without == seccomp.default_program("x86_64")
+    assert str(evaluate(program, number, "x86_64", ())) == "allow"
+
+
+def test_a_profile_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="cannot filter system calls by the profile 'loose': use strict or baseline"):
+        seccomp.program_for("loose", frozenset(), "x86_64")

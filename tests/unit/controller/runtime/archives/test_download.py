@@ -174,3 +174,63 @@ def test_the_progress_of_a_part_is_told_too(place):
 
     assert place.told == sorted(place.told)
     assert place.told[-1] == len(DATA)
+
+
+def break_off(it: Exchange) -> None:
+    """Answer with less of the rest than was asked for, as what it says it is: the whole."""
+    it.head(206, 10)
+    it.send(DATA[:10])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda it: it.answer(b"", 400), lambda it: it.answer(b"", 403), lambda it: it.answer(b"", 500), break_off],
+)
+def test_a_server_that_does_not_give_the_rest_is_asked_for_the_whole(place, answer):
+    def behave(it: Exchange) -> None:
+        answer(it) if it.range_start else it.serve_range(DATA, upto=None if it.number else 200_000)
+
+    with hostile_server(behave) as server:
+        assert place.fails(server.url) == "Unreachable"
+        place.attempt(server.url)
+
+    assert server.ranges == ["", "bytes=200000-", ""]
+    assert (place.unpacked, place.kept) == (CONTENT, 0)
+
+
+def test_a_part_begins_anew_with_the_whole_that_was_asked_for_instead_of_the_rest(place):
+    def behave(it: Exchange) -> None:
+        it.answer(b"", 403) if it.number == 1 else it.serve_range(DATA, upto=[200_000, 0, 150_000, None][it.number])
+
+    with hostile_server(behave) as server:
+        assert [place.fails(server.url) for _ in range(2)] == ["Unreachable"] * 2
+        place.attempt(server.url)
+
+    assert server.ranges == ["", "bytes=200000-", "", "bytes=150000-"]
+    assert place.unpacked == CONTENT
+
+
+def test_a_part_outlives_a_server_that_gives_neither_the_rest_nor_the_whole(place):
+    def behave(it: Exchange) -> None:
+        it.answer(b"", 503) if it.number in (1, 2) else it.serve_range(DATA, upto=None if it.number else 200_000)
+
+    with hostile_server(behave) as server:
+        assert [place.fails(server.url) for _ in range(2)] == ["Unreachable"] * 2
+        place.attempt(server.url)
+
+    assert server.ranges == ["", "bytes=200000-", "", "bytes=200000-"]
+    assert place.unpacked == CONTENT
+
+
+def test_nobody_is_asked_for_the_whole_when_it_is_not_wanted_any_more(place):
+    def stop(count: int, _: int | None) -> None:
+        raise TransientError("NoLongerWanted", "nobody wants it")
+
+    def behave(it: Exchange) -> None:
+        it.answer(b"", 500) if it.number else it.serve_range(DATA, upto=200_000)
+
+    with hostile_server(behave) as server:
+        place.fails(server.url)
+        assert place.fails(server.url, tell=stop) == "NoLongerWanted"
+
+    assert server.ranges == ["", "bytes=200000-"]

@@ -64,7 +64,24 @@ def test_a_single_list_in_the_place_of_the_others_is_shown_and_read(host):
 
 @pytest.mark.parametrize(
     "uri",
-    ["file:/", "file:/var", "file:/var/lib", "file:/tmp", "file:/usr/mirror", "file:/data/../etc", "file:/nothing"],
+    [
+        "file:/",
+        "file:/var",
+        "file:/var/lib",
+        "file:/tmp",
+        "file:/usr/mirror",
+        "file:/data/../etc",
+        "file:/nothing",
+        "file:/./",
+        "file:/.",
+        "file://var",
+        "file:///var",
+        "file:/var//lib",
+        "file:/./var/lib/.",
+        "file://usr/mirror",
+        "file:/usr/./mirror",
+        "file:/var/lib//",
+    ],
 )
 def test_no_directory_of_the_system_itself_is_shown(host, uri):
     for directory in ("tmp", "usr/mirror"):
@@ -72,6 +89,22 @@ def test_no_directory_of_the_system_itself_is_shown(host, uri):
     (host / "etc/apt/sources.list").write_text(f"deb {uri} ./\n")
 
     assert shown(host) == []
+
+
+@pytest.mark.parametrize("to", ["..", "../.", "../var", "../etc", "../usr/lib", "../data/..", "../../.."])
+def test_no_directory_of_the_system_itself_is_shown_by_another_name(host, to):
+    (host / "usr/lib").mkdir(parents=True)
+    (host / "srv/rel").symlink_to(to)
+    (host / "etc/apt/sources.list").write_text("deb file:/srv/rel ./\ndeb file:/srv//rel ./\n")
+
+    assert shown(host) == []
+
+
+def test_a_place_that_is_written_in_many_ways_is_shown_once(host):
+    uris = ("file:/data/mirror", "file:/data//mirror/", "copy:///data/./mirror", "file:/./data/mirror/.")
+    (host / "etc/apt/sources.list").write_text("".join(f"deb {uri} ./\n" for uri in uris))
+
+    assert shown(host) == ["/data/mirror"]
 
 
 def test_a_mirror_behind_a_link_is_shown_where_it_is_looked_for(host):

@@ -1,9 +1,9 @@
 """versions.lock says what is in the tree."""
 
 import json
+import os
 from pathlib import Path
 
-import pytest
 import yaml
 
 from controller.runtime.build import lock
@@ -79,29 +79,57 @@ def test_the_text_is_yaml_in_an_order_of_its_own():
     }
 
 
-def test_what_was_written_is_read_again_for_a_build_that_begins_with_the_runtime(tmp_path):
-    groups = {
-        "debian_packages": (Package("bash", "5.2", "sha256:aa", "amd64"), Package("libc6", "2.36", "", "amd64")),
-        "python_packages": (),
-        "node_packages": (Package("@types/node", "20.0.0", "sha512-x"),),
-    }
-    (tmp_path / "versions.lock").write_text(lock.text("a", "1.0.0", "debian-amd64", "", groups))
-
-    assert lock.of_base(tmp_path) == {name: packages for name, packages in groups.items() if packages}
-
-
-@pytest.mark.parametrize(
-    "text", ["", "\xff", "a:\n  - [1]\n  - {", 'a:\n  - {"name": 1}\n  - {"version": "1"}\n', "- a: b\n"]
-)
-def test_a_lock_of_another_form_says_nothing(tmp_path, text):
-    (tmp_path / "versions.lock").write_bytes(text.encode("latin-1"))
-
-    assert lock.of_base(tmp_path) == {}
-    assert lock.of_base(tmp_path / "nowhere") == {}
-
-
 def test_hashes_that_nobody_said_are_those_of_the_same_version_before():
     before = (Package("Some_Thing", "1.0", "sha256:aa"), Package("other", "1.0", "sha256:bb"))
     now = (Package("some-thing", "1.0"), Package("other", "2.0"), Package("new", "1.0", "sha256:cc"))
 
     assert [each.sha256 for each in lock.with_hashes(now, before)] == ["sha256:aa", "", "sha256:cc"]
+
+
+class TestEverywhere:
+    def test_packages_of_environments_are_found_wherever_they_lie(self, tmp_path):
+        a_dist(tmp_path, "numpy", "1.26", "opt/venv/lib/python3.11/site-packages")
+        a_dist(tmp_path, "conda", "24.1", "opt/conda/lib/python3.12/site-packages")
+        for path in ("ms", "@types/node", "ms/node_modules/deep"):
+            directory = tmp_path / "srv/app/node_modules" / path
+            directory.mkdir(parents=True)
+            (directory / "package.json").write_text(
+                json.dumps({"name": path.removeprefix("ms/node_modules/"), "version": "1"})
+            )
+
+        assert lock.everywhere(tmp_path) == (
+            (Package("conda", "24.1"), Package("numpy", "1.26")),
+            (Package("@types/node", "1"), Package("deep", "1"), Package("ms", "1")),
+        )
+
+    def test_a_package_json_elsewhere_is_of_nothing_that_was_installed_and_links_are_not_read(self, tmp_path):
+        (tmp_path / "srv/node_modules/linked").mkdir(parents=True)
+        (tmp_path / "srv/package.json").write_text('{"name": "app", "version": "1"}')
+        (tmp_path / "srv/node_modules/linked/package.json").symlink_to("../../package.json")
+        (tmp_path / "srv/node_modules/away").symlink_to("/etc")
+
+        assert lock.everywhere(tmp_path) == ((), ())
+
+    def test_what_is_deeper_than_a_path_can_be_is_passed_over(self, tmp_path):
+        a_dist(tmp_path, "six", "1", "opt")
+        here = os.open(tmp_path, os.O_RDONLY)
+        try:
+            for _ in range(30):
+                os.mkdir("d" * 200, dir_fd=here)
+                below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+                os.close(here)
+                here = below
+        finally:
+            os.close(here)
+
+        assert lock.everywhere(tmp_path) == ((Package("six", "1"),), ())
+
+
+def test_names_and_versions_are_read_no_longer_than_any_is(tmp_path):
+    a_dist(tmp_path, "x", "1")
+    metadata = next(tmp_path.rglob("METADATA"))
+    metadata.write_text(f"Name: {'n' * 100_000}\nVersion: {'1' * 100_000}\n")
+    a_node_package(tmp_path, "y", "m" * 100_000, "2" * 100_000)
+
+    (python,), (node,) = lock.python_packages(tmp_path, {}), lock.node_packages(tmp_path, {})
+    assert {len(text) for each in (python, node) for text in (each.name, each.version)} == {1000}

@@ -8,6 +8,7 @@ import pytest
 from controller.engine.errors import TerminalError
 from controller.runtime.build import node_packages
 from controller.runtime.build.commands import Bench, Command
+from controller.runtime.build.lock import Fetched
 
 LOCK = {
     "packages": {
@@ -34,8 +35,14 @@ class Npm:
         return self._status
 
 
-def install(npm: Npm, directory: Path, *asked: str) -> dict[str, str]:
-    return dict(node_packages.install(Bench(npm, lambda line: None), directory / "root", directory / "npm", asked))
+def install(npm: Npm, directory: Path, *asked: str) -> Fetched:
+    (directory / "root").mkdir(exist_ok=True)
+    return node_packages.install(Bench(npm, lambda line: None), directory / "root", directory / "npm", asked)
+
+
+def there(directory: Path, *paths: str) -> None:
+    for path in paths:
+        (directory / "root/usr/local/lib" / path).mkdir(parents=True)
 
 
 def test_npm_runs_in_the_root_that_is_built_on_the_network_with_a_cache_that_does_not_stay(tmp_path):
@@ -64,11 +71,41 @@ def test_what_is_asked_for_comes_after_the_end_of_the_options_as_it_was_written(
 def test_the_hashes_are_those_of_its_lock_by_directory(tmp_path):
     found = install(Npm(json.dumps(LOCK)), tmp_path, "a")
 
-    assert found == {
+    assert found.hashes == {
         "node_modules/a": "sha512-a",
         "node_modules/a/node_modules/b": "sha512-b",
         "node_modules/bundled": "",
     }
+
+
+@pytest.mark.invariant("I12")
+def test_what_has_no_hash_and_is_not_of_its_parents_archive_is_loose(tmp_path):
+    there(tmp_path, "node_modules/a", "node_modules/a/node_modules/git", "node_modules/bundled")
+    entry = {"version": "3.0.0", "resolved": "git+ssh://host/git.git#abc"}
+    found = install(
+        Npm(json.dumps({"packages": LOCK["packages"] | {"node_modules/a/node_modules/git": entry}})), tmp_path
+    )
+
+    assert (found.loose, found.scripts) == (("npm git 3.0.0, which has no hash",), ())
+
+
+@pytest.mark.invariant("I12")
+def test_packages_that_ran_a_script_are_told_and_those_for_other_platforms_that_are_not_there_are_not(tmp_path):
+    there(tmp_path, "node_modules/scripted", "node_modules/@a/b")
+    scripted = {"version": "1.0.0", "integrity": "sha512-x", "hasInstallScript": True}
+    names = ("scripted", "@a/b", "fsevents")
+    found = install(Npm(json.dumps({"packages": {f"node_modules/{name}": scripted for name in names}})), tmp_path)
+
+    assert (found.loose, found.scripts) == ((), ("npm @a/b 1.0.0", "npm scripted 1.0.0"))
+
+
+@pytest.mark.invariant("I12")
+def test_a_place_that_leads_away_counts_as_there(tmp_path):
+    there(tmp_path, "node_modules")
+    (tmp_path / "root/usr/local/lib/node_modules/link").symlink_to("/etc")
+    lock = {"node_modules/link/ssl/certs": {"version": "1"}, "../" * 9 + "etc": {"version": "2"}}
+
+    assert len(install(Npm(json.dumps({"packages": lock})), tmp_path).loose) == 2
 
 
 def test_a_failure_is_one_of_the_build_with_the_words_of_npm(tmp_path):

@@ -38,6 +38,13 @@ def test_nothing_is_told_where_nothing_was_the_same_before_or_still_is(tmp_path,
     assert remade.told(before, AFTER, tmp_path, tmp_path) == ""
 
 
+def test_names_of_any_length_and_of_control_characters_are_told_short_and_printable(tmp_path):
+    old = a_tree(tmp_path / "old", Package("x\x1b" * 100_000, "1"))
+    said = remade.told(BEFORE, AFTER, old, a_tree(tmp_path / "new", Package("y", "1" * 100_000)))
+
+    assert (len(said) < 600, said.isprintable()) == (True, True)
+
+
 @pytest.mark.parametrize("text", ["  - {not json", "  - {}", "  - [[[", "\x00"])
 def test_a_lock_that_cannot_be_read_names_nothing(tmp_path, text):
     new = a_tree(tmp_path / "new")

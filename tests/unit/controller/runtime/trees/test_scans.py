@@ -1,12 +1,13 @@
 """Scans that remember: that they do, and when they do not. That they are right: tests/property/test_runtime_scans.py."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from controller.engine.errors import TransientError
 from controller.runtime.trees import tree
-from controller.runtime.trees.scans import Scans
+from controller.runtime.trees.scans import SETTLED_NS, Scans
 from support.file_clock import settle
 from support.registry_fixtures import a_tree
 
@@ -41,6 +42,20 @@ def test_what_was_changed_a_moment_ago_is_read_again_as_its_time_may_not_tell_of
 
     settle()
     assert scans.scan()[2] is scans.scan()[2]
+
+
+def test_how_old_a_change_is_is_seen_before_the_file_is_read_however_long_that_takes(root):
+    """Of a change in the middle of that the time of the file does not tell, if its tick was not over."""
+    long = "\n".join(f"# {'x' * 60}" for _ in range(10)) + "\nenvironment:\n"
+    a_tree(root / "a-3.0.0", "a", long + "".join(f"  NAME_{number}: value\n" for number in range(6000)))
+    before = time.monotonic_ns()
+    scans = Scans(root)
+    young = scans.scan()
+    took = time.monotonic_ns() - before
+
+    assert young[2].is_valid
+    assert took > SETTLED_NS
+    assert scans.scan()[2] is not young[2]
 
 
 def test_what_went_is_forgotten(root):

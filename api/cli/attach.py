@@ -1,0 +1,43 @@
+"""`rnx attach`: what a running job prints, from now on."""
+
+import click
+
+from api import kinds
+from api.cli import finished, run_targets, streaming
+from api.cli.completing import complete_job
+from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.problems import CommandFailed
+from api.cli.run_targets import Running
+from api.client_watch import wait_for
+from api.meta import Document
+
+
+@click.command("attach")
+@click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
+@reaching
+@pass_connection
+def attach(connection: Connection, *, word: str) -> None:
+    """Copy what a running job prints, from now on, until it ends; then exit as it did.
+
+    An interrupt leaves the job to itself. What it printed before is in its log: rnx logs.
+    """
+    run = run_targets.find(connection, word)
+    with connection.client.attach(run.namespace, run.pod) as stream:
+        streaming.converse(stream, takes_input=False, is_terminal=False, sends_signals=False)
+    if run.job and (code := _exit_code(connection, run)):
+        raise CommandFailed(exit_code=code)
+
+
+def _exit_code(connection: Connection, run: Running) -> int:
+    """Return the exit code of a run whose output has ended; 0 if it was deleted."""
+
+    def of_run(job: Document | None) -> Document:
+        runs = [] if job is None else finished.runs_of(job)
+        return next((each for each in runs if finished.pod_of(job or {}, each) == run.pod), {"state": "Ended"})
+
+    def has_ended(job: Document | None) -> bool:
+        return bool(of_run(job).get("state") == "Ended")
+
+    job = wait_for(connection.client, kinds.JOB, run.namespace, run.job, until=has_ended, timeout_seconds=None)
+    code = of_run(job).get("exitCode")
+    return finished.NEVER_RAN_EXIT if code is None and job is not None else int(code or 0)

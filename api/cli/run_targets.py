@@ -1,0 +1,55 @@
+"""Which run a person means who wants to go into one: a job's running one, or a pod by its name."""
+
+from dataclasses import dataclass
+
+import click
+
+from api import kinds
+from api.cli import finished, targets
+from api.cli.connection import Connection
+from api.cli.problems import CommandFailed
+from api.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run by its pod's name; `job` is empty if only that was named."""
+
+    namespace: str
+    pod: str
+    job: str = ""
+
+
+def find(connection: Connection, word: str, attempt: int | None = None) -> Running:
+    """Return the run that `word` means: JOB, job/NAME, pod/NAME or a pod's name.
+
+    Raises:
+        CommandFailed: the job has no running run.
+        NotFound: there is no such job or pod.
+    """
+    kind, name = _named(word)
+    if kind is kinds.POD:
+        return Running(connection.namespace, name)
+    try:
+        job = connection.client.get(kinds.JOB, connection.namespace, name)
+    except NotFound:
+        stem, _, number = name.rpartition("-")
+        if kind is None and stem and number.isdigit():
+            return Running(connection.namespace, name)
+        raise
+    runs = [run for run in finished.runs_of(job) if run.get("state") == "Running"]
+    chosen = [run for run in runs if attempt is None or run["attempt"] == attempt]
+    if not chosen:
+        phase = job.get("status", {}).get("phase", "Pending")
+        which = "" if attempt is None else f" {attempt}"
+        raise CommandFailed(f"cannot go into job {name}: its run{which} is not running ({phase})")
+    return Running(connection.namespace, finished.pod_of(job, chosen[-1]), name)
+
+
+def _named(word: str) -> tuple[kinds.Kind | None, str]:
+    if "/" not in word:
+        return None, word
+    target = targets.parse_objects((word,))[0]
+    if target.kind not in (kinds.JOB, kinds.POD):
+        raise click.UsageError(f"nothing runs in a {target.kind.singular}: name a job or a pod")
+    return target.kind, target.name

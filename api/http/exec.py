@@ -1,0 +1,358 @@
+"""`pods/NAME/exec` and `pods/NAME/attach`: a process in a run, or its output, over a WebSocket.
+
+Nothing is kept here beyond one message a stream: a client that does not read holds up the process that writes,
+and nobody else. When the client goes, so does what it had executed. Never here: how one gets into a run
+(`ports.RunAccess`).
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, closing
+from typing import Any, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from api import channels
+from api.channels import Channel
+from api.errors import ApiError, BadRequest, NotFound, TooManyRequests
+from api.http import answers, requests, runs
+from api.http.feed import Threads
+from api.http.logs import busy, streamed
+from api.http.websockets import has_gone
+from api.meta import Document
+from api.objects.projections import Pods
+from api.ports import CannotExecute, Execution, LogOptions, RunAccess, RunLogs, RunSession
+
+log = logging.getLogger(__name__)
+
+MOST_SESSIONS = 100
+"""Each takes five descriptors, and a process may have 1024 where nobody asked for more."""
+_FIRST_SIZE = (80, 24)
+_LOOK_SECONDS = 1.0
+_HEAD_START_SECONDS = 0.1
+_PIPE_BYTES = 1 << 18  # The most that is in a pipe of a session.
+_OUTPUTS = (("stdout", Channel.STDOUT), ("stderr", Channel.STDERR))
+Open: TypeAlias = Callable[[], RunSession]
+
+
+async def upgrade_required(_request: Request, _namespace: str, _name: str) -> Response:
+    """Answer who asks for a stream without a WebSocket: older clients' SPDY is not spoken.
+
+    Raises:
+        BadRequest: always.
+    """
+    raise BadRequest(f"Upgrade request required: this is served over a WebSocket that speaks {channels.V5}")
+
+
+async def refuse_spdy(request: Request) -> Response:
+    """Answer who asks for a stream as older clients do.
+
+    Raises:
+        BadRequest: always.
+    """
+    return await upgrade_required(request, "", "")
+
+
+class PodStreams:
+    """Serves the WebSockets of Pods."""
+
+    def __init__(
+        self, pods: Pods, access: RunAccess, logs: RunLogs, threads: Threads, entering: Threads, slow: Threads
+    ) -> None:
+        """Go into runs by `access`, in `entering`; those who follow a log hold one of `slow` while they wait."""
+        self._entering = entering
+        self._pods = pods
+        self._access = access
+        self._logs = logs
+        self._threads = threads
+        self._slow = slow
+        self._sessions = 0
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Serve one of them, to its end."""
+        try:
+            if websocket.path_params["what"] not in ("exec", "attach"):
+                raise NotFound("there is no such stream: use exec or attach")
+            if self._sessions >= MOST_SESSIONS:
+                raise TooManyRequests("too many commands are being executed in runs: try again later")
+            subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
+            if subprotocol is None:
+                raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
+            self._sessions += 1
+            try:
+                await self._serve(websocket, subprotocol)
+            finally:
+                self._sessions -= 1
+        except ApiError as error:
+            await websocket.send_denial_response(answers.refusal(error))
+        except (WebSocketDisconnect, anyio.ClosedResourceError):
+            return
+        except Exception:
+            log.exception("stream failed", extra={"path": websocket.scope["path"]})
+
+    async def _serve(self, websocket: WebSocket, subprotocol: str) -> None:
+        namespace, name = websocket.path_params["namespace"], websocket.path_params["name"]
+        job, attempt = await self._threads.call(runs.run_of, self._pods, websocket, namespace, name)
+        wanted = _wanted(websocket)
+        if websocket.path_params["what"] == "attach":
+            await self._attach(websocket, subprotocol, job, attempt, wanted)
+            return
+        execution = _execution(websocket, wanted)
+        await self._threads.call(runs.refuse_ended, self._pods, namespace, name)
+        try:
+            session = await open_session(self._entering, lambda: self._access.execute(job, attempt, execution))
+        except CannotExecute as error:
+            await _accept(websocket, subprotocol)
+            async with anyio.create_task_group() as tasks:
+                sender = _Sender(websocket, tasks)
+                await sender.send(Channel.STDERR, f"{error}\n".encode())
+                await sender.finish(channels.end_of(error.exit_code))
+            return
+        with closing(session):
+            await _accept(websocket, subprotocol)
+            await _Conversation(websocket, session, subprotocol).run()
+
+    async def _attach(
+        self, websocket: WebSocket, subprotocol: str, job: Document, attempt: int, wanted: tuple[str, ...]
+    ) -> None:
+        """Copy what the run prints from now on, until it ends."""
+        if self._slow.are_busy:
+            raise busy()
+        stopped = threading.Event()
+        logs = [
+            (channel, self._logs.read(job, attempt, LogOptions(follow=True, tail_lines=0, stream=name), stopped.is_set))
+            for name, channel in _OUTPUTS
+            if name in wanted
+        ]
+        await _accept(websocket, subprotocol)
+        async with anyio.create_task_group() as tasks:
+            sender = _Sender(websocket, tasks)
+            tasks.start_soon(_until_gone, websocket, tasks)
+            async with anyio.create_task_group() as copies:
+                for channel, chunks in logs:
+                    copies.start_soon(self._copy_log, sender, channel, streamed(self._slow, b"", chunks, stopped))
+            await sender.finish(channels.end_of(0))
+
+    @staticmethod
+    async def _copy_log(sender: "_Sender", channel: Channel, chunks: AsyncGenerator[bytes, None]) -> None:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for start in range(0, len(chunk), channels.MOST_BYTES):
+                    await sender.send(channel, chunk[start : start + channels.MOST_BYTES])
+
+
+async def open_session(threads: Threads, opening: Open) -> RunSession:
+    """Return the session that `opening` opens in a thread; a caller who is cancelled meanwhile leaves none behind."""
+    opened: list[RunSession] = []
+    is_wanted = True
+
+    def work() -> None:
+        session = opening()
+        if is_wanted:
+            opened.append(session)
+        else:
+            session.close()
+
+    try:
+        await threads.call(work)
+    except BaseException:
+        is_wanted = False
+        for session in opened:
+            session.close()
+        raise
+    return opened[0]
+
+
+async def read_from(fd: int, most_bytes: int) -> bytes:
+    """Return what can be read, waiting for it; empty at the end."""
+    while True:
+        try:
+            return os.read(fd, most_bytes)
+        except BlockingIOError:
+            await anyio.wait_readable(fd)
+        except OSError as error:
+            if error.errno != errno.EIO:  # How a terminal says that nobody has its other side.
+                raise
+            return b""
+
+
+async def write_to(fd: int, content: bytes) -> None:
+    """Write all of it, waiting until it is taken. Raises BrokenPipeError, or EIO of a terminal, if nobody reads."""
+    left = memoryview(content)
+    while left:
+        try:
+            left = left[os.write(fd, left) :]
+        except BlockingIOError:
+            await anyio.wait_writable(fd)
+
+
+async def ended(session: RunSession) -> int:
+    """Return the exit code of a session, waiting for it. Raises ServiceUnavailable if it was lost."""
+    while (code := session.end()) is None:
+        await anyio.wait_readable(session.fileno())
+    return code
+
+
+class _Sender:
+    """Sends to one client; when that has gone, `tasks` end. What was not sent as its sender was cancelled is known."""
+
+    def __init__(self, websocket: WebSocket, tasks: TaskGroup) -> None:
+        self._websocket = websocket
+        self._tasks = tasks
+        self._unsent: dict[Channel, bytes] = {}
+
+    async def send(self, channel: Channel, content: bytes) -> None:
+        self._unsent[channel] = content
+        try:
+            await self._websocket.send_bytes(channels.frame(channel, content))
+        except (WebSocketDisconnect, RuntimeError):
+            self._tasks.cancel_scope.cancel()
+        else:
+            del self._unsent[channel]
+
+    async def send_unsent(self) -> None:
+        for channel, content in list(self._unsent.items()):
+            await self.send(channel, content)
+
+    async def finish(self, status: dict[str, Any]) -> None:
+        await self.send(Channel.STATUS, answers.to_json(status))
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await self._websocket.close(1000)
+        self._tasks.cancel_scope.cancel()
+
+
+class _Conversation:
+    """One process in a run and one client, until either has ended."""
+
+    def __init__(self, websocket: WebSocket, session: RunSession, subprotocol: str) -> None:
+        self._websocket = websocket
+        self._session = session
+        self._can_close = subprotocol == channels.V5
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            sender = _Sender(self._websocket, tasks)
+            tasks.start_soon(self._listen, tasks)
+            async with anyio.create_task_group() as copies:
+                for channel, fd in self._outputs():
+                    copies.start_soon(self._copy, sender, fd, channel)
+                status = await self._status()
+                copies.cancel_scope.cancel()
+            await sender.send_unsent()
+            for channel, fd in self._outputs():
+                await self._copy_rest(sender, fd, channel)
+            await sender.finish(status)
+
+    def _outputs(self) -> list[tuple[Channel, int]]:
+        found = [(channel, getattr(self._session, name)) for name, channel in _OUTPUTS]
+        return [(channel, fd) for channel, fd in found if fd is not None]
+
+    async def _status(self) -> dict[str, Any]:
+        try:
+            return channels.end_of(await ended(self._session))
+        except ApiError as error:
+            return error.status()
+
+    @staticmethod
+    async def _copy(sender: _Sender, fd: int, channel: Channel) -> None:
+        while chunk := await read_from(fd, channels.MOST_BYTES):
+            await sender.send(channel, chunk)
+
+    @staticmethod
+    async def _copy_rest(sender: _Sender, fd: int, channel: Channel) -> None:
+        """Send what it had written when it ended, which a pipe holds; others who go on writing are not waited for."""
+        left = _PIPE_BYTES
+        while left > 0:
+            try:
+                chunk = os.read(fd, min(left, channels.MOST_BYTES))
+            except OSError:
+                return
+            if not chunk:
+                return
+            left -= len(chunk)
+            await sender.send(channel, chunk)
+
+    async def _listen(self, tasks: TaskGroup) -> None:
+        """Take what the client says, until it goes: then all of this ends."""
+        try:
+            while True:
+                message = await self._websocket.receive()
+                if message["type"] != "websocket.receive":
+                    break
+                said = message.get("bytes")
+                await self._take(said if said is not None else (message.get("text") or "").encode())
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        tasks.cancel_scope.cancel()
+
+    async def _take(self, said: bytes) -> None:
+        channel, payload = channels.split(said)
+        match channel:
+            case Channel.STDIN:
+                await self._give(payload)
+            case Channel.CLOSE if self._can_close and payload == bytes((Channel.STDIN,)):
+                self._session.close_stdin()
+            case Channel.RESIZE if (size := channels.size(payload)) is not None:
+                self._session.resize(*size)
+            case Channel.SIGNAL:
+                self._session.signal(payload.decode(errors="replace"))
+            case _:
+                pass  # As a server may that has no such channel.
+
+    async def _give(self, payload: bytes) -> None:
+        """Write to its stdin. Nothing is read from the client meanwhile: so it is looked at, whether it has gone."""
+        left = memoryview(payload)
+        while left and (fd := self._session.stdin) is not None:
+            try:
+                left = left[os.write(fd, left) :]
+            except BlockingIOError:
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await anyio.wait_writable(fd)
+                if has_gone(self._websocket.scope):
+                    raise WebSocketDisconnect from None
+            except OSError:  # It reads no more: what is for it is of no use, and its output goes on.
+                self._session.close_stdin()
+                return
+
+
+async def _accept(websocket: WebSocket, subprotocol: str) -> None:
+    """Accept, and give the client a moment before it is sent anything, unless it is ours.
+
+    kubectl 1.32 and its like begin to read before they have made the streams, and drop what comes for those that are
+    not there yet ("Unknown stream id 1, discarding message"): on one host, that is the first of what is printed.
+    """
+    await websocket.accept(subprotocol)
+    if not websocket.headers.get("user-agent", "").startswith(channels.OWN_USER_AGENT):
+        await anyio.sleep(_HEAD_START_SECONDS)
+
+
+async def _until_gone(websocket: WebSocket, tasks: TaskGroup) -> None:
+    while (await websocket.receive())["type"] == "websocket.receive":
+        pass
+    tasks.cancel_scope.cancel()
+
+
+def _wanted(websocket: WebSocket) -> tuple[str, ...]:
+    wanted = tuple(name for name in ("stdin", "stdout", "stderr") if requests.is_set(websocket, name))
+    if not wanted:
+        raise BadRequest("at least one of stdin, stdout, stderr must be true")
+    return wanted
+
+
+def _execution(websocket: WebSocket, wanted: tuple[str, ...]) -> Execution:
+    command = tuple(websocket.query_params.getlist("command"))
+    if not command or not command[0]:
+        raise BadRequest("you must specify at least 1 command for the container")
+    if any("\0" in word for word in command):
+        raise BadRequest("cannot execute a command that has a NUL character in it")
+    if requests.is_set(websocket, "tty"):
+        return Execution(command, terminal=_FIRST_SIZE)
+    return Execution(command, wanted)

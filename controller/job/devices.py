@@ -1,0 +1,201 @@
+"""Which devices the runs of this host have, and which a job may get for its next run.
+
+A run's devices are in its record, `status.runs[].devices`, which is stored before the run is started, and they are its
+own until nothing of it is left on the host. Between the choice and the record they are held here, for as long as the
+object is the one that the choice was made from: its record can be stored no later than that.
+Invariant: no device is promised to two runs, whoever crashes or comes in between.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from api.kinds import JOB
+from api.meta import Document, ObjectKey
+from api.ports import Storage
+from api.types.job import Job, Reason, RunState
+from controller.devices import allocation, fitting
+from controller.devices.allocation import Chosen, Short
+from controller.devices.errors import Unusable
+from controller.devices.fitting import Fitting, HostFiles
+from controller.devices.inventory import Inventory
+from controller.engine.errors import TransientError
+from controller.job.observed import DevicesFree, DevicesMissing
+from controller.job.run_dirs import RunDirs
+
+_WOKEN_AT_ONCE = 8  # More than one: a job that waited may not want to run any more.
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The devices of one run, chosen from the object of that version."""
+
+    key: ObjectKey
+    version: str
+    names: tuple[str, ...]
+
+
+class Devices:
+    """Knows what is held, and by whom; safe to use from several threads."""
+
+    def __init__(
+        self,
+        inventory: Callable[[], Inventory],
+        files: HostFiles,
+        storage: Storage,
+        dirs: RunDirs,
+        wake: Callable[[ObjectKey], None],
+    ) -> None:
+        """Choose of `inventory()` as it is each time; runs are on record in `storage`, and on the host in `dirs`.
+
+        `wake` is called for jobs that wait, when devices were freed.
+        """
+        self._inventory = inventory
+        self._files = files
+        self._storage = storage
+        self._dirs = dirs
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, int], _Held] | None = None  # By the job's uid and the attempt.
+        self._waiting: dict[ObjectKey, frozenset[str]] = {}  # The kinds they want; in the order they came.
+
+    def find(self, job: Job) -> DevicesFree | DevicesMissing:
+        """Return the devices that a next run of `job` would get now, or why it gets none; then it waits for them."""
+        wanted = job.spec.resources.limits.devices
+        if not wanted:
+            return DevicesFree()
+        with self._lock:
+            found = self._find(job, wanted)
+            if isinstance(found, DevicesMissing):
+                self._waiting.setdefault(job.key, frozenset(wanted))
+            else:
+                self._waiting.pop(job.key, None)
+        return found
+
+    def claim(self, job: Job, attempt: int, names: Sequence[str]) -> None:
+        """Hold these devices for run `attempt`, until it is on record that it has them.
+
+        Raises:
+            TransientError: somebody else has come first.
+        """
+        if not names:
+            return
+        with self._lock:
+            held = self._holders(job)
+            if taken := [name for name in names if name in held]:
+                cause = f"{taken[0]} has just been given to {held[taken[0]]}"
+                raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot give {job.key} its devices: {cause}")
+            self._loaded()[job.meta.uid, attempt] = _Held(job.key, job.meta.resource_version, tuple(names))
+
+    def free(self, job: Job, attempt: int) -> None:
+        """Know that nothing of run `attempt` is left on the host: others may have its devices, and are woken."""
+        with self._lock:
+            held = self._held.pop((job.meta.uid, attempt), None) if self._held else None
+            if held is None:
+                return  # Nobody waits for what was never looked at.
+            kinds = {name.partition("=")[0] for name in held.names}
+            woken = [key for key, wanted in self._waiting.items() if wanted & kinds][:_WOKEN_AT_ONCE]
+            for key in woken:
+                del self._waiting[key]
+        for key in woken:
+            self._wake(key)
+
+    def fit(self, names: Sequence[str]) -> Fitting:
+        """Return what a run has for the devices that it was given.
+
+        Raises:
+            Unusable: one of them is gone from this host, or cannot be used any more.
+        """
+        if not names:
+            return Fitting()
+        inventory = self._inventory()
+        for name in names:
+            if name not in inventory.devices:
+                raise Unusable(f"cannot use device {name}: {_nowhere(inventory)}")
+        return fitting.fit([inventory.devices[name] for name in names], self._files)
+
+    def why_gone(self, names: Sequence[str]) -> str:
+        """Say why a run that was given these devices cannot be started with them; empty if it can."""
+        try:
+            self.fit(names)
+        except Unusable as error:
+            return str(error)
+        return ""
+
+    def _find(self, job: Job, wanted: dict[str, int]) -> DevicesFree | DevicesMissing:
+        inventory = self._inventory()
+        held = self._holders(job)
+        others = (device.qualified for kind in sorted(wanted) for device in inventory.countable(kind))
+        unusable = {name: why for name in others if name not in held and (why := self.why_gone([name]))}
+        found = allocation.choose(wanted, inventory, held | dict.fromkeys(unusable, ""))
+        if isinstance(found, Short):
+            return _missing(found, inventory, tuple(unusable.values()))
+        return self._together(found)
+
+    def _together(self, found: Chosen) -> DevicesFree | DevicesMissing:
+        """Return them, if one run can have all of them."""
+        if why := self.why_gone(found.names):
+            return DevicesMissing(Reason.DEVICES_UNUSABLE, why)
+        return DevicesFree(found.names)
+
+    def _holders(self, job: Job) -> dict[str, str]:
+        """Return who has which device, but for what was chosen for `job` as it is; forgets who has let go."""
+        all_held = self._loaded()
+        for run, held in tuple(all_held.items()):
+            if not self._still_holds(*run, held):
+                del all_held[run]
+        own = (job.key, job.meta.resource_version)
+        others = [held for held in all_held.values() if (held.key, held.version) != own]
+        return {name: str(held.key) for held in others for name in held.names}
+
+    def _loaded(self) -> dict[tuple[str, int], _Held]:
+        if self._held is None:
+            self._held = self._on_record()
+        return self._held
+
+    def _on_record(self) -> dict[tuple[str, int], _Held]:
+        held = {}
+        for job in self._storage.list(JOB.name).items:
+            for run in job.get("status", {}).get("runs", ()):
+                if run.get("devices"):
+                    names = tuple(run["devices"])
+                    held[job["metadata"]["uid"], run["attempt"]] = _Held(ObjectKey.of(job), "", names)
+        return held
+
+    def _still_holds(self, uid: str, attempt: int, held: _Held) -> bool:
+        job = self._storage.get(held.key)
+        if job is None or job["metadata"]["uid"] != uid:
+            return False
+        if _is_active(job, attempt) or job["metadata"]["resourceVersion"] == held.version:
+            return True
+        return _is_on_record(job, attempt) and self._dirs.path(uid, attempt).exists()  # Its processes may be there.
+
+
+def _missing(short: Short, inventory: Inventory, unusable: tuple[str, ...]) -> DevicesMissing:
+    why = "".join(f"; {problem}" for problem in (*unusable, *inventory.problems))
+    if short.is_absent:
+        message = f"{short.wanted} of {short.kind} wanted, and this host has none: {_nowhere(inventory)}{why}"
+        return DevicesMissing(Reason.DEVICES_NOT_FOUND, message)
+    if short.is_too_many:
+        cause = f"it can never run here: ask for at most {short.total}, or run it on another host"
+        message = f"{short.wanted} of {short.kind} wanted, this host has {short.total}: {cause}{why}"
+        return DevicesMissing(Reason.DEVICES_INSUFFICIENT, message)
+    if unusable and short.wanted > short.total - len(unusable):
+        return DevicesMissing(Reason.DEVICES_UNUSABLE, f"{short}{why}")
+    return DevicesMissing(Reason.DEVICES_UNAVAILABLE, f"{short}{why}")
+
+
+def _nowhere(inventory: Inventory) -> str:
+    known = ", ".join(inventory.kinds()) or "no kind of device"
+    return f"no CDI spec in {' or '.join(inventory.directories)} declares it: {known} is declared there"
+
+
+def _is_active(job: Document, attempt: int) -> bool:
+    return any(
+        run["attempt"] == attempt and run.get("state") != RunState.ENDED.value
+        for run in job.get("status", {}).get("runs", ())
+    )
+
+
+def _is_on_record(job: Document, attempt: int) -> bool:
+    return any(run["attempt"] == attempt for run in job.get("status", {}).get("runs", ()))

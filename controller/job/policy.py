@@ -1,0 +1,88 @@
+"""What the host's owner lets jobs ask for, and wants them to have: the policy, as data, and its judgement. Pure.
+
+It is asked when a job is written, and again before each of its runs is begun: for a policy may be changed after a job
+was stored. Never here: where it is read from (`daemon.settings`), and how it is enforced (the sandbox).
+Invariant: what the policy does not allow is not run.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from api.errors import Cause
+from api.types.job_security import SecurityProfile
+from api.types.job_spec import JobSpec
+
+ANY_NAMESPACE = "*"
+REQUIRABLE = ("cpu", "memory", "pids", "ephemeral-storage", "activeDeadlineSeconds")
+"""The limits that a job can be made to set itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What jobs may, by the names of the settings that say so."""
+
+    minimum_profile: str = "strict"
+    baseline_namespaces: frozenset[str] = frozenset()
+    capabilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # By namespace.
+    required_limits: tuple[str, ...] = ()
+    require_landlock: bool = False
+
+
+def judge(policy: Policy, namespace: str, spec: JobSpec) -> list[Cause]:
+    """Return what the policy does not allow a job of `namespace`: each with its field, the setting, and what to do."""
+    return [
+        Cause(path, "FieldValueForbidden", f"Forbidden: {why}")
+        for path, why in (
+            *_profile(policy, namespace, spec),
+            *_capabilities(policy, namespace, spec),
+            *_limits(policy, spec),
+        )
+    ]
+
+
+def why_not_here(policy: Policy, landlock_abi: int) -> str:
+    """Return why this host cannot give any job what the policy wants for it; empty if it can."""
+    if policy.require_landlock and landlock_abi == 0:
+        return (
+            "the setting policy.require_landlock is true, and this kernel has no Landlock: boot one that has it "
+            "(lsm=landlock,…), or set it to false"
+        )
+    return ""
+
+
+def _profile(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    if spec.security_profile is SecurityProfile.STRICT or policy.minimum_profile == SecurityProfile.BASELINE:
+        return
+    if not {namespace, ANY_NAMESPACE} & policy.baseline_namespaces:
+        yield (
+            "spec.securityProfile",
+            f'"{spec.security_profile}" is below the setting policy.minimum_profile, "{policy.minimum_profile}": '
+            f"leave it out, or name the namespace {namespace} in policy.baseline_namespaces",
+        )
+
+
+def _capabilities(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    nobody = frozenset[str]()
+    allowed = policy.capabilities.get(namespace, nobody) | policy.capabilities.get(ANY_NAMESPACE, nobody)
+    for name in spec.security_context.added:
+        if name not in allowed:
+            yield (
+                "spec.securityContext.capabilities.add",
+                f'the setting policy.capabilities does not give "{name}" to the namespace {namespace}: '
+                f"leave it out, or add it to policy.capabilities.{namespace}",
+            )
+
+
+def _limits(policy: Policy, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    limits = spec.resources.limits
+    have = {
+        "cpu": ("spec.resources.limits.cpu", limits.cpu),
+        "memory": ("spec.resources.limits.memory", limits.memory),
+        "pids": ("spec.resources.limits.pids", limits.pids),
+        "ephemeral-storage": ("spec.resources.limits.ephemeral-storage", limits.ephemeral_storage),
+        "activeDeadlineSeconds": ("spec.activeDeadlineSeconds", spec.active_deadline_seconds),
+    }
+    for name in policy.required_limits:
+        path, value = have[name]
+        if value is None:
+            yield path, f'the setting policy.required_limits has "{name}": set it'

@@ -1,0 +1,259 @@
+"""What the kernel says a run is held to: read by the job's process of itself, before it executes anything, and judged.
+
+Here: reading it, comparing it with what was wanted (pure), and the receipt that the run's record shows.
+Invariant: a run of which the kernel says anything else than what was wanted is not begun.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from controller.launcher.records import Plain
+from controller.linux import mountinfo
+from controller.linux.capabilities import Capability
+
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+_BEFORE_ITS_CGROUP = tuple(name for name in NAMESPACES if name != "cgroup")
+END = b"\0"
+_END_OF_EARLY = b"\n\n"
+_FIELD = re.compile(
+    r"^(Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp|Seccomp_filters|SigIgn|SigBlk|Umask):\t(.*)$", re.MULTILINE
+)
+_MOUNT = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) (\S+)((?: [^-]\S*)*) - ", re.MULTILINE)
+_READ_BYTES = 1 << 16
+_FILTERED = "2"
+_NO_CAPABILITIES = frozenset[Capability]()
+_DEVICES = ("/dev", "/dev/pts", "/")  # The root until it is sealed, which is asked for apart.
+_KERNELS_OWN = ("/proc", "/dev/pts")
+_MOST_CHARACTERS = 3000  # Of places of mounts in a record, which has its room on the disk from the start.
+_FLAGS = ("ro", "rw", "nosuid", "nodev", "noexec")
+_BITS = (("nosuid", os.ST_NOSUID), ("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC))
+
+
+class NotEnforced(Exception):
+    """The kernel says otherwise than what was wanted: the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the launcher itself is in, so that a run can be told from it."""
+
+    namespaces: Mapping[str, int]
+    filters: int
+
+    @staticmethod
+    def look() -> "Surroundings":
+        """Look at this process, which is the launcher's or a parent of it."""
+        filters = _fields(_read("/proc/self/status")).get("Seccomp_filters", "0")
+        return Surroundings(namespaces_of_self(NAMESPACES), int(filters))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the kernel is to say of the job's process."""
+
+    host_base: int
+    ids: int
+    surroundings: Surroundings
+    capabilities: frozenset[Capability] = _NO_CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What it says: fields of /proc/PID/status, inode numbers of namespaces, and the maps of ids."""
+
+    status: Mapping[str, str]
+    namespaces: Mapping[str, int]
+    uid_map: tuple[int, ...]
+    gid_map: tuple[int, ...]
+
+
+def tell_early() -> bytes:
+    """Return what of this process does not change any more once it is in its user namespace, for its supervisor.
+
+    It is told as soon as it is so, ahead of need; `tell_late` is the rest.
+    """
+    early = {
+        "namespaces": namespaces_of_self(_BEFORE_ITS_CGROUP),
+        "uid_map": _read("/proc/self/uid_map"),
+        "gid_map": _read("/proc/self/gid_map"),
+    }
+    return json.dumps(early).encode() + _END_OF_EARLY
+
+
+def tell_late() -> bytes:
+    """Return the rest there is to say of this process, which has given up its rights; it ends with `END`."""
+    cgroup = os.stat("/proc/self/ns/cgroup").st_ino
+    return b"%d\n%b" % (cgroup, _read("/proc/self/status").encode()) + END
+
+
+def parse(told: bytes) -> Seen:
+    """Read what was told early and late.
+
+    Raises:
+        NotEnforced: it is something else.
+    """
+    early, _, late = told.removesuffix(END).partition(_END_OF_EARLY)
+    cgroup, _, status = late.partition(b"\n")
+    try:
+        match json.loads(early):
+            case {"namespaces": dict(namespaces), "uid_map": str(uids), "gid_map": str(gids)}:
+                inodes = {name: int(inode) for name, inode in namespaces.items()} | {"cgroup": int(cgroup)}
+                return Seen(_fields(status.decode()), inodes, _integers(uids), _integers(gids))
+    except (ValueError, TypeError) as error:
+        raise NotEnforced(f"cannot tell what the run is held to: its process says {told[:200]!r}") from error
+    raise NotEnforced(f"cannot tell what the run is held to: its process says {told[:200]!r}")
+
+
+def judge(seen: Seen, wanted: Wanted) -> None:
+    """Compare.
+
+    Raises:
+        NotEnforced: something is not as wanted; all that is not is named.
+    """
+    problems = [*_rights(seen.status, wanted), *_places(seen, wanted)]
+    if problems:
+        raise NotEnforced(f"cannot begin the run: the kernel says {'; '.join(problems)}")
+
+
+def read_mounts(writable: Iterable[str]) -> dict[str, str]:
+    """Ask the kernel for the mounts of the sandbox that this process is in; see `judge_mounts`.
+
+    Raises:
+        NotEnforced: as there.
+        OSError: the kernel does not say.
+    """
+    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+        return judge_mounts(b"".join(iter(lambda: file.read(_READ_BYTES), b"")).decode(errors="replace"), writable)
+
+
+def judge_mounts(text: str, writable: Iterable[str]) -> dict[str, str]:
+    """Return the flags of each mount in /proc/self/mountinfo, of several at one place those of the last.
+
+    Raises:
+        NotEnforced: one can be written that is not among `writable`, or has devices or set-user-id programs work, or
+            passes mounts on.
+    """
+    may_be_written = {*writable, *_KERNELS_OWN}
+    found: dict[str, str] = {}
+    wrong = []
+    for written, options, tags in _MOUNT.findall(text):
+        place = mountinfo.unescape(written)
+        flags = frozenset(options.split(","))
+        if (
+            tags
+            or "nosuid" not in flags
+            or ("nodev" not in flags and place not in _DEVICES)
+            or ("ro" not in flags and place not in may_be_written)
+        ):
+            wrong.append(f"{place} is {options}{tags}")
+        found[place] = ",".join(flag for flag in _FLAGS if flag in flags)
+    if wrong or not found:
+        raise NotEnforced(f"cannot begin the run: the kernel says of its mounts: {'; '.join(wrong) or 'nothing'}")
+    return found
+
+
+def flags_of(places: Iterable[str]) -> dict[str, str]:
+    """Ask the kernel for the flags of the mounts at these places.
+
+    Raises:
+        OSError: there is no such place.
+    """
+    found = {}
+    for place in places:
+        seen = os.statvfs(place).f_flag
+        found[place] = ",".join(["ro" if seen & os.ST_RDONLY else "rw", *(name for name, bit in _BITS if seen & bit)])
+    return found
+
+
+def by_flags(mounts: Mapping[str, str]) -> dict[str, Plain]:
+    """Return the places of mounts by their flags, which takes less room.
+
+    >>> by_flags({"/": "ro,nosuid", "/usr": "ro,nosuid", "/work": "rw"})
+    {'ro,nosuid': ['/', '/usr'], 'rw': ['/work']}
+    """
+    found: dict[str, list[Plain]] = {}
+    room = _MOST_CHARACTERS
+    for number, (place, flags) in enumerate(mounts.items()):
+        room -= len(place)
+        if room < 0:
+            found["more"] = [f"and {len(mounts) - number} others, which were looked at as well"]
+            break
+        found.setdefault(flags, []).append(place)
+    return dict(found)
+
+
+def as_plain(seen: Seen, filters_around: int) -> dict[str, Plain]:
+    """Return what was seen, for the run's record; of filters, those that are the run's own."""
+    status = seen.status
+    sets = {name: status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    return {
+        "namespaces": {name: seen.namespaces[name] for name in sorted(seen.namespaces)},
+        "hostUid": seen.uid_map[1],
+        "uidMap": list(seen.uid_map),
+        "gidMap": list(seen.gid_map),
+        "capabilities": [one.name for one in Capability if int(status["CapEff"], 16) >> one & 1],
+        "capabilitySets": dict(sets),
+        "noNewPrivs": status["NoNewPrivs"] == "1",
+        "seccompMode": int(status["Seccomp"]),
+        "seccompFilters": int(status.get("Seccomp_filters", 1 + filters_around)) - filters_around,
+    }
+
+
+def namespaces_of_self(names: Iterable[str]) -> dict[str, int]:
+    """Return the inode numbers of this process' namespaces of these kinds, as far as the kernel has them."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = os.stat(f"/proc/self/ns/{name}").st_ino
+        except FileNotFoundError:  # A kernel without that kind: there is nothing to be separate from.
+            continue
+    return found
+
+
+def _rights(status: Mapping[str, str], wanted: Wanted) -> Iterable[str]:
+    mask = f"{sum(1 << one for one in wanted.capabilities):016x}"
+    none = f"{0:016x}"
+    expected = {
+        **dict.fromkeys(("Uid", "Gid"), "0\t0\t0\t0"),
+        "Groups": "",
+        **dict.fromkeys(("CapInh", "CapAmb"), none),
+        **dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), mask),
+        "NoNewPrivs": "1",
+        "Seccomp": _FILTERED,
+        **dict.fromkeys(("SigIgn", "SigBlk"), none),
+        "Umask": "0022",
+    }
+    for name, value in expected.items():
+        if status.get(name, "").strip() != value:
+            yield f"{name} is {status.get(name, '').strip() or 'not there'}, not {value or 'empty'}"
+    filters = status.get("Seccomp_filters")  # Since Linux 5.9.
+    if filters is not None and int(filters) != wanted.surroundings.filters + 1:
+        yield f"Seccomp_filters is {filters}, not {wanted.surroundings.filters + 1}"
+
+
+def _places(seen: Seen, wanted: Wanted) -> Iterable[str]:
+    for name, map_ in (("uid_map", seen.uid_map), ("gid_map", seen.gid_map)):
+        if map_ != (0, wanted.host_base, wanted.ids):
+            yield f"{name} is {' '.join(map(str, map_))}, not 0 {wanted.host_base} {wanted.ids}"
+    for name, inode in wanted.surroundings.namespaces.items():
+        if seen.namespaces.get(name, inode) == inode:
+            yield f"its {name} namespace is the host's"
+
+
+def _fields(status: str) -> dict[str, str]:
+    return dict(_FIELD.findall(status))
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split()))
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _READ_BYTES).decode(errors="replace")
+    finally:
+        os.close(fd)

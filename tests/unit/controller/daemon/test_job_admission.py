@@ -1,0 +1,88 @@
+import pytest
+
+from api.errors import Forbidden
+from api.kinds import JOB
+from api.objects.verbs import Verbs
+from controller.daemon.job_admission import JobAdmission
+from controller.job.policy import Policy
+from state.store import Store
+from support.builders import a_job as a_typed_job
+from support.hand_clock import HandClock
+from support.objects import a_job, a_runtime, by
+
+ME = by("me")
+MERGE = "application/merge-patch+json"
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store.open(tmp_path / "store.db", HandClock())
+    yield store
+    store.close()
+
+
+def verbs_under(store, **policy):
+    verbs = Verbs(store, HandClock(), JobAdmission(Policy(**policy), landlock_abi=7).judge)
+    verbs.bootstrap()
+    return verbs
+
+
+def test_a_job_that_the_policy_does_not_allow_is_refused_and_every_cause_is_told(store):
+    verbs = verbs_under(store, required_limits=("memory",))
+    with pytest.raises(Forbidden) as refused:
+        verbs.create(JOB, "default", a_job(securityProfile="baseline"), ME)
+
+    status = refused.value.status()
+    assert (status["code"], status["reason"]) == (403, "Forbidden")
+    assert status["message"].startswith('jobs.runwright.dev "etl" is forbidden: it violates this host\'s policy: ')
+    assert [cause["field"] for cause in status["details"]["causes"]] == [
+        "spec.securityProfile",
+        "spec.resources.limits.memory",
+    ]
+
+
+@pytest.mark.invariant("X7")
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_no_way_of_writing_a_job_gets_around_it(store, dry_run):
+    verbs = verbs_under(store)
+    verbs.create(JOB, "default", a_job(), ME)
+    live = verbs.get(JOB, "default", "etl")
+    wanted = {"spec": {"securityProfile": "baseline"}}
+    options = by("me", dry_run=dry_run, force=True)
+
+    for write in (
+        lambda: verbs.create(JOB, "default", a_job("other", securityProfile="baseline"), options),
+        lambda: verbs.patch(JOB, "default", "etl", wanted, MERGE, options),
+        lambda: verbs.apply(JOB, "default", "etl", a_job(securityProfile="baseline"), options),
+        lambda: verbs.apply(JOB, "default", "third", a_job("third", securityProfile="baseline"), options),
+        lambda: verbs.replace(JOB, "default", "etl", live | {"spec": live["spec"] | wanted["spec"]}, options),
+    ):
+        with pytest.raises(Forbidden):
+            write()
+
+
+def test_what_is_stored_already_can_still_be_labelled_deleted_and_made_right(store):
+    verbs_under(store, minimum_profile="baseline").create(JOB, "default", a_job(securityProfile="baseline"), ME)
+    verbs = verbs_under(store)
+
+    verbs.patch(JOB, "default", "etl", {"metadata": {"labels": {"a": "b"}}}, MERGE, ME)
+    verbs.patch(JOB, "default", "etl", {"status": {"phase": "Pending"}}, MERGE, ME, "status")
+    with pytest.raises(Forbidden):
+        verbs.patch(JOB, "default", "etl", {"spec": {"suspend": True}}, MERGE, ME)
+    right = verbs.patch(JOB, "default", "etl", {"spec": {"securityProfile": "strict"}}, MERGE, ME).document
+
+    assert right["spec"]["securityProfile"] == "strict"
+
+
+def test_other_kinds_have_no_policy():
+    assert JobAdmission(Policy(required_limits=("memory",)), 0).judge(a_runtime()) is None
+
+
+def test_a_stored_job_is_judged_again_with_the_same_words():
+    admission = JobAdmission(Policy(require_landlock=True), landlock_abi=0)
+    job = a_typed_job(securityProfile="baseline")
+
+    why = admission.why_not(job)
+    assert why.startswith("spec.securityProfile: Forbidden: ")
+    assert "this kernel has no Landlock" in why
+    assert JobAdmission(Policy(), 0).why_not(a_typed_job()) == ""

@@ -1,0 +1,188 @@
+"""Who has which devices, and what a job that waits for some is told."""
+
+import pytest
+
+from api.errors import Conflict
+from controller.devices.errors import Unusable
+from controller.engine.errors import TransientError
+from controller.job.observed import DevicesFree, DevicesMissing
+from state.store import Store
+from support.cdi import KIND, a_device, a_spec
+from support.devices import Host
+from support.hand_clock import HandClock
+from support.stores import job_key
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(tmp_path / "state.db", HandClock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def host(tmp_path, store):
+    return Host(tmp_path / "runs", store, "0", "1")
+
+
+def q(*names):
+    return tuple(f"{KIND}={name}" for name in names)
+
+
+def test_a_job_that_wants_none_gets_none_and_nothing_is_looked_at(host):
+    host.declare()
+
+    assert host.devices.find(host.add("plain")) == DevicesFree()
+
+
+def test_what_was_chosen_is_held_before_it_is_on_record(host):
+    first, second = host.add("first", zero=1), host.add("second", zero=1)
+
+    assert (host.begin(first), host.begin(second)) == (q("0"), q("1"))
+
+
+def test_two_that_looked_at_the_same_moment_do_not_get_the_same(host):
+    first, second = host.add("first", zero=2), host.add("second", zero=2)
+    both = (host.devices.find(first), host.devices.find(second))
+
+    host.devices.claim(first, 1, both[0].names)
+    with pytest.raises(TransientError) as error:
+        host.devices.claim(second, 1, both[1].names)
+
+    assert (
+        str(error.value)
+        == f"cannot give job/default/second its devices: {KIND}=0 has just been given to job/default/first"
+    )
+    assert error.value.reason == "DevicesUnavailable"
+
+
+def test_what_is_on_record_is_held_after_a_restart(host):
+    first = host.add("first", zero=1)
+    host.record(first, 1, host.begin(first))
+
+    host.restart()
+
+    assert host.begin(host.add("second", zero=1)) == q("1")
+
+
+def test_what_was_chosen_and_not_recorded_is_free_after_a_restart(host):
+    host.begin(host.add("first", zero=2))
+
+    host.restart()
+
+    assert host.begin(host.add("second", zero=2)) == q("0", "1")
+
+
+def test_what_was_chosen_is_free_once_its_record_cannot_be_stored_any_more(host):
+    first = host.add("first", zero=2)
+    names = host.begin(first)
+    host.store.update(first.to_document() | {"spec": {"command": ["changed"]}})
+
+    assert host.begin(host.add("second", zero=2)) == q("0", "1")
+    with pytest.raises(Conflict):
+        host.record(first, 1, names)
+
+
+def test_a_job_is_not_held_up_by_what_was_chosen_for_itself(host):
+    first = host.add("first", zero=2)
+    host.begin(first)
+
+    assert host.begin(first) == q("0", "1")
+
+
+def test_an_ended_run_has_its_devices_until_nothing_of_it_is_left(host):
+    first, second = host.add("first", zero=2), host.add("second", zero=1)
+    names = host.begin(first)
+    ended = host.record(host.record(first, 1, names), 1, names, "Ended")
+    assert isinstance(host.devices.find(second), DevicesMissing)
+
+    host.dirs.remove(first.meta.uid, 1)
+    host.devices.free(ended, 1)
+
+    assert host.devices.find(second) == DevicesFree(q("0"))
+
+
+def test_who_waits_for_that_kind_is_woken_when_devices_are_freed(host):
+    first = host.add("first", zero=2)
+    recorded = host.record(first, 1, host.begin(first))
+    waiting, other = host.add("second", zero=1), host.add("third", other=1)
+    for job in (waiting, other):
+        host.devices.find(job)
+
+    host.devices.free(recorded, 1)
+    host.devices.free(recorded, 1)
+
+    assert host.woken == [waiting.key]
+
+
+def test_devices_of_a_job_that_is_gone_are_free(host):
+    first = host.add("first", zero=2)
+    host.record(first, 1, host.begin(first))
+
+    host.store.delete(job_key("first"))
+
+    assert host.begin(host.add("second", zero=2)) == q("0", "1")
+
+
+def message(host, **wanted):
+    found = host.devices.find(host.add("waits", **wanted))
+    assert isinstance(found, DevicesMissing)
+    return found.reason, found.message
+
+
+def test_who_waits_is_told_who_has_them(host):
+    first = host.add("first", zero=1)
+    host.record(first, 1, host.begin(first))
+
+    told = f"2 of {KIND} wanted, 1 free of 2, held by job/default/first"
+    assert message(host, zero=2) == ("DevicesUnavailable", told)
+
+
+def test_who_wants_more_than_there_are_is_told_that_it_never_runs_here(host):
+    told = f"3 of {KIND} wanted, this host has 2: it can never run here: ask for at most 2, or run it on another host"
+
+    assert message(host, zero=3) == ("DevicesInsufficient", told)
+
+
+def test_who_wants_a_kind_that_is_not_there_is_told_where_was_looked(host):
+    reason, told = message(host, gpu=1)
+
+    where = f"no CDI spec in /etc/cdi declares it: {KIND} is declared there"
+    assert (reason, told) == ("DevicesNotFound", f"1 of example.com/gpu wanted, and this host has none: {where}")
+
+
+def test_what_is_wrong_with_specs_is_told_to_who_lacks_a_device(host):
+    host.inventory = type(host.inventory)({}, ("cannot use /etc/cdi/b.json: it is no JSON",), ("/etc/cdi",))
+
+    assert message(host, zero=1)[1].endswith("; cannot use /etc/cdi/b.json: it is no JSON")
+
+
+def test_a_device_that_cannot_be_used_is_passed_over(host):
+    host.files.unplugged.add("/dev/0")
+
+    assert host.begin(host.add("first", zero=1)) == q("1")
+    reason, told = message(host, zero=2)
+    assert reason == "DevicesUnusable"
+    assert told.endswith("there is no /dev/0 on this host: is its driver loaded?")
+
+
+def test_devices_that_no_run_can_have_together_are_refused_together(host):
+    from controller.devices import cdi
+    from controller.devices.inventory import merge
+    from support.cdi import a_node
+
+    clash = [a_device(n, a_node("/dev/test/x", f"/dev/{n}", minor=int(n), major=1)) for n in ("0", "1")]
+    host.inventory = merge([[cdi.parse(a_spec(*clash), "/etc/cdi/a.json")]])
+
+    reason, told = message(host, zero=2)
+
+    assert (reason, "two specs want different things at /dev/test/x" in told) == ("DevicesUnusable", True)
+
+
+def test_a_run_whose_device_is_gone_is_told_so(host):
+    host.declare("1")
+
+    assert "no CDI spec in /etc/cdi declares it" in host.devices.why_gone(q("0"))
+    assert host.devices.why_gone(q("1")) == ""
+    with pytest.raises(Unusable, match=f"cannot use device {KIND}=0"):
+        host.devices.fit(q("0"))

@@ -1,0 +1,107 @@
+import pytest
+
+from api.types.job import RunState
+from controller.job.plan import plan
+from controller.job.policy import REQUIRABLE, Policy, judge, why_not_here
+from support.builders import a_job, a_run, observed_job, running, unclaimed, with_runs
+
+
+def judged(policy=None, namespace="default", **spec):
+    return [(cause.field, cause.message) for cause in judge(policy or Policy(), namespace, a_job(**spec).spec)]
+
+
+def fields(*arguments, **spec):
+    return [field for field, _ in judged(*arguments, **spec)]
+
+
+def with_capabilities(*names):
+    return {"securityContext": {"capabilities": {"add": list(names)}}}
+
+
+def test_a_job_that_asks_for_nothing_is_allowed_by_any_policy_that_requires_nothing():
+    assert judged() == []
+
+
+def test_the_profile_baseline_is_refused_with_the_field_the_setting_and_the_fix():
+    ((field, message),) = judged(securityProfile="baseline")
+
+    assert field == "spec.securityProfile"
+    assert message == (
+        'Forbidden: "baseline" is below the setting policy.minimum_profile, "strict": leave it out, or name the '
+        "namespace default in policy.baseline_namespaces"
+    )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(minimum_profile="baseline"),
+        Policy(baseline_namespaces=frozenset({"default"})),
+        Policy(baseline_namespaces=frozenset({"*"})),
+    ],
+)
+def test_the_profile_baseline_is_allowed_where_the_policy_says_so(policy):
+    assert judged(policy, securityProfile="baseline") == []
+
+
+def test_a_namespace_that_may_have_baseline_gives_it_to_no_other():
+    policy = Policy(baseline_namespaces=frozenset({"debugging"}))
+
+    assert judged(policy, "debugging", securityProfile="baseline") == []
+    assert fields(policy, "default", securityProfile="baseline") == ["spec.securityProfile"]
+
+
+def test_each_capability_that_is_not_given_to_the_namespace_is_named():
+    policy = Policy(capabilities={"default": frozenset({"CHOWN"}), "*": frozenset({"KILL"})})
+    found = judged(policy, **with_capabilities("CHOWN", "KILL", "SETUID"))
+
+    assert [field for field, _ in found] == ["spec.securityContext.capabilities.add"]
+    assert 'does not give "SETUID" to the namespace default' in found[0][1]
+    assert "policy.capabilities.default" in found[0][1]
+    assert fields(policy, "other", **with_capabilities("CHOWN")) == ["spec.securityContext.capabilities.add"]
+
+
+def test_what_is_dropped_needs_no_permission():
+    assert judged(securityContext={"capabilities": {"drop": ["ALL"]}}) == []
+
+
+def test_limits_that_have_to_be_set_are_named_where_they_are_not():
+    policy = Policy(required_limits=REQUIRABLE)
+
+    assert fields(policy) == [
+        "spec.resources.limits.cpu",
+        "spec.resources.limits.memory",
+        "spec.resources.limits.pids",
+        "spec.resources.limits.ephemeral-storage",
+        "spec.activeDeadlineSeconds",
+    ]
+    limits = {"cpu": "1", "memory": "64Mi", "pids": 10, "ephemeral-storage": "8Mi"}
+    assert judged(policy, resources={"limits": limits}, activeDeadlineSeconds=60) == []
+
+
+def test_a_host_without_landlock_runs_nothing_if_the_policy_requires_it():
+    assert why_not_here(Policy(require_landlock=True), 7) == ""
+    assert why_not_here(Policy(), 0) == ""
+    assert "policy.require_landlock is true, and this kernel has no Landlock" in why_not_here(
+        Policy(require_landlock=True), 0
+    )
+
+
+def test_no_run_begins_while_the_policy_forbids_it_and_the_job_says_why():
+    planned = plan(a_job(), observed_job(forbidden="spec.securityProfile: Forbidden: …"))
+
+    assert planned.steps == ()
+    assert (planned.waiting.reason, planned.waiting.message) == ("PolicyForbids", "spec.securityProfile: Forbidden: …")
+
+
+def test_a_run_that_is_on_record_is_not_started_either():
+    planned = plan(with_runs(a_job(), a_run()), observed_job(unclaimed(), forbidden="no"))
+
+    assert planned.steps == ()
+    assert planned.waiting.reason == "PolicyForbids"
+
+
+def test_a_run_that_runs_is_left_alone_whatever_the_policy_has_become():
+    job = with_runs(a_job(), a_run(state=RunState.RUNNING))
+
+    assert plan(job, observed_job(running(), forbidden="no")) == plan(job, observed_job(running()))
