@@ -9,8 +9,10 @@ from typing import Any
 
 from api.meta import GROUP, VERSION, Document, Resource
 from api.runtime_spec import LATEST
-from api.types.core import Event, Namespace
+from api.types.access import ACCESS_GROUP, ACCESS_VERSION, Certificate, Token
+from api.types.core import Event, Namespace, NewEvent, Node
 from api.types.job import Job
+from api.types.rbac import RBAC_GROUP, ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from api.types.registry import Registry
 from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
 from api.types.runtime_template import RuntimeTemplate
@@ -119,7 +121,14 @@ def _parameters(document: Document) -> str:
 
 
 def _about(document: Document) -> str:
-    involved = document.get("involvedObject", {})
+    return _object_of(document.get("involvedObject", {}))
+
+
+def _regarding(document: Document) -> str:
+    return _object_of(document.get("regarding", {}))
+
+
+def _object_of(involved: Document) -> str:
     return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
 
 
@@ -184,6 +193,57 @@ NAMESPACE = Kind(
 )  # fmt: skip
 
 
+def _role_ref(document: Document) -> str:
+    reference = document.get("roleRef", {})
+    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
+
+
+def _subjects(document: Document) -> str:
+    return ",".join(str(subject.get("name", "")) for subject in document.get("subjects") or ())
+
+
+def _in_groups(document: Document) -> str:
+    return ",".join(document.get("spec", {}).get("groups", ()))
+
+
+_OF_BINDINGS = (
+    Column("Role", _role_ref, description="The role whose rules it gives."),
+    Column("Subjects", _subjects, description="Who gets them."),
+)
+ROLE = Kind(
+    name="Role", plural="roles", short_names=(), namespaced=True, type=Role, columns=(),
+    group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+)  # fmt: skip
+CLUSTER_ROLE = Kind(
+    name="ClusterRole", plural="clusterroles", short_names=(), namespaced=False, type=ClusterRole, columns=(),
+    group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+)  # fmt: skip
+ROLE_BINDING = Kind(
+    name="RoleBinding", plural="rolebindings", short_names=(), namespaced=True, type=RoleBinding,
+    columns=_OF_BINDINGS, group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+)  # fmt: skip
+CLUSTER_ROLE_BINDING = Kind(
+    name="ClusterRoleBinding", plural="clusterrolebindings", short_names=(), namespaced=False,
+    type=ClusterRoleBinding, columns=_OF_BINDINGS, group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+)  # fmt: skip
+_OF_IDENTITIES = (
+    Column("User", field("spec.user"), description="Who is known by it."),
+    Column("Groups", _in_groups, description="The groups that the user is in."),
+    Column("Expires", field("spec.expires"), description="When it ends."),
+)
+TOKEN = Kind(
+    name="Token", plural="tokens", short_names=(), namespaced=False, type=Token,
+    columns=(*_OF_IDENTITIES, Column("Description", field("spec.description"), wide=True, description="Its use.")),
+    group=ACCESS_GROUP, version=ACCESS_VERSION, has_status=False, categories=(),
+)  # fmt: skip
+CERTIFICATE = Kind(
+    name="Certificate", plural="certificates", short_names=(), namespaced=False, type=Certificate,
+    columns=_OF_IDENTITIES, group=ACCESS_GROUP, version=ACCESS_VERSION, has_status=False, categories=(),
+)  # fmt: skip
+ACCESS_KINDS: tuple[Kind, ...] = (ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING, TOKEN, CERTIFICATE)
+"""Kinds that say who may do what, and by what users are known."""
+
+
 def _pod_ready(document: Document) -> str:
     statuses = document["status"].get("containerStatuses", [])
     return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
@@ -215,11 +275,45 @@ MANIFEST = Kind(
     ),
     has_status=False, categories=(),
 )  # fmt: skip
+NEW_EVENT = Kind(
+    name="Event", plural="events", short_names=("ev",), namespaced=True, type=NewEvent,
+    columns=(
+        Column("Type", field("type"), description="Normal or Warning."),
+        Column("Reason", field("reason"), description="One word."),
+        Column("Object", _regarding, description="What it happened to."),
+        Column("Note", field("note"), description="What happened."),
+    ),
+    group="events.k8s.io", version="v1", has_status=False, categories=(),
+)  # fmt: skip
+
+
+def _node_status(document: Document) -> str:
+    ready = _condition("Ready", "status").read(document)
+    return "Ready" if ready == "True" else "NotReady"
+
+
+NODE = Kind(
+    name="Node", plural="nodes", short_names=("no",), namespaced=False, type=Node,
+    columns=(
+        Column("Status", _node_status, description="Whether it takes runs."),
+        Column("Version", field("status.nodeInfo.kubeletVersion"), description="The version of runwright."),
+        Column("OS-Image", field("status.nodeInfo.osImage"), wide=True, description="Its operating system."),
+        Column("Kernel-Version", field("status.nodeInfo.kernelVersion"), wide=True, description="Its kernel."),
+    ),
+    group="", version="v1", categories=(),
+)  # fmt: skip
+SERVICE = Kind(
+    name="Service", plural="services", short_names=("svc",), namespaced=True, type=Resource, columns=(),
+    group="", version="v1", categories=(),
+)  # fmt: skip
 
 PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
-KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE)
+FOR_CLIENTS: tuple[Kind, ...] = (NEW_EVENT, NODE, SERVICE)
+"""Kinds that are shown and not stored, for clients that look for them; rnx does not."""
+
+KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE, *ACCESS_KINDS)
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
 

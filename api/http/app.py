@@ -4,7 +4,7 @@ Every refusal becomes a Status here, and every bug a 500 without details and one
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -19,8 +19,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import kinds
+from api.access.directory import Directory
 from api.errors import ApiError
-from api.http import answers, discovery, metrics_group
+from api.http import answers, metrics_group, reviews
+from api.http.audit import Audit
+from api.http.authorization import Access, Gate
+from api.http.certificates import CertificatePages
+from api.http.discovery_pages import DiscoveryPages
 from api.http.exec import PodStreams, refuse_spdy, upgrade_required
 from api.http.feed import Feed, Threads
 from api.http.files import PodFiles
@@ -28,6 +33,7 @@ from api.http.health import HealthPages
 from api.http.logs import PodLogs
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
+from api.http.served import served
 from api.http.usage import PodUsages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
@@ -37,6 +43,7 @@ from api.ports import (
     Explainer,
     Exposition,
     Health,
+    HostReport,
     ManifestReports,
     RunAccess,
     RunLogs,
@@ -72,6 +79,7 @@ class Surroundings:
     health: Health
     exposition: Exposition
     manifests: ManifestReports
+    host: HostReport
     node_name: str
     version: str
 
@@ -80,13 +88,19 @@ def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> 
     """Measure nothing."""
 
 
-def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_request) -> Starlette:
-    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches."""
+def build_app(
+    surroundings: Surroundings, on_request: OnRequest = _ignore_request, access: Access | None = None
+) -> Starlette:
+    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
+
+    Without `access`, only root and the daemon's own user get in, and no record is kept.
+    """
+    access = access or Access()
     threads = Threads(STORE_THREADS)
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
     manifests = Manifests(surroundings.verbs, surroundings.manifests)
-    sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
+    sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     files = PodFiles(pods, surroundings.run_access, threads, Threads(ENTERING_THREADS))
@@ -102,21 +116,14 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     health = HealthPages(surroundings.health, surroundings.exposition, threads)
 
-    async def list_resources(request: Request) -> Response:
-        group, version = request.path_params.get("group", ""), request.path_params["version"]
-        return _found(discovery.resources(group, version, sources.values()))
-
-    async def one_group(request: Request) -> Response:
-        return _found(discovery.group(request.path_params["group"]))
-
+    everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS))
+    discovered = DiscoveryPages(everything, surroundings.version, threads)
+    issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes: list[BaseRoute] = [
+        *issuing.routes(),
         *_of_runs(surroundings, pods, files, threads, slow),
-        *_both("/version", _constant(discovery.version(surroundings.version))),
-        *_both("/api", _constant(discovery.core_versions())),
-        *_both("/apis", _constant(discovery.groups())),
-        *_both("/api/{version}", list_resources),
-        *_both("/apis/{group}", one_group),
-        *_both("/apis/{group}/{version}", list_resources),
+        *discovered.routes(),
+        *reviews.routes(),
         Route("/livez", health.live),
         Route("/readyz", health.ready),
         Route("/healthz", health.ready),
@@ -125,10 +132,20 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
         Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
         Route("/{rest:path}", _answer_not_found, methods=_METHODS),
     ]
-    middleware = [Middleware(_Guard, on_request=on_request)]
+    middleware = _around(surroundings, on_request, access)
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
     app.state.end_streams = feed.end
     return app
+
+
+def _around(surroundings: Surroundings, on_request: OnRequest, access: Access) -> list[Middleware]:
+    """Return what every request passes, from the outside in."""
+    directory, clock = Directory(surroundings.storage), surroundings.clock
+    return [
+        Middleware(Audit, log=access.audit, clock=clock),
+        Middleware(_Guard, on_request=on_request),
+        Middleware(Gate, directory=directory, access=access, clock=clock),
+    ]
 
 
 def _of_runs(
@@ -158,22 +175,6 @@ def _following(feed: Feed) -> Callable[[Starlette], Any]:
             tasks.cancel_scope.cancel()
 
     return lifespan
-
-
-def _both(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
-    """Serve a path with and without a slash at its end: some clients add one and follow no redirect."""
-    return [Route(path, endpoint), Route(path + "/", endpoint)]
-
-
-def _constant(document: object) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(_request: Request) -> Response:
-        return answers.answer(document)
-
-    return endpoint
-
-
-def _found(document: object | None) -> Response:
-    return not_found() if document is None else answers.answer(document)
 
 
 async def _answer_not_found(_request: Request) -> Response:

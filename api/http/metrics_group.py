@@ -1,19 +1,16 @@
 """The group `metrics.k8s.io` as discovery tells of it: one resource, which is read only. Data."""
 
-from api.meta import Document
+from api.http.served import Served
+from api.kinds import Kind
+from api.meta import Resource
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
 ROOT = f"/apis/{GROUP_VERSION}"
 
-
-def group() -> Document:
-    """Return the group as a list of groups has it."""
-    version = {"groupVersion": GROUP_VERSION, "version": VERSION}
-    return {"name": GROUP, "versions": [version], "preferredVersion": version}
-
-
-def resources() -> Document:
-    """Return its resources."""
-    pods = {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get", "list"]}
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP_VERSION, "resources": [pods]}
+POD_METRICS = Kind(
+    name="PodMetrics", plural="pods", short_names=(), namespaced=True, type=Resource, columns=(), group=GROUP,
+    version=VERSION, has_status=False, categories=(),
+)  # fmt: skip
+PODS = Served(POD_METRICS, ("get", "list"))
+"""What runs use, by their pods; answered by `usage.py`."""

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from api import quantity
 from api.http.app import Surroundings, build_app
-from api.http.server import ApiServer
+from api.http.authorization import Access
+from api.http.server import ApiServer, Tls
 from api.kinds import JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
@@ -26,13 +27,19 @@ from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
+from controller.daemon.api_settings import split_listen
+from controller.daemon.audit_file import AuditFile
+from controller.daemon.authority import HostAuthority
+from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
 from controller.daemon.held_together import HeldTogether
 from controller.daemon.host_devices import open_devices
+from controller.daemon.host_users import HostUsers
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.job_admission import JobAdmission
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.node import NodeReport
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
@@ -116,6 +123,7 @@ class Manager:
         self._make_runtimes()
         self._make_jobs()
         self._controllers = (self._registries, self._runtimes, self._jobs)
+        self._make_access()
         self._make_sources()
         self._make_api()
 
@@ -137,12 +145,14 @@ class Manager:
             controller.start()
         self._manifests.start()
         self._housekeeping.start()
+        self._collector.start()
         self._server.start()
         _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
 
     def stop(self) -> None:
         """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
         self._server.stop()
+        self._collector.stop()
         self._housekeeping.stop()
         self._manifests.stop()
         for controller in reversed(self._controllers):
@@ -154,6 +164,7 @@ class Manager:
         self._caches.close()
         self._http_client.close()
         self.store.close()
+        self._audit.close()
         self._lock.close()
         _log.info("ended", extra=keys(host=self._host.name))
 
@@ -253,6 +264,16 @@ class Manager:
             return None
         return RuntimeProber(self.launcher, self._cgroups, self._run_dirs, self._run_defaults)
 
+    def _make_access(self) -> None:
+        settings = self._settings.api
+        listen = split_listen(settings.listen) if settings.listen else None
+        self._authority = HostAuthority(self._paths.authority, self._clock, settings.names, listen)
+        self._audit = AuditFile(self._paths.audit_log, quantity.to_bytes(settings.audit_size), settings.audit_files)
+        self._host_users = HostUsers(settings.socket_groups)
+        if self._host_users.are_many:
+            self._paths.run.chmod(0o711)  # For them to reach the socket; what else is in there is closed to them.
+        self._tls = None if listen is None else Tls(*listen, self._authority.context())
+
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
         feeds: list[Feed] = [
@@ -262,12 +283,18 @@ class Manager:
         self._manifests = ManifestsLoop.over(
             feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
         )
+        self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
-            Parts.below(self._paths.runtimes, self._clock),
+            Parts.below(self._paths.runtimes, self._clock), self._authority,
         )  # fmt: skip
 
     def _make_api(self) -> None:
+        settings = self._settings
+        node = NodeReport(
+            self._host, self._clock, self._paths.runs, settings.jobs.max_active, settings.runtime.disk_used_percent,
+            lambda: self._unenforceable,
+        )  # fmt: skip
         surroundings = Surroundings(
             verbs=self.verbs,
             storage=self.store,
@@ -285,10 +312,13 @@ class Manager:
             health=DaemonHealth(self._controllers, self._manifests, self.launcher),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
+            host=node,
             node_name=self._host.name,
             version=VERSION,
         )
-        self._server = ApiServer(build_app(surroundings, HttpMetrics(self._metrics)), self._paths.api_socket)
+        access = Access(self._host_users.user, self._audit, self._authority)
+        app = build_app(surroundings, HttpMetrics(self._metrics), access)
+        self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
         return Controller(

@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
 
 from api import quantity
+from controller.daemon.api_settings import ApiSettings
 from controller.daemon.policy_settings import PolicySettings
 from controller.daemon.section import Section
 
@@ -249,6 +250,7 @@ class Settings(Section):
     state: StateSettings = Field(default_factory=lambda: StateSettings(), description="What is remembered.")
     logs: LogSettings = Field(default_factory=lambda: LogSettings(), description="Logs of runs.")
     jobs: JobSettings = Field(default_factory=lambda: JobSettings(), description="What a job gets that does not say.")
+    api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The HTTP API.")
     devices: DeviceSettings = Field(default_factory=lambda: DeviceSettings(), description="Devices for runs.")
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings(), description="What jobs may ask for.")
     cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
