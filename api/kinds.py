@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from api.errors import Cause
 from api.meta import GROUP, VERSION, Document, Resource
 from api.runtime_spec import LATEST
+from api.types import config_map, secret
+from api.types.config_map import ConfigMap
 from api.types.core import Event, Namespace
 from api.types.job import Job
 from api.types.registry import Registry
 from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
 from api.types.runtime_template import RuntimeTemplate
+from api.types.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,22 @@ class Column:
     description: str = ""
 
 
+def _as_it_is(document: Document) -> Document:
+    return document
+
+
+def _any_change(_live: Document, _changed: Document) -> list[Cause]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """All that the API needs to know of a kind."""
+    """All that the API needs to know of a kind.
+
+    What is sent goes through `fold` before anything else; `given` is filled in at the top of what is stored, as
+    nobody's own; `problems_with_change` says why an object may not become another. Of a `confidential` one no message
+    has a value, and it is stored encrypted.
+    """
 
     name: str
     plural: str
@@ -41,6 +58,10 @@ class Kind:
     finalizer: str | None = None
     has_status: bool = True
     categories: tuple[str, ...] = ("runwright",)
+    confidential: bool = False
+    fold: Callable[[Document], Document] = _as_it_is
+    given: tuple[tuple[str, str], ...] = ()
+    problems_with_change: Callable[[Document, Document], list[Cause]] = _any_change
 
     @property
     def api_version(self) -> str:
@@ -184,6 +205,27 @@ NAMESPACE = Kind(
 )  # fmt: skip
 
 
+def _keys(*fields: str) -> Callable[[Document], str]:
+    return lambda document: str(sum(len(document.get(name) or ()) for name in fields))
+
+
+CONFIG_MAP = Kind(
+    name="ConfigMap", plural="configmaps", short_names=("cm",), namespaced=True, type=ConfigMap,
+    columns=(Column("Data", _keys("data", "binaryData"), description="How many keys it has."),),
+    group="", version="v1", has_status=False, categories=(), problems_with_change=config_map.problems_with_change,
+)  # fmt: skip
+SECRET = Kind(
+    name="Secret", plural="secrets", short_names=(), namespaced=True, type=Secret,
+    columns=(
+        Column("Type", field("type"), description="What it is for."),
+        Column("Data", _keys("data"), description="How many keys it has."),
+    ),
+    group="", version="v1", has_status=False, categories=(),
+    confidential=True, fold=secret.fold, given=(("type", secret.OPAQUE),),
+    problems_with_change=secret.problems_with_change,
+)  # fmt: skip
+
+
 def _pod_ready(document: Document) -> str:
     statuses = document["status"].get("containerStatuses", [])
     return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
@@ -219,7 +261,7 @@ MANIFEST = Kind(
 PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
-KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE)
+KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE, CONFIG_MAP, SECRET)
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
 

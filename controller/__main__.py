@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = Paths.of(root, loaded.settings)
     if wanted.backup or wanted.restore:
         return _copy(paths, wanted)
+    if wanted.rotate_secrets_key:
+        return _rotate(paths)
     return _clean(loaded.settings, paths) if wanted.clean else _run(loaded.settings, paths)
 
 
@@ -64,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         "--backup", type=Path, metavar="FILE", help="copy the store to FILE, also while in use, and end"
     )
     parser.add_argument("--restore", type=Path, metavar="FILE", help="make the store from the backup FILE, and end")
+    parser.add_argument(
+        "--rotate-secrets-key",
+        action="store_true",
+        help="encrypt all Secrets anew with a new key, while no daemon runs, and end",
+    )
     return parser
 
 
@@ -118,6 +125,25 @@ def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
     except StoreFileError as error:
         return _fail(str(error))
     sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _rotate(paths: Paths) -> int:
+    from api.errors import ApiError
+    from controller.daemon import lock
+    from state import encryption
+    from state.connection import StoreFileError
+
+    if not paths.database.exists():
+        return _fail(f"cannot rotate the key of secrets: there is no store {paths.database}: name its --root")
+    try:
+        with lock.take(paths.daemon_lock):
+            rows = encryption.rotate(paths.database)
+    except (lock.AlreadyRunning, StoreFileError, OSError) as error:
+        return _fail(str(error))
+    except ApiError as error:
+        return _fail(error.message)
+    sys.stdout.write(f"{rows} stored texts of secrets are under a new key in {encryption.file_of(paths.database)}\n")
     return 0
 
 
