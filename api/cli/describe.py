@@ -112,7 +112,8 @@ def _job(document: Document) -> Iterator[str]:
     yield _pair("Working Dir", spec.get("workingDir", _default("working_dir")))
     yield from _limits(spec)
     yield from _enforced(status.get("runs") or ())
-    yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
+    yield from _block("Environment", [_variable(each) for each in spec.get("env") or ()])
+    yield from _block("Environment from", [_whole(each) for each in spec.get("envFrom") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
@@ -123,7 +124,27 @@ def _job(document: Document) -> Iterator[str]:
 def _file(file: Document) -> str:
     if file.get("link"):
         return f"/work/{file['path']} -> {file['link']}"
-    return f"/work/{file['path']} (mode {file.get('mode', 0o644):o})"
+    return f"/work/{file['path']} (mode {file.get('mode', 0o644):o}){_origin(file)}"
+
+
+def _variable(variable: Document) -> str:
+    return f"{variable['name']}={variable.get('value', '')}{_origin(variable.get('valueFrom') or {})}"
+
+
+def _origin(source: Document) -> str:
+    """Where a value comes from, in kubectl's words; nothing for one that is given."""
+    for reference, kind in (("secretKeyRef", "secret"), ("configMapKeyRef", "config map")):
+        if key := source.get(reference):
+            optional = str(bool(key.get("optional"))).lower()
+            return f" <set to the key '{key.get('key')}' in {kind} '{key.get('name')}'> Optional: {optional}"
+    return ""
+
+
+def _whole(source: Document) -> str:
+    is_secret = bool(source.get("secretRef"))
+    reference = source.get("secretRef") or source.get("configMapRef") or {}
+    prefix = f" with prefix '{source['prefix']}'" if source.get("prefix") else ""
+    return f"{reference.get('name')}  {'Secret' if is_secret else 'ConfigMap'}{prefix}"
 
 
 def _default(field: str) -> Any:

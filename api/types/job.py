@@ -61,6 +61,11 @@ class Reason(ReasonEnum):
         "LimitUnenforceable",
         "This host's cgroups cannot hold runs to their limits, so none is started.",
     )
+    CONFIG_ERROR = (
+        "CreateContainerConfigError",
+        "A Secret or ConfigMap that the job takes values from, or a key of it, is not there or cannot be used so; the "
+        "message names it. The run starts as soon as it is there.",
+    )
     HOST_BUSY = "HostBusy", "As many runs are active as the setting jobs.max_active allows."
     REQUIREMENTS_NOT_MET = "RequirementsNotMet", "The job's memory limit is below what its runtime says it needs."
     INVALID_RUN = (

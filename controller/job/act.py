@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from api.meta import wire_time
 from api.ports import Storage
-from api.types.job import Job
+from api.types.job import Job, Reason
 from controller.cgroup.lifecycle import Lifecycle
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.job import remains, run_spec
+from controller.job import references, remains, run_spec
 from controller.job.announce import JobMetrics
 from controller.job.logs import log_directory
+from controller.job.memory_place import NoMemoryPlace
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
@@ -122,7 +123,11 @@ class Actor:
 
     def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
         runtime = self._runtime(job)
-        places = self._places(job, attempt)
+        job = self._resolved(job)
+        try:
+            places = self._places(job, attempt)
+        except NoMemoryPlace as error:
+            raise TransientError(Reason.CONFIG_ERROR, str(error.strerror)) from error
         try:
             spec = run_spec.run_spec(job, attempt, runtime, places, self._defaults, deadline_seconds)
         except ValueError as error:
@@ -133,6 +138,13 @@ class Actor:
         except RunRefused as error:
             raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
         self._metrics.launch_seconds.observe(self._clock.monotonic() - asked_at)
+
+    def _resolved(self, job: Job) -> Job:
+        """Return the job with values in place of its references: for the run alone, never to be stored or shown."""
+        try:
+            return references.resolve(job, self._storage.get)
+        except references.Unresolved as error:
+            raise TransientError(Reason.CONFIG_ERROR, str(error)) from error
 
     def _launch(self, spec: RunSpec) -> None:
         try:

@@ -6,7 +6,7 @@ from api.meta import Document
 from api.types.job import Job, RunState
 from api.types.job_spec import InstallPolicy
 from controller.engine.clock import Clock
-from controller.job import history
+from controller.job import history, references
 from controller.job.crowd import Crowd
 from controller.job.logs import log_directory
 from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
@@ -31,10 +31,13 @@ class Observer:
         watch: RunWatch,
         crowd: Crowd,
         unenforceable: str = "",
+        *,
+        look: references.Look,
     ) -> None:
         """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means and `crowd` for room.
 
-        `unenforceable` is why this host cannot hold runs to their limits, empty if it can.
+        `unenforceable` is why this host cannot hold runs to their limits, empty if it can. `look` reads what jobs
+        refer to.
         """
         self._clock = clock
         self._boot_id = boot_id
@@ -43,6 +46,7 @@ class Observer:
         self._runtimes = runtimes
         self._watch = watch
         self._crowd = crowd
+        self._look = look
         self._unenforceable = unenforceable
 
     def observe(self, job: Job) -> ObservedJob:
@@ -54,6 +58,7 @@ class Observer:
             runtime=self._runtime(job),
             unenforceable=self._unenforceable,
             crowded=self._crowd.why_full(job.key) if _may_start(job) else "",
+            unresolved=references.problem(job, self._look) if _may_start(job) else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
         )
 

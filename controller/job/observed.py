@@ -96,6 +96,7 @@ class ObservedJob:
     runtime: RuntimeReady | RuntimeMissing
     unenforceable: str = ""
     crowded: str = ""
+    unresolved: str = ""  # What of the Secrets and ConfigMaps that it refers to is missing.
     logs_present: bool = False
 
     def run(self, attempt: int) -> ObservedRun | None:

@@ -17,6 +17,7 @@ from controller.job.act import Actor
 from controller.job.announce import JobMetrics
 from controller.job.crowd import Crowd
 from controller.job.logs import log_directory
+from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady
 from controller.job.run_dirs import RunDirs, run_id
@@ -59,7 +60,7 @@ class World:
         self.deleted: list[ObjectKey] = []
         self.wanted: list[tuple[str, str]] = []
         self.clock = SystemClock()
-        self.dirs = RunDirs(root / "runs")
+        self.dirs = RunDirs(root / "runs", MemoryPlace(()))
         self.logs = root / "logs"
         self.launcher = LauncherClient(root / "l.sock", root / "launcher", root / "launcher.log")
         self.launcher.ensure_running()
@@ -68,7 +69,9 @@ class World:
         self.watch.start()
         binds, symlinks = legacy_binds(links("/"), links("/etc"))
         defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
-        self.observer = Observer(self.clock, BOOT, self.dirs, self.logs, self, self.watch, Crowd(lambda: 0, 10))
+        self.observer = Observer(
+            self.clock, BOOT, self.dirs, self.logs, self, self.watch, Crowd(lambda: 0, 10), look=self.get
+        )
         self.actor = Actor(
             self.clock, self, self.launcher, self.cgroups, self.dirs, self.logs, self, self, defaults,
             JobMetrics(CollectorRegistry()),
@@ -83,6 +86,9 @@ class World:
 
     def request(self, name, version):
         self.wanted.append((name, version))
+
+    def get(self, key):
+        return None
 
     def delete(self, key, *, uid, revision):
         assert (uid, revision) == (UID, 1)
