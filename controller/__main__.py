@@ -5,6 +5,7 @@ Exit status: 0 ended as asked, 1 it cannot run (the message says why and what to
 
 import argparse
 import logging
+import resource
 import signal
 import sys
 import threading
@@ -95,6 +96,7 @@ def _run(settings: Settings, paths: Paths) -> int:
     from controller.daemon.manager import Manager
     from state.connection import StoreFileError
 
+    _allow_many_connections()
     asked_to_end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_end.set())
@@ -110,6 +112,12 @@ def _run(settings: Settings, paths: Paths) -> int:
     finally:
         manager.stop()
     return 0
+
+
+def _allow_many_connections() -> None:
+    """Have as many descriptors as the host allows: each watcher is one. Runs have limits of their own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _copy(paths: Paths, wanted: argparse.Namespace) -> int:

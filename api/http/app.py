@@ -24,6 +24,7 @@ from api.http import answers, discovery
 from api.http.feed import Feed, Threads
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
+from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
 from api.objects.projections import Manifests, Pods
@@ -37,6 +38,7 @@ OnRequest: TypeAlias = Callable[[str, str, int, float], None]
 
 STORE_THREADS = 16
 LOG_THREADS = 64
+HEALTH_THREADS = 2  # Of their own: they answer however busy the others are.
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -62,7 +64,9 @@ def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> 
     """Measure nothing."""
 
 
-def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_request) -> Starlette:
+def build_app(
+    surroundings: Surroundings, on_request: OnRequest = _ignore_request, bounds: Bounds = USUAL_BOUNDS
+) -> Starlette:
     """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches."""
     threads = Threads(STORE_THREADS)
     feed = Feed(surroundings.storage, threads)
@@ -78,7 +82,7 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
-    health = HealthPages(surroundings.health, surroundings.exposition, threads)
+    health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
 
     async def list_resources(request: Request) -> Response:
         group, version = request.path_params.get("group", ""), request.path_params["version"]
@@ -102,7 +106,7 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
         Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
         Route("/{rest:path}", _answer_not_found, methods=_METHODS),
     ]
-    middleware = [Middleware(_Guard, on_request=on_request)]
+    middleware = [Middleware(_Guard, on_request=on_request), Middleware(Protection, bounds=bounds)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
     app.state.end_streams = feed.end
     return app

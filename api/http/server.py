@@ -14,6 +14,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from api.http.patience import PatientProtocol
+
 _BACKLOG = 512
 _GRACE_SECONDS = 3
 _LONGEST_UNIX_PATH = 107
@@ -45,7 +47,7 @@ class ApiServer:
         self._identity = _identity(self._path)
         config = uvicorn.Config(
             self._app,
-            http="httptools",
+            http=PatientProtocol,
             ws="none",
             lifespan="on",
             loop="asyncio",
