@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from api import kinds
 from api.kinds import Kind
@@ -68,6 +69,12 @@ def schema_of(kind: Kind) -> Document:
     if "status" in properties:
         properties["status"] = _without_defaults(properties["status"])
     return {**schema, "properties": properties}
+
+
+def schema_of_model(model: type[BaseModel]) -> Document:
+    """Return the structural OpenAPI schema of one of the types that objects are made of."""
+    source = model.model_json_schema(by_alias=True, mode="validation")
+    return _Inliner(source.get("$defs", {})).inline(source)
 
 
 class _Inliner:

@@ -12,7 +12,7 @@ from api.meta import GROUP, VERSION, Document, Resource
 from api.runtime_spec import LATEST
 from api.types import config_map, secret
 from api.types.config_map import ConfigMap
-from api.types.core import Event, Namespace
+from api.types.core import Event, Namespace, NewEvent, Node
 from api.types.job import Job
 from api.types.registry import Registry
 from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
@@ -140,7 +140,14 @@ def _parameters(document: Document) -> str:
 
 
 def _about(document: Document) -> str:
-    involved = document.get("involvedObject", {})
+    return _object_of(document.get("involvedObject", {}))
+
+
+def _regarding(document: Document) -> str:
+    return _object_of(document.get("regarding", {}))
+
+
+def _object_of(involved: Document) -> str:
     return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
 
 
@@ -257,9 +264,43 @@ MANIFEST = Kind(
     ),
     has_status=False, categories=(),
 )  # fmt: skip
+NEW_EVENT = Kind(
+    name="Event", plural="events", short_names=("ev",), namespaced=True, type=NewEvent,
+    columns=(
+        Column("Type", field("type"), description="Normal or Warning."),
+        Column("Reason", field("reason"), description="One word."),
+        Column("Object", _regarding, description="What it happened to."),
+        Column("Note", field("note"), description="What happened."),
+    ),
+    group="events.k8s.io", version="v1", has_status=False, categories=(),
+)  # fmt: skip
+
+
+def _node_status(document: Document) -> str:
+    ready = _condition("Ready", "status").read(document)
+    return "Ready" if ready == "True" else "NotReady"
+
+
+NODE = Kind(
+    name="Node", plural="nodes", short_names=("no",), namespaced=False, type=Node,
+    columns=(
+        Column("Status", _node_status, description="Whether it takes runs."),
+        Column("Version", field("status.nodeInfo.kubeletVersion"), description="The version of runwright."),
+        Column("OS-Image", field("status.nodeInfo.osImage"), wide=True, description="Its operating system."),
+        Column("Kernel-Version", field("status.nodeInfo.kernelVersion"), wide=True, description="Its kernel."),
+    ),
+    group="", version="v1", categories=(),
+)  # fmt: skip
+SERVICE = Kind(
+    name="Service", plural="services", short_names=("svc",), namespaced=True, type=Resource, columns=(),
+    group="", version="v1", categories=(),
+)  # fmt: skip
 
 PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
+
+FOR_CLIENTS: tuple[Kind, ...] = (NEW_EVENT, NODE, SERVICE)
+"""Kinds that are shown and not stored, for clients that look for them; rnx does not."""
 
 KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE, CONFIG_MAP, SECRET)
 _BY_NAME = {kind.name: kind for kind in KINDS}

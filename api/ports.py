@@ -200,6 +200,14 @@ class Exposition(Protocol):
         ...
 
 
+class HostReport(Protocol):
+    """What this host has, and how it is."""
+
+    def node(self) -> Document:
+        """Return metadata, spec and status of the host as a core/v1 Node."""
+        ...
+
+
 class ManifestReports(Protocol):
     """What the manifest sources hold and which of it is invalid."""
 

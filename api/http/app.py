@@ -4,7 +4,7 @@ Every refusal becomes a Status here, and every bug a 500 without details and one
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -20,16 +20,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import kinds
 from api.errors import ApiError
-from api.http import answers, discovery
+from api.http import answers, reviews
+from api.http.discovery_pages import DiscoveryPages
 from api.http.feed import Feed, Threads
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
+from api.http.served import served
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
-from api.ports import BuildLogs, Catalogues, Explainer, Exposition, Health, ManifestReports, RunLogs, Storage
+from api.ports import (
+    BuildLogs,
+    Catalogues,
+    Explainer,
+    Exposition,
+    Health,
+    HostReport,
+    ManifestReports,
+    RunLogs,
+    Storage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +68,7 @@ class Surroundings:
     health: Health
     exposition: Exposition
     manifests: ManifestReports
+    host: HostReport
     node_name: str
     version: str
 
@@ -72,7 +85,7 @@ def build_app(
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
     manifests = Manifests(surroundings.verbs, surroundings.manifests)
-    sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
+    sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
@@ -84,20 +97,10 @@ def build_app(
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
 
-    async def list_resources(request: Request) -> Response:
-        group, version = request.path_params.get("group", ""), request.path_params["version"]
-        return _found(discovery.resources(group, version, sources.values()))
-
-    async def one_group(request: Request) -> Response:
-        return _found(discovery.group(request.path_params["group"]))
-
+    discovered = DiscoveryPages(served(sources.values(), reviews.REVIEWS), surroundings.version, threads)
     routes = [
-        *_both("/version", _constant(discovery.version(surroundings.version))),
-        *_both("/api", _constant(discovery.core_versions())),
-        *_both("/apis", _constant(discovery.groups())),
-        *_both("/api/{version}", list_resources),
-        *_both("/apis/{group}", one_group),
-        *_both("/apis/{group}/{version}", list_resources),
+        *discovered.routes(),
+        *reviews.routes(),
         Route("/livez", health.live),
         Route("/readyz", health.ready),
         Route("/healthz", health.ready),
@@ -122,22 +125,6 @@ def _following(feed: Feed) -> Callable[[Starlette], Any]:
             tasks.cancel_scope.cancel()
 
     return lifespan
-
-
-def _both(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
-    """Serve a path with and without a slash at its end: some clients add one and follow no redirect."""
-    return [Route(path, endpoint), Route(path + "/", endpoint)]
-
-
-def _constant(document: object) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(_request: Request) -> Response:
-        return answers.answer(document)
-
-    return endpoint
-
-
-def _found(document: object | None) -> Response:
-    return not_found() if document is None else answers.answer(document)
 
 
 async def _answer_not_found(_request: Request) -> Response:

@@ -11,6 +11,8 @@ from api.errors import NotAcceptable
 JSON = "application/json"
 _ANY = (JSON, "application/*", "*/*")
 _GROUP = "meta.k8s.io"
+_DISCOVERY_GROUP = "apidiscovery.k8s.io"
+_DISCOVERY_VERSIONS = ("v2", "v2beta1")
 
 
 class View(Enum):
@@ -40,6 +42,32 @@ def view_of(accept: str | None) -> View:
         if view is not None:
             return view
     raise NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};as=Table;v=v1;g={_GROUP}")
+
+
+def aggregation_of(accept: str | None) -> str | None:
+    """Return the version of aggregated discovery that an Accept header prefers; None is the plain form.
+
+    Unlike for objects, everything unknown gets the plain form, for every client reads it.
+
+    >>> aggregation_of("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")
+    'v2'
+    """
+    for each in (accept or "").split(","):
+        wanted = _parse(each)
+        if wanted.type not in _ANY:
+            continue
+        asked = wanted.parameters
+        if "as" not in asked:
+            return None
+        form = asked["as"], asked.get("g")
+        if form == ("APIGroupDiscoveryList", _DISCOVERY_GROUP) and asked.get("v") in _DISCOVERY_VERSIONS:
+            return asked["v"]
+    return None
+
+
+def aggregated_type(version: str) -> str:
+    """Return the Content-Type of aggregated discovery, character for character as clients compare it."""
+    return f"{JSON};g={_DISCOVERY_GROUP};v={version};as=APIGroupDiscoveryList"
 
 
 def _parse(text: str) -> _Range:

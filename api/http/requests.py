@@ -3,6 +3,7 @@
 from starlette.requests import Request
 
 from api.errors import BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
+from api.http import protobuf
 from api.objects import reading
 from api.objects.patch import PatchType
 from api.objects.verbs import WriteOptions
@@ -53,13 +54,17 @@ def read_object(body: bytes, type_: str) -> object:
         return reading.read_json(body)
     if type_ in _YAML:
         return reading.read_yaml(body)
-    raise _unsupported(("application/json", "application/yaml"))
+    if type_ == protobuf.MEDIA_TYPE:
+        return protobuf.read(body)
+    raise _unsupported(("application/json", "application/yaml", protobuf.MEDIA_TYPE))
 
 
-def read_patch(body: bytes, type_: str) -> object:
+def read_patch(body: bytes, type_: str, *, takes_strategic: bool) -> object:
     """Return the patch in a body. Raises as `read_object` does."""
     match type_:
-        case PatchType.MERGE | PatchType.JSON:
+        case PatchType.STRATEGIC if not takes_strategic:
+            raise _unsupported(tuple(each for each in PatchType if each.is_for_all))
+        case PatchType.MERGE | PatchType.JSON | PatchType.STRATEGIC:
             return reading.read_json(body)
         case PatchType.APPLY:
             return reading.read_json(body) if body.lstrip()[:1] == b"{" else reading.read_yaml(body)

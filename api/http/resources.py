@@ -12,21 +12,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from api.errors import BadRequest, Cause, Invalid, MethodNotAllowed, Timeout
-from api.http import answers, negotiation, paths, requests, tables, watches
+from api.http import answers, delete_options, negotiation, paths, requests, tables, watches
 from api.http.feed import Feed, Threads
 from api.http.negotiation import View
 from api.http.paths import ResourcePath
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
 from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
-from api.meta import Document, ObjectKey
-from api.objects import admission, projections, reading, selectors
+from api.meta import GROUP, ObjectKey
+from api.objects import admission, host_objects, projections, reading, selectors
+from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
+from api.objects.pod_deletion import PodVerbs
 from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
-from api.ports import Explainer
+from api.ports import Explainer, HostReport
 
-_PROPAGATION = ("", "Background", "Foreground", "Orphan")
 _PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
 _INCLUDE = ("None", "Metadata", "Object")
 
@@ -101,7 +102,7 @@ class Resources:
         request.scope["runwright.asked"] = (verb, target.kind.plural)
         if target.subresource not in ("", "status"):
             return await self._answer_special(request, target)
-        if verb in self._writing and not isinstance(target.source, Stored):
+        if verb in self._writing and not _takes(target.source, verb):
             raise _not_allowed()
         return await (self._writing | self._reading)[verb](request, target)
 
@@ -175,14 +176,20 @@ class Resources:
             raise _not_allowed()
         options = requests.write_options(request)
         document, repeated = await self._body(request, target.kind, options)
-        written = await self._threads.call(self._verbs.create, target.kind, target.space, document, options)
+        written = await self._threads.call(self._verbs_of(target).create, target.kind, target.space, document, options)
         return _written(written, repeated)
 
     async def _replace(self, request: Request, target: Target) -> Response:
         options = requests.write_options(request)
         document, repeated = await self._body(request, target.kind, options)
         written = await self._threads.call(
-            self._verbs.replace, target.kind, target.space, target.name, document, options, target.subresource
+            self._verbs_of(target).replace,
+            target.kind,
+            target.space,
+            target.name,
+            document,
+            options,
+            target.subresource,
         )
         return _written(written, repeated)
 
@@ -195,29 +202,43 @@ class Resources:
         type_ = requests.media_type(request)
         is_apply = type_ == PatchType.APPLY
         options = requests.write_options(request, is_apply=is_apply)
-        change = requests.read_patch(await requests.body_of(request), type_)
+        takes_strategic = target.kind.group != GROUP
+        change = requests.read_patch(await requests.body_of(request), type_, takes_strategic=takes_strategic)
         repeated = _repeated(target.kind, change, options)
         if is_apply:
             written = await self._threads.call(
-                self._verbs.apply, target.kind, target.space, target.name, change, options, target.subresource
+                self._verbs_of(target).apply,
+                target.kind,
+                target.space,
+                target.name,
+                change,
+                options,
+                target.subresource,
             )
         else:
             written = await self._threads.call(
-                self._verbs.patch, target.kind, target.space, target.name, change, type_, options, target.subresource
+                self._verbs_of(target).patch,
+                target.kind,
+                target.space,
+                target.name,
+                change,
+                type_,
+                options,
+                target.subresource,
             )
         return _written(written, repeated)
 
     async def _delete(self, request: Request, target: Target) -> Response:
-        options = await _delete_options(request)
+        options = await delete_options.read(request)
         preconditions = options.get("preconditions") or {}
         deleted = await self._threads.call(
-            self._verbs.delete,
+            self._verbs_of(target).delete,
             target.kind,
             target.space,
             target.name,
             uid=preconditions.get("uid"),
             resource_version=preconditions.get("resourceVersion"),
-            propagation=options.get("propagationPolicy") or "Background",
+            propagation=options["propagationPolicy"] or "Background",
             dry_run=requests.is_dry_run(options.get("dryRun") or []),
             grace_seconds=options.get("gracePeriodSeconds"),
         )
@@ -229,11 +250,17 @@ class Resources:
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         if target.kind is NAMESPACE or (target.kind.namespaced and target.namespace is None):
             raise _not_allowed()
-        query, options = request.query_params, await _delete_options(request)
+        query, options = request.query_params, await delete_options.read(request)
         selector = selectors.parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))
         dry_run = requests.is_dry_run(options.get("dryRun") or [])
         page = await self._threads.call(
-            self._verbs.delete_collection, target.kind, target.namespace, selector, dry_run=dry_run
+            self._verbs_of(target).delete_collection,
+            target.kind,
+            target.namespace,
+            selector,
+            dry_run=dry_run,
+            propagation=options["propagationPolicy"] or "Background",
+            grace_seconds=options["gracePeriodSeconds"],
         )
         return answers.answer(tables.many(self._plain(target.kind), page))
 
@@ -246,6 +273,15 @@ class Resources:
             return answers.answer(await self._threads.call(self._explainer.explain, key))
         page = self._pages[target.kind.name, target.subresource]
         return await page(request, target.space, target.name)
+
+    def _verbs_of(self, target: Target) -> Verbs:
+        match target.source:
+            case NewEvents():
+                return NewEventVerbs(self._verbs.storage, self._clock)
+            case Pods() as pods:
+                return PodVerbs(self._verbs.storage, self._clock, pods)
+            case _:
+                return self._verbs
 
     def _showing(self, request: Request, target: Target) -> Showing:
         include = request.query_params.get("includeObject") or "Metadata"
@@ -268,16 +304,25 @@ def subresources(source: Source) -> tuple[str, ...]:
 
 
 def sources_of(
-    verbs: Verbs, pods: Pods, manifests: projections.Manifests, kinds: tuple[Kind, ...]
+    verbs: Verbs, pods: Pods, manifests: projections.Manifests, host: HostReport, kinds: tuple[Kind, ...]
 ) -> dict[tuple[str, str, str], Source]:
     """Return all sources by group, version and plural."""
-    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), pods, manifests]
+    shown: list[Source] = [pods, manifests, NewEvents(verbs)]
+    shown += [host_objects.nodes(verbs, host.node), host_objects.services(verbs)]
+    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), *shown]
     return {(source.kind.group, source.kind.version, source.kind.plural): source for source in sources}
 
 
 def not_found() -> Response:
     """Return the answer to a path that is nothing here, as a Kubernetes server gives it."""
     return PlainTextResponse("404 page not found\n", 404)
+
+
+def _takes(source: Source, verb: str) -> bool:
+    """Whether objects of a source may be written so."""
+    if isinstance(source, Pods):
+        return verb in ("DELETE", "DELETECOLLECTION")
+    return isinstance(source, Stored | NewEvents)
 
 
 def _not_allowed() -> MethodNotAllowed:
@@ -324,37 +369,3 @@ def _repeated(kind: Kind, value: object, options: WriteOptions) -> tuple[str, ..
 
 def _written(written: Written, repeated: tuple[str, ...]) -> Response:
     return answers.answer(written.document, 201 if written.created else 200, (*repeated, *written.warnings))
-
-
-def _grace(sent: object) -> int | None:
-    """Return whole seconds; negative ones mean 'left to the object', as kubectl's -1 does."""
-    if sent is None:
-        return None
-    text = str(sent)
-    if isinstance(sent, bool) or not text.lstrip("-").isdecimal() or len(text) > 9:
-        raise BadRequest(f'cannot read the DeleteOptions: gracePeriodSeconds "{text[:40]}" is no number of seconds')
-    return int(text) if int(text) >= 0 else None
-
-
-async def _delete_options(request: Request) -> Document:
-    """Return the options of a deletion, from its body and its query."""
-    body = await requests.body_of(request)
-    options = requests.read_object(body, requests.media_type(request)) if body.strip() else {}
-    if options is None:
-        options = {}
-    if not isinstance(options, dict) or not isinstance(options.get("preconditions") or {}, dict):
-        raise BadRequest("cannot read the DeleteOptions: it must be an object")
-    if not isinstance(options.get("dryRun") or [], list):
-        raise BadRequest("cannot read the DeleteOptions: dryRun must be a list")
-    query = request.query_params
-    if query.getlist("dryRun"):
-        options["dryRun"] = query.getlist("dryRun")
-    options.setdefault("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    options["gracePeriodSeconds"] = _grace(options["gracePeriodSeconds"])
-    options.setdefault("propagationPolicy", query.get("propagationPolicy", ""))
-    if (options["propagationPolicy"] or "") not in _PROPAGATION:
-        wrong = str(options["propagationPolicy"])[:40]
-        why = f'Unsupported value: "{wrong}": supported values: "Foreground", "Background", "Orphan"'
-        causes = [Cause("propagationPolicy", "FieldValueNotSupported", why)]
-        raise Invalid(f"DeleteOptions.meta.k8s.io is invalid: propagationPolicy: {why}", causes=causes)
-    return options

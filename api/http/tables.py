@@ -147,7 +147,9 @@ def _age(document: Document, now: datetime) -> str:
 
 
 def _last_seen(document: Mapping[str, Any], now: datetime) -> str:
-    return _since(document.get("lastTimestamp") or document["metadata"].get("creationTimestamp"), now)
+    names = ("lastTimestamp", "deprecatedLastTimestamp", "eventTime")
+    last = next((document[name] for name in names if document.get(name)), None)
+    return _since(last or document["metadata"].get("creationTimestamp"), now)
 
 
 def _since(moment: str | None, now: datetime) -> str:

@@ -1,7 +1,6 @@
 """Patches: JSON merge patch (RFC 7396) and JSON patch (RFC 6902), on plain documents. Pure.
 
-Server-side apply is in `apply.py`; strategic merge patch is refused for our kinds, as Kubernetes
-does for custom resources, and clients fall back to a merge patch.
+Server-side apply is in `apply.py`, strategic merge patch, which only core kinds take, in `strategic.py`.
 """
 
 import copy
@@ -26,6 +25,12 @@ class PatchType(StrEnum):
     MERGE = "application/merge-patch+json"
     JSON = "application/json-patch+json"
     APPLY = "application/apply-patch+yaml"
+    STRATEGIC = "application/strategic-merge-patch+json"
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether our own kinds take it too, and not the core kinds alone."""
+        return self is not PatchType.STRATEGIC
 
 
 def patch(document: Document, change: Any, content_type: str, about: About) -> Document:
@@ -42,7 +47,7 @@ def patch(document: Document, change: Any, content_type: str, about: About) -> D
         return _object(merge(document, change))
     if content_type == PatchType.JSON:
         return _object(_json_patch(document, change, about))
-    accepted = ", ".join(sorted(PatchType))
+    accepted = ", ".join(sorted(each for each in PatchType if each.is_for_all))
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     )

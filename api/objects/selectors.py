@@ -27,6 +27,12 @@ _BY_KIND: Mapping[str, tuple[str, ...]] = {
         "reason",
         "type",
     ),
+    "events.events.k8s.io": (
+        *(f"regarding.{name}" for name in ("kind", "name", "namespace", "uid", "apiVersion")),
+        "reason",
+        "type",
+        "reportingController",
+    ),
 }
 
 Test: TypeAlias = Callable[[Document], bool]
@@ -123,7 +129,8 @@ def _field_term(kind: Kind, text: str) -> tuple[str, bool, str]:
     if match is None:
         raise BadRequest(f'invalid field selector: "{text[:80]}": use FIELD=VALUE or FIELD!=VALUE')
     path, operator, value = match.groups()
-    if path not in _FOR_ALL and path not in _BY_KIND.get(kind.name, ()):
+    known = _BY_KIND.get(kind.resource) or _BY_KIND.get(kind.name, ())
+    if path not in _FOR_ALL and path not in known:
         raise BadRequest(f"field label not supported: {path[:80]}")
     return path, operator != "!=", value
 

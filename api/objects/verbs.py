@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Protocol
 from api.errors import AlreadyExists, ApiError, BadRequest, Cause, Conflict, Invalid, NotFound
 from api.kinds import EVENT, NAMESPACE, Kind
 from api.meta import GROUP, Document, ObjectKey
-from api.objects import admission, listing, names, namespaces, patch, selectors, writes
+from api.objects import admission, listing, names, namespaces, ownership, patch, selectors, shapes, strategic, writes
 from api.objects.admission import WriteOptions
 from api.objects.listing import Page
+from api.objects.patch import PatchType
 from api.objects.selectors import Selector
 from api.ports import Storage
 
@@ -54,6 +55,11 @@ class Verbs:
         """Work on `storage`; `clock` dates the fields that managers own."""
         self._storage = storage
         self._clock = clock
+
+    @property
+    def storage(self) -> Storage:
+        """What it works on."""
+        return self._storage
 
     def bootstrap(self) -> None:
         """Make what always exists: the namespace `default`."""
@@ -138,18 +144,17 @@ class Verbs:
         options: WriteOptions,
         subresource: str = "",
     ) -> Written:
-        """Change an object, or its status, by a merge patch or a JSON patch.
+        """Change an object, or its status, by a merge patch, a JSON patch, or for core kinds a strategic one.
 
         Raises:
             NotFound, BadRequest, Invalid, UnsupportedMediaType.
             Conflict: the patch names a resourceVersion that is not the current one.
         """
-        about = admission.about(kind, name)
         warnings: tuple[str, ...] = ()
 
         def patched(live: Document) -> Document:
             nonlocal warnings
-            changed = patch.patch(live, change, content_type, about)
+            changed = _patched(kind, live, change, content_type)
             received = admission.receive(kind, changed, namespace, options, name, live)
             warnings = received.warnings
             writes.check_preconditions(kind, live, received.document)
@@ -200,6 +205,8 @@ class Verbs:
     ) -> Deleted:
         """Delete an object, or mark it as deleting while finalizers hold it; a run ends within `grace_seconds`.
 
+        `propagation` is Background, Foreground or Orphan: what becomes of the objects that exist for it.
+
         Raises:
             NotFound.
             Conflict: `uid` or `resource_version` is not its own.
@@ -208,27 +215,31 @@ class Verbs:
         if kind is NAMESPACE:
             namespaces.refuse_if_kept(name)
         revision = _revision(resource_version)
+        sent = {"metadata": {"uid": uid, "resourceVersion": resource_version}}
         if dry_run:
-            sent = {"metadata": {"uid": uid, "resourceVersion": resource_version}}
             writes.check_preconditions(kind, live, sent)
             return Deleted(live, not live["metadata"].get("finalizers"))
         if kind is NAMESPACE:
-            writes.check_preconditions(kind, live, {"metadata": {"uid": uid, "resourceVersion": resource_version}})
+            writes.check_preconditions(kind, live, sent)
             return self._delete_namespace(name)
+        if propagation in ownership.PREPARED:
+            writes.check_preconditions(kind, live, sent)
+            ownership.prepare(self._storage, live, propagation)
+            uid, revision = live["metadata"]["uid"], None  # What was prepared has changed it.
         last = self._storage.delete(
             _key(kind, namespace, name), uid=uid, revision=revision, grace_seconds=grace_seconds
         )
         return Deleted(last, not last["metadata"].get("finalizers"))
 
     def delete_collection(
-        self, kind: Kind, namespace: str | None, selector: Selector = selectors.EVERYTHING, *, dry_run: bool = False
+        self, kind: Kind, namespace: str | None, selector: Selector = selectors.EVERYTHING, **how: Any
     ) -> Page:
-        """Delete every object that `selector` takes; return what they were."""
+        """Delete every object that `selector` takes, each as `delete` does it; return what they were."""
         page = self.list(kind, namespace, selector)
         for item in page.items:
             metadata = item["metadata"]
             try:
-                self.delete(kind, metadata.get("namespace", ""), metadata["name"], uid=metadata["uid"], dry_run=dry_run)
+                self.delete(kind, metadata.get("namespace", ""), metadata["name"], uid=metadata["uid"], **how)
             except (NotFound, Conflict):
                 continue  # Gone already, or another object of that name by now: not one of those listed.
         return page
@@ -330,6 +341,12 @@ class Verbs:
 
 class _Raced(Exception):
     """Another write came between reading and writing."""
+
+
+def _patched(kind: Kind, live: Document, change: Any, content_type: str) -> Document:
+    if content_type == PatchType.STRATEGIC and kind.group != GROUP:
+        return strategic.patch(live, change, shapes.of(kind.type))
+    return patch.patch(live, change, content_type, admission.about(kind, live["metadata"]["name"]))
 
 
 def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:

@@ -5,6 +5,7 @@ a dry run answers. What the server owns (uid, generation, …) the store sets; `
 Invariant: a write that changes nothing returns the very `live` it was given.
 """
 
+import json
 import uuid
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ from api.objects.admission import WriteOptions
 from api.objects.managed_fields import APPLY, UPDATE, Entry
 
 STATUS = "status"
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SET_BY_SERVER = (*server_owned.IDENTITY, *server_owned.DELETION, "resourceVersion", "managedFields")
 
 
@@ -133,12 +136,28 @@ def for_apply(
         document = _with_status(live, applied.document.get(STATUS))
     else:
         document = _put_back(kind, live, applied.document)
-    document = _completed(kind, _with_entries(document, applied.entries))
+    document = _completed(kind, _with_last_applied(_with_entries(document, applied.entries), received, options))
     if _is_same(live, document):
         return live
     admission.validate(kind, document)
     admission.validate_change(kind, live, document)
     return document
+
+
+def _with_last_applied(document: Document, received: Document, options: WriteOptions) -> Document:
+    """Keep the annotation of kubectl's client-side apply true, where it is: who goes back to it loses no field.
+
+    Source: k8s.io/apimachinery/pkg/util/managedfields/internal/lastappliedupdater.go.
+    """
+    annotations = document["metadata"].get("annotations", {})
+    if options.field_manager != _KUBECTL or _LAST_APPLIED not in annotations:
+        return document
+    sent = received["metadata"]
+    own = {name: text for name, text in sent.get("annotations", {}).items() if name != _LAST_APPLIED}
+    kept = {name: value for name, value in sent.items() if name not in ("managedFields", "annotations")}
+    applied = received | {"metadata": kept | {"annotations": own}}
+    text = json.dumps(applied, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    return document | {"metadata": document["metadata"] | {"annotations": annotations | {_LAST_APPLIED: text}}}
 
 
 def _first_applied(kind: Kind, received: Document, applier: Entry) -> Document:

@@ -1,4 +1,6 @@
-"""Event and Namespace, from Kubernetes' core group, as far as runwright uses them."""
+"""Event, Namespace and Node, from Kubernetes' core group, as far as runwright uses them."""
+
+from typing import Any
 
 from pydantic import Field
 
@@ -13,6 +15,8 @@ class ObjectReference(ApiModel):
     namespace: str = Field(default="", description="Its namespace.")
     name: str = Field(default="", description="Its name.")
     uid: str = Field(default="", description="Its uid.")
+    resource_version: str = Field(default="", description="Its resourceVersion at that time.")
+    field_path: str = Field(default="", description="The part of it, such as spec.containers{job}.")
 
 
 class EventSource(ApiModel):
@@ -20,6 +24,13 @@ class EventSource(ApiModel):
 
     component: str = Field(default="", description="The part of runwright.")
     host: str = Field(default="", description="The host.")
+
+
+class EventSeries(ApiModel):
+    """That it happened again and again."""
+
+    count: int = Field(default=0, description="How often so far.")
+    last_observed_time: str | None = Field(default=None, description="When it last did, RFC 3339 with microseconds.")
 
 
 class Event(Resource):
@@ -35,7 +46,33 @@ class Event(Resource):
     first_timestamp: str | None = Field(default=None, description="When it first happened, RFC 3339.")
     last_timestamp: str | None = Field(default=None, description="When it last happened, RFC 3339.")
     source: EventSource = Field(default_factory=EventSource, description="Who said it.")
+    event_time: str | None = Field(default=None, description="When it first happened, with microseconds.")
+    series: EventSeries | None = Field(default=None, description="Set when it happens again and again.")
+    action: str = Field(default="", description="What was done about it, one word.")
+    related: ObjectReference | None = Field(default=None, description="Another object that it is about.")
     reporting_component: str = Field(default="", description="Who said it, in the newer form.")
+    reporting_instance: str = Field(default="", description="Which one of them, such as the host.")
+
+
+class NewEvent(Resource):
+    """Something that happened to an object, in the shape of events.k8s.io; the same as the core group's Event."""
+
+    api_version: str = "events.k8s.io/v1"
+    kind: str = "Event"
+    event_time: str | None = Field(default=None, description="When it happened, RFC 3339 with microseconds.")
+    series: EventSeries | None = Field(default=None, description="Set when it happens again and again.")
+    reporting_controller: str = Field(default="", description="Who said it.")
+    reporting_instance: str = Field(default="", description="Which one of them, such as the host.")
+    action: str = Field(default="", description="What was done about it, one word.")
+    reason: str = Field(default="", description="One CamelCase word.")
+    regarding: ObjectReference = Field(default_factory=ObjectReference, description="What it happened to.")
+    related: ObjectReference | None = Field(default=None, description="Another object that it is about.")
+    note: str = Field(default="", description="What happened, for a person.")
+    type: str = Field(default="Normal", description="Normal or Warning.")
+    deprecated_source: EventSource = Field(default_factory=EventSource, description="Who said it, in the older form.")
+    deprecated_first_timestamp: str | None = Field(default=None, description="When it first happened, RFC 3339.")
+    deprecated_last_timestamp: str | None = Field(default=None, description="When it last happened, RFC 3339.")
+    deprecated_count: int = Field(default=1, description="How often it happened.")
 
 
 class NamespaceStatus(ApiModel):
@@ -50,3 +87,23 @@ class Namespace(Resource):
     api_version: str = "v1"
     kind: str = "Namespace"
     status: NamespaceStatus = Field(default_factory=NamespaceStatus, description="Whether it takes new objects.")
+
+
+class NodeStatus(ApiModel):
+    """What a host has, and how it is."""
+
+    capacity: dict[str, str] = Field(default_factory=dict, description="cpu, memory, pods and ephemeral-storage.")
+    allocatable: dict[str, str] = Field(default_factory=dict, description="The part of it that runs can have.")
+    conditions: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Ready, DiskPressure, MemoryPressure and PIDPressure."
+    )
+    addresses: tuple[dict[str, str], ...] = Field(default=(), description="Its name.")
+    node_info: dict[str, str] = Field(default_factory=dict, description="Kernel, operating system and versions.")
+
+
+class Node(Resource):
+    """The host that runs are on; there is one."""
+
+    api_version: str = "v1"
+    kind: str = "Node"
+    status: NodeStatus = Field(default_factory=NodeStatus, description="What it has, and how it is.")

@@ -22,6 +22,7 @@ class Reason(ReasonEnum):
     OOM_KILLED = "OOMKilled", "The run needed more memory than its limit and was killed; raise the limit, or use less."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "activeDeadlineSeconds were over; there is no retry after that."
     STOPPED = "Stopped", "Somebody asked for the stop: rnx job stop, or the deletion of the job."
+    POD_DELETED = "PodDeleted", "The pod of the run was deleted; it counts as a failure, so the job may run it again."
     SUPERSEDED = (
         "Superseded",
         "What the run was made of was changed in the spec, so another run takes its place; it counts as no failure.",

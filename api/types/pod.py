@@ -3,12 +3,47 @@
 So `kubectl logs`, `kubectl get pods` and every tool that knows pods can look at runs.
 """
 
-from api.meta import Document
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from api.meta import Document, read_time, wire_time
 from api.types.job import Job, Run, RunState
 
 JOB_NAME_LABEL = "runwright.dev/job-name"
 CONTAINER_NAME = "job"
+DELETED_PODS_ANNOTATION = "runwright.dev/deleted-pods"
+"""On a job: which of its pods were deleted. Such a run is ended, if it has not, and then shown no more."""
 _IMAGE_OF_HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class PodDeletion:
+    """That a pod was deleted: when that was asked for, and the seconds that its run has to end by itself."""
+
+    at: str
+    grace_seconds: int
+
+
+def deleted_pods(annotations: Mapping[str, str]) -> dict[int, PodDeletion]:
+    """Return the deletions of a job's pods by attempt; a text that cannot be read says nothing."""
+    try:
+        held = json.loads(annotations.get(DELETED_PODS_ANNOTATION, "{}"))
+        found = {int(attempt): PodDeletion(str(at), int(grace)) for attempt, (at, grace) in held.items()}
+        return {attempt: each for attempt, each in found.items() if read_time(each.at) and each.grace_seconds >= 0}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def deleted_pods_text(deletions: Mapping[int, PodDeletion]) -> str:
+    """Return the value of the annotation that says so.
+
+    >>> deleted_pods_text({2: PodDeletion("2026-01-01T00:00:00Z", 30)})
+    '{"2":["2026-01-01T00:00:00Z",30]}'
+    """
+    listed = {str(attempt): [each.at, each.grace_seconds] for attempt, each in sorted(deletions.items())}
+    return json.dumps(listed, separators=(",", ":"))
 
 
 def pod_name(job_name: str, attempt: int) -> str:
@@ -18,7 +53,18 @@ def pod_name(job_name: str, attempt: int) -> str:
 
 def pods_of(job: Job, node_name: str) -> tuple[Document, ...]:
     """Return the job's runs as Pods, oldest first, on the node `node_name`."""
-    return tuple(_pod(job, run, node_name) for run in job.status.runs)
+    deletions = deleted_pods(job.meta.annotations)
+    shown = (run for run in job.status.runs if run.state is not RunState.ENDED or run.attempt not in deletions)
+    return tuple(_deleted(_pod(job, run, node_name), deletions.get(run.attempt)) for run in shown)
+
+
+def _deleted(pod: Document, deletion: PodDeletion | None) -> Document:
+    """Return a pod that says that it is being deleted, if it is."""
+    if deletion is None:
+        return pod
+    ends = wire_time(read_time(deletion.at) + timedelta(seconds=deletion.grace_seconds))
+    going = {"deletionTimestamp": ends, "deletionGracePeriodSeconds": deletion.grace_seconds}
+    return pod | {"metadata": pod["metadata"] | going}
 
 
 def _pod(job: Job, run: Run, node_name: str) -> Document:

@@ -24,10 +24,12 @@ from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
+from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.node import NodeReport
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
@@ -128,12 +130,14 @@ class Manager:
             controller.start()
         self._manifests.start()
         self._housekeeping.start()
+        self._collector.start()
         self._server.start()
         _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
 
     def stop(self) -> None:
         """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
         self._server.stop()
+        self._collector.stop()
         self._housekeeping.stop()
         self._manifests.stop()
         for controller in reversed(self._controllers):
@@ -243,12 +247,18 @@ class Manager:
         self._manifests = ManifestsLoop.over(
             feeds, self.verbs, self.store, self._recorder, self._clock, self._metrics, rescan_seconds
         )
+        self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
             Parts.below(self._paths.runtimes, self._clock),
         )  # fmt: skip
 
     def _make_api(self) -> None:
+        settings = self._settings
+        node = NodeReport(
+            self._host, self._clock, self._paths.runs, settings.jobs.max_active, settings.runtime.disk_used_percent,
+            lambda: self._unenforceable,
+        )  # fmt: skip
         surroundings = Surroundings(
             verbs=self.verbs,
             storage=self.store,
@@ -260,6 +270,7 @@ class Manager:
             health=DaemonHealth(self._controllers, self._manifests, self.launcher),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
+            host=node,
             node_name=self._host.name,
             version=VERSION,
         )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from api import quantity
 from api.meta import MANIFESTS_MANAGER_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
+from api.types.pod import deleted_pods
 from controller.engine.plan import Plan
 from controller.job import history, verdict
 from controller.job.observed import ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
@@ -79,6 +80,8 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
 def _unwanted(job: Job, run: Run) -> tuple[str, str] | None:
     if verdict.stop_requested(job):
         return Reason.STOPPED, "it was asked to stop"
+    if run.attempt in deleted_pods(job.meta.annotations):
+        return Reason.POD_DELETED, "its pod was deleted"
     if run.template_hash != job.spec.template_hash():
         return Reason.SUPERSEDED, "the job's spec was changed"
     return None
@@ -97,6 +100,9 @@ def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun)
 
 def _plan_stop(job: Job, observed: ObservedJob, found: ObservedRun, reason: str) -> Plan:
     grace = job.spec.termination_grace_period_seconds
+    deletion = deleted_pods(job.meta.annotations).get(found.attempt)
+    if deletion is not None and reason == Reason.POD_DELETED:
+        grace = deletion.grace_seconds
     if job.meta.deletion_grace_period_seconds is not None:
         grace = job.meta.deletion_grace_period_seconds  # Who deletes it says so, as with pods.
     thaw = (ThawRun(found.attempt, None),) if found.may_be_frozen else ()

@@ -45,6 +45,13 @@ class Host:
     def reports(self) -> Sequence[Document]:
         return self.manifests
 
+    def node(self) -> Document:
+        return {
+            "metadata": {"name": "testhost"},
+            "spec": {},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:
             raise NotFound(f"{key} is not explained")
@@ -96,7 +103,7 @@ class LiveApi:
         return Surroundings(
             verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, explainer=host, health=host,
             build_logs=ServedBuildLogs(self.directory / "builds", self.store), catalogues=host,
-            exposition=host, manifests=host, node_name="testhost", version="0.1.0",
+            exposition=host, manifests=host, host=host, node_name="testhost", version="0.1.0",
         )  # fmt: skip
 
     def _is_over(self, job: Document, attempt: int) -> bool:

@@ -50,6 +50,13 @@ class Above:
     def offered(self, registry: Document, *, refresh: bool) -> Document:
         return {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": {}, "refreshed": refresh}
 
+    def node(self) -> Document:
+        return {
+            "metadata": {"name": "testhost"},
+            "spec": {},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+
     def on_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         assert seconds >= 0
         self.requests.append((verb, resource, code))
@@ -95,7 +102,7 @@ def serving(path: Path) -> Iterator[Api]:
         builds = ServedBuildLogs(path / "builds", store)
         around = Surroundings(
             verbs, store, clock, run_logs=above, build_logs=builds, catalogues=above, explainer=above, health=above,
-            exposition=above, manifests=above, node_name="host-1", version="0.1.0",
+            exposition=above, manifests=above, host=above, node_name="host-1", version="0.1.0",
         )  # fmt: skip
         server = ApiServer(build_app(around, above.on_request), Path(short) / "api.sock")
         server.start()

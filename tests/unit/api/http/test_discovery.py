@@ -19,8 +19,11 @@ def test_the_version_is_one_that_clients_can_read(api, path):
 
 def test_groups_and_versions_are_listed(api):
     assert api.client.get("/api").json()["versions"] == ["v1"]
-    (group,) = api.client.get("/apis").json()["groups"]
-    assert group["preferredVersion"] == {"groupVersion": "runwright.dev/v1alpha1", "version": "v1alpha1"}
+    groups = {group["name"]: group for group in api.client.get("/apis").json()["groups"]}
+    assert groups["runwright.dev"]["preferredVersion"] == {
+        "groupVersion": "runwright.dev/v1alpha1",
+        "version": "v1alpha1",
+    }
     assert api.client.get("/apis/runwright.dev").json()["kind"] == "APIGroup"
     assert api.client.get("/apis/other").status_code == 404
     assert api.client.get("/apis/other/v1").status_code == 404
@@ -55,3 +58,45 @@ def test_every_discovered_list_answers(api):
         for name, resource in resources(api, prefix).items():
             if "list" in resource["verbs"]:
                 assert api.client.get(f"{prefix}/{name}").status_code == 200, name
+
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+OLDER = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis", "/apis/"])
+@pytest.mark.parametrize("type_", [AGGREGATED, OLDER])
+def test_aggregated_discovery_has_exactly_the_type_that_was_asked_for(api, path, type_):
+    answer = api.client.get(path, headers={"accept": f"{type_},application/json"})
+
+    assert answer.headers["content-type"] == type_
+    assert answer.headers["vary"] == "Accept"
+    assert "etag" not in answer.headers
+    assert answer.json()["kind"] == "APIGroupDiscoveryList"
+
+
+def test_aggregated_and_plain_discovery_say_the_same(api):
+    plain = resources(api, GROUP)
+    (group,) = [each for each in api.client.get("/apis", headers={"accept": AGGREGATED}).json()["items"]
+                if each["metadata"]["name"] == "runwright.dev"]  # fmt: skip
+    (version,) = group["versions"]
+    found = {each["resource"]: each for each in version["resources"]}
+
+    assert found.keys() == {name for name in plain if "/" not in name}
+    for name, each in found.items():
+        below = {f"{name}/{sub['subresource']}" for sub in each.get("subresources", ())}
+        assert below == {other for other in plain if other.startswith(f"{name}/")}
+        assert (each["verbs"], each["scope"] == "Namespaced") == (plain[name]["verbs"], plain[name]["namespaced"])
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json;as=Other;g=x;v=v1", "text/html"])
+def test_any_other_client_gets_plain_discovery(api, accept):
+    answer = api.client.get("/apis", headers={} if accept is None else {"accept": accept})
+
+    assert (answer.headers["content-type"], answer.json()["kind"]) == ("application/json", "APIGroupList")
+
+
+def test_the_root_lists_the_paths(api):
+    paths = api.client.get("/").json()["paths"]
+
+    assert {"/api/v1", GROUP, "/openapi/v3", "/metrics"} <= set(paths)

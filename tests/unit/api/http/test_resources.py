@@ -303,7 +303,7 @@ class TestRefusals:
             ("DELETE", "/apis/runwright.dev/v1alpha1/namespaces/default/jobs/etl/status"),
             ("POST", "/apis/runwright.dev/v1alpha1/namespaces/default/jobs/etl/explain"),
             ("POST", "/api/v1/namespaces/default/pods"),
-            ("DELETE", "/api/v1/namespaces/default/pods/etl-1"),
+            ("PUT", "/api/v1/namespaces/default/pods/etl-1"),
             ("POST", "/apis/runwright.dev/v1alpha1/manifests"),
             ("OPTIONS", "/apis/runwright.dev/v1alpha1/runtimes"),
         ],

@@ -223,6 +223,20 @@ def test_a_stop_request_stops_the_run():
     assert plan(job, observed_job(running())).steps == (StopRun(1, "Stopped", 30),)
 
 
+def test_a_run_whose_pod_was_deleted_is_stopped_with_the_grace_that_was_said():
+    meta = {"annotations": {"runwright.dev/deleted-pods": '{"1":["2026-01-02T03:04:05Z",3]}'}}
+    job = with_runs(a_job(meta=meta), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running())).steps == (StopRun(1, "PodDeleted", 3),)
+
+
+def test_a_run_whose_pod_was_deleted_is_followed_by_another():
+    meta = {"annotations": {"runwright.dev/deleted-pods": '{"1":["2026-01-02T03:04:05Z",3]}'}}
+    job = with_runs(a_job(meta=meta), a_run(2, state=RUNNING))
+
+    assert plan(job, observed_job(running(2))).steps == ()
+
+
 def test_a_run_that_was_about_to_be_frozen_is_thawed_when_it_is_to_run():
     job = with_runs(a_job(), a_run(state=RUNNING))
 

@@ -1,0 +1,72 @@
+import pytest
+
+from support.protobuf import body, text
+
+AUTHORIZATION = "/apis/authorization.k8s.io/v1"
+AUTHENTICATION = "/apis/authentication.k8s.io/v1"
+
+
+def test_an_access_review_comes_back_with_its_answer(api):
+    spec = {"resourceAttributes": {"verb": "get", "group": "runwright.dev", "resource": "jobs", "namespace": "default"}}
+    answer = api.client.post(f"{AUTHORIZATION}/selfsubjectaccessreviews", json={"spec": spec})
+
+    assert answer.status_code == 201
+    review = answer.json()
+    assert (review["kind"], review["apiVersion"]) == ("SelfSubjectAccessReview", "authorization.k8s.io/v1")
+    assert (review["spec"], review["status"]["allowed"]) == (spec, True)
+
+
+def test_an_access_review_may_come_as_protobuf(api):
+    resource = text(2, "list") + text(5, "jobs")
+    raw = body("authorization.k8s.io/v1", "SelfSubjectAccessReview", text(2, text(1, resource)))
+    headers = {
+        "content-type": "application/vnd.kubernetes.protobuf",
+        "accept": "application/vnd.kubernetes.protobuf,application/json",
+    }
+    answer = api.client.post(f"{AUTHORIZATION}/selfsubjectaccessreviews", content=raw, headers=headers)
+
+    assert answer.json()["spec"]["resourceAttributes"] == {"verb": "list", "resource": "jobs"}
+    assert answer.json()["status"]["allowed"] is True
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"resourceAttributes": {"verb": "get"}, "nonResourceAttributes": {"path": "/", "verb": "get"}}]
+)
+def test_an_access_review_asks_exactly_one_question(api, spec):
+    answer = api.client.post(f"{AUTHORIZATION}/selfsubjectaccessreviews", json={"spec": spec})
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid")
+
+
+def test_a_rules_review_lists_what_is_allowed(api):
+    answer = api.client.post(f"{AUTHORIZATION}/selfsubjectrulesreviews", json={"spec": {"namespace": "default"}})
+
+    status = answer.json()["status"]
+    assert status["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+    assert status["nonResourceRules"] == [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
+    assert status["incomplete"] is False
+
+
+def test_who_asks_is_told_who_it_is(api):
+    user = api.client.post(f"{AUTHENTICATION}/selfsubjectreviews", json={}).json()["status"]["userInfo"]
+
+    assert user["username"]
+    assert "system:authenticated" in user["groups"]
+
+
+def test_a_token_review_answers_for_its_sender(api):
+    status = api.client.post(f"{AUTHENTICATION}/tokenreviews", json={"spec": {"token": "x"}}).json()["status"]
+
+    assert status["authenticated"] is True
+
+
+@pytest.mark.parametrize("sent", [[], {"kind": "Job"}, {"spec": 5}])
+def test_what_is_no_review_is_refused(api, sent):
+    assert api.client.post(f"{AUTHORIZATION}/selfsubjectaccessreviews", json=sent).status_code == 400
+
+
+def test_reviews_are_discovered_and_described(api):
+    found = api.client.get(AUTHORIZATION).json()["resources"]
+
+    assert {resource["name"]: resource["verbs"] for resource in found}["selfsubjectaccessreviews"] == ["create"]
+    assert "apis/authorization.k8s.io/v1" in api.client.get("/openapi/v3").json()["paths"]
