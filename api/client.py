@@ -220,6 +220,10 @@ class Client:
         """Return why an object is where it is: {object, summary, reasons, plan, sandbox}. Raises NotFound."""
         return self.transport.send("GET", f"{path_of(kind, namespace, name)}/explain").document
 
+    def authority(self) -> Document:
+        """Return the CA's {certificate, server}: what the server is known by, and its URL if it has one."""
+        return self.transport.send("GET", "/ca").document
+
     def version(self) -> Document:
         """Return the server's version document."""
         return self.transport.send("GET", "/version").document

@@ -5,6 +5,7 @@ Invariant: a caller sees an `api.errors` class, `Unreachable`, or an answer; nev
 """
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from api import errors
+from api import errors, kubeconfigs
 from api.errors import About, ApiError, Cause
+from api.kubeconfigs import BadKubeconfig, Credentials
 
 DEFAULT_SOCKET = Path("/run/runwright/api.sock")
 CONNECT_SECONDS = 5.0
@@ -33,10 +35,11 @@ class BadAddress(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the API is: a unix socket, or a URL."""
+    """Where the API is: a unix socket, or a URL and perhaps what proves there who asks."""
 
     socket: Path | None
     url: str
+    credentials: Credentials | None = None
 
     def __str__(self) -> str:
         """Print as a person would write it."""
@@ -57,6 +60,15 @@ class Address:
         if parts.scheme in ("http", "https") and parts.netloc:
             return cls(None, text.rstrip("/"))
         raise BadAddress(f'cannot read "{text}" as a server: use unix:///PATH or http://HOST:PORT')
+
+    @classmethod
+    def of_kubeconfig(cls, path: Path) -> Self:
+        """Return the server that the current context of a kubeconfig names. Raises BadAddress."""
+        try:
+            credentials = kubeconfigs.read(path)
+        except BadKubeconfig as error:
+            raise BadAddress(str(error)) from error
+        return cls(None, credentials.server, credentials)
 
     @classmethod
     def of_socket(cls, path: Path) -> Self:
@@ -83,10 +95,13 @@ class Transport:
     def __init__(self, address: Address, user_agent: str) -> None:
         """Prepare to talk to `address`; connects with the first request."""
         self.address = address
+        proof = address.credentials
+        token = {"Authorization": f"Bearer {proof.token}"} if proof and proof.token else {}
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(address.socket)) if address.socket else None,
             base_url=address.url,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            verify=_context(proof) if proof else True,
+            headers={"User-Agent": user_agent, "Accept": "application/json", **token},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=address.socket is None,
         )
@@ -171,6 +186,13 @@ class Transport:
     def _not_there(self, why: str) -> Unreachable:
         fix = "is runwrightd running? Start it, or name another with --server or --root"
         return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    try:
+        return credentials.context()
+    except (ssl.SSLError, ValueError) as error:
+        raise BadAddress(f"cannot use the kubeconfig: its certificates cannot be read: {error}") from error
 
 
 class Silence(Exception):

@@ -6,6 +6,7 @@ the store's integers; on the wire they are the opaque strings of `metadata.resou
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -205,6 +206,34 @@ class HostReport(Protocol):
 
     def node(self) -> Document:
         """Return metadata, spec and status of the host as a core/v1 Node."""
+        ...
+
+
+class AuditLog(Protocol):
+    """The record of who did what."""
+
+    def write(self, entry: Document) -> None:
+        """Put one entry on record; never raises, and is on its way to the disk when it returns."""
+        ...
+
+    def problem(self) -> str:
+        """Return why entries cannot be put on record now, or an empty string."""
+        ...
+
+
+class CertificateAuthority(Protocol):
+    """The CA of this host."""
+
+    def certificate_pem(self) -> bytes:
+        """Return the CA's own certificate."""
+        ...
+
+    def server(self) -> str:
+        """Return the URL that the API is served at beside its unix socket, empty if it is not."""
+        ...
+
+    def sign(self, request: bytes, user: str, groups: Sequence[str], expires: datetime) -> tuple[bytes, str]:
+        """Return a client's certificate (PEM) and its serial number. Raises BadRequest."""
         ...
 
 

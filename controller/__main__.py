@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one setting; repeatable"
     )
+    parser.add_argument("--listen", metavar="HOST:PORT", help="serve the API with TLS too: the setting api.listen")
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"], help="default: info"
     )
@@ -77,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _load(root: Path, wanted: argparse.Namespace) -> Loaded:
     path = wanted.config or root / "etc/runwright/config.yaml"
-    return loading.load(path, tuple(wanted.set), required=wanted.config is not None)
+    overrides = (*wanted.set, *(() if wanted.listen is None else (f"api.listen={wanted.listen}",)))
+    return loading.load(path, overrides, required=wanted.config is not None)
 
 
 def _check(loaded: Loaded) -> int:
@@ -102,7 +104,7 @@ def _run(settings: Settings, paths: Paths) -> int:
         signal.signal(number, lambda *_: asked_to_end.set())
     try:
         manager = Manager(settings, paths)
-    except (HostError, AlreadyRunning, StoreFileError, OSError) as error:
+    except (HostError, AlreadyRunning, StoreFileError, LookupError, OSError) as error:
         return _fail(str(error))
     try:
         manager.start()

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -73,9 +74,19 @@ def _sections() -> Iterator[str]:
         assert issubclass(kind, BaseModel)
         yield f"\n## {name}\n\n{section.description}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
         for key, field in kind.model_fields.items():
-            assert isinstance(field.annotation, type)
             default = json.dumps(field.default)
-            yield f"| `{name}.{key}` | {_TYPES[field.annotation]} | `{default}` | {_cell(field.description or '')} |\n"
+            yield f"| `{name}.{key}` | {_type(field.annotation)} | `{default}` | {_cell(field.description or '')} |\n"
+
+
+def _type(annotation: object) -> str:
+    """Return what kind of value a setting has, in a word or two."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    if origin in (tuple, dict):
+        return {tuple: "list", dict: "lists by name"}[origin]
+    assert isinstance(annotation, type)
+    return _TYPES[annotation]
 
 
 _TYPES: Mapping[type, str] = {bool: "true or false", str: "text", int: "whole number", float: "number"}

@@ -26,6 +26,7 @@ class Connection:
 
     server: str = ""
     root: str = ""
+    kubeconfig: str = ""
     namespace_flag: str = ""
     _client: "Client | None" = None
 
@@ -39,9 +40,12 @@ class Connection:
         """Where the server is. Raises BadAddress."""
         from api.client_transport import DEFAULT_SOCKET, Address
 
-        server, root = self.server, self.root
-        if not server and not root:
+        server, root, kubeconfig = self.server, self.root, self.kubeconfig
+        if not server and not root and not kubeconfig:
             server, root = environment("RUNWRIGHT_SERVER"), environment("RUNWRIGHT_ROOT")
+            kubeconfig = environment("RUNWRIGHT_KUBECONFIG")
+        if kubeconfig and not server and not root:
+            return Address.of_kubeconfig(Path(kubeconfig))
         if server:
             return Address.parse(server)
         return Address.of_socket(Path(root).absolute() / SOCKET_BELOW_ROOT if root else DEFAULT_SOCKET)
@@ -90,6 +94,8 @@ _OPTIONS = (
                  help="unix:///PATH or http://HOST:PORT. Default: $RUNWRIGHT_SERVER, else the daemon's socket."),
     click.option("--root", metavar="DIR", expose_value=False, callback=_remember("root"),
                  help="Speak to the daemon that runs with --root DIR. Default: $RUNWRIGHT_ROOT."),
+    click.option("--kubeconfig", metavar="FILE", expose_value=False, callback=_remember("kubeconfig"),
+                 help="Speak to its server, as its user. Default: $RUNWRIGHT_KUBECONFIG."),
     click.option("-n", "--namespace", metavar="NAME", expose_value=False, callback=_remember("namespace_flag"),
                  shell_complete=_complete_namespace, help="The namespace. Default: default."),
 )  # fmt: skip

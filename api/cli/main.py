@@ -21,6 +21,7 @@ COMMANDS = {
     "run": Lazy("api.cli.job_run:run", "The same as job run."),
     "runtime": Lazy("api.cli.runtime:runtime", "Install runtimes and look after them."),
     "registry": Lazy("api.cli.registry:registry", "Serve, sign and verify registries of runtimes."),
+    "admin": Lazy("api.cli.admin:admin", "Say who may use this host's API."),
     "api-resources": Lazy("api.cli.api_resources:api_resources", "List the kinds of objects."),
     "version": Lazy("api.cli.version:version", "Print the versions of rnx and of the server."),
     "completion": Lazy("api.cli.completion:completion", "Print the shell's completion script."),

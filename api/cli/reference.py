@@ -29,11 +29,12 @@ error. `-o json` and `--json` print what the API said, unchanged.
 | 130 | interrupted |
 | the job's own | `job run` without `--detach`; 124 when its time was up, 125 when it could not be run at all |
 
-The server is the one named by `--server`, else by `--root`, else by `$RUNWRIGHT_SERVER`, else by `$RUNWRIGHT_ROOT`,
-else the daemon's socket, `/run/runwright/api.sock`. These flags and `--namespace` may stand before or after the
-command. Colours are used on a terminal only, and not when `$NO_COLOR` is set.
+The server is the one named by `--server`, else by `--root`, else by `--kubeconfig`, else by `$RUNWRIGHT_SERVER`,
+else by `$RUNWRIGHT_ROOT`, else by `$RUNWRIGHT_KUBECONFIG`, else the daemon's socket, `/run/runwright/api.sock`. These
+flags and `--namespace` may stand before or after the command. Colours are used on a terminal only, and not when
+`$NO_COLOR` is set.
 """
-_GLOBAL = frozenset({"server", "root", "namespace", "help"})
+_GLOBAL = frozenset({"server", "root", "kubeconfig", "namespace", "help"})
 
 
 def render() -> str:

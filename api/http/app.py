@@ -19,8 +19,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import kinds
+from api.access.directory import Directory
 from api.errors import ApiError
 from api.http import answers, reviews
+from api.http.audit import Audit
+from api.http.authorization import Access, Gate
+from api.http.certificates import CertificatePages
 from api.http.discovery_pages import DiscoveryPages
 from api.http.feed import Feed, Threads
 from api.http.health import HealthPages
@@ -78,9 +82,16 @@ def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> 
 
 
 def build_app(
-    surroundings: Surroundings, on_request: OnRequest = _ignore_request, bounds: Bounds = USUAL_BOUNDS
+    surroundings: Surroundings,
+    on_request: OnRequest = _ignore_request,
+    access: Access | None = None,
+    bounds: Bounds = USUAL_BOUNDS,
 ) -> Starlette:
-    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches."""
+    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
+
+    Without `access`, only root and the daemon's own user get in, and no record is kept.
+    """
+    access = access or Access()
     threads = Threads(STORE_THREADS)
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
@@ -98,7 +109,9 @@ def build_app(
     health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
 
     discovered = DiscoveryPages(served(sources.values(), reviews.REVIEWS), surroundings.version, threads)
+    issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes = [
+        *issuing.routes(),
         *discovered.routes(),
         *reviews.routes(),
         Route("/livez", health.live),
@@ -109,10 +122,20 @@ def build_app(
         Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
         Route("/{rest:path}", _answer_not_found, methods=_METHODS),
     ]
-    middleware = [Middleware(_Guard, on_request=on_request), Middleware(Protection, bounds=bounds)]
+    middleware = [*_around(surroundings, on_request, access), Middleware(Protection, bounds=bounds)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
     app.state.end_streams = feed.end
     return app
+
+
+def _around(surroundings: Surroundings, on_request: OnRequest, access: Access) -> list[Middleware]:
+    """Return what every request passes, from the outside in."""
+    directory, clock = Directory(surroundings.storage), surroundings.clock
+    return [
+        Middleware(Audit, log=access.audit, clock=clock),
+        Middleware(_Guard, on_request=on_request),
+        Middleware(Gate, directory=directory, access=access, clock=clock),
+    ]
 
 
 def _following(feed: Feed) -> Callable[[Starlette], Any]:

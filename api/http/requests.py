@@ -1,6 +1,6 @@
 """What a request asks: its body, its options, who sends it. Errors are BadRequest or Invalid."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from api.errors import BadRequest, Cause, Invalid, TooLarge, UnsupportedMediaType
 from api.http import protobuf
@@ -78,7 +78,7 @@ def _unsupported(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     )
 
 
-def is_set(request: Request, name: str) -> bool:
+def is_set(request: HTTPConnection, name: str) -> bool:
     """Return a boolean parameter, read as Go's ParseBool does.
 
     Raises:
@@ -121,6 +121,7 @@ def write_options(request: Request, *, is_apply: bool = False) -> WriteOptions:
         dry_run=is_dry_run(request.query_params.getlist("dryRun")),
         force=is_apply and is_set(request, "force"),
         field_validation=request.query_params.get("fieldValidation", "Warn"),
+        admit=request.state.admit,
     )
 
 

@@ -67,8 +67,16 @@ def _who(rights: Rights, _review: SelfSubjectReview) -> Document:
 
 
 def _token(rights: Rights, _review: TokenReview) -> Document:
-    """Answer for the caller itself: whose a foreign token is, is nobody's business."""
+    """Answer for the caller itself, which sends no token."""
     return {"authenticated": True, "user": _user(rights)}
+
+
+def _of_token(request: Request, token: str) -> Document:
+    """Say whose a token is: who has it could ask as that user anyway."""
+    user = request.state.user_of_token(token)
+    if user is None:
+        return {"authenticated": False, "error": "the token is not known here, or is over"}
+    return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}
 
 
 def _user(rights: Rights) -> Document:
@@ -103,7 +111,11 @@ def _endpoint(kind: Kind, judge: _Judge) -> Callable[[Request], Any]:
             review = kind.type.model_validate(document)
         except ValidationError as error:
             raise BadRequest(f"cannot read the {kind.name}: {error.errors()[0]['msg']}") from error
-        status = judge(rights_of(request), review)
+        if isinstance(review, TokenReview) and review.spec.token:
+            status = _of_token(request, review.spec.token)
+            document["spec"] = {**document["spec"], "token": ""}  # Nobody needs to see it again.
+        else:
+            status = judge(rights_of(request), review)
         return answers.answer(document | {"metadata": document["metadata"], "status": status}, 201)
 
     return endpoint

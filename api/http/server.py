@@ -1,4 +1,4 @@
-"""The server: uvicorn in a thread of its own, on a unix socket that only root may use.
+"""The server: uvicorn in a thread of its own, on a unix socket, and with TLS on TCP where it is asked to.
 
 Here: the socket's life and the thread's. Never here: what is answered (`app.py`).
 """
@@ -7,17 +7,20 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import stat
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
-from api.http.patience import PatientProtocol
+from api.http.peers import PeerProtocol
 
 _BACKLOG = 512
 _GRACE_SECONDS = 3
+_HANDSHAKE_SECONDS = 10
 _LONGEST_UNIX_PATH = 107
 
 
@@ -25,11 +28,26 @@ class ServerError(Exception):
     """The server cannot start; the message says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Where to listen beside the unix socket, and the server's side of TLS there."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
+
+
 class ApiServer:
     """Serves an application on a unix socket until stopped."""
 
-    def __init__(self, app: Starlette, path: Path) -> None:
-        """Serve `app` at `path`, which is made with mode 0600."""
+    def __init__(self, app: Starlette, path: Path, tls: Tls | None = None, *, is_shared: bool = False) -> None:
+        """Serve `app` at `path`, made with mode 0600, and at `tls`.
+
+        A socket that `is_shared` can be connected to by all who reach it: the application tells them apart.
+        """
+        self._tls = tls
+        self._mode = 0o666 if is_shared else 0o600
+        self._encrypted: socket.socket | None = None
         self._app = app
         self._path = path
         self._socket: socket.socket | None = None
@@ -43,11 +61,11 @@ class ApiServer:
         Raises:
             ServerError: another server answers at that path, or the path cannot be one.
         """
-        self._socket = _listen(self._path)
+        self._socket = _listen(self._path, self._mode)
         self._identity = _identity(self._path)
         config = uvicorn.Config(
             self._app,
-            http=PatientProtocol,
+            http=PeerProtocol,
             ws="none",
             lifespan="on",
             loop="asyncio",
@@ -56,7 +74,8 @@ class ApiServer:
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        self._server = _Uvicorn(config)
+        self._encrypted = self._listen_encrypted()
+        self._server = _Uvicorn(config, self._encrypted, self._tls.context if self._tls else None)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
         self._thread.start()
         self._server.settled.wait()
@@ -70,17 +89,37 @@ class ApiServer:
             self._server.ask_to_stop(self._app)
         if self._thread is not None:
             self._thread.join()
+        if self._encrypted is not None:
+            self._encrypted.close()
         if self._socket is not None:
             _remove_own(self._path, self._identity)
             self._socket.close()
-        self._server = self._thread = self._socket = None
+        self._server = self._thread = self._socket = self._encrypted = None
+
+    def encrypted_port(self) -> int:
+        """Return the port that TLS is served at, 0 if it is not."""
+        return int(self._encrypted.getsockname()[1]) if self._encrypted is not None else 0
+
+    def _listen_encrypted(self) -> socket.socket | None:
+        if self._tls is None:
+            return None
+        try:
+            return _listen_tcp(self._tls.host, self._tls.port)
+        except OSError as error:
+            self.stop()
+            at = f"{self._tls.host}:{self._tls.port}"
+            raise ServerError(f"cannot listen at {at}: {error.strerror}: choose another api.listen") from error
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn that says when it has started, or failed to, and can be stopped from another thread."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self, config: uvicorn.Config, encrypted: socket.socket | None = None, context: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(config)
+        self._encrypted = encrypted
+        self._context = context
         self.settled = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -96,7 +135,19 @@ class _Uvicorn(uvicorn.Server):
         """Start, and say so."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self._encrypted is not None:
+            self.servers.append(await self._serve_encrypted(self._loop, self._encrypted))
         self.settled.set()
+
+    async def _serve_encrypted(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> asyncio.Server:
+        """Serve the same application with TLS: uvicorn itself has one kind of listener a server."""
+
+        def protocol() -> asyncio.Protocol:
+            return PeerProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        return await loop.create_server(
+            protocol, sock=listener, ssl=self._context, backlog=_BACKLOG, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+        )
 
     def ask_to_stop(self, app: Starlette) -> None:
         """Have it end its streams and then itself."""
@@ -106,7 +157,25 @@ class _Uvicorn(uvicorn.Server):
                 self._loop.call_soon_threadsafe(app.state.end_streams)
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen_tcp(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address, on both families if it is `::`."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen(path: Path, mode: int = 0o600) -> socket.socket:
     """Return a socket that listens at `path`, put there whole in one step.
 
     It gets its mode before it gets its name, so that nobody ever finds it open to others.
@@ -119,9 +188,9 @@ def _listen(path: Path) -> socket.socket:
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(listener.fileno(), 0o600)  # What bind() gives the file: see unix(7).
+        os.fchmod(listener.fileno(), mode)  # What bind() gives the file: see unix(7).
         listener.bind(str(fresh))
-        fresh.chmod(0o600)
+        fresh.chmod(mode)
         listener.listen(_BACKLOG)
         fresh.rename(path)
     except OSError as error:

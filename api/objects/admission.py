@@ -9,7 +9,7 @@ manifest twice is no change, and reconcilers read defaults from the types.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,14 +27,22 @@ MOST_BYTES = 3 << 19
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
+def _admit_all(_kind: Kind, _before: Document | None, _after: Document) -> None:
+    """Let the daemon's own parts write what they do."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a write is to be done, and by whom."""
+    """How a write is to be done, and by whom.
+
+    `admit` is given each object before it is stored, with what it was before, and raises if its sender may not make it.
+    """
 
     field_manager: str = "unknown"
     dry_run: bool = False
     force: bool = False
     field_validation: str = "Warn"
+    admit: Callable[[Kind, Document | None, Document], None] = _admit_all
 
 
 @dataclass(frozen=True, slots=True)

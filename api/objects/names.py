@@ -8,6 +8,7 @@ import re
 
 from api import runtime_spec
 from api.kinds import Kind
+from api.types.rbac import RBAC_GROUP
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -57,11 +58,23 @@ def problem_with_name(kind: Kind, name: str) -> str:
         except ValueError as error:
             return str(error)
         return ""
+    if kind.group == RBAC_GROUP:
+        return _problem_with_segment(name)
     if len(name) > most_characters(kind):
         return f"must be no more than {most_characters(kind)} characters"
     if most_characters(kind) == MOST_LABEL:
         return "" if _IS_LABEL.fullmatch(name) else _LABEL_RULE
     return "" if _IS_SUBDOMAIN.fullmatch(name) else _SUBDOMAIN_RULE
+
+
+def _problem_with_segment(name: str) -> str:
+    """Say what is wrong with a name that need be no more than part of a path, such as `system:admin`."""
+    if name in (".", ".."):
+        return f"may not be '{name}'"
+    wrong = next((part for part in "/%" if part in name), "")
+    if wrong:
+        return f"may not contain '{wrong}'"
+    return "" if name.isprintable() and len(name) <= MOST_SUBDOMAIN else "must be at most 253 printable characters"
 
 
 def problem_with_label_key(key: str) -> str:

@@ -186,7 +186,8 @@ class Verbs:
                 if live is None:
                     self._check_space(kind, new)
                     return Written(self._store_new(kind, new, options), created=True, warnings=received.warnings)
-                return Written(self._store(live, new, options, subresource), created=False, warnings=received.warnings)
+                written = self._store(kind, live, new, options, subresource)
+                return Written(written, created=False, warnings=received.warnings)
             except (AlreadyExists, _Raced):
                 continue
         raise self._too_busy(kind, name)
@@ -280,6 +281,7 @@ class Verbs:
             namespaces.check_open(self._storage, metadata["namespace"], about=about)
 
     def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
+        options.admit(kind, None, document)
         if options.dry_run:
             metadata = document["metadata"]
             if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
@@ -316,12 +318,15 @@ class Verbs:
         for _ in range(MOST_RETRIES):
             live = self.get(kind, namespace, name)
             try:
-                return self._store(live, change(live), options, subresource)
+                return self._store(kind, live, change(live), options, subresource)
             except _Raced:
                 continue
         raise self._too_busy(kind, name)
 
-    def _store(self, live: Document, document: Document, options: WriteOptions, subresource: str) -> Document:
+    def _store(
+        self, kind: Kind, live: Document, document: Document, options: WriteOptions, subresource: str
+    ) -> Document:
+        options.admit(kind, live, document)
         if document is live:
             return live
         if options.dry_run:

@@ -76,7 +76,7 @@ class SelfSubjectReview(Resource):
 class TokenReviewSpec(ApiModel):
     """The question."""
 
-    token: str = Field(default="", description="The token; the caller's own is the only one that is looked at.")
+    token: str = Field(default="", description="The token; without one the caller is meant.")
     audiences: tuple[str, ...] = Field(default=(), description="Whom it would be shown to; taken and not heard.")
 
 

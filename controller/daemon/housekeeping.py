@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from api.errors import ApiError
 from api.objects.verbs import Verbs
+from controller.daemon.authority import HostAuthority
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
@@ -22,9 +23,17 @@ class Housekeeping:
     """A thread that does small chores at their times; a chore that fails is logged and tried again."""
 
     def __init__(
-        self, store: Store, verbs: Verbs, clock: Clock, settings: Settings, caches: PackageCaches, downloads: Parts
+        self,
+        store: Store,
+        verbs: Verbs,
+        clock: Clock,
+        settings: Settings,
+        caches: PackageCaches,
+        downloads: Parts,
+        authority: HostAuthority,
     ) -> None:
         """Keep these parts tidy."""
+        self._authority = authority
         self._caches = caches
         self._downloads = downloads
         self._store = store
@@ -51,6 +60,7 @@ class Housekeeping:
             tick += 1
             self._chore("finish namespaces", self._verbs.finish_namespaces)
             if tick % _CACHES_EVERY_TICKS == 0:
+                self._chore("renew the server's certificate", self._authority.renew)
                 self._chore("trim package caches", self._caches.trim)
                 self._chore("remove old parts of downloads", self._downloads.sweep)
             if tick % self._every_ticks == 0:

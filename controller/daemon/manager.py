@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from api import quantity
 from api.http.app import Surroundings, build_app
-from api.http.server import ApiServer
+from api.http.authorization import Access
+from api.http.server import ApiServer, Tls
 from api.kinds import CONFIG_MAP, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, SECRET
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
@@ -24,9 +25,13 @@ from controller.cgroup.absent import AbsentCgroups
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
+from controller.daemon.api_settings import split_listen
+from controller.daemon.audit_file import AuditFile
+from controller.daemon.authority import HostAuthority
 from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
+from controller.daemon.host_users import HostUsers
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
 from controller.daemon.node import NodeReport
@@ -110,6 +115,7 @@ class Manager:
         self._make_runtimes()
         self._make_jobs()
         self._controllers = (self._registries, self._runtimes, self._jobs)
+        self._make_access()
         self._make_sources()
         self._make_api()
 
@@ -149,6 +155,7 @@ class Manager:
         self._caches.close()
         self._http_client.close()
         self.store.close()
+        self._audit.close()
         self._lock.close()
         _log.info("ended", extra=keys(host=self._host.name))
 
@@ -238,6 +245,16 @@ class Manager:
             return None
         return RuntimeProber(self.launcher, self._cgroups, self._run_dirs, self._run_defaults)
 
+    def _make_access(self) -> None:
+        settings = self._settings.api
+        listen = split_listen(settings.listen) if settings.listen else None
+        self._authority = HostAuthority(self._paths.authority, self._clock, settings.names, listen)
+        self._audit = AuditFile(self._paths.audit_log, quantity.to_bytes(settings.audit_size), settings.audit_files)
+        self._host_users = HostUsers(settings.socket_groups)
+        if self._host_users.are_many:
+            self._paths.run.chmod(0o711)  # For them to reach the socket; what else is in there is closed to them.
+        self._tls = None if listen is None else Tls(*listen, self._authority.context())
+
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
         feeds: list[Feed] = [
@@ -250,7 +267,7 @@ class Manager:
         self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
-            Parts.below(self._paths.runtimes, self._clock),
+            Parts.below(self._paths.runtimes, self._clock), self._authority,
         )  # fmt: skip
 
     def _make_api(self) -> None:
@@ -274,7 +291,9 @@ class Manager:
             node_name=self._host.name,
             version=VERSION,
         )
-        self._server = ApiServer(build_app(surroundings, HttpMetrics(self._metrics)), self._paths.api_socket)
+        access = Access(self._host_users.user, self._audit, self._authority)
+        app = build_app(surroundings, HttpMetrics(self._metrics), access)
+        self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
         return Controller(

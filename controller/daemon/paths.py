@@ -90,6 +90,16 @@ class Paths:
         return self.run / "launcher"
 
     @property
+    def authority(self) -> Path:
+        """The CA's key, and the server's certificate."""
+        return self.state / "pki"
+
+    @property
+    def audit_log(self) -> Path:
+        """Who did what."""
+        return self.logs / "audit.log"
+
+    @property
     def job_logs(self) -> Path:
         """The logs of runs."""
         return self.logs / "jobs"

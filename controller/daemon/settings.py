@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from api import quantity
+from controller.daemon.api_settings import ApiSettings
 
 NO_LIMIT = "none"
 _SMALLEST_SIZE_BYTES = 4096  # Nothing smaller is of use, and to a tmpfs 0 is no limit at all.
@@ -180,6 +181,7 @@ class Settings(_Section):
     state: StateSettings = Field(default_factory=lambda: StateSettings(), description="What is remembered.")
     logs: LogSettings = Field(default_factory=lambda: LogSettings(), description="Logs of runs.")
     jobs: JobSettings = Field(default_factory=lambda: JobSettings(), description="What a job gets that does not say.")
+    api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The HTTP API.")
     cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="The reconcile loops.")
 

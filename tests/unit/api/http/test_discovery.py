@@ -30,7 +30,9 @@ def test_groups_and_versions_are_listed(api):
 
 
 def test_every_kind_is_discovered_with_its_names(api):
-    found = resources(api, GROUP) | resources(api, "/api/v1")
+    found = {}
+    for kind in KINDS:
+        found |= resources(api, f"/apis/{kind.api_version}" if kind.group else "/api/v1")
 
     for kind in KINDS:
         resource = found[kind.plural]

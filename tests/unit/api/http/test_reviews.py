@@ -55,9 +55,16 @@ def test_who_asks_is_told_who_it_is(api):
 
 
 def test_a_token_review_answers_for_its_sender(api):
-    status = api.client.post(f"{AUTHENTICATION}/tokenreviews", json={"spec": {"token": "x"}}).json()["status"]
+    status = api.client.post(f"{AUTHENTICATION}/tokenreviews", json={"spec": {}}).json()["status"]
 
     assert status["authenticated"] is True
+
+
+def test_a_token_review_of_a_token_that_nobody_gave_says_so_and_does_not_repeat_it(api):
+    answer = api.client.post(f"{AUTHENTICATION}/tokenreviews", json={"spec": {"token": "guessed"}}).json()
+
+    assert answer["status"]["authenticated"] is False
+    assert "guessed" not in str(answer)
 
 
 @pytest.mark.parametrize("sent", [[], {"kind": "Job"}, {"spec": 5}])

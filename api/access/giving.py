@@ -1,0 +1,147 @@
+"""What a write gives away, and whether its sender has it to give. Pure.
+
+Being allowed to write a kind is not enough where an object gives rights: roles and bindings, tokens and
+certificates, and references to owners, which let one object end or hold up another. Invariant: nobody gets by
+writing an object, for whomever, what they may not do themselves.
+Source: kubernetes.io, "Privilege escalation prevention and bootstrapping"; the admission plugin
+OwnerReferencesPermissionEnforcement.
+"""
+
+from collections.abc import Iterable
+
+from api import kinds
+from api.access.policy import RBAC, Policy, refusal, role_of
+from api.access.rules import Asked, Rule
+from api.access.users import AUTHENTICATED, User
+from api.errors import About, Cause, Forbidden, Invalid
+from api.kinds import CERTIFICATE, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, TOKEN, Kind
+from api.meta import Document
+from api.types.access import ACCESS_GROUP
+
+_ROLES, _BINDINGS, _IDENTITIES = (ROLE, CLUSTER_ROLE), (ROLE_BINDING, CLUSTER_ROLE_BINDING), (TOKEN, CERTIFICATE)
+IMPERSONATE = "impersonate"
+
+
+def check(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    """Check that `user` may make `after` of `before`, beyond being allowed to write such objects.
+
+    Raises:
+        Forbidden: it would give what the user does not have.
+        Invalid: it would have a binding refer to another role.
+    """
+    _check_owners(policy, user, kind, before, after)
+    if kind in _ROLES:
+        _check_role(policy, user, kind, before, after)
+    elif kind in _BINDINGS:
+        _check_binding(policy, user, kind, before, after)
+    elif kind in _IDENTITIES:
+        _check_identity(policy, user, kind, before, after)
+
+
+def check_becoming(policy: Policy, user: User, name: str, groups: Iterable[str]) -> None:
+    """Check that `user` may act as another one. Raises Forbidden."""
+    wanted = [Asked(IMPERSONATE, "", "users", name=name)]
+    wanted += [Asked(IMPERSONATE, "", "groups", name=group) for group in groups]
+    for asked in wanted:
+        decision = policy.decide(user, asked)
+        if not decision.allowed:
+            raise refusal(user, asked, decision.reason)
+
+
+def _check_role(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    if before is not None and before.get("rules") == after.get("rules"):
+        return
+    metadata = after["metadata"]
+    space, name = metadata.get("namespace", ""), metadata.get("name", "")
+    missing = policy.lacking(user, space, [Rule.of(rule) for rule in after.get("rules") or ()])
+    if missing and not policy.decide(user, Asked("escalate", RBAC, kind.plural, "", space, name)).allowed:
+        raise _grants_too_much(user, kind, name, missing)
+
+
+def _check_binding(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    metadata = after["metadata"]
+    space, name = metadata.get("namespace", ""), metadata.get("name", "")
+    if before is not None:
+        if before.get("roleRef") != after.get("roleRef"):
+            cause = Cause(
+                "roleRef", "FieldValueInvalid", "Invalid value: cannot change roleRef: delete and make it anew"
+            )
+            raise Invalid.of(About(kind.group, kind.name, name), [cause])
+        if before.get("subjects") == after.get("subjects"):
+            return
+    role_space, role = role_of(after)
+    plural = ROLE.plural if role_space else CLUSTER_ROLE.plural
+    if policy.decide(user, Asked("bind", RBAC, plural, "", space, role)).allowed:
+        return
+    rules = policy.rules_of_role(role_space, role)
+    if rules is None:
+        why = f'it refers to the role "{role}", which is not there, and who binds what is to come needs the verb bind'
+        raise Forbidden(
+            f"{About(kind.group, kind.plural, name)} is forbidden: {why}", About(kind.group, kind.plural, name)
+        )
+    missing = policy.lacking(user, space, rules)
+    if missing:
+        raise _grants_too_much(user, kind, name, missing)
+
+
+def _grants_too_much(user: User, kind: Kind, name: str, missing: tuple[Rule, ...]) -> Forbidden:
+    about = About(kind.group, kind.plural, name)
+    shown = "".join(f"\n{rule.to_document()}" for rule in missing[:20])
+    rest = f"\nand {len(missing) - 20} more" if len(missing) > 20 else ""
+    who = f'user "{user.name}" (groups={list(user.groups)})'
+    what = "is attempting to grant RBAC permissions not currently held:"
+    return Forbidden(f"{about} is forbidden: {who} {what}{shown}{rest}", about)
+
+
+def _check_identity(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    """Who makes a token or a certificate of a user becomes that user."""
+    if before is not None and before.get("spec") == after.get("spec"):
+        return
+    name = after["metadata"].get("name", "")
+    if user.scope is not None:
+        about = About(ACCESS_GROUP, kind.plural, name)
+        why = "a token that is for some things only cannot make what would be for more"
+        raise Forbidden(f"{about} is forbidden: {why}", about)
+    spec = after.get("spec") or {}
+    whose, groups = str(spec.get("user", "")), tuple(spec.get("groups") or ())
+    if user.is_master or (whose == user.name and set(groups) <= set(user.groups)):
+        return
+    check_becoming(policy, user, whose, (group for group in groups if group != AUTHENTICATED))
+
+
+def _check_owners(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    """Who names an owner has to be able to see it, and to change it if the reference holds up its deletion."""
+    had = (before or {}).get("metadata", {}).get("ownerReferences") or ()
+    for reference in after["metadata"].get("ownerReferences") or ():
+        if reference in had:
+            continue
+        owner = _kind_of(reference)
+        blocks = bool(reference.get("blockOwnerDeletion"))
+        if owner is None:
+            if blocks:
+                raise _cannot_own(
+                    kind, after, "blockOwnerDeletion is set, and its owner is of no kind that is known here"
+                )
+            continue
+        space = after["metadata"].get("namespace", "") if owner.namespaced else ""
+        for asked in _rights_on(owner, space, str(reference.get("name", "")), blocks=blocks):
+            decision = policy.decide(user, asked)
+            if not decision.allowed:
+                raise _cannot_own(kind, after, refusal(user, asked, decision.reason).message)
+
+
+def _rights_on(owner: Kind, space: str, name: str, *, blocks: bool) -> Iterable[Asked]:
+    yield Asked("get", owner.group, owner.plural, "", space, name)
+    if blocks:
+        yield Asked("update", owner.group, owner.plural, "finalizers", space, name)
+
+
+def _kind_of(reference: Document) -> Kind | None:
+    group = str(reference.get("apiVersion", "")).rpartition("/")[0]
+    known = (kind for kind in (*kinds.KINDS, *kinds.PROJECTED) if kind.group == group)
+    return next((kind for kind in known if kind.name == reference.get("kind")), None)
+
+
+def _cannot_own(kind: Kind, document: Document, why: str) -> Forbidden:
+    about = About(kind.group, kind.plural, document["metadata"].get("name", ""))
+    return Forbidden(f"{about} is forbidden: cannot set an owner reference: {why}", about)
