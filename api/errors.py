@@ -166,6 +166,12 @@ class TooManyRequests(ApiError):
     code, reason = 429, "TooManyRequests"
 
 
+class RequestTimeout(ApiError):
+    """What was announced did not come: send it again."""
+
+    code, reason = 408, "Timeout"
+
+
 class ServiceUnavailable(ApiError):
     """A part that the answer needs is not there now."""
 

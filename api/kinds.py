@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from api.errors import Cause
 from api.meta import GROUP, VERSION, Document, Resource
 from api.runtime_spec import LATEST
+from api.types import config_map, secret
 from api.types.access import ACCESS_GROUP, ACCESS_VERSION, Certificate, Token
+from api.types.config_map import ConfigMap
 from api.types.core import Event, Namespace, NewEvent, Node
 from api.types.job import Job
 from api.types.rbac import RBAC_GROUP, ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from api.types.registry import Registry
 from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
 from api.types.runtime_template import RuntimeTemplate
+from api.types.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,22 @@ class Column:
     description: str = ""
 
 
+def _as_it_is(document: Document) -> Document:
+    return document
+
+
+def _any_change(_live: Document, _changed: Document) -> list[Cause]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """All that the API needs to know of a kind."""
+    """All that the API needs to know of a kind.
+
+    What is sent goes through `fold` before anything else; `given` is filled in at the top of what is stored, as
+    nobody's own; `problems_with_change` says why an object may not become another. Of a `confidential` one no message
+    has a value, and it is stored encrypted.
+    """
 
     name: str
     plural: str
@@ -43,6 +60,10 @@ class Kind:
     finalizer: str | None = None
     has_status: bool = True
     categories: tuple[str, ...] = ("runwright",)
+    confidential: bool = False
+    fold: Callable[[Document], Document] = _as_it_is
+    given: tuple[tuple[str, str], ...] = ()
+    problems_with_change: Callable[[Document, Document], list[Cause]] = _any_change
 
     @property
     def api_version(self) -> str:
@@ -193,6 +214,27 @@ NAMESPACE = Kind(
 )  # fmt: skip
 
 
+def _keys(*fields: str) -> Callable[[Document], str]:
+    return lambda document: str(sum(len(document.get(name) or ()) for name in fields))
+
+
+CONFIG_MAP = Kind(
+    name="ConfigMap", plural="configmaps", short_names=("cm",), namespaced=True, type=ConfigMap,
+    columns=(Column("Data", _keys("data", "binaryData"), description="How many keys it has."),),
+    group="", version="v1", has_status=False, categories=(), problems_with_change=config_map.problems_with_change,
+)  # fmt: skip
+SECRET = Kind(
+    name="Secret", plural="secrets", short_names=(), namespaced=True, type=Secret,
+    columns=(
+        Column("Type", field("type"), description="What it is for."),
+        Column("Data", _keys("data"), description="How many keys it has."),
+    ),
+    group="", version="v1", has_status=False, categories=(),
+    confidential=True, fold=secret.fold, given=(("type", secret.OPAQUE),),
+    problems_with_change=secret.problems_with_change,
+)  # fmt: skip
+
+
 def _role_ref(document: Document) -> str:
     reference = document.get("roleRef", {})
     return f"{reference.get('kind', '')}/{reference.get('name', '')}"
@@ -313,7 +355,17 @@ PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 FOR_CLIENTS: tuple[Kind, ...] = (NEW_EVENT, NODE, SERVICE)
 """Kinds that are shown and not stored, for clients that look for them; rnx does not."""
 
-KINDS: tuple[Kind, ...] = (JOB, RUNTIME, RUNTIME_TEMPLATE, REGISTRY, EVENT, NAMESPACE, *ACCESS_KINDS)
+KINDS: tuple[Kind, ...] = (
+    JOB,
+    RUNTIME,
+    RUNTIME_TEMPLATE,
+    REGISTRY,
+    EVENT,
+    NAMESPACE,
+    CONFIG_MAP,
+    SECRET,
+    *ACCESS_KINDS,
+)
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
 

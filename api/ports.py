@@ -121,6 +121,25 @@ class RunLogs(Protocol):
         """
         ...
 
+    def records(
+        self, job: Document, attempt: int, options: "LogOptions", after: str, stopped: Callable[[], bool]
+    ) -> Iterator["LogRecord | None"]:
+        """Yield the log record by record, after the place of an earlier one if `after` is not empty.
+
+        None is a heartbeat while nothing comes. Raises NotFound when the run left no log, BadRequest for no place.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A line of a log, or a part of one if it is not `whole`; `place` is where to go on after it."""
+
+    place: str
+    time: str
+    text: bytes
+    whole: bool
+
 
 class BuildLogs(Protocol):
     """What the builds of runtimes said."""

@@ -5,6 +5,7 @@ Exit status: 0 ended as asked, 1 it cannot run (the message says why and what to
 
 import argparse
 import logging
+import resource
 import signal
 import sys
 import threading
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = Paths.of(root, loaded.settings)
     if wanted.backup or wanted.restore:
         return _copy(paths, wanted)
+    if wanted.rotate_secrets_key:
+        return _rotate(paths)
     return _clean(loaded.settings, paths) if wanted.clean else _run(loaded.settings, paths)
 
 
@@ -65,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "--backup", type=Path, metavar="FILE", help="copy the store to FILE, also while in use, and end"
     )
     parser.add_argument("--restore", type=Path, metavar="FILE", help="make the store from the backup FILE, and end")
+    parser.add_argument(
+        "--rotate-secrets-key",
+        action="store_true",
+        help="encrypt all Secrets anew with a new key, while no daemon runs, and end",
+    )
     return parser
 
 
@@ -90,6 +98,7 @@ def _run(settings: Settings, paths: Paths) -> int:
     from controller.daemon.manager import Manager
     from state.connection import StoreFileError
 
+    _allow_many_connections()
     asked_to_end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_end.set())
@@ -107,6 +116,12 @@ def _run(settings: Settings, paths: Paths) -> int:
     return 0
 
 
+def _allow_many_connections() -> None:
+    """Have as many descriptors as the host allows: each watcher is one. Runs have limits of their own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
     from state import backup
     from state.connection import StoreFileError
@@ -120,6 +135,25 @@ def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
     except StoreFileError as error:
         return _fail(str(error))
     sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _rotate(paths: Paths) -> int:
+    from api.errors import ApiError
+    from controller.daemon import lock
+    from state import encryption
+    from state.connection import StoreFileError
+
+    if not paths.database.exists():
+        return _fail(f"cannot rotate the key of secrets: there is no store {paths.database}: name its --root")
+    try:
+        with lock.take(paths.daemon_lock):
+            rows = encryption.rotate(paths.database)
+    except (lock.AlreadyRunning, StoreFileError, OSError) as error:
+        return _fail(str(error))
+    except ApiError as error:
+        return _fail(error.message)
+    sys.stdout.write(f"{rows} stored texts of secrets are under a new key in {encryption.file_of(paths.database)}\n")
     return 0
 
 

@@ -51,6 +51,15 @@ class Stored(NamedTuple):
     value: str
 
 
+class Found(NamedTuple):
+    """One object of a page."""
+
+    revision: int
+    namespace: str
+    name: str
+    value: str
+
+
 class Row(NamedTuple):
     """A row as watchers read it."""
 
@@ -91,7 +100,7 @@ def _objects(columns: tuple[Any, ...], *which: Any) -> Any:
 
 
 def _page(*which: Any) -> str:
-    statement = _objects((col(_J.revision), col(_J.value)), *which)
+    statement = _objects(tuple(col(getattr(_J, name)) for name in Found._fields), *which)
     return _sql(statement.order_by(col(_J.namespace), col(_J.name))) + _LIMIT
 
 
@@ -112,6 +121,18 @@ COUNT = {False: _sql(_objects((func.count(),))), True: _sql(_objects((func.count
 _STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < bindparam("before"))
 STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
 SINCE = {False: _since(), True: _since(_KIND)}
+SEALS = [
+    _sql(
+        select(func.substr(col(text_), text("1"), bindparam("length"))).where(_KIND, col(text_).is_not(None)).distinct()
+    )
+    for text_ in (_J.value, _J.old_value)
+]
+ROWS_OF = _sql(select(*(col(getattr(_J, name)) for name in Row._fields)).where(_KIND))
+REWRITE = _sql(
+    update(_J)
+    .where(col(_J.revision) == bindparam("which"))
+    .values(value=bindparam("new_value"), old_value=bindparam("new_old_value"))
+)
 NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"  # A table of SQLite's own, never lowered.
 FORGET_SEQUENCE = "DELETE FROM sqlite_sequence WHERE name = 'journal'"
 SET_SEQUENCE = "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', :revision)"
@@ -164,10 +185,10 @@ def newest(connection: sqlite3.Connection) -> int:
 
 def page(
     connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None, limit: int
-) -> Sequence[tuple[int, str]]:
-    """Return (revision, value) of the objects as they were at revision `at`, in key order; 0 is no limit."""
+) -> Sequence[Found]:
+    """Return the objects as they were at revision `at`, in key order; 0 is no limit."""
     parameters = _selection(kind, namespace, at, after) | {"limit": limit or _NO_LIMIT}
-    return connection.execute(PAGE[namespace is not None], parameters).fetchall()
+    return [Found(*row) for row in connection.execute(PAGE[namespace is not None], parameters)]
 
 
 def count(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> int:
@@ -210,6 +231,23 @@ def remove_superseded(connection: sqlite3.Connection, low: int, high: int) -> in
 def raise_floor(connection: sqlite3.Connection, revision: int) -> None:
     """Record that history before `revision` is gone; in the transaction that removes it."""
     connection.execute(RAISE_FLOOR, {"which": _FLOOR, "floor": revision})
+
+
+def beginnings(connection: sqlite3.Connection, kind: str, length: int) -> set[str]:
+    """Return what the texts of objects of `kind`, present and past, begin with: `length` characters of each."""
+    parameters = {"kind": kind, "length": length}
+    return {start for statement in SEALS for (start,) in connection.execute(statement, parameters)}
+
+
+def rows_of(connection: sqlite3.Connection, kind: str) -> Sequence[Row]:
+    """Return all rows of a kind."""
+    return [Row(*row) for row in connection.execute(ROWS_OF, {"kind": kind})]
+
+
+def rewrite(connection: sqlite3.Connection, revision: int, value: str, old_value: str | None) -> None:
+    """Put another text of the same meaning into a row: it is the one change that a row may see."""
+    parameters = {"which": revision, "new_value": value, "new_old_value": old_value}
+    connection.execute(REWRITE, parameters)
 
 
 def _selection(kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from sqlite3 import Connection, Error
 from api.errors import AlreadyExists, NotFound, ServiceUnavailable
 from api.meta import Document, ObjectKey
 from api.ports import Change, Listing
-from state import backup, compaction, connection, documents, journal, lifecycle, migrations, watch
+from state import backup, compaction, connection, documents, encryption, journal, lifecycle, migrations, watch
+from state.encryption import Keyring
 from state.writer import Clock, Hooks, OnCommit, Transaction, Writer
 
 Lifecycle = Callable[[Document, Document], Document]
@@ -32,8 +33,11 @@ def _new_uid() -> str:
 class Store:
     """Objects, their history and those who watch it. All methods may be called from any thread."""
 
-    def __init__(self, path: Path, writer: Writer, watchers: watch.Watchers, new_uid: Callable[[], str]) -> None:
+    def __init__(
+        self, path: Path, writer: Writer, watchers: watch.Watchers, new_uid: Callable[[], str], keyring: Keyring
+    ) -> None:
         """Use `Store.open`, which prepares the file."""
+        self._keyring = keyring
         self._path = path
         self._writer = writer
         self._watchers = watchers
@@ -49,17 +53,18 @@ class Store:
         `on_commit` is told the seconds and rows of each commit; it must be quick and never raise.
 
         Raises:
-            StoreFileError: the file is damaged, another program's, or a newer runwright's.
+            StoreFileError: the file is damaged, another program's, or a newer runwright's, or its keys are not there.
         """
         opened = connection.open_file(path)
         try:
             migrations.migrate(opened, str(path))
+            keyring = encryption.load(encryption.file_of(path), needed=encryption.keys_used(opened))
         except BaseException:
             opened.close()
             raise
         watchers = watch.Watchers()
-        writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake))
-        return cls(path, writer, watchers, new_uid)
+        writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake), keyring)
+        return cls(path, writer, watchers, new_uid, keyring)
 
     def close(self) -> None:
         """Wait for the write in progress and close the file; later calls are refused."""
@@ -70,7 +75,9 @@ class Store:
         """Return the object, or None."""
         with self._reading() as reader:
             row = journal.current(reader, key)
-        return None if row is None or row.deleted else documents.decode(row.value, row.revision)
+        if row is None or row.deleted:
+            return None
+        return documents.decode(self._keyring.open(key, row.value), row.revision)
 
     def list(
         self,
@@ -94,7 +101,7 @@ class Store:
             rows = journal.page(reader, kind, namespace, at_revision, after, limit)
             is_full = bool(limit) and len(rows) == limit
             found = journal.count(reader, kind, namespace, at_revision, after) if is_full else len(rows)
-        items = tuple(documents.decode(value, revision) for revision, value in rows)
+        items = tuple(self._decoded(kind, row) for row in rows)
         return Listing(items, at_revision, found - len(items))
 
     def create(self, document: Document) -> Document:
@@ -172,7 +179,7 @@ class Store:
             Expired: changes after `since` were compacted away, or `since` is not reached yet.
         """
         with self._reading() as reader, connection.snapshot(reader):
-            return watch.changes(reader, since, kind, limit)
+            return watch.changes(reader, self._keyring, since, kind, limit)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""
@@ -201,6 +208,10 @@ class Store:
         """
         with self._reading() as reader:
             return backup.write(reader, path)
+
+    def _decoded(self, kind: str, row: journal.Found) -> Document:
+        text = self._keyring.open(ObjectKey(kind, row.namespace, row.name), row.value)
+        return documents.decode(text, row.revision)
 
     def _replace(self, document: Document, decide_on: Lifecycle) -> Document:
         desired, key = documents.detach(document), ObjectKey.of(document)

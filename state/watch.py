@@ -16,6 +16,7 @@ from api.errors import Expired
 from api.meta import Document, ObjectKey
 from api.ports import Change, ChangeType
 from state import documents, journal
+from state.encryption import Keyring
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,16 @@ class Watchers:
                 log.exception("a subscriber of the store failed when woken")
 
 
-def changes(connection: sqlite3.Connection, since: int, kind: str | None, limit: int) -> Sequence[Change]:
+def changes(
+    connection: sqlite3.Connection, keyring: Keyring, since: int, kind: str | None, limit: int
+) -> Sequence[Change]:
     """Return the changes after revision `since`, oldest first; `connection` is inside a snapshot.
 
     Raises:
         Expired: some of them were compacted away, or `since` was never reached.
     """
     check_readable(connection, since)
-    return tuple(_change(row) for row in journal.since(connection, since, kind, limit))
+    return tuple(_change(row, keyring) for row in journal.since(connection, since, kind, limit))
 
 
 def check_readable(connection: sqlite3.Connection, revision: int) -> int:
@@ -76,12 +79,13 @@ def check_readable(connection: sqlite3.Connection, revision: int) -> int:
     return newest
 
 
-def _change(row: journal.Row) -> Change:
+def _change(row: journal.Row, keyring: Keyring) -> Change:
     previous: Document | None = None
-    if row.old_value is not None:
-        previous = documents.decode(row.old_value, row.prev_revision)
     key = ObjectKey(row.kind, row.namespace, row.name)
-    return Change(_type(row), row.revision, key, documents.decode(row.value, row.revision), previous)
+    if row.old_value is not None:
+        previous = documents.decode(keyring.open(key, row.old_value), row.prev_revision)
+    document = documents.decode(keyring.open(key, row.value), row.revision)
+    return Change(_type(row), row.revision, key, document, previous)
 
 
 def _type(row: journal.Row) -> ChangeType:

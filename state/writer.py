@@ -21,6 +21,7 @@ from api.errors import ApiError, ServiceUnavailable
 from api.meta import Document, ObjectKey
 from state import documents, journal
 from state.connection import transaction
+from state.encryption import Keyring
 from state.schema import NO_REVISION
 
 _MOST_IN_A_COMMIT = 64
@@ -62,9 +63,10 @@ class Current:
 class Transaction:
     """What a write may do: read the newest state and append to the journal."""
 
-    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+    def __init__(self, connection: sqlite3.Connection, now: datetime, keyring: Keyring) -> None:
         """Work on `connection`, which is inside a write transaction; `now` is its time."""
         self.connection = connection
+        self._keyring = keyring
         self.now = now
         self.rows = 0
 
@@ -73,7 +75,8 @@ class Transaction:
         row = journal.current(self.connection, key)
         if row is None or row.deleted:
             return None
-        return Current(documents.decode(row.value, row.revision), row.revision, row.value)
+        text = self._keyring.open(key, row.value)
+        return Current(documents.decode(text, row.revision), row.revision, row.value)
 
     def create(self, key: ObjectKey, document: Document) -> Document:
         """Append the first row of an object; where it was deleted before, after its tombstone."""
@@ -98,7 +101,8 @@ class Transaction:
         old_value: str | None = None,
     ) -> Document:
         written = documents.encode(document)
-        entry = journal.Entry(key, change, written, old_value, prev_revision, int(self.now.timestamp()))
+        sealed = self._keyring.seal(key, document["metadata"].get("uid", ""), written)
+        entry = journal.Entry(key, change, sealed, old_value, prev_revision, int(self.now.timestamp()))
         revision = journal.append(self.connection, entry)
         self.rows += 1
         return documents.decode(written, revision)
@@ -139,8 +143,9 @@ class _Write(Generic[T]):
 class Writer:
     """Carries out writes one after the other on its own connection."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock, hooks: Hooks) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock, hooks: Hooks, keyring: Keyring) -> None:
         """Write through `connection`, which becomes the writer's to close; errors name `path`."""
+        self._keyring = keyring
         self._connection = connection
         self._path = path
         self._clock = clock
@@ -182,7 +187,7 @@ class Writer:
         outcomes: list[Callable[[], None]] = []
         try:
             with transaction(self._connection):
-                tx = Transaction(self._connection, self._clock.now())
+                tx = Transaction(self._connection, self._clock.now(), self._keyring)
                 for running in batch:
                     outcome = running.run(tx)
                     outcomes.append(outcome)

@@ -40,8 +40,7 @@ DEVELOPER = (
     Rule(_WRITE, (GROUP,), ("jobs", "volumes", "networks")),
     Rule(("update",), (GROUP,), ("jobs/finalizers",)),
     Rule(("delete", "deletecollection"), ("",), ("pods",)),
-    Rule(("create",), ("",), ("pods/attach", "pods/exec", "pods/portforward")),
-    Rule(("get", "update"), ("",), ("pods/files",)),
+    Rule(("create",), ("",), ("pods/attach", "pods/exec", "pods/files", "pods/portforward")),
     Rule((*_READ, *_WRITE), ("",), ("configmaps", "secrets")),
     Rule(("create", "patch", "update"), ("", "events.k8s.io"), ("events",)),
 )

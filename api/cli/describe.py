@@ -23,6 +23,7 @@ from api.types.job_spec import JobSpec
 
 _WIDTH = 18
 _INDENT = "  "
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @click.command("describe")
@@ -82,13 +83,16 @@ def lines_of(document: Document) -> Iterator[str]:
     if metadata.get("namespace"):
         yield _pair("Namespace", metadata["namespace"])
     yield from _labels("Labels", metadata.get("labels"))
-    yield from _labels("Annotations", metadata.get("annotations"))
+    yield from _labels("Annotations", _worth_showing(metadata.get("annotations")))
     yield _pair("Created", f"{metadata.get('creationTimestamp', '')} ({age(metadata.get('creationTimestamp'))} ago)")
     if metadata.get("deletionTimestamp"):
         yield _pair("Deleting since", metadata["deletionTimestamp"])
     if metadata.get("ownerReferences"):
         yield _pair("Controlled By", ", ".join(f"{o['kind']}/{o['name']}" for o in metadata["ownerReferences"]))
-    yield from _job(document) if document.get("kind") == "Job" else _generic(document)
+    if document.get("kind") == "Secret":
+        yield from _secret(document)
+    else:
+        yield from _job(document) if document.get("kind") == "Job" else _generic(document)
     yield from _conditions(status.get("conditions") or ())
 
 
@@ -109,7 +113,8 @@ def _job(document: Document) -> Iterator[str]:
     yield from _limits(spec)
     yield from _enforced(status.get("runs") or ())
     yield from _devices(status.get("runs") or ())
-    yield from _block("Environment", [f"{e['name']}={e.get('value', '')}" for e in spec.get("env") or ()])
+    yield from _block("Environment", [_variable(each) for each in spec.get("env") or ()])
+    yield from _block("Environment from", [_whole(each) for each in spec.get("envFrom") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
@@ -120,7 +125,27 @@ def _job(document: Document) -> Iterator[str]:
 def _file(file: Document) -> str:
     if file.get("link"):
         return f"/work/{file['path']} -> {file['link']}"
-    return f"/work/{file['path']} (mode {file.get('mode', 0o644):o})"
+    return f"/work/{file['path']} (mode {file.get('mode', 0o644):o}){_origin(file)}"
+
+
+def _variable(variable: Document) -> str:
+    return f"{variable['name']}={variable.get('value', '')}{_origin(variable.get('valueFrom') or {})}"
+
+
+def _origin(source: Document) -> str:
+    """Where a value comes from, in kubectl's words; nothing for one that is given."""
+    for reference, kind in (("secretKeyRef", "secret"), ("configMapKeyRef", "config map")):
+        if key := source.get(reference):
+            optional = str(bool(key.get("optional"))).lower()
+            return f" <set to the key '{key.get('key')}' in {kind} '{key.get('name')}'> Optional: {optional}"
+    return ""
+
+
+def _whole(source: Document) -> str:
+    is_secret = bool(source.get("secretRef"))
+    reference = source.get("secretRef") or source.get("configMapRef") or {}
+    prefix = f" with prefix '{source['prefix']}'" if source.get("prefix") else ""
+    return f"{reference.get('name')}  {'Secret' if is_secret else 'ConfigMap'}{prefix}"
 
 
 def _default(field: str) -> Any:
@@ -192,6 +217,31 @@ def _conditions(conditions: Any) -> Iterator[str]:
         )
     for line in columns(rows):
         yield _INDENT + line
+
+
+def _secret(document: Document) -> Iterator[str]:
+    """Its values by their sizes: who wants to see them asks for `-o yaml`."""
+    yield _pair("Type", document.get("type", ""))
+    yield from (["Immutable:        true"] if document.get("immutable") else ())
+    yield from _block("Data", [f"{key}: {decoded_bytes(value)} bytes" for key, value in _sorted(document.get("data"))])
+
+
+def _sorted(values: Document | None) -> list[tuple[str, str]]:
+    return sorted((values or {}).items())
+
+
+def decoded_bytes(encoded: str) -> int:
+    """Return how many bytes a base64 text stands for.
+
+    >>> decoded_bytes("aHVudGVyMg==")
+    7
+    """
+    return len(encoded) * 3 // 4 - encoded[-2:].count("=")
+
+
+def _worth_showing(annotations: Document | None) -> Document:
+    """Leave out the copy of the whole object that `kubectl apply` keeps for itself, values of Secrets among it."""
+    return {name: value for name, value in (annotations or {}).items() if name != _LAST_APPLIED}
 
 
 def _generic(document: Document) -> Iterator[str]:

@@ -31,6 +31,7 @@ from api.http.feed import Feed, Threads
 from api.http.files import PodFiles
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
+from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
 from api.http.served import served
@@ -60,6 +61,7 @@ STORE_THREADS = 16
 LOG_THREADS = 64
 ENTERING_THREADS = 16
 _POD = "/api/v1/namespaces/{namespace}/pods/{name}"
+HEALTH_THREADS = 2  # Of their own: they answer however busy the others are.
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -89,7 +91,10 @@ def _ignore_request(_verb: str, _resource: str, _code: int, _seconds: float) -> 
 
 
 def build_app(
-    surroundings: Surroundings, on_request: OnRequest = _ignore_request, access: Access | None = None
+    surroundings: Surroundings,
+    on_request: OnRequest = _ignore_request,
+    access: Access | None = None,
+    bounds: Bounds = USUAL_BOUNDS,
 ) -> Starlette:
     """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
 
@@ -114,7 +119,7 @@ def build_app(
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
-    health = HealthPages(surroundings.health, surroundings.exposition, threads)
+    health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
 
     everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS))
     discovered = DiscoveryPages(everything, surroundings.version, threads)
@@ -132,7 +137,7 @@ def build_app(
         Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
         Route("/{rest:path}", _answer_not_found, methods=_METHODS),
     ]
-    middleware = _around(surroundings, on_request, access)
+    middleware = [*_around(surroundings, on_request, access), Middleware(Protection, bounds=bounds)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
     app.state.end_streams = feed.end
     return app

@@ -13,7 +13,7 @@ from api.errors import NotFound
 from api.http import paths, requests
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
-_STREAMS = ("exec", "attach", "portforward")
+_ENTERING = ("exec", "attach", "portforward", "files")
 _ONE_NAME = re.compile(r"metadata\.name==?([^,=!]+)")
 READING = frozenset({"get", "list", "watch"})
 
@@ -32,8 +32,8 @@ def asked_of(connection: HTTPConnection) -> Asked:
     if found is None:
         return Asked(_VERBS["GET"] if method == "HEAD" else method.lower(), path=path)
     name, verb = found.name, _VERBS.get(method, method.lower())
-    if found.subresource in _STREAMS:
-        verb = "create"  # To enter a run is no reading, though a WebSocket begins with GET.
+    if found.subresource in _ENTERING:
+        verb = "create"  # To enter a run is no reading, though a WebSocket and a copy of its files begin with GET.
     elif not name and verb in ("get", "delete"):
         verb = _of_many(connection, verb)
         name = _one_name(connection)

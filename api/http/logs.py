@@ -1,16 +1,17 @@
-"""`pods/NAME/log`: the output of a run, as bytes, while it comes or afterwards."""
+"""`pods/NAME/log`: the output of a run, as bytes or as events, while it comes or afterwards."""
 
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterator
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import BadRequest, TooManyRequests
-from api.http import answers, requests, runs
+from api.http import answers, log_events, requests, runs
 from api.http.feed import Threads
-from api.meta import read_time
+from api.meta import Document, read_time
 from api.objects.projections import Pods
 from api.ports import LogOptions, RunLogs
 from api.types.pod import CONTAINER_NAME
@@ -43,9 +44,27 @@ class PodLogs:
         if self._follow_threads.are_busy:
             raise busy()
         stopped = threading.Event()
+        if log_events.are_wanted(request):
+            return await self._events(request, (namespace, name), (job, attempt), options, stopped)
         chunks = self._logs.read(job, attempt, options, stopped.is_set)
         first = await self._follow_threads.call(next, chunks, None)
         return answers.Stream(streamed(self._follow_threads, first, chunks, stopped), "text/plain")
+
+    async def _events(
+        self,
+        request: Request,
+        pod: tuple[str, str],
+        run: tuple[Document, int],
+        options: LogOptions,
+        stopped: threading.Event,
+    ) -> Response:
+        after = log_events.last_id(request)
+        if after == log_events.END_ID:
+            return log_events.nothing_more()
+        options = replace(options, follow=options.follow or log_events.follows(request))
+        records = await self._follow_threads.call(self._logs.records, *run, options, after, stopped.is_set)
+        telling = log_events.Telling(records, options.timestamps, stopped, lambda: self._pods.get(*pod))
+        return await log_events.answer(self._follow_threads, telling)
 
 
 async def streamed(

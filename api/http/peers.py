@@ -1,6 +1,7 @@
 """Who is at the other end of a connection: what the kernel or the TLS handshake says, for every request on it.
 
-uvicorn's HTTP protocol, which puts it into the state of each request, and of the WebSocket that one may become.
+uvicorn's HTTP protocol, made patient, which puts it into the state of each request, and of the WebSocket that one may
+become.
 Never here: what it means (`authentication.py`).
 """
 
@@ -10,7 +11,7 @@ import ssl
 import struct
 from dataclasses import dataclass
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from api.http.patience import PatientProtocol
 
 _SO_PEERGROUPS = 59  # Linux 4.13, asm-generic/socket.h; Python has no name for it.
 _CREDENTIALS = struct.Struct("3i")
@@ -27,7 +28,7 @@ class Peer:
     certificate: bytes | None = None
 
 
-class PeerProtocol(HttpToolsProtocol):
+class PeerProtocol(PatientProtocol):
     """HTTP/1.1 that knows its peer, as `peer` in the state of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

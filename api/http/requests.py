@@ -23,17 +23,18 @@ async def body_of(request: Request) -> bytes:
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MOST_BODY_BYTES:
-        raise _too_large()
+        raise too_large()
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MOST_BODY_BYTES:
-            raise _too_large()
+            raise too_large()
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _too_large() -> TooLarge:
+def too_large() -> TooLarge:
+    """Return the refusal of a body that has more than 3 MiB."""
     return TooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
 
 

@@ -110,7 +110,7 @@ def receive(
         old = set(shapes.prune(live, shapes.of(kind.type))[1])
         unknown = [path for path in unknown if path not in old]
     typed = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
-    received = typed | {k: v for k, v in pruned.items() if k not in typed}
+    received = kind.fold(typed | {k: v for k, v in pruned.items() if k not in typed})
     if unknown and options.field_validation == "Strict":
         _refuse_unknown(kind, unknown, received)
     return Admitted(received, _warnings(unknown, options.field_validation))
@@ -192,11 +192,21 @@ def validate(kind: Kind, document: Document) -> None:
     try:
         kind.type.model_validate_json(text, strict=True)
     except ValidationError as error:
-        found += causes.of(error)
+        found += causes.of(error, confidential=kind.confidential)
     else:
         found += _metadata_causes(metadata)
     if found:
         raise Invalid.of(about_kind(kind, str(name)), found)
+
+
+def validate_change(kind: Kind, live: Document, changed: Document) -> None:
+    """Check that `live` may become `changed`, each of which is valid by itself.
+
+    Raises:
+        Invalid: with every cause at once.
+    """
+    if found := kind.problems_with_change(live, changed):
+        raise Invalid.of(about_kind(kind, str(live["metadata"]["name"])), found)
 
 
 def _text(kind: Kind, document: Document, name: object) -> bytes:

@@ -13,6 +13,9 @@ from pydantic import ValidationError
 
 from api.errors import Cause
 
+HIDDEN = "(hidden)"
+"""Stands in messages for a value that is not to be shown."""
+
 _LONGEST_VALUE = 120
 _MOST_CAUSES = 50
 
@@ -29,9 +32,10 @@ _TYPE_NAMES = {
 }
 
 
-def of(error: ValidationError) -> list[Cause]:
-    """Return every cause of a failed validation, with its dotted field."""
-    found = [_cause(each) for each in error.errors(include_url=False)]
+def of(error: ValidationError, *, confidential: bool = False) -> list[Cause]:
+    """Return every cause of a failed validation, with its dotted field; of what is `confidential`, without values."""
+    given = error.errors(include_url=False)
+    found = [_cause({**each, "input": HIDDEN} if confidential else each) for each in given]
     if len(found) > _MOST_CAUSES:
         more = f"and {len(found) - _MOST_CAUSES} more"
         return [*found[:_MOST_CAUSES], Cause("", "FieldValueInvalid", more)]

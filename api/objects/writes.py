@@ -51,8 +51,14 @@ def _new(kind: Kind, received: Document) -> Document:
     return document
 
 
+def _completed(kind: Kind, document: Document) -> Document:
+    """Fill in what every object of the kind has: not at the sender's word, so it is no manager's."""
+    return document | {name: value for name, value in kind.given if name not in document}
+
+
 def _with_finalizer(kind: Kind, document: Document) -> Document:
     metadata = document["metadata"]
+    document = _completed(kind, document)
     finalizers = metadata.get("finalizers", [])
     if kind.finalizer is None or kind.finalizer in finalizers:
         return document
@@ -69,12 +75,14 @@ def for_update(
     """
     is_status = subresource == STATUS
     document = _with_status(live, received.get(STATUS)) if is_status else _replaced(kind, live, received)
+    document = _completed(kind, document)
     if _is_same(live, document):
         return live
     writer = _writer(kind, options, UPDATE, subresource, now)
     if not is_status:
         document = giving_way.before_update(kind, live, document, _entries(live), writer)
     admission.validate(kind, document)
+    admission.validate_change(kind, live, document)
     before, after = (field_sets.owned_part(each, subresource, has_status=kind.has_status) for each in (live, document))
     owned = managed_fields.after_update(_entries(document), writer, before, after, shapes.of(kind.type))
     return _unless_same(live, _with_entries(document, owned))
@@ -128,10 +136,11 @@ def for_apply(
         document = _with_status(live, applied.document.get(STATUS))
     else:
         document = _put_back(kind, live, applied.document)
-    document = _with_last_applied(_with_entries(document, applied.entries), received, options)
+    document = _completed(kind, _with_last_applied(_with_entries(document, applied.entries), received, options))
     if _is_same(live, document):
         return live
     admission.validate(kind, document)
+    admission.validate_change(kind, live, document)
     return document
 
 

@@ -72,6 +72,11 @@ class Reason(ReasonEnum):
         "The host's policy does not allow what the job asks for, or wants what it or the host lacks; the message names "
         "the field and the setting.",
     )
+    CONFIG_ERROR = (
+        "CreateContainerConfigError",
+        "A Secret or ConfigMap that the job takes values from, or a key of it, is not there or cannot be used so; the "
+        "message names it. The run starts as soon as it is there.",
+    )
     HOST_BUSY = "HostBusy", "As many runs are active as the setting jobs.max_active allows."
     DEVICES_UNAVAILABLE = (
         "DevicesUnavailable",

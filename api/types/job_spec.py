@@ -20,6 +20,7 @@ from api import runtime_spec
 from api.meta import ApiModel
 from api.types.job_resources import Resources
 from api.types.job_security import SecurityContext, SecurityProfile
+from api.types.references import EnvFromSource, EnvVarSource, KeySelector
 
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 RESERVED_ENV_PREFIX = "JOB_"
@@ -41,6 +42,9 @@ class EnvVar(ApiModel):
 
     name: str = Field(description="Letters, digits and _, not starting with a digit; JOB_ is reserved.")
     value: str = Field(default="", description="Its value, passed on byte for byte.")
+    value_from: EnvVarSource | None = Field(
+        default=None, description="Where its value comes from, instead of value; looked up when a run starts."
+    )
 
     @field_validator("name")
     @classmethod
@@ -60,6 +64,12 @@ class EnvVar(ApiModel):
             raise PydanticCustomError("FieldValueInvalid", "is too long to be passed on: use a file of spec.files")
         return value
 
+    @model_validator(mode="after")
+    def _has_one_value(self) -> "EnvVar":
+        if self.value and self.value_from is not None:
+            raise PydanticCustomError("FieldValueInvalid", "valueFrom may not be specified when `value` is not empty")
+        return self
+
 
 class JobFile(ApiModel):
     """A file, or a symbolic link, put into /work before the command starts."""
@@ -69,6 +79,12 @@ class JobFile(ApiModel):
     base64: str | None = Field(default=None, description="Its content as base64, for anything that is not text.")
     link: str | None = Field(
         default=None, description="Instead of a content: where a symbolic link leads, relative, inside /work."
+    )
+    secret_key_ref: KeySelector | None = Field(
+        default=None, description="Its content is a key of a Secret, looked up when a run starts."
+    )
+    config_map_key_ref: KeySelector | None = Field(
+        default=None, description="Its content is a key of a ConfigMap, looked up when a run starts."
     )
     mode: int = Field(
         default=0o644, ge=0, le=0o777, description="Permission bits as a number; 420 is 0644, 493 is 0755."
@@ -94,8 +110,10 @@ class JobFile(ApiModel):
 
     @model_validator(mode="after")
     def _has_one_content(self) -> "JobFile":
-        if [self.text, self.base64, self.link].count(None) != 2:
-            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of text, base64 and link")
+        contents = (self.text, self.base64, self.link, self.secret_key_ref, self.config_map_key_ref)
+        if contents.count(None) != len(contents) - 1:
+            what = "text, base64, link, secretKeyRef and configMapKeyRef"
+            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of {what}", {"what": what})
         if self.base64 is not None:
             try:
                 base64.b64decode(self.base64, validate=True)
@@ -105,7 +123,7 @@ class JobFile(ApiModel):
 
     @property
     def content(self) -> bytes:
-        """The file's bytes; a link has none."""
+        """The file's bytes; a link has none, nor has what is not looked up yet."""
         return self.text.encode() if self.text is not None else base64.b64decode(self.base64 or "")
 
 
@@ -129,6 +147,10 @@ class JobSpec(ApiModel):
         default=(),
         description="Environment variables; they win over the runtime's.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    env_from: tuple[EnvFromSource, ...] = Field(
+        default=(),
+        description="Secrets and ConfigMaps whose keys are variables; later ones win over earlier, and env over all.",
     )
     working_dir: str = Field(default="/work", description="The directory that the command starts in.")
     files: tuple[JobFile, ...] = Field(
@@ -220,7 +242,7 @@ class JobSpec(ApiModel):
         Of what it means, not of how it is written: `500m` is `0.5`. Defaults are left out, so that a field
         that a later version adds changes no hash.
         """
-        wanted = {"runtime", "command", "args", "env", "working_dir", "files", "security_profile"}
+        wanted = {"runtime", "command", "args", "env", "env_from", "working_dir", "files", "security_profile"}
         made_of = self.model_dump(mode="json", by_alias=True, include=wanted, exclude_defaults=True)
         if self.security_context.added:
             made_of["capabilities"] = self.security_context.added

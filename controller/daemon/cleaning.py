@@ -13,6 +13,7 @@ from controller.daemon import lock as daemon_lock
 from controller.daemon.lock import AlreadyRunning
 from controller.daemon.paths import Paths
 from controller.daemon.settings import Settings
+from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.job.sweep import sweep
 from controller.launcher.client import LauncherClient, LauncherError
@@ -44,7 +45,8 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
             cgroups = choose.open_lifecycle(choose.hierarchies_of_host(), paths.cgroup_parent(settings))
         except CgroupError:
             return ()  # Without cgroups no run was ever started.
-        swept = sweep((), RunDirs(paths.runs), cgroups, None)  # Logs stay: the jobs are still remembered.
+        dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
+        swept = sweep((), dirs, cgroups, None)  # Logs stay: the jobs are still remembered.
         swept += sandbox.sweep(builds.cgroup_parent(paths, settings))
         Slice(choose.hierarchies_of_host(), paths.cgroup_slice(settings)).remove()
         return swept

@@ -15,7 +15,7 @@ from api import quantity
 from api.http.app import Surroundings, build_app
 from api.http.authorization import Access
 from api.http.server import ApiServer, Tls
-from api.kinds import JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE
+from api.kinds import CONFIG_MAP, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, SECRET
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.ports import Change
@@ -57,7 +57,7 @@ from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from controller.job import host_limits
+from controller.job import host_limits, references
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.crowd import Crowd
@@ -65,6 +65,7 @@ from controller.job.entering import Entering
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
 from controller.job.logs import JobLogs
+from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer, is_ended
 from controller.job.observed import RuntimeReady
 from controller.job.run_dirs import RunDirs
@@ -178,7 +179,7 @@ class Manager:
 
     def _make_runs(self) -> None:
         settings, paths = self._settings, self._paths
-        self._run_dirs = RunDirs(paths.runs)
+        self._run_dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
         launcher_cgroup = f"{paths.cgroup_slice(settings)}/{slices.LAUNCHER}"
         self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log, launcher_cgroup)
         self._cgroups, self._unenforceable = _open_cgroups(paths.cgroup_parent(settings))
@@ -201,7 +202,7 @@ class Manager:
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
             self._crowd, devices, self._unenforceable, self._why_not_held,
-            self._admission.why_not,
+            self._admission.why_not, look=self.store.get,
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
@@ -214,6 +215,7 @@ class Manager:
                 (RUNTIME.name, self._jobs_that_wait),
                 (REGISTRY.name, self._jobs_that_wait),
                 (JOB.name, Announcer(self._recorder, job_metrics).keys),
+                *((kind.name, self._jobs_that_lack) for kind in (SECRET, CONFIG_MAP)),
             ),
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)
@@ -340,6 +342,15 @@ class Manager:
             return ()
         jobs = [job for job in self.store.list(JOB.name).items if job["spec"].get("runtime")]
         return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") == "Pending")
+
+    def _jobs_that_lack(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Jobs that have not started look again when a Secret or ConfigMap that they refer to comes or changes."""
+        waiting = (
+            job
+            for job in self.store.list(JOB.name, change.key.namespace).items
+            if job.get("status", {}).get("phase", "Pending") == "Pending"
+        )
+        return tuple(ObjectKey.of(job) for job in waiting if references.refers(job, change.key))
 
     def _runtimes_of_registry(self, _change: Change) -> tuple[ObjectKey, ...]:
         """All runtimes look again when a registry changes: it may have what they lack."""

@@ -60,6 +60,12 @@ class Paths:
         return self.state / "runs"
 
     @property
+    def memory_places(self) -> tuple[Path, ...]:
+        """Where secret files of runs may be, if it is in memory: below /run, else in a place of this root's own."""
+        own = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
+        return (self.run / "secrets", Path(f"/dev/shm/runwright-{own}"))
+
+    @property
     def registry_cache(self) -> Path:
         """Catalogues as last fetched."""
         return self.state / "registries"

@@ -17,10 +17,11 @@ from controller.devices.errors import Unusable
 from controller.devices.fitting import Fitting
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.job import host_limits, remains, run_spec
+from controller.job import host_limits, references, remains, run_spec
 from controller.job.announce import JobMetrics
 from controller.job.devices import Devices
 from controller.job.logs import log_directory
+from controller.job.memory_place import NoMemoryPlace
 from controller.job.observe import Observer, given_devices
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
@@ -136,7 +137,11 @@ class Actor:
             devices = self._devices.fit(given_devices(job, attempt))
         except Unusable as error:  # The next look sees it too, and gives the run up.
             raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
-        places = self._places(job, attempt)
+        job = self._resolved(job)
+        try:
+            places = self._places(job, attempt)
+        except NoMemoryPlace as error:
+            raise TransientError(Reason.CONFIG_ERROR, str(error.strerror)) from error
         try:
             disks = host_limits.disks(job, runtime, self._defaults)
             spec = run_spec.run_spec(
@@ -152,6 +157,13 @@ class Actor:
         except RunRefused as error:
             raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
         self._metrics.launch_seconds.observe(self._clock.monotonic() - asked_at)
+
+    def _resolved(self, job: Job) -> Job:
+        """Return the job with values in place of its references: for the run alone, never to be stored or shown."""
+        try:
+            return references.resolve(job, self._storage.get)
+        except references.Unresolved as error:
+            raise TransientError(Reason.CONFIG_ERROR, str(error)) from error
 
     def _launch(self, spec: RunSpec) -> None:
         try:

@@ -75,7 +75,7 @@ class LogFiles:
             yield from self._read(fd)
         while len(self._open) > 1:  # All but the newest are complete: the writer has moved on.
             done = self._open.pop(0)
-            self._rest.pop(done, None)
+            self._forget(done)
             os.close(done)
 
     def wait(self, seconds: float) -> None:
@@ -85,6 +85,10 @@ class LogFiles:
             changes.register(self._changes, select.POLLIN)
         for fd, _ in changes.poll(seconds * 1000):
             os.read(fd, _BLOCK)
+
+    def _forget(self, fd: int) -> None:
+        """Forget what is known of a file that is about to be closed: its number may be another's soon."""
+        self._rest.pop(fd, None)
 
     def _read(self, fd: int) -> Iterator[Line]:
         while block := os.read(fd, _BLOCK):

@@ -6,15 +6,20 @@ supervisor's alone. A log is bytes: nothing is decoded.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from api.errors import About, BadRequest, NotFound
 from api.meta import Document, read_time
-from api.ports import LogOptions
+from api.ports import LogOptions, LogRecord
 from api.types.pod import pod_name
 from controller.engine.clock import Clock
 from controller.job.log_files import Line, LogFiles
+from controller.job.log_places import Place, PlacedLine, PlacedLogFiles
+
+AnyLine = TypeVar("AnyLine", bound=Line)
 
 _BLOCK = 1 << 16
 _BEAT_SECONDS = 0.1  # Until the end of a run that wrote nothing more is noticed.
@@ -40,17 +45,64 @@ class JobLogs:
             NotFound: the run left no log, or it was removed.
             BadRequest: since_time is no time.
         """
+        directory = self._existing_directory(job, attempt)
+        since = self._since(options)
+        if options.follow:
+            return _limited(self._follow(job, attempt, options, since, stopped), options.limit_bytes)
+        lines = _chosen(_existing(directory), options, since)
+        return _limited(_Text(options).of(lines), options.limit_bytes)
+
+    def records(
+        self, job: Document, attempt: int, options: LogOptions, after: str, stopped: Callable[[], bool]
+    ) -> Iterator[LogRecord | None]:
+        """Yield the records after a place, all if it is empty; None is a heartbeat while nothing comes.
+
+        Raises:
+            NotFound: the run left no log, or it was removed.
+            BadRequest: since_time is no time, or `after` no place.
+        """
+        directory = self._existing_directory(job, attempt)
+        since = self._since(options)
+        try:
+            place = Place.read(after) if after else None
+        except ValueError as error:
+            raise BadRequest(f"cannot go on with the log: {error}: leave Last-Event-ID out") from None
+        whole = options if place is None else replace(options, tail_lines=None)
+        return self._records(job, attempt, whole, since, PlacedLogFiles(directory, place), stopped)
+
+    def _records(
+        self,
+        job: Document,
+        attempt: int,
+        options: LogOptions,
+        since: bytes | None,
+        log: PlacedLogFiles,
+        stopped: Callable[[], bool],
+    ) -> Iterator[LogRecord | None]:
+        with log as files:
+            if options.follow:
+                files.watch()
+            yield from map(_record, _chosen(files.fresh_placed(), options, since))
+            while options.follow:
+                over = self._is_over(job, attempt)  # Asked before reading: what came until then is read below.
+                is_quiet = True
+                for line in _of_stream(files.fresh_placed(), options):
+                    is_quiet = False
+                    yield _record(line)
+                if stopped() or (over and is_quiet):
+                    return
+                if is_quiet:
+                    yield None
+                    files.wait(_BEAT_SECONDS)
+
+    def _existing_directory(self, job: Document, attempt: int) -> Path:
         directory = self.directory(job, attempt)
         if not directory.is_dir():
             name = pod_name(job["metadata"]["name"], attempt)
             raise NotFound(
                 f'no log of pods "{name}": it has not started, or its log was removed', About("", "pods", name)
             )
-        since = self._since(options)
-        if options.follow:
-            return _limited(self._follow(job, attempt, options, since, stopped), options.limit_bytes)
-        lines = _chosen(_existing(directory), options, since)
-        return _limited(_Text(options).of(lines), options.limit_bytes)
+        return directory
 
     def _since(self, options: LogOptions) -> bytes | None:
         if options.since_time is not None:
@@ -93,12 +145,16 @@ def _existing(directory: Path) -> Iterator[Line]:
         yield from files.fresh()
 
 
-def _of_stream(lines: Iterator[Line], options: LogOptions) -> Iterator[Line]:
+def _record(line: PlacedLine) -> LogRecord:
+    return LogRecord(str(line.place), line.time.decode(errors="replace"), line.content, whole=line.ends)
+
+
+def _of_stream(lines: Iterator[AnyLine], options: LogOptions) -> Iterator[AnyLine]:
     wanted = options.stream.encode() if options.stream else None
     return (line for line in lines if wanted is None or line.stream == wanted)
 
 
-def _chosen(lines: Iterator[Line], options: LogOptions, since: bytes | None) -> Iterator[Line]:
+def _chosen(lines: Iterator[AnyLine], options: LogOptions, since: bytes | None) -> Iterator[AnyLine]:
     lines = _of_stream(lines, options)
     if since is not None:
         # RFC 3339 times in UTC sort as text; only digits up to the microsecond are compared.
@@ -108,10 +164,10 @@ def _chosen(lines: Iterator[Line], options: LogOptions, since: bytes | None) -> 
     return iter(_last_lines(lines, options.tail_lines))
 
 
-def _last_lines(lines: Iterator[Line], count: int) -> list[Line]:
+def _last_lines(lines: Iterator[AnyLine], count: int) -> list[AnyLine]:
     """Keep the last `count` whole lines, each with all its parts."""
-    kept: deque[list[Line]] = deque(maxlen=max(count, 0))
-    open_parts: dict[bytes, list[Line]] = {}
+    kept: deque[list[AnyLine]] = deque(maxlen=max(count, 0))
+    open_parts: dict[bytes, list[AnyLine]] = {}
     for line in lines:
         parts = open_parts.setdefault(line.stream, [])
         parts.append(line)

@@ -7,7 +7,7 @@ from api.meta import Document
 from api.types.job import Job, RunState
 from api.types.job_spec import InstallPolicy
 from controller.engine.clock import Clock
-from controller.job import history
+from controller.job import history, references
 from controller.job.crowd import Crowd
 from controller.job.devices import Devices
 from controller.job.logs import log_directory
@@ -36,11 +36,13 @@ class Observer:
         unenforceable: str = "",
         cannot_hold: Callable[[Job, RuntimeReady], str] = lambda _job, _runtime: "",
         forbids: Callable[[Job], str] = lambda _job: "",
+        *,
+        look: references.Look,
     ) -> None:
         """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means, `crowd` and `devices` for room.
 
         `unenforceable` is why this host cannot hold runs to their limits, empty if it can; `cannot_hold` says so of
-        the limits of one job, and `forbids` why the host's policy forbids one.
+        the limits of one job, and `forbids` why the host's policy forbids one. `look` reads what jobs refer to.
         """
         self._clock = clock
         self._boot_id = boot_id
@@ -50,6 +52,7 @@ class Observer:
         self._watch = watch
         self._crowd = crowd
         self._devices = devices
+        self._look = look
         self._unenforceable = unenforceable
         self._cannot_hold = cannot_hold
         self._forbids = forbids
@@ -64,6 +67,7 @@ class Observer:
             runtime=runtime,
             unenforceable=self._unenforceable or self._why_not_held(job, runtime),
             crowded=self._crowd.why_full(job.key) if _may_start(job) else "",
+            unresolved=references.problem(job, self._look) if _may_start(job) else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
             devices=self._devices.find(job) if _may_begin(job) else DevicesFree(),
             devices_gone=self._devices.why_gone(given_devices(job)),

@@ -115,6 +115,7 @@ class ObservedJob:
     runtime: RuntimeReady | RuntimeMissing
     unenforceable: str = ""
     crowded: str = ""
+    unresolved: str = ""  # What of the Secrets and ConfigMaps that it refers to is missing.
     logs_present: bool = False
     devices: DevicesFree | DevicesMissing = DevicesFree()
     devices_gone: str = ""

@@ -34,6 +34,7 @@ KILL_AFTER_GRACE_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
 _DEVICES_CHECK_SECONDS = 15.0  # As above; it is for specs that come and change.
+_REFERENCES_CHECK_SECONDS = 60.0  # Their coming wakes it sooner.
 _CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
@@ -69,6 +70,8 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
             return _plan_runtime(observed.runtime)
         if observed.devices_gone:
             return Plan.do(AbandonRun(run.attempt, Reason.DEVICES_GONE, observed.devices_gone), again=True)
+        if observed.unresolved:
+            return _plan_unresolved(observed)
         start = StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now))
         # Look again: a run may be over before we first see it running, and then nothing else would wake us.
         return Plan.do(start, again=True)
@@ -163,6 +166,8 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
         return _plan_runtime(observed.runtime)
     if lacking := _requirements_not_met(job, observed.runtime):
         return Plan.wait(Reason.REQUIREMENTS_NOT_MET, lacking, _RUNTIME_CHECK_SECONDS)
+    if observed.unresolved:
+        return _plan_unresolved(observed)
     due = next_retry(job, runs)
     if due is not None and due > observed.now:
         left = (due - observed.now).total_seconds()
@@ -182,6 +187,10 @@ def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:
         need, have = quantity.from_bytes(least), job.spec.resources.limits.memory
         return f"{runtime} needs {need} of memory, spec.resources.limits.memory is {have}: raise it"
     return ""
+
+
+def _plan_unresolved(observed: ObservedJob) -> Plan:
+    return Plan.wait(Reason.CONFIG_ERROR, observed.unresolved, _REFERENCES_CHECK_SECONDS)
 
 
 def _plan_runtime(missing: RuntimeMissing) -> Plan:

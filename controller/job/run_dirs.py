@@ -1,8 +1,8 @@
 """Run directories: where a run's records, files and our own marks on it are.
 
-`RUNS/JOB_UID/ATTEMPT/` holds the launcher's records, `files/` for /work, and marks of ours: `freezing`
-before and `frozen` after a freeze, both until after a thaw, and `stop-sent` after a stop. So a crash
-between a deed and its mark only makes us do it again, whatever is wanted by then.
+`RUNS/JOB_UID/ATTEMPT/` holds the launcher's records, `files/` for /work (in memory instead, if one of them is a
+Secret's), and marks of ours: `freezing` before and `frozen` after a freeze, both until after a thaw, and `stop-sent`
+after a stop. So a crash between a deed and its mark only makes us do it again, whatever is wanted by then.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from api.meta import read_time
 from api.types.job_spec import JobFile
+from controller.job.memory_place import MemoryPlace
 
 _FREEZING = "freezing"
 _FROZEN = "frozen"
@@ -28,9 +29,10 @@ def run_id(job_uid: str, attempt: int) -> str:
 class RunDirs:
     """The run directories of this host."""
 
-    def __init__(self, root: Path) -> None:
-        """Keep them below `root`, which is on a disk that survives a restart of the host."""
+    def __init__(self, root: Path, memory: MemoryPlace) -> None:
+        """Keep them below `root`, which is on a disk that survives a restart of the host; secret files in `memory`."""
         self._root = root
+        self._memory = memory
 
     def path(self, job_uid: str, attempt: int) -> Path:
         """Return the directory of a run, there or not."""
@@ -57,12 +59,18 @@ class RunDirs:
     def stage(self, job_uid: str, attempt: int, files: Iterable[JobFile]) -> Path | None:
         """Write `files` for /work, once and whole; return their directory, or None when there are none.
 
-        What is staged is not written again: a supervisor may be reading it.
+        Where one is a Secret's, all of them are in memory alone. What is staged is not written again: a supervisor may
+        be reading it.
+
+        Raises:
+            OSError: they cannot be written; or there is no memory for what is secret.
         """
         wanted = tuple(files)
         if not wanted:
             return None
-        staged = self.path(job_uid, attempt) / _FILES
+        is_secret = any(file.secret_key_ref is not None for file in wanted)
+        place = self._memory.make(job_uid, attempt) if is_secret else self.path(job_uid, attempt)
+        staged = place / _FILES
         if staged.exists():
             return staged
         aside = staged.with_name(f"{_FILES}.new")
@@ -80,7 +88,8 @@ class RunDirs:
         return staged
 
     def remove(self, job_uid: str, attempt: int) -> None:
-        """Remove a run's directory; it may be gone."""
+        """Remove a run's directory, and what is in memory of it first; it may be gone."""
+        self._memory.remove(job_uid, attempt)
         path = self.path(job_uid, attempt)
         if path.exists():
             shutil.rmtree(path)

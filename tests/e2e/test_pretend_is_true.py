@@ -20,6 +20,7 @@ from controller.job.announce import JobMetrics
 from controller.job.crowd import Crowd
 from controller.job.devices import Devices
 from controller.job.logs import log_directory
+from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady
 from controller.job.run_dirs import RunDirs, run_id
@@ -62,7 +63,7 @@ class World:
         self.deleted: list[ObjectKey] = []
         self.wanted: list[tuple[str, str]] = []
         self.clock = SystemClock()
-        self.dirs = RunDirs(root / "runs")
+        self.dirs = RunDirs(root / "runs", MemoryPlace(()))
         self.logs = root / "logs"
         self.launcher = LauncherClient(root / "l.sock", root / "launcher", root / "launcher.log")
         self.launcher.ensure_running()
@@ -73,7 +74,9 @@ class World:
         defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
         crowd = Crowd(lambda: 0, 10)
         devices = Devices(Inventory, FilesOfHost(), self, self.dirs, lambda _key: None)
-        self.observer = Observer(self.clock, BOOT, self.dirs, self.logs, self, self.watch, crowd, devices)
+        self.observer = Observer(
+            self.clock, BOOT, self.dirs, self.logs, self, self.watch, crowd, devices, look=self.get
+        )
         self.actor = Actor(
             self.clock, self, self.launcher, self.cgroups, self.dirs, self.logs, self, self, defaults,
             JobMetrics(CollectorRegistry()), devices,
@@ -88,6 +91,9 @@ class World:
 
     def request(self, name, version):
         self.wanted.append((name, version))
+
+    def get(self, key):
+        return None
 
     def delete(self, key, *, uid, revision):
         assert (uid, revision) == (UID, 1)

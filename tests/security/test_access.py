@@ -224,7 +224,7 @@ def test_a_viewer_reads(viewer):
     assert viewer.get("/metrics").status_code == 200
 
 
-@pytest.mark.parametrize("what", ["exec", "attach", "portforward"])
+@pytest.mark.parametrize("what", ["exec", "attach", "files", "portforward"])
 def test_entering_a_run_is_no_reading(viewer, what):
     check_refused(
         viewer.get(f"/api/v1/namespaces/default/pods/mine-1/{what}"), 403, f'cannot create resource "pods/{what}"'

@@ -10,6 +10,7 @@ from controller.devices import cdi
 from controller.devices.fitting import HostFile
 from controller.devices.inventory import Inventory, merge
 from controller.job.devices import Devices
+from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from state.store import Store
 from support.cdi import KIND, a_device, a_node, a_spec
@@ -35,7 +36,7 @@ class Host:
 
     def __init__(self, root: Path, store: Store, *names: str) -> None:
         self.store = store
-        self.dirs = RunDirs(root)
+        self.dirs = RunDirs(root, MemoryPlace(()))
         self.files = ZeroesEverywhere()
         self.woken: list[ObjectKey] = []
         self.declare(*names)

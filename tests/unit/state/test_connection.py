@@ -20,7 +20,7 @@ def test_nobody_else_can_read_the_store(tmp_path):
         store.create(a_document())
         files = sorted(tmp_path.iterdir())
 
-        assert [path.name for path in files] == ["store.db", "store.db-shm", "store.db-wal"]
+        assert [path.name for path in files] == ["secrets.key", "store.db", "store.db-shm", "store.db-wal"]
         assert {mode(path) for path in files} == {0o600}
 
 
@@ -143,9 +143,9 @@ def test_a_reader_that_comes_back_late_is_closed_with_the_others(tmp_path):
             pass
 
 
-def test_a_closed_store_leaves_one_file(tmp_path):
+def test_a_closed_store_leaves_one_file_and_its_keys(tmp_path):
     with a_store(tmp_path) as store:
         store.create(a_document())
         store.get(job_key())
 
-    assert [path.name for path in tmp_path.iterdir()] == ["store.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secrets.key", "store.db"]

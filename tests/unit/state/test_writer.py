@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.errors import Conflict, ServiceUnavailable
-from state import connection, migrations
+from state import connection, encryption, migrations
 from state.writer import Hooks, Transaction, Writer, _Write
 from support.hand_clock import HandClock
 from support.stores import a_document, job_key
@@ -38,7 +38,8 @@ def wake() -> Wake:
 def writer(tmp_path: Path, commits: list[int], wake: Wake) -> Iterator[Writer]:
     opened = connection.open_file(tmp_path / "s.db")
     migrations.migrate(opened, "s.db")
-    made = Writer(opened, "s.db", HandClock(), Hooks(lambda seconds, rows: commits.append(rows), wake))
+    keyring = encryption.load(tmp_path / "secrets.key", needed=())
+    made = Writer(opened, "s.db", HandClock(), Hooks(lambda seconds, rows: commits.append(rows), wake), keyring)
     yield made
     made.close()
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from api.kinds import EVENT, JOB, RUNTIME
+from api.kinds import EVENT, JOB, RUNTIME, SECRET
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
+from support.secret_objects import PASSWORD, a_secret, b64, shows
 
 
 def an_event(name: str, reason: str, about: str = "etl", **fields: object) -> dict:
@@ -156,3 +157,17 @@ def test_a_field_is_explained_without_a_server(rnx, live):
 
 def test_the_server_says_its_version(rnx, live):
     assert rnx("version").lines[1].startswith("Server Version: v1.32.0+runwright.")
+
+
+@pytest.mark.invariant("S24")
+def test_a_secret_is_described_by_the_sizes_of_its_values(rnx, live):
+    last = {"kubectl.kubernetes.io/last-applied-configuration": f'{{"data":{{"password":"{b64(PASSWORD)}"}}}}'}
+    live.create(SECRET, a_secret(metadata={"annotations": last}, data={"password": b64(PASSWORD), "a": ""}))
+
+    said = rnx("describe", "secret", "db")
+
+    assert not shows(said.out)
+    assert "Type:             Opaque" in said.lines
+    assert ["Data:", "  a: 0 bytes", f"  password: {len(PASSWORD)} bytes"] == said.lines[-4:-1]
+    assert shows(rnx("get", "secret", "db", "-o", "yaml").out)
+    assert not shows(rnx("get", "secret", "-o", "wide").out)

@@ -26,6 +26,8 @@ def asked(method, url, kind="http"):
         ("GET", "/api/v1/namespaces/a/pods/x/log", Asked("get", "", "pods", "log", "a", "x")),
         ("GET", "/api/v1/namespaces/a/pods/x/exec", Asked("create", "", "pods", "exec", "a", "x")),
         ("POST", "/api/v1/namespaces/a/pods/x/portforward", Asked("create", "", "pods", "portforward", "a", "x")),
+        ("GET", "/api/v1/namespaces/a/pods/x/files", Asked("create", "", "pods", "files", "a", "x")),
+        ("PUT", "/api/v1/namespaces/a/pods/x/files", Asked("create", "", "pods", "files", "a", "x")),
         ("GET", "/api/v1/namespaces/a", Asked("get", "", "namespaces", "", "a", "a")),
         ("PUT", "/api/v1/namespaces/a/status", Asked("update", "", "namespaces", "status", "a", "a")),
         ("DELETE", "/api/v1/namespaces/a/pods", Asked("deletecollection", "", "pods", "", "a")),

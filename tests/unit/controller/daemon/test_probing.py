@@ -12,6 +12,7 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import HealthCheck
 from controller.cgroup import choose
 from controller.daemon.probing import RuntimeProber
+from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
 from controller.runtime.build import builder
@@ -41,7 +42,7 @@ def prober(launching: Launching, tmp_path: Path) -> Iterator[RuntimeProber]:
         pids=100, memory_bytes=256 * MIB, work_bytes=MIB, tmp_bytes=MIB, shm_bytes=MIB, log_max_bytes=MIB,
         log_max_files=2, cgroup_parent=launching.cgroup_parent,
     )  # fmt: skip
-    yield RuntimeProber(launching.client, lifecycle, RunDirs(runs), defaults)
+    yield RuntimeProber(launching.client, lifecycle, RunDirs(runs, MemoryPlace(())), defaults)
     assert os.listdir(runs) == []
     assert lifecycle.names() == ()
     lifecycle.close()

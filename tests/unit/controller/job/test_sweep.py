@@ -4,6 +4,7 @@ import pytest
 
 from api.meta import ObjectKey
 from controller.cgroup.limits import Limits
+from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
@@ -26,7 +27,7 @@ def cgroups():
 @pytest.fixture
 def dirs(tmp_path):
     (tmp_path / "runs").mkdir()
-    return RunDirs(tmp_path / "runs")
+    return RunDirs(tmp_path / "runs", MemoryPlace((tmp_path / "memory",)))
 
 
 @pytest.fixture
