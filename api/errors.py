@@ -169,7 +169,7 @@ class TooManyRequests(ApiError):
 class RequestTimeout(ApiError):
     """What was announced did not come: send it again."""
 
-    code, reason = 408, "Timeout"
+    code, reason = 408, "RequestTimeout"
 
 
 class ServiceUnavailable(ApiError):

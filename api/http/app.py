@@ -119,8 +119,6 @@ def build_app(
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
-    health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
-
     everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS))
     discovered = DiscoveryPages(everything, surroundings.version, threads)
     issuing = CertificatePages(surroundings.verbs, access.authority, threads)
@@ -129,10 +127,7 @@ def build_app(
         *_of_runs(surroundings, pods, files, threads, slow),
         *discovered.routes(),
         *reviews.routes(),
-        Route("/livez", health.live),
-        Route("/readyz", health.ready),
-        Route("/healthz", health.ready),
-        Route("/metrics", health.metrics),
+        *_of_health(surroundings),
         Route("/api/{rest:path}", resources.answer, methods=_METHODS),
         Route("/apis/{rest:path}", resources.answer, methods=_METHODS),
         Route("/{rest:path}", _answer_not_found, methods=_METHODS),
@@ -150,6 +145,16 @@ def _around(surroundings: Surroundings, on_request: OnRequest, access: Access) -
         Middleware(Audit, log=access.audit, clock=clock),
         Middleware(_Guard, on_request=on_request),
         Middleware(Gate, directory=directory, access=access, clock=clock),
+    ]
+
+
+def _of_health(surroundings: Surroundings) -> list[BaseRoute]:
+    health = HealthPages(surroundings.health, surroundings.exposition, Threads(HEALTH_THREADS))
+    return [
+        Route("/livez", health.live),
+        Route("/readyz", health.ready),
+        Route("/healthz", health.ready),
+        Route("/metrics", health.metrics),
     ]
 
 

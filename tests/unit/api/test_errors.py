@@ -13,7 +13,7 @@ CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if is
     ("code", "reason"),
     [
         (400, "BadRequest"), (401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (405, "MethodNotAllowed"),
-        (406, "NotAcceptable"), (409, "AlreadyExists"), (409, "Conflict"), (410, "Expired"),
+        (406, "NotAcceptable"), (409, "AlreadyExists"), (409, "Conflict"), (408, "RequestTimeout"), (410, "Expired"),
         (413, "RequestEntityTooLarge"), (415, "UnsupportedMediaType"), (422, "Invalid"), (429, "TooManyRequests"),
         (500, "InternalError"), (503, "ServiceUnavailable"), (504, "Timeout"),
     ],
