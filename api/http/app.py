@@ -28,6 +28,7 @@ from api.http.health import HealthPages
 from api.http.logs import PodLogs
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
+from api.http.sessions import ENTERING_THREADS, Sessions
 from api.http.usage import PodUsages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
@@ -51,7 +52,6 @@ OnRequest: TypeAlias = Callable[[str, str, int, float], None]
 
 STORE_THREADS = 16
 LOG_THREADS = 64
-ENTERING_THREADS = 16
 _POD = "/api/v1/namespaces/{namespace}/pods/{name}"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -89,7 +89,8 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
     sources = sources_of(surroundings.verbs, pods, manifests, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
-    files = PodFiles(pods, surroundings.run_access, threads, Threads(ENTERING_THREADS))
+    sessions = Sessions(Threads(ENTERING_THREADS))
+    files = PodFiles(pods, surroundings.run_access, threads, sessions)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
     pages = {
         (kinds.POD.name, "log"): logs.answer,
@@ -110,7 +111,7 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
         return _found(discovery.group(request.path_params["group"]))
 
     routes: list[BaseRoute] = [
-        *_of_runs(surroundings, pods, files, threads, slow),
+        *_of_runs(surroundings, pods, files, threads, sessions, slow),
         *_both("/version", _constant(discovery.version(surroundings.version))),
         *_both("/api", _constant(discovery.core_versions())),
         *_both("/apis", _constant(discovery.groups())),
@@ -132,11 +133,10 @@ def build_app(surroundings: Surroundings, on_request: OnRequest = _ignore_reques
 
 
 def _of_runs(
-    surroundings: Surroundings, pods: Pods, files: PodFiles, threads: Threads, slow: Threads
+    surroundings: Surroundings, pods: Pods, files: PodFiles, threads: Threads, sessions: Sessions, slow: Threads
 ) -> list[BaseRoute]:
     """Return what is served of runs beside objects: streams into them, their files, what they use."""
-    entering = Threads(ENTERING_THREADS)
-    streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, entering, slow)
+    streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, sessions, slow)
     usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
     return [
         WebSocketRoute(f"{_POD}/{{what}}", streams.serve),

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
-from api.http import websockets
+from api.http import presence, websockets
 
 _BACKLOG = 512
 _GRACE_SECONDS = 3
@@ -47,7 +47,7 @@ class ApiServer:
         self._identity = _identity(self._path)
         config = uvicorn.Config(
             self._app,
-            http="httptools",
+            http=presence.HttpProtocol,
             ws=websockets.Protocol,
             ws_max_size=websockets.MOST_BYTES,
             ws_ping_interval=websockets.PING_SECONDS,
