@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from controller.launcher import receipt
+from controller.launcher import receipt, signals
 from controller.launcher.interpreters import refuse_links_of_proc
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
@@ -138,6 +138,7 @@ def begin_afresh() -> None:
     """Treat signals as a fresh process does, and have the usual umask, personality and timers."""
     for number in _CHANGED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signals.reset_hidden()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     process.be_plain()

@@ -22,10 +22,15 @@ def reset_all() -> None:
     for number in range(1, signal.NSIG):
         if number not in _NOT_OURS:
             signal.signal(number, signal.SIG_IGN if number in _ERRORS else signal.SIG_DFL)
+    reset_hidden()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def reset_hidden() -> None:
+    """Give those signals their default meaning that the C library keeps to itself."""
     for number in _OF_THE_C_LIBRARY:
         purpose = f"give signal {number} its default meaning"
         libc.syscall("rt_sigaction", number, _DEFAULT_ACTION, None, _SIGNAL_SET_BYTES, purpose=purpose)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def wake_on(*numbers: signal.Signals) -> int:

@@ -310,6 +310,7 @@ def test_many_at_once_leave_nothing_behind(held):
 @needs_root
 def test_who_is_not_let_in_waits_for_a_bounded_time_and_nothing_is_done_later(held):
     """As when a run is frozen between the question whether it is and the way in."""
+    assert held.output("true")[0] == 0  # It has a cgroup, and goes on.
     connection = held.launching.client._greeted()
     request = request_for(held.spec, held.started, "touch", "/work/came", streams=())
     lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), held.launching.cgroup_parent)
