@@ -41,7 +41,7 @@ def copy(connection: Connection, *, source: str, target: str, attempt: int | Non
     A path that has a colon itself is written ./PATH.
 
     Links are copied as links, and none is followed but SOURCE itself. Modes and times are kept, owners and
-    setuid bits are not. The job needs no tar for it.
+    setuid bits are not, nor on this machine what the umask forbids. The job needs no tar for it.
     """
     of, to = _place(source), _place(target)
     if bool(of.word) == bool(to.word):
@@ -68,7 +68,7 @@ def _place(text: str) -> _Place:
 def _copy_out(connection: Connection, run: run_targets.Running, path: str, target: str) -> list[str]:
     try:
         with connection.client.copy_out(run.namespace, run.pod, path) as chunks:
-            return unpack.unpack(_Pieces(chunks), target)
+            return unpack.unpack(_Pieces(chunks), target, umask=_umask())
     except (unpack.BadStream, OSError) as error:
         if isinstance(error, ConnectionError):
             raise
@@ -83,6 +83,13 @@ def _copy_in(connection: Connection, run: run_targets.Running, path: str, target
     except pack.NothingThere as error:
         raise CommandFailed(printable(str(error))) from error
     return packing.problems
+
+
+def _umask() -> int:
+    """Return the umask of this process, which has one thread now."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 class _Pieces:

@@ -258,7 +258,7 @@ class _Follower:
         def body() -> None:
             try:
                 work()
-            except (ApiError, Unreachable, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - for `run` to raise; after its end it is only that all is closed
                 self._messages.put(_Message("broken", error))
 
         threading.Thread(target=body, daemon=True).start()

@@ -183,6 +183,7 @@ class _Content:
     def __init__(self, fd: int, pieces: list[tuple[int, int]]) -> None:
         self._fd = fd
         self._pieces = pieces
+        self._piece = 0
         self._at = 0
         self.head = b""
         self.is_short = False
@@ -198,11 +199,11 @@ class _Content:
         if self.head:
             part, self.head = self.head[:most_bytes], self.head[most_bytes:]
             return part
-        while self._pieces and self._at == self._pieces[0][1]:
-            self._pieces, self._at = self._pieces[1:], 0
-        if not self._pieces:
+        while self._piece < len(self._pieces) and self._at == self._pieces[self._piece][1]:
+            self._piece, self._at = self._piece + 1, 0
+        if self._piece == len(self._pieces):
             return b""
-        offset, size = self._pieces[0]
+        offset, size = self._pieces[self._piece]
         wanted = min(most_bytes, size - self._at)
         part = os.pread(self._fd, wanted, offset + self._at)
         if not part:

@@ -34,28 +34,33 @@ class BadStream(Exception):
     """The stream was cut short, or is none of ours."""
 
 
-def unpack(source: Source, target: str) -> list[str]:
+def unpack(source: Source, target: str, *, umask: int = 0) -> list[str]:
     """Unpack a stream at `target`, or in it if it is a directory; return what could not be packed or unpacked.
 
+    Args:
+        umask: permissions that nothing gets, whatever the stream says.
+
     Raises:
-        BadStream: it was cut short: what came until then is unpacked.
+        BadStream: it was cut short, or says what none of ours does: what came until then is unpacked.
         OSError: there is no place for it.
     """
     try:
         with tarfile.open(mode="r|", fileobj=source, bufsize=_BLOCK, errors="surrogateescape") as tar:  # type: ignore[call-overload]
-            return _unpack(tar, target)
+            return _unpack(tar, target, umask)
     except tarfile.TarError as error:
         raise BadStream(f"cannot unpack: the stream was cut short or is no tar of files: {error}") from error
+    except (ValueError, OverflowError, RecursionError) as error:  # Numbers, names and an end that nobody packs.
+        raise BadStream(f"cannot unpack all: the stream is none of ours: {error}") from error
 
 
-def _unpack(tar: tarfile.TarFile, target: str) -> list[str]:
+def _unpack(tar: tarfile.TarFile, target: str, umask: int) -> list[str]:
     members = iter(tar)
     first = next(members, None)
     if first is None or wire.parts_of(first.name) != ():
         raise BadStream("cannot unpack: the stream is empty, or does not begin with what was asked for")
     problems: list[str] = []
     with _place(target, first.pax_headers.get(wire.BASE_NAME, "")) as (base_fd, leaf):
-        tree = _Tree(tar, base_fd, leaf)
+        tree = _Tree(tar, base_fd, leaf, _PERMISSIONS & ~umask)
         try:
             _add_first(tree, first, target)
             end = _add_all(tree, members, problems)
@@ -113,8 +118,9 @@ def _is_plain(name: str) -> bool:
 class _Tree:
     """A tree that is being made. Of the directory that was added to last, the whole way is open."""
 
-    def __init__(self, tar: tarfile.TarFile, base_fd: int, leaf: str) -> None:
+    def __init__(self, tar: tarfile.TarFile, base_fd: int, leaf: str, permissions: int) -> None:
         self._tar = tar
+        self._permissions = permissions
         self._base_fd = base_fd
         self._head = (leaf,) if leaf else ()
         self._open: list[tuple[str, int, tarfile.TarInfo | None]] = []
@@ -156,7 +162,9 @@ class _Tree:
             raise PermissionError("it is no file, directory or link")
 
     def _add_hard_link(self, member: tarfile.TarInfo, directory_fd: int, name: str) -> None:
-        *above, linked = self._parts(member.linkname)
+        *above, linked = self._parts(member.linkname) or ("",)
+        if not linked:
+            raise PermissionError(f"it is a link to a directory: {member.linkname!r:.200}")
         held = os.dup(directory_fd)  # Finding the other may close the way to this one.
         try:
             source_fd = self._enter(tuple(above))
@@ -171,7 +179,7 @@ class _Tree:
         try:
             self._write(member, fd)
             os.ftruncate(fd, member.size)
-            os.fchmod(fd, member.mode & _PERMISSIONS)
+            os.fchmod(fd, member.mode & self._permissions)
             os.utime(fd, ns=_times(member))
         finally:
             os.close(fd)
@@ -214,7 +222,7 @@ class _Tree:
             _, fd, member = self._open.pop()
             try:
                 if member is not None:
-                    os.fchmod(fd, member.mode & _PERMISSIONS)
+                    os.fchmod(fd, member.mode & self._permissions)
                     os.utime(fd, ns=_times(member))
             finally:
                 os.close(fd)

@@ -35,6 +35,7 @@ from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
 from api.http.served import served
+from api.http.sessions import ENTERING_THREADS, Sessions
 from api.http.usage import PodUsages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
@@ -59,7 +60,6 @@ OnRequest: TypeAlias = Callable[[str, str, int, float], None]
 
 STORE_THREADS = 16
 LOG_THREADS = 64
-ENTERING_THREADS = 16
 _POD = "/api/v1/namespaces/{namespace}/pods/{name}"
 HEALTH_THREADS = 2  # Of their own: they answer however busy the others are.
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -108,7 +108,8 @@ def build_app(
     sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
-    files = PodFiles(pods, surroundings.run_access, threads, Threads(ENTERING_THREADS))
+    sessions = Sessions(Threads(ENTERING_THREADS))
+    files = PodFiles(pods, surroundings.run_access, threads, sessions)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
     pages = {
         (kinds.POD.name, "log"): logs.answer,
@@ -124,7 +125,7 @@ def build_app(
     issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes: list[BaseRoute] = [
         *issuing.routes(),
-        *_of_runs(surroundings, pods, files, threads, slow),
+        *_of_runs(surroundings, pods, files, threads, sessions, slow),
         *discovered.routes(),
         *reviews.routes(),
         *_of_health(surroundings),
@@ -159,11 +160,10 @@ def _of_health(surroundings: Surroundings) -> list[BaseRoute]:
 
 
 def _of_runs(
-    surroundings: Surroundings, pods: Pods, files: PodFiles, threads: Threads, slow: Threads
+    surroundings: Surroundings, pods: Pods, files: PodFiles, threads: Threads, sessions: Sessions, slow: Threads
 ) -> list[BaseRoute]:
     """Return what is served of runs beside objects: streams into them, their files, what they use."""
-    entering = Threads(ENTERING_THREADS)
-    streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, entering, slow)
+    streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, sessions, slow)
     usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
     return [
         WebSocketRoute(f"{_POD}/{{what}}", streams.serve),

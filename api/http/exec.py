@@ -6,13 +6,12 @@ and nobody else. When the client goes, so does what it had executed. Never here:
 """
 
 import contextlib
-import errno
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,25 +21,23 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api import channels
 from api.channels import Channel
-from api.errors import ApiError, BadRequest, NotFound, TooManyRequests
+from api.errors import ApiError, BadRequest, NotFound
 from api.http import answers, requests, runs
 from api.http.feed import Threads
 from api.http.logs import busy, streamed
-from api.http.websockets import has_gone
+from api.http.presence import has_gone
+from api.http.sessions import Sessions, ended, open_session, read_from
 from api.meta import Document
 from api.objects.projections import Pods
 from api.ports import CannotExecute, Execution, LogOptions, RunAccess, RunLogs, RunSession
 
 log = logging.getLogger(__name__)
 
-MOST_SESSIONS = 100
-"""Each takes five descriptors, and a process may have 1024 where nobody asked for more."""
 _FIRST_SIZE = (80, 24)
 _LOOK_SECONDS = 1.0
 _HEAD_START_SECONDS = 0.1
 _PIPE_BYTES = 1 << 18  # The most that is in a pipe of a session.
 _OUTPUTS = (("stdout", Channel.STDOUT), ("stderr", Channel.STDERR))
-Open: TypeAlias = Callable[[], RunSession]
 
 
 async def upgrade_required(_request: Request, _namespace: str, _name: str) -> Response:
@@ -65,32 +62,26 @@ class PodStreams:
     """Serves the WebSockets of Pods."""
 
     def __init__(
-        self, pods: Pods, access: RunAccess, logs: RunLogs, threads: Threads, entering: Threads, slow: Threads
+        self, pods: Pods, access: RunAccess, logs: RunLogs, threads: Threads, sessions: Sessions, slow: Threads
     ) -> None:
-        """Go into runs by `access`, in `entering`; those who follow a log hold one of `slow` while they wait."""
-        self._entering = entering
+        """Go into runs by `access`, in `sessions`; those who follow a log hold one of `slow` while they wait."""
+        self._sessions = sessions
         self._pods = pods
         self._access = access
         self._logs = logs
         self._threads = threads
         self._slow = slow
-        self._sessions = 0
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one of them, to its end."""
         try:
             if websocket.path_params["what"] not in ("exec", "attach"):
                 raise NotFound("there is no such stream: use exec or attach")
-            if self._sessions >= MOST_SESSIONS:
-                raise TooManyRequests("too many commands are being executed in runs: try again later")
             subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
             if subprotocol is None:
                 raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
-            self._sessions += 1
-            try:
+            with self._sessions.one_more():
                 await self._serve(websocket, subprotocol)
-            finally:
-                self._sessions -= 1
         except ApiError as error:
             await websocket.send_denial_response(answers.refusal(error))
         except (WebSocketDisconnect, anyio.ClosedResourceError):
@@ -108,7 +99,7 @@ class PodStreams:
         execution = _execution(websocket, wanted)
         await self._threads.call(runs.refuse_ended, self._pods, namespace, name)
         try:
-            session = await open_session(self._entering, lambda: self._access.execute(job, attempt, execution))
+            session = await open_session(self._sessions, lambda: self._access.execute(job, attempt, execution))
         except CannotExecute as error:
             await _accept(websocket, subprotocol)
             async with anyio.create_task_group() as tasks:
@@ -147,58 +138,6 @@ class PodStreams:
             async for chunk in chunks:
                 for start in range(0, len(chunk), channels.MOST_BYTES):
                     await sender.send(channel, chunk[start : start + channels.MOST_BYTES])
-
-
-async def open_session(threads: Threads, opening: Open) -> RunSession:
-    """Return the session that `opening` opens in a thread; a caller who is cancelled meanwhile leaves none behind."""
-    opened: list[RunSession] = []
-    is_wanted = True
-
-    def work() -> None:
-        session = opening()
-        if is_wanted:
-            opened.append(session)
-        else:
-            session.close()
-
-    try:
-        await threads.call(work)
-    except BaseException:
-        is_wanted = False
-        for session in opened:
-            session.close()
-        raise
-    return opened[0]
-
-
-async def read_from(fd: int, most_bytes: int) -> bytes:
-    """Return what can be read, waiting for it; empty at the end."""
-    while True:
-        try:
-            return os.read(fd, most_bytes)
-        except BlockingIOError:
-            await anyio.wait_readable(fd)
-        except OSError as error:
-            if error.errno != errno.EIO:  # How a terminal says that nobody has its other side.
-                raise
-            return b""
-
-
-async def write_to(fd: int, content: bytes) -> None:
-    """Write all of it, waiting until it is taken. Raises BrokenPipeError, or EIO of a terminal, if nobody reads."""
-    left = memoryview(content)
-    while left:
-        try:
-            left = left[os.write(fd, left) :]
-        except BlockingIOError:
-            await anyio.wait_writable(fd)
-
-
-async def ended(session: RunSession) -> int:
-    """Return the exit code of a session, waiting for it. Raises ServiceUnavailable if it was lost."""
-    while (code := session.end()) is None:
-        await anyio.wait_readable(session.fileno())
-    return code
 
 
 class _Sender:

@@ -7,17 +7,17 @@ kept here but what is on its way. What could not be copied is told at the end, a
 import contextlib
 import os
 from collections.abc import AsyncGenerator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.copying import wire
 from api.errors import BadRequest, NotFound
 from api.http import answers, runs
-from api.http.exec import ended, open_session, read_from, write_to
 from api.http.feed import Threads
+from api.http.presence import beside, unless_gone
+from api.http.sessions import Sessions, ended, open_session, read_from, write_to
 from api.objects.projections import Pods
 from api.ports import RunAccess, RunSession
 
@@ -29,12 +29,12 @@ _BLOCK = 1 << 16
 class PodFiles:
     """Answers the requests for files of runs."""
 
-    def __init__(self, pods: Pods, access: RunAccess, threads: Threads, entering: Threads) -> None:
-        """Go into runs by `access`, in `entering`."""
+    def __init__(self, pods: Pods, access: RunAccess, threads: Threads, sessions: Sessions) -> None:
+        """Go into runs by `access`, in `sessions`."""
         self._pods = pods
         self._access = access
         self._threads = threads
-        self._entering = entering
+        self._sessions = sessions
 
     async def pack(self, request: Request, namespace: str, name: str) -> Response:
         """Answer with what is at a path, as a tar stream.
@@ -42,38 +42,46 @@ class PodFiles:
         Raises:
             NotFound: there is nothing there.
             BadRequest: the run is not running, or there is no path.
+            TooManyRequests: too many are in runs already.
         """
         path = _path(request)
         job, attempt = await self._run(request, namespace, name)
-        session = await open_session(self._entering, lambda: self._access.copy_out(job, attempt, path))
-        try:
-            first = await read_from(session.stdout or 0, _BLOCK)
-            if not first:
-                raise NotFound(await _why(session))
-        except BaseException:
-            session.close()
-            raise
-        return answers.Stream(_packed(session, first), wire.MEDIA_TYPE)
+        with ExitStack() as stack:
+            stack.enter_context(self._sessions.one_more())
+
+            async def begin() -> tuple[RunSession, bytes]:
+                session = await open_session(self._sessions, lambda: self._access.copy_out(job, attempt, path))
+                stack.callback(session.close)
+                first = await read_from(session.stdout or 0, _BLOCK)
+                if not first:
+                    raise NotFound(await _why(session))
+                return session, first
+
+            session, first = await unless_gone(request.scope, begin)
+            return answers.Stream(_packed(session, first, stack.pop_all()), wire.MEDIA_TYPE)
 
     async def unpack(self, request: Request) -> Response:
         """Unpack the tar stream that is the body at a path.
 
         Raises:
             BadRequest: some of it could not be unpacked, or the run is not running.
+            TooManyRequests: too many are in runs already.
         """
         namespace, name = request.path_params["namespace"], request.path_params["name"]
         request.scope["runwright.asked"] = ("PUT", "pods")
         path = _path(request)
         job, attempt = await self._run(request, namespace, name)
-        with closing(await open_session(self._entering, lambda: self._access.copy_in(job, attempt, path))) as session:
-            problems = bytearray()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_collect, session, problems)
-                await _feed(request, session)
-                session.close_stdin()
-                code = await ended(session)
-                tasks.cancel_scope.cancel()
-            _collect_rest(session, problems)
+        problems = bytearray()
+
+        async def take_in() -> int:
+            opening = open_session(self._sessions, lambda: self._access.copy_in(job, attempt, path))
+            with closing(await opening) as session:
+                code = await beside(lambda: _fed(request, session), lambda: _collect(session, problems))
+                _collect_rest(session, problems)
+                return code
+
+        with self._sessions.one_more():
+            code = await unless_gone(request.scope, take_in)
         if code != 0:
             raise BadRequest(problems.decode(errors="replace").strip() or "the copy was ended")
         return answers.answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
@@ -84,13 +92,20 @@ class PodFiles:
         return found
 
 
-async def _packed(session: RunSession, first: bytes) -> AsyncGenerator[bytes, None]:
+async def _packed(session: RunSession, first: bytes, held: ExitStack) -> AsyncGenerator[bytes, None]:
     """Yield the stream. One that is cut short lacks the end that each has: so the client sees that it is."""
-    with closing(session):
+    with held:
         chunk = first
         while chunk:
             yield chunk
             chunk = await read_from(session.stdout or 0, _BLOCK)
+
+
+async def _fed(request: Request, session: RunSession) -> int:
+    """Give the body to it and return its exit code."""
+    await _feed(request, session)
+    session.close_stdin()
+    return await ended(session)
 
 
 async def _feed(request: Request, session: RunSession) -> None:

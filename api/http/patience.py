@@ -6,7 +6,7 @@ answer waits for a client that does not read. Bodies are `protection.py`'s.
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from api.http.presence import HttpProtocol
 
 HEAD_SECONDS = 10.0
 """From a connection's beginning, or the first byte of a further request on it, to the end of its head."""
@@ -23,7 +23,7 @@ _TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 _TOO_LONG = _REFUSAL % b"431 Request Header Fields Too Large"
 
 
-class PatientProtocol(HttpToolsProtocol):
+class PatientProtocol(HttpProtocol):
     """HTTP/1.1 whose heads come in bounded time and size."""
 
     _head_timer: asyncio.TimerHandle | None = None

@@ -151,6 +151,9 @@ class Run(ApiModel):
     devices: tuple[str, ...] = Field(
         default=(), description="The devices it was given, VENDOR/CLASS=NAME; nobody else has them until it is gone."
     )
+    device_nodes: tuple[str, ...] = Field(
+        default=(), description="The host's nodes behind each of them: c or b, MAJOR:MINOR, with spaces between."
+    )
     usage: Usage | None = Field(default=None, description="What it used.")
     receipt: dict[str, Any] | None = Field(default=None, description="What isolation and limits were really enforced.")
 

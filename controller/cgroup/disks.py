@@ -56,6 +56,14 @@ class Disks:
         found = {disk for path in paths for mount in self._mounts_of(path) for disk in self._of_mount(mount, path, 0)}
         return tuple(sorted(found))
 
+    def of_node(self, device: str, path: str) -> str:
+        """Return the disk that the block device `device`, MAJOR:MINOR, is or is a part of; `path` is for errors.
+
+        Raises:
+            NoDisk: it cannot be found.
+        """
+        return self._whole_disk(device, path)
+
     def _mounts_of(self, path: str) -> Iterator[MountEntry]:
         real = os.path.realpath(path)
         over = [mount for mount in self.mounts if _is_at_or_below(real, mount.mount_point)]

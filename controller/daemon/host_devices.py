@@ -1,7 +1,7 @@
 """The host's files, as far as devices are concerned: nodes with their numbers, and the names of libraries."""
 
-import mmap
 import os
+import stat
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -38,17 +38,20 @@ class FilesOfHost:
         """Return the name that programs ask for the library at `path` by, its own where it has none; or nothing."""
         try:
             status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                return ""
             return _soname(path, status.st_ino, status.st_mtime_ns, status.st_size)
         except OSError:
             return ""
 
 
 @lru_cache(maxsize=_SONAMES_KEPT)
-def _soname(path: str, _inode: int, _mtime_ns: int, size: int) -> str:
-    if not size:
+def _soname(path: str, _inode: int, _mtime_ns: int, _size: int) -> str:
+    """Read it, and never map it: a file that is cut off meanwhile is then one that ends, not a signal to us."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return elf.soname(lambda offset, size: os.pread(fd, size, offset)) or Path(path).name
+    except elf.NotElf:
         return ""
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        try:
-            return elf.parse(content).soname or Path(path).name  # type: ignore[arg-type]  # Read as bytes are.
-        except elf.NotElf:
-            return ""
+    finally:
+        os.close(fd)

@@ -52,6 +52,7 @@ from controller.daemon.runtimes_for_jobs import (
 )
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
 from controller.daemon.settings import Settings, share_of_cpu, share_of_memory
+from controller.devices.fitting import Fitting
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
@@ -257,8 +258,8 @@ class Manager:
         )
         self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
 
-    def _why_not_held(self, job: Job, runtime: RuntimeReady) -> str:
-        return self._held_together.why_not() or host_limits.why_not(job, runtime, defaults=self._run_defaults)
+    def _why_not_held(self, job: Job, runtime: RuntimeReady, devices: Fitting) -> str:
+        return self._held_together.why_not() or host_limits.why_not(job, runtime, devices, self._run_defaults)
 
     def _prober(self) -> RuntimeProber | None:
         """Return what tries runtimes out; nobody can where no run could be held to its limits."""

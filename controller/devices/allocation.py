@@ -4,10 +4,11 @@ Invariant: what is chosen is as many as were wanted, of the kinds that were want
 held, by whatever names. Either all that is wanted is chosen, or nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from controller.devices.inventory import Inventory
+from controller.devices.sharing import Nodes
 
 _MOST_SHOWN = 5
 
@@ -47,22 +48,34 @@ class Short:
         return f"{self.wanted} of {self.kind} wanted, {self.free} free of {self.total}{held}"
 
 
-def choose(wanted: Mapping[str, int], inventory: Inventory, held: Mapping[str, str]) -> Chosen | Short:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A device that is somebody's, by its name and by what it was on the host when it was given away."""
+
+    name: str
+    nodes: Nodes
+    holder: str
+
+
+def choose(
+    wanted: Mapping[str, int], inventory: Inventory, held: Collection[Taken], unusable: Collection[str] = ()
+) -> Chosen | Short:
     """Return the devices for a run that wants so many of each kind, or which kind there is too little of.
 
     Args:
-        held: the qualified names of devices that are somebody's, each with whose.
+        held: what is somebody's.
+        unusable: the names of devices that nobody can have.
     """
-    taken = _nodes_of(held, inventory)
+    taken = list(held)
     chosen: list[str] = []
     for kind in sorted(kind for kind, count in wanted.items() if count):
         all_there_are = inventory.countable(kind)
         holders: dict[str, None] = {}
         free = []
         for device in all_there_are:
-            mark = device.nodes or device.qualified
-            holder = held.get(device.qualified) or taken.get(mark)
-            if holder is None:
+            name = device.qualified
+            holder = holder_of(name, inventory.nodes[name], inventory, taken)
+            if holder is None and name not in unusable:
                 free.append(device)
             elif holder:
                 holders[holder] = None
@@ -70,11 +83,11 @@ def choose(wanted: Mapping[str, int], inventory: Inventory, held: Mapping[str, s
             return Short(kind, wanted[kind], len(free), len(all_there_are), tuple(holders))
         for device in free[: wanted[kind]]:
             chosen.append(device.qualified)
-            taken[device.nodes or device.qualified] = ""
+            taken.append(Taken(device.qualified, inventory.nodes[device.qualified], ""))
     return Chosen(tuple(chosen))
 
 
-def _nodes_of(held: Mapping[str, str], inventory: Inventory) -> dict[frozenset[str] | str, str]:
-    """Return whose the devices are that `held` names, by what they are, not by what they are called."""
-    known = ((inventory.devices.get(name), holder) for name, holder in held.items())
-    return {device.nodes or device.qualified: holder for device, holder in known if device is not None}
+def holder_of(name: str, nodes: Nodes, inventory: Inventory, held: Collection[Taken]) -> str | None:
+    """Return who has that device, or one that it cannot be had beside; None if nobody has."""
+    theirs = (one.holder for one in held if one.name == name or inventory.excludes(one.nodes, nodes))
+    return next(theirs, None)

@@ -84,11 +84,6 @@ class Device:
         """Its name on this host."""
         return f"{self.kind}={self.name}"
 
-    @property
-    def nodes(self) -> frozenset[str]:
-        """The host's nodes that are this device's own: two devices with the same ones are one device."""
-        return frozenset(node.host_path for node in self.edits.nodes)
-
 
 @dataclass(frozen=True, slots=True)
 class Spec:

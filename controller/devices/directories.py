@@ -20,7 +20,6 @@ from controller.devices.cdi import InvalidCdi, Spec
 from controller.devices.inventory import Inventory, merge
 from controller.linux.bounded import read_bounded
 
-DEFAULT_DIRECTORIES = ("/etc/cdi", "/var/run/cdi")
 _ENDINGS = (".json", ".yaml")
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _Signature: TypeAlias = tuple[object, ...]

@@ -22,7 +22,7 @@ from controller.job.announce import JobMetrics
 from controller.job.devices import Devices
 from controller.job.logs import log_directory
 from controller.job.memory_place import NoMemoryPlace
-from controller.job.observe import Observer, given_devices
+from controller.job.observe import Observer, given_devices, given_nodes
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_spec import RunDefaults, RunPlaces
@@ -97,8 +97,8 @@ class Actor:
         match step:
             case RequestRuntime(name, version):
                 self._requests.request(name, version)
-            case BeginRun(attempt, devices):
-                self._devices.claim(job, attempt, devices)
+            case BeginRun(attempt, devices, nodes):
+                self._devices.claim(job, attempt, devices, nodes)
                 self._dirs.make(uid, attempt)
             case StartRun(attempt, deadline_seconds):
                 self._start(job, attempt, deadline_seconds)
@@ -134,7 +134,7 @@ class Actor:
     def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
         runtime = self._runtime(job)
         try:
-            devices = self._devices.fit(given_devices(job, attempt))
+            devices = self._devices.fit(given_devices(job, attempt), given_nodes(job, attempt))
         except Unusable as error:  # The next look sees it too, and gives the run up.
             raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
         job = self._resolved(job)
@@ -143,7 +143,7 @@ class Actor:
         except NoMemoryPlace as error:
             raise TransientError(Reason.CONFIG_ERROR, str(error.strerror)) from error
         try:
-            disks = host_limits.disks(job, runtime, self._defaults)
+            disks = host_limits.disks(job, runtime, devices, self._defaults)
             spec = run_spec.run_spec(
                 job, attempt, runtime, places, self._defaults, deadline_seconds, devices, disks=disks
             )
@@ -211,16 +211,18 @@ class Actor:
 
     def sandbox_of(self, job: Job, runtime: RuntimeReady, devices: Sequence[str] = ()) -> Any:
         """Return the sandbox that a run of `job` would get with these devices, as data, without making anything."""
-        try:
-            fitting = self._devices.fit(devices)
-        except Unusable:
-            fitting = Fitting()
-        return run_spec.sandbox_spec(job, runtime, None, self._defaults, fitting)
+        return run_spec.sandbox_spec(job, runtime, None, self._defaults, self._fitting(devices))
 
-    def limits_of(self, job: Job, runtime: RuntimeReady) -> Any:
-        """Return the cgroup limits that a run of `job` would get."""
+    def limits_of(self, job: Job, runtime: RuntimeReady, devices: Sequence[str] = ()) -> Any:
+        """Return the cgroup limits that a run of `job` would get with these devices."""
         try:
-            disks = host_limits.disks(job, runtime, self._defaults)
+            disks = host_limits.disks(job, runtime, self._fitting(devices), self._defaults)
         except host_limits.Unenforceable:
             disks = _UNKNOWN_DISK  # Why, the plan tells.
         return replace(run_spec.limits(job, self._defaults, disks))
+
+    def _fitting(self, devices: Sequence[str]) -> Fitting:
+        try:
+            return self._devices.fit(devices)
+        except Unusable:
+            return Fitting()

@@ -1,21 +1,22 @@
 """Which devices the runs of this host have, and which a job may get for its next run.
 
-A run's devices are in its record, `status.runs[].devices`, which is stored before the run is started, and they are its
-own until nothing of it is left on the host. Between the choice and the record they are held here, for as long as the
-object is the one that the choice was made from: its record can be stored no later than that.
+A run's devices are in its record, `status.runs[].devices` and `deviceNodes`, which is stored before the run is started,
+and they are its own until nothing of it is left on the host: what they were then, whatever they are called by now.
+Between the choice and the record they are held here, for as long as the object is the one that the choice was made
+from: its record can be stored no later than that.
 Invariant: no device is promised to two runs, whoever crashes or comes in between.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from api.kinds import JOB
 from api.meta import Document, ObjectKey
 from api.ports import Storage
 from api.types.job import Job, Reason, RunState
-from controller.devices import allocation, fitting
-from controller.devices.allocation import Chosen, Short
+from controller.devices import allocation, fitting, sharing
+from controller.devices.allocation import Chosen, Short, Taken
 from controller.devices.errors import Unusable
 from controller.devices.fitting import Fitting, HostFiles
 from controller.devices.inventory import Inventory
@@ -33,6 +34,13 @@ class _Held:
     key: ObjectKey
     version: str
     names: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+    def taken(self, inventory: Inventory) -> Iterator[Taken]:
+        """Return what nobody else gets: what it was when given, or by its name where a record tells no nodes."""
+        for number, name in enumerate(self.names):
+            known = sharing.of_text(self.nodes[number]) if number < len(self.nodes) else inventory.nodes.get(name)
+            yield Taken(name, known or frozenset(), str(self.key))
 
 
 class Devices:
@@ -72,8 +80,8 @@ class Devices:
                 self._waiting.pop(job.key, None)
         return found
 
-    def claim(self, job: Job, attempt: int, names: Sequence[str]) -> None:
-        """Hold these devices for run `attempt`, until it is on record that it has them.
+    def claim(self, job: Job, attempt: int, names: Sequence[str], nodes: Sequence[str]) -> None:
+        """Hold these devices, which have these nodes, for run `attempt`, until it is on record that it has them.
 
         Raises:
             TransientError: somebody else has come first.
@@ -81,11 +89,14 @@ class Devices:
         if not names:
             return
         with self._lock:
-            held = self._holders(job)
-            if taken := [name for name in names if name in held]:
-                cause = f"{taken[0]} has just been given to {held[taken[0]]}"
-                raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot give {job.key} its devices: {cause}")
-            self._loaded()[job.meta.uid, attempt] = _Held(job.key, job.meta.resource_version, tuple(names))
+            inventory = self._declared()
+            held = self._taken(job, inventory)
+            mine = _Held(job.key, job.meta.resource_version, tuple(names), tuple(nodes))
+            for one in mine.taken(inventory):
+                if holder := allocation.holder_of(one.name, one.nodes, inventory, held):
+                    cause = f"{one.name} has just been given to {holder}"
+                    raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot give {job.key} its devices: {cause}")
+            self._loaded()[job.meta.uid, attempt] = mine
 
     def free(self, job: Job, attempt: int) -> None:
         """Know that nothing of run `attempt` is left on the host: others may have its devices, and are woken."""
@@ -93,60 +104,82 @@ class Devices:
             held = self._held.pop((job.meta.uid, attempt), None) if self._held else None
             if held is None:
                 return  # Nobody waits for what was never looked at.
-            kinds = {name.partition("=")[0] for name in held.names}
+            kinds = self._kinds_of(held)
             woken = [key for key, wanted in self._waiting.items() if wanted & kinds][:_WOKEN_AT_ONCE]
             for key in woken:
                 del self._waiting[key]
         for key in woken:
             self._wake(key)
 
-    def fit(self, names: Sequence[str]) -> Fitting:
-        """Return what a run has for the devices that it was given.
+    def fit(self, names: Sequence[str], nodes: Sequence[str] = ()) -> Fitting:
+        """Return what a run has for the devices that it was given, which then had these nodes.
 
         Raises:
-            Unusable: one of them is gone from this host, or cannot be used any more.
+            Unusable: one of them is gone from this host, is another by now, or cannot be used any more.
         """
         if not names:
             return Fitting()
-        inventory = self._inventory()
+        inventory = self._declared() if nodes else self._inventory()
         for name in names:
             if name not in inventory.devices:
                 raise Unusable(f"cannot use device {name}: {_nowhere(inventory)}")
+        for name, given in zip(names, nodes, strict=False):
+            if (now := sharing.as_text(inventory.nodes[name])) != given:
+                cause = f"that name is another device's by now: it was {given}, and is {now}"
+                raise Unusable(f"cannot use device {name}: {cause}")
         return fitting.fit([inventory.devices[name] for name in names], self._files)
 
-    def why_gone(self, names: Sequence[str]) -> str:
+    def why_gone(self, names: Sequence[str], nodes: Sequence[str] = ()) -> str:
         """Say why a run that was given these devices cannot be started with them; empty if it can."""
         try:
-            self.fit(names)
+            self.fit(names, nodes)
         except Unusable as error:
             return str(error)
         return ""
 
     def _find(self, job: Job, wanted: dict[str, int]) -> DevicesFree | DevicesMissing:
-        inventory = self._inventory()
-        held = self._holders(job)
+        inventory = self._declared()
+        held = self._taken(job, inventory)
+        names = {one.name for one in held}
         others = (device.qualified for kind in sorted(wanted) for device in inventory.countable(kind))
-        unusable = {name: why for name in others if name not in held and (why := self.why_gone([name]))}
-        found = allocation.choose(wanted, inventory, held | dict.fromkeys(unusable, ""))
+        unusable = {name: why for name in others if name not in names and (why := self.why_gone([name]))}
+        found = allocation.choose(wanted, inventory, held, unusable)
         if isinstance(found, Short):
             return _missing(found, inventory, tuple(unusable.values()))
-        return self._together(found)
+        return self._together(found, inventory)
 
-    def _together(self, found: Chosen) -> DevicesFree | DevicesMissing:
+    def _together(self, found: Chosen, inventory: Inventory) -> DevicesFree | DevicesMissing:
         """Return them, if one run can have all of them."""
-        if why := self.why_gone(found.names):
+        nodes = tuple(sharing.as_text(inventory.nodes[name]) for name in found.names)
+        if why := self.why_gone(found.names, nodes):
             return DevicesMissing(Reason.DEVICES_UNUSABLE, why)
-        return DevicesFree(found.names)
+        return DevicesFree(found.names, nodes)
 
-    def _holders(self, job: Job) -> dict[str, str]:
-        """Return who has which device, but for what was chosen for `job` as it is; forgets who has let go."""
+    def _declared(self) -> Inventory:
+        """Return what is declared, told apart by what it is on this host now."""
+        return self._inventory().on_host(self._files.look)
+
+    def _kinds_of(self, held: _Held) -> frozenset[str]:
+        """Return of which kinds devices may be free now that these are: another kind can have the same nodes."""
+        inventory = self._declared()
+        freed = tuple(held.taken(inventory))
+        by_name = {one.name.partition("=")[0] for one in freed}
+        by_nodes = {
+            device.kind
+            for name, device in inventory.devices.items()
+            if any(inventory.excludes(one.nodes, inventory.nodes[name]) for one in freed)
+        }
+        return frozenset(by_name | by_nodes)
+
+    def _taken(self, job: Job, inventory: Inventory) -> tuple[Taken, ...]:
+        """Return what is whose, but for what was chosen for `job` as it is; forgets who has let go."""
         all_held = self._loaded()
         for run, held in tuple(all_held.items()):
             if not self._still_holds(*run, held):
                 del all_held[run]
         own = (job.key, job.meta.resource_version)
         others = [held for held in all_held.values() if (held.key, held.version) != own]
-        return {name: str(held.key) for held in others for name in held.names}
+        return tuple(taken for held in others for taken in held.taken(inventory))
 
     def _loaded(self) -> dict[tuple[str, int], _Held]:
         if self._held is None:
@@ -158,8 +191,8 @@ class Devices:
         for job in self._storage.list(JOB.name).items:
             for run in job.get("status", {}).get("runs", ()):
                 if run.get("devices"):
-                    names = tuple(run["devices"])
-                    held[job["metadata"]["uid"], run["attempt"]] = _Held(ObjectKey.of(job), "", names)
+                    names, nodes = tuple(run["devices"]), tuple(run.get("deviceNodes", ()))
+                    held[job["metadata"]["uid"], run["attempt"]] = _Held(ObjectKey.of(job), "", names, nodes)
         return held
 
     def _still_holds(self, uid: str, attempt: int, held: _Held) -> bool:

@@ -48,7 +48,7 @@ class JobExplainer:
             "plan": [_step(step) for step in plan.steps],
             "waiting": asdict(plan.waiting) if plan.waiting else None,
             "checkAgainSeconds": plan.check_again_seconds,
-            "limits": asdict(self._actor.limits_of(job, _runtime(observed))),
+            "limits": asdict(self._actor.limits_of(job, _runtime(observed), _devices(job, observed))),
             "sandbox": self._sandbox(job, observed),
         }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from api.types.job import Job
 from controller.cgroup import choose, cpus
 from controller.cgroup.disks import Disks, NoDisk
+from controller.devices.fitting import Fitting
 from controller.job import run_spec
 from controller.job.observed import RuntimeReady
 from controller.job.run_spec import RunDefaults
@@ -22,16 +23,16 @@ class Unenforceable(Exception):
     """This host cannot hold the job to a limit that it asks for; the message names the field and the reason."""
 
 
-def why_not(job: Job, runtime: RuntimeReady, defaults: RunDefaults) -> str:
-    """Return why no run of `job` can be held to its limits on this host now; empty if it can be."""
+def why_not(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaults) -> str:
+    """Return why no run of `job` with these devices can be held to its limits on this host; empty if it can be."""
     try:
-        disks(job, runtime, defaults)
+        disks(job, runtime, devices, defaults)
     except Unenforceable as error:
         return str(error)
     return ""
 
 
-def disks(job: Job, runtime: RuntimeReady, defaults: RunDefaults) -> tuple[str, ...]:
+def disks(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaults) -> tuple[str, ...]:
     """Return the disks whose io is to be limited, having checked all else; none if the job asks for no such limit.
 
     Raises:
@@ -44,18 +45,22 @@ def disks(job: Job, runtime: RuntimeReady, defaults: RunDefaults) -> tuple[str, 
     if wanted is None or not wanted.numbers():
         return ()
     _check_controller("io", "blkio", "spec.resources.limits.io")
-    return disks_behind(run_spec.sandbox_spec(job, runtime, None, defaults))
+    return disks_behind(run_spec.sandbox_spec(job, runtime, None, defaults, devices))
 
 
 def disks_behind(sandbox: SandboxSpec) -> tuple[str, ...]:
-    """Return the disks that a run in this sandbox reads from or writes to.
+    """Return the disks that a run in this sandbox reads from or writes to, by files or as a device of its own.
 
     Raises:
         Unenforceable: some of what it sees is on none, or all of it is.
     """
     paths = [bind.source if bind.within is None else f"{bind.within}/{bind.source}" for bind in sandbox.binds]
+    paths += [file.source for file in sandbox.devices.files]
+    nodes = [node for node in sandbox.devices.nodes if node.kind == "b"]
     try:
-        found = Disks.of_host().behind(paths)
+        host = Disks.of_host()
+        whole = {host.of_node(f"{node.major}:{node.minor}", node.path) for node in nodes}
+        found = tuple(sorted({*host.behind(paths), *whole}))
     except (NoDisk, OSError) as error:
         raise Unenforceable(f"spec.resources.limits.io: {error}: leave it out, or have it on a disk") from error
     if not found:

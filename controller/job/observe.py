@@ -4,14 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.meta import Document
-from api.types.job import Job, RunState
+from api.types.job import Job, Run, RunState
 from api.types.job_spec import InstallPolicy
+from controller.devices.errors import Unusable
+from controller.devices.fitting import Fitting
 from controller.engine.clock import Clock
 from controller.job import history, references
 from controller.job.crowd import Crowd
 from controller.job.devices import Devices
 from controller.job.logs import log_directory
-from controller.job.observed import DevicesFree, ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady, Runtimes
+from controller.job.observed import (
+    DevicesFree,
+    DevicesMissing,
+    ObservedJob,
+    ObservedRun,
+    RuntimeMissing,
+    RuntimeReady,
+    Runtimes,
+)
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_watch import RunWatch
 from controller.launcher import records
@@ -34,7 +44,7 @@ class Observer:
         crowd: Crowd,
         devices: Devices,
         unenforceable: str = "",
-        cannot_hold: Callable[[Job, RuntimeReady], str] = lambda _job, _runtime: "",
+        cannot_hold: Callable[[Job, RuntimeReady, Fitting], str] = lambda _job, _runtime, _devices: "",
         forbids: Callable[[Job], str] = lambda _job: "",
         *,
         look: references.Look,
@@ -42,7 +52,8 @@ class Observer:
         """Look below `dirs` and `logs`, with `runtimes` for what a runtime spec means, `crowd` and `devices` for room.
 
         `unenforceable` is why this host cannot hold runs to their limits, empty if it can; `cannot_hold` says so of
-        the limits of one job, and `forbids` why the host's policy forbids one. `look` reads what jobs refer to.
+        the limits of one job with its devices, and `forbids` why the host's policy forbids one. `look` reads what jobs
+        refer to.
         """
         self._clock = clock
         self._boot_id = boot_id
@@ -60,24 +71,31 @@ class Observer:
     def observe(self, job: Job) -> ObservedJob:
         """Return what there is of `job` on this host."""
         runtime = self._runtime(job)
+        devices = self._devices.find(job) if _may_begin(job) else DevicesFree()
         return ObservedJob(
             now=self._clock.now(),
             boot_id=self._boot_id,
             runs=tuple(self._run(job, attempt) for attempt in self._dirs.attempts(job.meta.uid)),
             runtime=runtime,
-            unenforceable=self._unenforceable or self._why_not_held(job, runtime),
+            unenforceable=self._unenforceable or self._why_not_held(job, runtime, devices),
             crowded=self._crowd.why_full(job.key) if _may_start(job) else "",
             unresolved=references.problem(job, self._look) if _may_start(job) else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
-            devices=self._devices.find(job) if _may_begin(job) else DevicesFree(),
-            devices_gone=self._devices.why_gone(given_devices(job)),
+            devices=devices,
+            devices_gone=self._devices.why_gone(given_devices(job), given_nodes(job)),
             forbidden=self._forbids(job),
         )
 
-    def _why_not_held(self, job: Job, runtime: RuntimeReady | RuntimeMissing) -> str:
+    def _why_not_held(
+        self, job: Job, runtime: RuntimeReady | RuntimeMissing, devices: DevicesFree | DevicesMissing
+    ) -> str:
         if isinstance(runtime, RuntimeMissing) or not _may_start(job):
             return ""
-        return self._cannot_hold(job, runtime)
+        names = devices.names if isinstance(devices, DevicesFree) else ()
+        try:
+            return self._cannot_hold(job, runtime, self._devices.fit(names or given_devices(job)))
+        except Unusable:  # What is not there limits nothing: the plan looks at that by itself.
+            return self._cannot_hold(job, runtime, Fitting())
 
     def _run(self, job: Job, attempt: int) -> ObservedRun:
         uid = job.meta.uid
@@ -115,8 +133,19 @@ class Observer:
 
 def given_devices(job: Job, attempt: int | None = None) -> tuple[str, ...]:
     """Return the devices of run `attempt`; without one, of the run that is on record and may not have been started."""
+    run = _run_of(job, attempt)
+    return run.devices if run else ()
+
+
+def given_nodes(job: Job, attempt: int | None = None) -> tuple[str, ...]:
+    """Return the host's nodes behind each of the devices that `given_devices` returns, as they were when given."""
+    run = _run_of(job, attempt)
+    return run.device_nodes if run else ()
+
+
+def _run_of(job: Job, attempt: int | None) -> Run | None:
     found = (run for run in job.status.runs if attempt in (None, run.attempt))
-    return next((run.devices for run in found if attempt is not None or run.state is RunState.PENDING), ())
+    return next((run for run in found if attempt is not None or run.state is RunState.PENDING), None)
 
 
 def _may_start(job: Job) -> bool:

@@ -80,9 +80,13 @@ class RuntimeMissing:
 
 @dataclass(frozen=True, slots=True)
 class DevicesFree:
-    """The devices that the job's next run would get now, by qualified name; none for a job that wants none."""
+    """The devices that the job's next run would get now, by qualified name; none for a job that wants none.
+
+    `nodes` are those of the host behind each of them, in the same order.
+    """
 
     names: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,8 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
         return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
     if isinstance(observed.devices, DevicesMissing):
         return Plan.wait(observed.devices.reason, observed.devices.message, _DEVICES_CHECK_SECONDS)
-    return Plan.do(BeginRun(job.status.attempts + 1, observed.devices.names), again=True)
+    given = observed.devices
+    return Plan.do(BeginRun(job.status.attempts + 1, given.names, given.nodes), again=True)
 
 
 def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:

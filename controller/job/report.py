@@ -55,6 +55,7 @@ def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
             runtime_digest=ready.digest,
             package_cache=package_cache.told(ready.cache),
             devices=step.devices,
+            device_nodes=step.device_nodes,
         )
         for step in plan.steps
         if isinstance(step, BeginRun)

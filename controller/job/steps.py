@@ -17,6 +17,7 @@ class BeginRun:
 
     attempt: int
     devices: tuple[str, ...] = ()
+    device_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,12 +153,3 @@ class Attendant:
             with contextlib.suppress(ProcessLookupError):
                 send(self._entrant, number)
                 return
-
-
-def signal_names() -> tuple[str, ...]:
-    """Return the names of the signals that may be sent.
-
-    >>> "TERM" in signal_names()
-    True
-    """
-    return tuple(_SIGNALS)

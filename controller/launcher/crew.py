@@ -12,7 +12,7 @@ from dataclasses import replace
 from controller.launcher import held_run, job_process, receipt, rehearsal
 from controller.launcher.job_process import JobFiles
 from controller.launcher.log_writer import STDERR, STDOUT
-from controller.launcher.receipt import NotEnforced, Seen, Surroundings, Wanted
+from controller.launcher.receipt import Early, NotEnforced, Seen, Surroundings, Wanted
 from controller.launcher.records import Plain
 from controller.launcher.slots import IDS_PER_SLOT, Slot
 from controller.linux import loopback, namespaces
@@ -48,6 +48,8 @@ class Crew:
     ) -> None:
         self._slot, self._niceness, self._surroundings = slot, niceness, surroundings
         self._rights = USUAL_RIGHTS
+        self._early: Early | None = None
+        self._heard = bytearray()
         self._seen: Seen | None = None
         self.mounts: dict[str, str] = {}
         """What the kernel said of the sandbox's mounts, by place."""
@@ -66,7 +68,7 @@ class Crew:
         """Make what runs have in common, on top of the base, and go back among the host's mounts; once.
 
         Raises:
-            SandboxError, InvalidSpec, OSError: it cannot be made: this crew is good for nothing any more.
+            SandboxError, InvalidSpec, NotEnforced, OSError: it cannot be made: this crew is good for nothing any more.
         """
         ops = compile_shared(spec, self.host_ids)
         watch = MountWatch()  # From before the sources are taken.
@@ -77,6 +79,7 @@ class Crew:
         self.mounts = receipt.read_mounts({*self.builder.writable, *_TO_BE_SEALED})
         namespaces.enter(self._host_mounts_fd, LinuxNamespace.MOUNT)
         self._watch = watch
+        self._hear_early()
         compile_own(replace(spec, hostname="rehearsal"), self.host_ids)
         if not self.is_current():
             raise OSError(errno.ESTALE, "the sandbox's sources changed while it was made")
@@ -136,7 +139,7 @@ class Crew:
         os.waitpid(self.job_pid, 0)
         for fd in (self.report_fd, *self.outputs):
             os.close(fd)
-        self._rights = rights
+        self._rights, self._early, self._heard = rights, None, bytearray()
         if Capability.NET_BIND_SERVICE in rights.kept:
             # Its network is not its user namespace's, so the capability alone would give it no right there.
             loopback.open_low_ports()
@@ -154,10 +157,17 @@ class Crew:
         """
         rights, ruleset = self._rights, self.builder.ruleset
         wanted = Wanted(self.host_ids.uid, IDS_PER_SLOT, self._surroundings, rights.kept)
-        self._seen = receipt.parse(job_process.hear_what_it_is_held_to(self.orders))
+        early = self._hear_early()
+        self._seen = receipt.parse_late(early, job_process.hear(self.orders, self._heard, receipt.END))
         receipt.judge(self._seen, wanted)
         if ruleset is None and rights.needs_landlock:
             raise NotEnforced("cannot begin the run: the host's policy wants Landlock, and this kernel has none")
+
+    def _hear_early(self) -> Early:
+        """Return what the job's process says as soon as it is who it will be, which may be long before its run."""
+        if self._early is None:
+            self._early = receipt.parse_early(job_process.hear(self.orders, self._heard, receipt.END_OF_EARLY))
+        return self._early
 
     def held_to(self) -> dict[str, Plain]:
         """Return what the kernel said to `judge` and of the mounts, as the record of the run shows it."""

@@ -4,22 +4,26 @@ Everything is held by descriptor, and looked at again after it is held: a run th
 took its place. Invariant: nothing is held of a run whose sandbox is not whole and sealed off from the host.
 """
 
+import json
 import os
-import resource
 import select
 from dataclasses import dataclass
 
 from controller.launcher import slots
 from controller.linux import landlock, pidfd, procfs
 from controller.linux.capabilities import Capability
+from controller.sandbox.confine import ProcessLimits
 
 _PROGRAM = "runwright-seccomp"
 _PROGRAM_LINK = f"/memfd:{_PROGRAM} (deleted)"
+_LIMITS = "runwright-limits"
+_LIMITS_LINK = f"/memfd:{_LIMITS} (deleted)"
 _RULESET_LINK = "anon_inode:[landlock-ruleset]"
 _FLAGS = 6  # In /proc/PID/stat, after the command. Source: proc_pid_stat(5).
 _FORKED_BUT_NOT_EXECUTED = 0x40  # Source: include/linux/sched.h, PF_FORKNOEXEC.
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _MOST_PROGRAM_BYTES = 1 << 20
+_MOST_LIMITS_BYTES = 1 << 10
 _PATIENCE_ROUNDS = 300
 _ROUND_MILLISECONDS = 10
 
@@ -39,7 +43,7 @@ class HeldRun:
     Args:
         lock_fd: the lock of its user ids, which no other run is given while it is held.
         keep: the capabilities that it may have.
-        limits: of its process, by number.
+        limits: that its process began with, whatever it has lowered them to since.
         seccomp: its program, if it is not the usual one.
         ruleset_fd: of Landlock; None where the kernel has none.
     """
@@ -48,7 +52,7 @@ class HeldRun:
     lock_fd: int
     host_base: int
     keep: frozenset[Capability]
-    limits: tuple[tuple[int, tuple[int, int]], ...]
+    limits: ProcessLimits
     seccomp: bytes | None
     ruleset_fd: int | None
 
@@ -57,6 +61,12 @@ def keep_program(seccomp: bytes) -> None:
     """In a supervisor whose job has another program than the usual: keep it for those who join, who find it here."""
     fd = os.memfd_create(_PROGRAM)  # Closed on exec; kept for as long as the supervisor lives.
     os.write(fd, seccomp)
+
+
+def keep_limits(limits: ProcessLimits) -> None:
+    """In a supervisor: keep what its job's process is limited to for those who join; the job may lower its own."""
+    fd = os.memfd_create(_LIMITS)
+    os.write(fd, json.dumps([limits.open_files, limits.file_bytes, limits.core_bytes]).encode())
 
 
 def keep_ruleset(fd: int | None) -> None:
@@ -120,6 +130,10 @@ def _share(supervisor_pid: int, supervisor_fd: int, job_pid: int, job_fd: int) -
         raise NotThere(f"cannot tell whose user ids the run has: {slots.HOST_FILE} was replaced", is_over=False)
     if landlock.abi() and _RULESET_LINK not in found:
         raise NotThere("cannot tell where the run may write: it was started before this was kept", is_over=False)
+    if _LIMITS_LINK not in found:
+        raise NotThere(
+            "cannot tell what the run's processes may have: it was started before this was kept", is_over=False
+        )
     program_fd = found.get(_PROGRAM_LINK)
     bounding = _status(job_pid).bounding_capabilities
     return HeldRun(
@@ -127,7 +141,7 @@ def _share(supervisor_pid: int, supervisor_fd: int, job_pid: int, job_fd: int) -
         found[slots.HOST_FILE],
         _host_base(supervisor_pid),
         frozenset(each for each in Capability if bounding >> each & 1),
-        tuple((number, resource.prlimit(job_pid, number)) for number in _limited()),
+        ProcessLimits(*json.loads(os.pread(found[_LIMITS_LINK], _MOST_LIMITS_BYTES, 0))),
         None if program_fd is None else os.pread(program_fd, _MOST_PROGRAM_BYTES, 0),
         found.get(_RULESET_LINK),
     )
@@ -139,7 +153,7 @@ def _descriptors_of(supervisor_pid: int, supervisor_fd: int) -> dict[str, int]:
     directory = f"/proc/{supervisor_pid}/fd"
     for name in os.listdir(directory):
         link = os.readlink(f"{directory}/{name}")
-        if link in (slots.HOST_FILE, _PROGRAM_LINK, _RULESET_LINK):
+        if link in (slots.HOST_FILE, _PROGRAM_LINK, _LIMITS_LINK, _RULESET_LINK):
             found[link] = pidfd.take_descriptor(supervisor_fd, int(name))
     return found
 
@@ -172,10 +186,6 @@ def _host_base(supervisor_pid: int) -> int:
     with open(f"/proc/{supervisor_pid}/uid_map", "rb") as file:
         _, host_base, _ = file.read().split()
     return int(host_base)
-
-
-def _limited() -> tuple[int, ...]:
-    return tuple(sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}))
 
 
 def _ends_soon(supervisor_fd: int) -> bool:

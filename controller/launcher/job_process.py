@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from controller.launcher import receipt
+from controller.launcher import receipt, signals
+from controller.launcher.interpreters import refuse_links_of_proc
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
-from controller.linux import libc, namespaces, openat2, process
+from controller.linux import libc, namespaces, process
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
-from controller.linux.openat2 import Resolve
 from controller.sandbox import confine
 from controller.sandbox.confine import NO_PROCESS_LIMITS, ProcessLimits
 
@@ -111,7 +111,6 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
             confine.limit_process(command.limits)
             doing = "be held to where it may write"
             if ruleset_fd != _NO_FD:
-                confine.keep_to_itself()
                 confine.restrict_writing(ruleset_fd)
         os.setpriority(os.PRIO_PROCESS, 0, files.niceness)  # Until here it was the launcher's work, and in its haste.
         execute(command)
@@ -131,6 +130,7 @@ def _leave_the_supervisor(files: JobFiles) -> None:
     take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)
     confine.bound_rights(files.keep)
+    confine.keep_to_itself()
     _arrange_descriptors(files)
 
 
@@ -138,6 +138,7 @@ def begin_afresh() -> None:
     """Treat signals as a fresh process does, and have the usual umask, personality and timers."""
     for number in _CHANGED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signals.reset_hidden()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     process.be_plain()
@@ -156,7 +157,7 @@ def rehearse(seccomp: bytes) -> None:
         give_cgroup(one, (os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC),))
         _join_cgroup(other)
         other.sendall(receipt.tell_early() + receipt.tell_late())
-        hear_what_it_is_held_to(one)
+        hear(one, bytearray(), receipt.END)
         give_command(one, Command(("rehearsal",), {"PATH": "/"}, "/"), None)
         command, _ = _wait_for_command(other)
     _try_exec("/dev/null/rehearsal", command)
@@ -191,19 +192,23 @@ def give_cgroup(orders: socket.socket, join_fds: tuple[int, ...]) -> None:
         os.close(fd)
 
 
-def hear_what_it_is_held_to(orders: socket.socket) -> bytes:
-    """Return what the job's process read of itself once it had given up its rights; see `receipt`.
+def hear(orders: socket.socket, heard: bytearray, end: bytes) -> bytes:
+    """Return what the job's process says of itself, up to and with `end`; see `receipt`.
+
+    Args:
+        heard: what came of it and was not returned so far.
 
     Raises:
         ConnectionResetError: it has ended: its report says why.
     """
-    received = bytearray()
-    while not received.endswith(receipt.END):
+    while (at := heard.find(end)) < 0:
         part = orders.recv(_READ_BYTES)
         if not part:
             raise ConnectionResetError(errno.ECONNRESET, "the job's process has ended")
-        received += part
-    return bytes(received)
+        heard += part
+    told = bytes(heard[: at + len(end)])
+    del heard[: at + len(end)]
+    return told
 
 
 def give_command(orders: socket.socket, command: Command, ruleset_fd: int | None) -> None:
@@ -285,8 +290,7 @@ def execute(command: Command) -> NoReturn:
 def _try_exec(path: str, command: Command) -> OSError:
     """Return why the kernel refused; there is no return if it did not."""
     try:
-        # Not by way of /proc/self/exe, which until the exec is the host's interpreter, nor of any link of that kind.
-        os.close(openat2.open_in_root(libc.AT_FDCWD, path, os.O_PATH, resolve=Resolve.NO_MAGICLINKS))
+        refuse_links_of_proc(path)
         os.execve(path, command.argv, command.env)
     except OSError as error:
         return error

@@ -11,6 +11,7 @@ import socket
 import struct
 import termios
 from collections import deque
+from time import monotonic
 from typing import Self
 
 from controller.launcher import join_request, protocol
@@ -21,6 +22,8 @@ _READ_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
 _WINDOW = struct.Struct("HHHH")
 _MOST_CELLS = 65535
+_ENTERING_SECONDS = 30.0
+_SHORTEST_SECONDS = 0.001  # Of a timeout: 0 would be none.
 
 
 class JoinRefused(Exception):
@@ -172,11 +175,14 @@ class Session:
 _LOST = Refused("the process that attended it was killed, so it was ended")
 
 
-def open_session(connection: socket.socket, request: JoinRequest) -> Session:
+def open_session(connection: socket.socket, request: JoinRequest, within_seconds: float = _ENTERING_SECONDS) -> Session:
     """Ask over a connection to a launcher, which is the session's from here on, and return once it is inside.
 
+    Args:
+        within_seconds: how long is waited for it, as a run that is frozen meanwhile lets nobody in.
+
     Raises:
-        JoinRefused: nothing was done; it says why.
+        JoinRefused: nothing was done, or is to be; it says why.
         OSError: the launcher cannot be asked.
     """
     streams = Streams(request.streams)
@@ -188,7 +194,10 @@ def open_session(connection: socket.socket, request: JoinRequest) -> Session:
         streams.close_given()
         decoder = Decoder()
         answers: deque[Answer] = deque()
-        answer, terminal = _receive(connection, decoder, answers)
+        try:
+            answer, terminal = _receive(connection, decoder, answers, monotonic() + within_seconds)
+        except TimeoutError:  # The attendant sees the connection's end, and ends whoever is still on the way.
+            raise JoinRefused(Refused(f"nobody was let in for {within_seconds:g} s: try again later")) from None
         if not isinstance(answer, Started):
             raise JoinRefused(answer if isinstance(answer, Refused) else _LOST)
         return Session(connection, streams, terminal[0] if terminal else None, decoder, answers)
@@ -200,10 +209,18 @@ def open_session(connection: socket.socket, request: JoinRequest) -> Session:
         raise
 
 
-def _receive(connection: socket.socket, decoder: Decoder, answers: deque[Answer]) -> tuple[Answer, list[int]]:
-    """Return the next answer, and what came with it; `_LOST` if there is none to come."""
+def _receive(
+    connection: socket.socket, decoder: Decoder, answers: deque[Answer], deadline: float | None = None
+) -> tuple[Answer, list[int]]:
+    """Return the next answer, and what came with it; `_LOST` if there is none to come.
+
+    Raises:
+        TimeoutError: there is none at `deadline`.
+    """
     fds: list[int] = []
     while not answers:
+        if deadline is not None:
+            connection.settimeout(max(_SHORTEST_SECONDS, deadline - monotonic()))
         try:
             received, came, _, _ = socket.recv_fds(connection, _READ_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:

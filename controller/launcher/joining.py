@@ -14,7 +14,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import resource
 import signal
 import socket
 import struct
@@ -162,8 +161,8 @@ def _pass_and_exit(
         process.set_parent_death_signal(signal.SIGKILL)
         job_process.begin_afresh()
         job_process.take_off_the_launchers_protection()
-        for number, limit in held.limits:
-            resource.setrlimit(number, limit)
+        confine.usual_limits()
+        confine.allow_limits()
         copy = _prepare_copy(request)
         doing = "join the run's cgroup"
         for fd in join_fds:
@@ -175,6 +174,8 @@ def _pass_and_exit(
         _arrange_descriptors(request, held, joiner.fds, talk)
         talk.detach()
         talk = socket.socket(fileno=_TALK_FD)
+        doing = "limit its process"
+        confine.limit_process(held.limits)
         doing = "give up its rights"
         if held.ruleset_fd is not None:
             confine.restrict_writing(_RULESET_FD)

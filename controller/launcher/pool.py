@@ -12,6 +12,8 @@ from controller.launcher.children import Child
 
 KEEP_SECONDS = 300.0
 """So long after it was asked for last, a sandbox is made ahead; so long a supervisor keeps it for a run."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 60.0
+"""Between one that ended while it was ready and the next fork: doubled each time, until a run is given to one."""
 _MOST_BYTES = 1 << 16
 """Of a longer one, it is not known to be taken at once by who is told to make it: so none is told."""
 
@@ -48,6 +50,8 @@ class Pool:
         self._wanted: bytes | None = None
         self._wanted_until = 0.0
         self._again = False
+        self._ended_early = 0
+        self._paused_until = 0.0
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -68,11 +72,25 @@ class Pool:
         if child in self._ready:
             self._ready.remove(child)
 
+    def ended(self, child: Child, now: float) -> None:
+        """Forget one that has ended. If it was ready, so may the next end at once: the pauses get longer."""
+        if child not in self._ready:
+            return
+        self._ready.remove(child)
+        pause_seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._ended_early, 16))
+        self._ended_early += 1
+        self._paused_until = now + pause_seconds
+
+    def pause_seconds(self, now: float) -> float:
+        """Return how long no other is to be forked ahead of need."""
+        return max(0.0, self._paused_until - now)
+
     def candidates(self, shared: bytes) -> Iterator[Child]:
         """Take out, one after another, those that can have a run of this sandbox, the best first."""
         for made in (shared, None):
             for child in [child for child in self._ready if child.made == made]:
                 self._ready.remove(child)
+                self._ended_early = 0
                 yield child
 
     def note(self, shared: bytes, now: float, *, ahead: bool) -> None:

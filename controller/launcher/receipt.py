@@ -17,7 +17,7 @@ from controller.linux.capabilities import Capability
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _BEFORE_ITS_CGROUP = tuple(name for name in NAMESPACES if name != "cgroup")
 END = b"\0"
-_END_OF_EARLY = b"\n\n"
+END_OF_EARLY = b"\n\n"
 _FIELD = re.compile(
     r"^(Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp|Seccomp_filters|SigIgn|SigBlk|Umask):\t(.*)$", re.MULTILINE
 )
@@ -27,7 +27,8 @@ _FILTERED = "2"
 _NO_CAPABILITIES = frozenset[Capability]()
 _DEVICES = ("/dev", "/dev/pts", "/")  # The root until it is sealed, which is asked for apart.
 _KERNELS_OWN = ("/proc", "/dev/pts")
-_MOST_CHARACTERS = 3000  # Of places of mounts in a record, which has its room on the disk from the start.
+_MOST_BYTES = 3000  # Of places of mounts in a record, which has its room on the disk from the start.
+_BETWEEN = len(", ")
 _FLAGS = ("ro", "rw", "nosuid", "nodev", "noexec")
 _BITS = (("nosuid", os.ST_NOSUID), ("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC))
 
@@ -61,6 +62,15 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Early:
+    """What it says before its run is known, and what does not change any more; see `Seen`."""
+
+    namespaces: Mapping[str, int]
+    uid_map: tuple[int, ...]
+    gid_map: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What it says: fields of /proc/PID/status, inode numbers of namespaces, and the maps of ids."""
 
@@ -80,7 +90,7 @@ def tell_early() -> bytes:
         "uid_map": _read("/proc/self/uid_map"),
         "gid_map": _read("/proc/self/gid_map"),
     }
-    return json.dumps(early).encode() + _END_OF_EARLY
+    return json.dumps(early).encode() + END_OF_EARLY
 
 
 def tell_late() -> bytes:
@@ -95,16 +105,41 @@ def parse(told: bytes) -> Seen:
     Raises:
         NotEnforced: it is something else.
     """
-    early, _, late = told.removesuffix(END).partition(_END_OF_EARLY)
-    cgroup, _, status = late.partition(b"\n")
+    early, separator, late = told.partition(END_OF_EARLY)
+    return parse_late(parse_early(early + separator), late)
+
+
+def parse_early(told: bytes) -> Early:
+    """Read what was told early, which may be before there is a run.
+
+    Raises:
+        NotEnforced: it is something else.
+    """
     try:
-        match json.loads(early):
+        match json.loads(told):
             case {"namespaces": dict(namespaces), "uid_map": str(uids), "gid_map": str(gids)}:
-                inodes = {name: int(inode) for name, inode in namespaces.items()} | {"cgroup": int(cgroup)}
-                return Seen(_fields(status.decode()), inodes, _integers(uids), _integers(gids))
+                inodes = {name: int(inode) for name, inode in namespaces.items()}
+                return Early(inodes, _integers(uids), _integers(gids))
     except (ValueError, TypeError) as error:
-        raise NotEnforced(f"cannot tell what the run is held to: its process says {told[:200]!r}") from error
-    raise NotEnforced(f"cannot tell what the run is held to: its process says {told[:200]!r}")
+        raise _nonsense(told) from error
+    raise _nonsense(told)
+
+
+def parse_late(early: Early, told: bytes) -> Seen:
+    """Read what was told late, and add it.
+
+    Raises:
+        NotEnforced: it is something else.
+    """
+    cgroup, _, status = told.removesuffix(END).partition(b"\n")
+    try:
+        return Seen(_fields(status.decode()), {**early.namespaces, "cgroup": int(cgroup)}, early.uid_map, early.gid_map)
+    except ValueError as error:
+        raise _nonsense(told) from error
+
+
+def _nonsense(told: bytes) -> NotEnforced:
+    return NotEnforced(f"cannot tell what the run is held to: its process says {told[:200]!r}")
 
 
 def judge(seen: Seen, wanted: Wanted) -> None:
@@ -175,9 +210,9 @@ def by_flags(mounts: Mapping[str, str]) -> dict[str, Plain]:
     {'ro,nosuid': ['/', '/usr'], 'rw': ['/work']}
     """
     found: dict[str, list[Plain]] = {}
-    room = _MOST_CHARACTERS
+    room = _MOST_BYTES
     for number, (place, flags) in enumerate(mounts.items()):
-        room -= len(place)
+        room -= len(json.dumps(place)) + _BETWEEN  # As it is written: a character may take 12 bytes.
         if room < 0:
             found["more"] = [f"and {len(mounts) - number} others, which were looked at as well"]
             break

@@ -14,7 +14,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
@@ -26,6 +26,7 @@ CLAIM = "claim.json"
 EXIT = "exit.json"
 _EXIT_TO_BE = "exit.json.new"
 _RESERVED_BYTES = 8192  # An exit record fits, with its receipt.
+_MESSAGE_BYTES = 600  # Of a message there is always so much.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_STATES = "ZXx"
 
@@ -235,6 +236,14 @@ def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
         raise ValueError(f"cannot read {name}: {error}") from error
 
 
+def claim_content(claim: Claim) -> bytes:
+    """Return a claim as it is written; `parse_claim` reads it."""
+    fields = _fields_of(claim)
+    if claim.outcome is not None:
+        fields["outcome"] = _fields_of(claim.outcome)
+    return json.dumps(fields).encode()
+
+
 def place_claim(directory_fd: int, claim: Claim, blank_fd: int | None = None) -> int | None:
     """Claim the run in this directory for good, in the file `blank_fd` if there is one; None if it was claimed before.
 
@@ -243,7 +252,7 @@ def place_claim(directory_fd: int, claim: Claim, blank_fd: int | None = None) ->
     Raises:
         OSError: it cannot be written: then it is not claimed.
     """
-    content = json.dumps(asdict(claim)).encode()
+    content = claim_content(claim)
     if blank_fd is not None:
         os.write(blank_fd, content)
         try:
@@ -328,7 +337,7 @@ class ExitFile:
             reserve(self.fd)
 
     def write(self, record: ExitRecord) -> None:
-        """Write the record, of its message what there is room for; when it has its name, it is whole.
+        """Write the record, of its message and receipt what there is room for; when it has its name, it is whole.
 
         Raises:
             OSError: the disk refused.
@@ -349,15 +358,32 @@ class ExitFile:
 
 
 def _in_reserved_room(record: ExitRecord) -> bytes:
-    """Return the record as it is written: its message is cut, as a character of it may take 12 bytes."""
-    fields = {name: getattr(record, name) for name in record.__slots__}
+    """Return the record as it is written: what is longest of its receipt is left out, and its message is cut."""
+    fields = _fields_of(record)
     content = json.dumps(fields).encode()
     if len(content) <= _RESERVED_BYTES:
         return content
-    room = _RESERVED_BYTES - len(json.dumps({**fields, "message": ""}))
+    for receipt in _shorter_and_shorter(record.receipt):
+        fields["receipt"] = receipt
+        room = _RESERVED_BYTES - len(json.dumps({**fields, "message": ""}))
+        if room >= _MESSAGE_BYTES:
+            break
     ends = accumulate(len(json.dumps(character)) - len('""') for character in record.message)
     kept = sum(end <= room for end in ends)
     return json.dumps({**fields, "message": record.message[:kept]}).encode()
+
+
+def _shorter_and_shorter(receipt: Mapping[str, Plain]) -> Iterable[Mapping[str, Plain]]:
+    """Yield the receipt whole, and then with less and less of what may be long; it says what it lacks."""
+    yield receipt
+    for lacking in (["mounts"], ["mounts", "devices"]):
+        yield {name: value for name, value in receipt.items() if name not in lacking} | {"leftOut": [*lacking]}
+    yield {"leftOut": ["everything"]}
+
+
+def _fields_of(one: Claim | ExitRecord) -> dict[str, object]:
+    # As dataclasses.asdict, less its deep copy, which took ten times as long.
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _read(directory_fd: int, name: str) -> dict[str, "object"] | None:

@@ -5,11 +5,14 @@ Never here: making the sandbox, writing the record (`supervisor`).
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
+import termios
 import time
 from collections.abc import Callable
+from struct import Struct
 
 from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import OomWatch
@@ -20,6 +23,7 @@ from controller.launcher.outcome import Ending
 from controller.launcher.records import Reason
 
 _READ_BYTES = 65536
+_INT = Struct("i")
 _MAX_WAIT_SECONDS = 86400.0
 _OOM_LOOKS_SECONDS = (0.01, 0.05, 0.2, 1.0, 5.0)
 """When to look again for who was killed: version 1 tells all runs of it, and before the kernel has chosen."""
@@ -73,6 +77,8 @@ class RunLoop:
         }
         for fd in self._actions:
             self._poll.register(fd, select.POLLIN)
+        for fd in outputs:
+            os.set_blocking(fd, False)
 
     def run(self) -> int:
         """Return the wait status of the job's main process, once nothing is left of it and its output is logged."""
@@ -87,8 +93,7 @@ class RunLoop:
         self._kill_everything()
         self._reap(0)
         for fd in list(self._outputs):
-            while fd in self._outputs:
-                self._on_output(fd)
+            self._take_what_is_left(fd)
         self._log.finish()
         return self._wait_status
 
@@ -161,8 +166,20 @@ class RunLoop:
             self.ending = Ending(Reason.OOM_KILLED, outcome.oom_message(0))
         self._kill_everything()
 
+    def _take_what_is_left(self, fd: int) -> None:
+        """Log what the pipe holds now that the run is gone: somebody else who has it open is not waited for."""
+        held = _INT.unpack(fcntl.ioctl(fd, termios.FIONREAD, bytes(_INT.size)))[0]
+        with contextlib.suppress(BlockingIOError):
+            while held and (chunk := os.read(fd, min(held, _READ_BYTES))):
+                self._log.write(self._outputs[fd], chunk)
+                held -= len(chunk)
+        os.close(fd)
+
     def _on_output(self, fd: int) -> None:
-        chunk = os.read(fd, _READ_BYTES)
+        try:
+            chunk = os.read(fd, _READ_BYTES)
+        except BlockingIOError:  # The job can open its own output for reading, and was faster.
+            return
         if chunk:
             self._log.write(self._outputs[fd], chunk)
             return

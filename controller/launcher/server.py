@@ -100,7 +100,8 @@ class Launcher:
         if self._next_step() is None:
             return None
         idle_seconds = _IDLE_SECONDS if len(self._pool) else _IDLE_WITHOUT_ANY_SECONDS
-        return max(0.0, self._last_start + idle_seconds - time.monotonic())
+        now = time.monotonic()
+        return max(0.0, self._last_start + idle_seconds - now, self._pool.pause_seconds(now))
 
     def _next_step(self) -> Step | None:
         return self._pool.next_step(time.monotonic()) if self._can_fork else None
@@ -165,7 +166,7 @@ class Launcher:
             self._on_answer(child)
         if child.channel.fileno() >= 0:  # There is no more of it to come.
             self._conclude(child, None)
-        self._pool.remove(child)
+        self._pool.ended(child, time.monotonic())
         for fd in child.kept_fds:
             os.close(fd)
         with contextlib.suppress(FileNotFoundError):  # It was killed before it made it.

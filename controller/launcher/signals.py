@@ -3,8 +3,15 @@
 import os
 import signal
 
-_NOT_OURS = {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # The last two are the C library's.
+from controller.linux import libc
 
+_OF_THE_C_LIBRARY = (32, 33)
+"""Its threads' own, of which its functions will not hear: so whoever started us may have us ignore them, unseen."""
+
+_NOT_OURS = {signal.SIGKILL, signal.SIGSTOP, *_OF_THE_C_LIBRARY}
+_DEFAULT_ACTION = bytes(32)
+"""struct kernel_sigaction: SIG_DFL, no flags, nothing blocked meanwhile. Source: rt_sigaction(2)."""
+_SIGNAL_SET_BYTES = 8
 
 _ERRORS = {signal.SIGPIPE, signal.SIGXFSZ}
 """A write that fails is to answer so, not to end us: whom we write to may have ended at any moment."""
@@ -15,7 +22,15 @@ def reset_all() -> None:
     for number in range(1, signal.NSIG):
         if number not in _NOT_OURS:
             signal.signal(number, signal.SIG_IGN if number in _ERRORS else signal.SIG_DFL)
+    reset_hidden()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def reset_hidden() -> None:
+    """Give those signals their default meaning that the C library keeps to itself."""
+    for number in _OF_THE_C_LIBRARY:
+        purpose = f"give signal {number} its default meaning"
+        libc.syscall("rt_sigaction", number, _DEFAULT_ACTION, None, _SIGNAL_SET_BYTES, purpose=purpose)
 
 
 def wake_on(*numbers: signal.Signals) -> int:

@@ -16,17 +16,18 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 from controller.cgroup import choose, readback
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.io_lift import NO_LIFT, IoLift
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
-from controller.cgroup.usage import UsageReader
+from controller.cgroup.usage import Usage, UsageReader
 from controller.launcher import (
     blank,
     devices_told,
+    held_run,
     job_process,
     limits_told,
     outcome,
@@ -175,6 +176,7 @@ class _Supervisor:
         self._cgroup_says: dict[str, str] = {}
         self._devices_say: dict[str, records.Plain] = {}
         self._enforced = False
+        self._told: dict[str, records.Plain] | None = None
 
     def run(self) -> None:
         """Run the job and write how it ended, whatever happens."""
@@ -206,7 +208,6 @@ class _Supervisor:
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             self._judge_limits(lifecycle)
             oom = lifecycle.open_oom_watch(spec.cgroup)
-            self._usage = lifecycle.open_usage(spec.cgroup)
             io_lift = lifecycle.open_io_lift(spec.cgroup) if spec.limits.io else NO_LIFT
             ready.make_the_rest(spec.sandbox)
             ready.judge()
@@ -234,8 +235,10 @@ class _Supervisor:
     ) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
+        self._usage = lifecycle.open_usage(self._spec.cgroup)
         for known in (lifecycle, *self._post.lifecycles.values()):
             known.close()
+        held_run.keep_limits(self._spec.process_limits)
         self._give_up_rights(log_dir_fd)
         ready.close()
         self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
@@ -273,12 +276,21 @@ class _Supervisor:
         for fd in (self._run_dir_fd, log_dir_fd):
             os.fchown(fd, host_uid, host_uid)
         confine.become(slot.user_namespace_fd, SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID)
+        # A job that may change its ids could become the same, and limit this process, were all three one; prlimit(2).
+        os.setresgid(SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID - 1)
         confine.give_up_rights(_KEEP, None)
         process.set_dumpable(False)
         os.close(slot.user_namespace_fd)
 
     def _record(self, result: Outcome) -> ExitRecord:
-        record = ExitRecord(
+        usage = None
+        began = self._enforced and result.reason != Reason.SANDBOX_FAILED
+        if began and self._usage is not None:
+            try:
+                usage = self._usage.read()
+            except (OSError, ValueError):  # The cgroup was taken away under the run: its end counts more.
+                traceback.print_exc(file=sys.stderr)
+        return ExitRecord(
             run_id=self._claim.run_id,
             reason=result.reason,
             message=result.message[:_MESSAGE_CHARACTERS],
@@ -287,27 +299,26 @@ class _Supervisor:
             started_at=self._claim.started_at,
             finished_at=utc_text(time.time_ns()),
             dropped_log_bytes=self._log.dropped_bytes if self._log else 0,
+            receipt=self._receipt() if began else {},
+            usage={} if usage is None else _numbers(usage),
+            oom_kills=0 if usage is None else usage.oom_kills,
         )
-        if self._usage is None or not self._enforced or result.reason == Reason.SANDBOX_FAILED:
-            return record
-        record = replace(record, receipt=self._receipt())
-        try:
-            usage = self._usage.read()
-        except (OSError, ValueError):  # The cgroup was taken away under the run: its end counts more than its numbers.
-            traceback.print_exc(file=sys.stderr)
-            return record
-        numbers = {name: getattr(usage, name) for name in usage.__slots__} | _disk_bytes()
-        return replace(record, usage=numbers, oom_kills=usage.oom_kills)
 
     def _receipt(self) -> dict[str, records.Plain]:
         """Return what was enforced, as the kernel said before the run began: had it said otherwise, there were none."""
-        held_to = self._ready.held_to() if isinstance(self._ready, Crew) else {}
-        return {
-            **limits_told.told(self._spec, self._post.hierarchies.version),
-            **held_to,
-            "cgroup": dict(self._cgroup_says),
-            **({"devices": dict(self._devices_say)} if self._devices_say else {}),
-        }
+        if self._told is None:  # Put together while the job is on its way, and not again when it has ended.
+            held_to = self._ready.held_to() if isinstance(self._ready, Crew) else {}
+            self._told = {
+                **limits_told.told(self._spec, self._post.hierarchies.version),
+                **held_to,
+                "cgroup": dict(self._cgroup_says),
+                **({"devices": dict(self._devices_say)} if self._devices_say else {}),
+            }
+        return self._told
+
+
+def _numbers(usage: Usage) -> dict[str, float]:
+    return {name: getattr(usage, name) for name in usage.__slots__} | _disk_bytes()
 
 
 def _disk_bytes() -> dict[str, int]:

@@ -59,6 +59,8 @@ _DATA = _SCRATCH | MountAttribute.NOEXEC
 _WRITE = Access.WRITE_FILE | Access.TRUNCATE
 _CONTROL = _WRITE | Access.IOCTL_DEV
 _CHANGE = ~(Access.MAKE_CHAR | Access.MAKE_BLOCK | Access.IOCTL_DEV)
+_CHANGE_FILES = _CHANGE & ~(Access.MAKE_SOCK | Access.MAKE_FIFO)
+"""Where other runs are too: descriptors are handed on by a socket, whatever namespaces its two sides are in."""
 _NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.NETWORK | LinuxNamespace.IPC | LinuxNamespace.UTS
 _OWNED = ("/proc", "/dev")
 _SCRATCH_TARGETS = ("/tmp", WORK_DIRECTORY)
@@ -81,6 +83,31 @@ _DEVICE_LINKS = (
 )
 
 
+# What of the base is alike for all, made once: whoever is forked would write to every page that it were made in.
+_BEFORE_THE_ROOT: tuple[Op, ...] = (
+    EnterNewNamespaces(_NAMESPACES),
+    MakeMountsPrivate(),
+    BeginTime(),
+    ForgetDomain(),
+    BringUpLoopback(),
+)
+_DEVICE_OPS: tuple[Op, ...] = (
+    MakeDirectory("/dev/pts"),
+    *(MakeDevice(f"/dev/{name}", major, minor) for name, major, minor in _DEVICES),
+    *(MakeSymlink(f"/dev/{name}", points_to) for name, points_to in _DEVICE_LINKS),
+    SeparateDevices(_DEVICES_DIRECTORY),
+)
+_AFTER_THE_TERMINALS: tuple[Op, ...] = (
+    MountProc("/proc"),
+    Mask(tuple(f"/proc/{name}" for name in _MASKED), aside=_DEVICES_DIRECTORY),
+    MakeReadOnly("/proc/sys"),
+    Allow("/proc", _WRITE),  # Of itself: names of threads, its own score.
+    Allow("/dev", _WRITE),
+    *(Allow(path, _CONTROL) for path in ("/dev/pts", "/dev/tty")),
+    PivotRoot(),
+)
+
+
 def compile_base(host_ids: HostIds, staging: str) -> tuple[Op, ...]:
     """Return what every sandbox begins with, whatever is wanted of it: so it can be made before anything is.
 
@@ -88,24 +115,8 @@ def compile_base(host_ids: HostIds, staging: str) -> tuple[Op, ...]:
         host_ids: the host's ids of the sandbox's root.
         staging: an existing host directory to mount the new root on for a moment; many runs may share it.
     """
-    return (
-        EnterNewNamespaces(_NAMESPACES),
-        MakeMountsPrivate(),
-        BeginTime(),
-        ForgetDomain(),
-        BringUpLoopback(),
-        MountRoot(staging, _ROOT_BYTES),
-        *_devices(),
-        SeparateDevices(_DEVICES_DIRECTORY),
-        MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP),
-        MountProc("/proc"),
-        Mask(tuple(f"/proc/{name}" for name in _MASKED), aside=_DEVICES_DIRECTORY),
-        MakeReadOnly("/proc/sys"),
-        Allow("/proc", _WRITE),  # Of itself: names of threads, its own score.
-        Allow("/dev", _WRITE),
-        *(Allow(path, _CONTROL) for path in ("/dev/pts", "/dev/tty")),
-        PivotRoot(),
-    )
+    terminals = MountDevpts("/dev/pts", host_ids.gid + _TTY_GROUP)
+    return (*_BEFORE_THE_ROOT, MountRoot(staging, _ROOT_BYTES), *_DEVICE_OPS, terminals, *_AFTER_THE_TERMINALS)
 
 
 def compile_sandbox(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
@@ -159,12 +170,6 @@ def can_be_shared(spec: SandboxSpec) -> bool:
 
 def _mount_targets(spec: SandboxSpec) -> tuple[str, ...]:
     return tuple(mount.target for mount in spec.mounts)
-
-
-def _devices() -> Iterable[Op]:
-    yield MakeDirectory("/dev/pts")
-    yield from (MakeDevice(f"/dev/{name}", major, minor) for name, major, minor in _DEVICES)
-    yield from (MakeSymlink(f"/dev/{name}", points_to) for name, points_to in _DEVICE_LINKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +256,7 @@ def _made(mount: Mount, ids: HostIds) -> tuple[Op, ...]:
     match mount:
         case Bind():
             bind = _bind(mount, ids)
-            return (bind,) if mount.read_only else (bind, Allow(mount.target, _CHANGE))
+            return (bind,) if mount.read_only else (bind, Allow(mount.target, _CHANGE_FILES))
         case PrivateCopy():
             return (*_private_copy(mount, ids), Allow(mount.target, _CHANGE))
         case Scratch(target, size_bytes):

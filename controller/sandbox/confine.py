@@ -153,7 +153,10 @@ def usual_limits() -> None:
         OSError, ValueError: a limit was refused: end the process.
     """
     for kind, (soft, hard) in _USUAL_LIMITS:
-        _, allowed = resource.getrlimit(kind)
+        has = resource.getrlimit(kind)
+        if has == (soft, hard):
+            continue
+        _, allowed = has
         if allowed != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > allowed):
             with contextlib.suppress(ValueError, PermissionError):  # As in `allow_limits`.
                 resource.setrlimit(kind, (allowed, hard))

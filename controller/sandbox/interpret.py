@@ -51,7 +51,9 @@ from controller.sandbox.sources import Identity
 
 _INERT = MountAttribute.NOSUID | MountAttribute.NODEV | MountAttribute.NOEXEC
 _NODES = MountAttribute.NOSUID | MountAttribute.NOEXEC
-_TOLD_BY_STATVFS = _INERT | MountAttribute.RDONLY  # The same bits as of ST_RDONLY and so on; see statvfs(3).
+_TOLD_BY_STATVFS = int(_INERT | MountAttribute.RDONLY)  # The same bits as of ST_RDONLY and so on; see statvfs(3).
+_RDONLY = int(MountAttribute.RDONLY)
+_SEALED_ROOT = MountAttribute.RDONLY | MountAttribute.NODEV
 _MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
 _NO_DOMAIN = b"(none)"  # As a kernel begins.
 _DEVICE_MODE = 0o020666  # S_IFCHR, and everybody's.
@@ -146,7 +148,7 @@ class Builder:
                     self._attach(tree, op.target, op.attributes)
             case MountDevpts() | MountProc():
                 with _new_filesystem(op) as tree:
-                    self._attach(tree, op.target, MountAttribute.NOSUID | MountAttribute.NOEXEC)
+                    self._attach(tree, op.target, _NODES)
             case SeparateDevices(path):
                 with mount_api.clone_tree(path[1:], directory_fd=self.root_fd) as tree:
                     mount_api.set_attributes(tree, _NODES)
@@ -158,7 +160,7 @@ class Builder:
             case PivotRoot():
                 _pivot(self.root_fd)
             case SealRoot(devices):
-                _seal("/", MountAttribute.RDONLY | MountAttribute.NODEV)
+                _seal("/", _SEALED_ROOT)
                 _seal(devices, MountAttribute.RDONLY)
             case _:
                 assert_never(op)  # The type checker names every operation that was forgotten.
@@ -206,7 +208,7 @@ class Builder:
                 os.close(target_fd)
         self._forget_below(target)
         _ask_for(attributes, os.fstatvfs(tree.fd), target)
-        if MountAttribute.RDONLY not in attributes:
+        if not int(attributes) & _RDONLY:
             self.writable.add(os.readlink(f"/proc/self/fd/{tree.fd}"))
 
     def _forget_below(self, target: str) -> None:
@@ -302,9 +304,10 @@ def _pivot(root_fd: int) -> None:
 
 def _ask_for(attributes: MountAttribute, seen: os.statvfs_result, target: str) -> None:
     """Ask the kernel whether a mount has the attributes that it was told to give it."""
-    lacking = attributes & _TOLD_BY_STATVFS & ~MountAttribute(seen.f_flag & _TOLD_BY_STATVFS)
+    lacking = int(attributes) & _TOLD_BY_STATVFS & ~seen.f_flag  # Of integers: of flags it takes ten times as long.
     if lacking:
-        raise PermissionError(errno.EPERM, f"the kernel says that the mount is not {lacking.name}", target)
+        name = MountAttribute(lacking).name
+        raise PermissionError(errno.EPERM, f"the kernel says that the mount is not {name}", target)
 
 
 def _seal(path: str, attributes: MountAttribute) -> None:

@@ -28,7 +28,7 @@ def hide(root_fd: int, paths: Iterable[str], aside: str) -> None:
         OSError: something cannot be hidden.
     """
     aside_fd = rootfs.open_directory(root_fd, aside)
-    made: set[bool] = set()
+    first: dict[bool, int] = {}
     try:
         for path in paths:
             target_fd = open_if_there(root_fd, path)
@@ -36,16 +36,19 @@ def hide(root_fd: int, paths: Iterable[str], aside: str) -> None:
                 continue
             try:
                 directory = rootfs.is_directory(target_fd)
-                if directory not in made:
-                    _make_empty(aside_fd, directory=directory)
-                    made.add(directory)
-                _cover(target_fd, aside_fd, _NAMES[directory])
+                made_fd = first.get(directory)
+                if made_fd is None:
+                    first[directory] = _cover(target_fd, aside_fd, directory=directory)
+                else:  # A copy of a mount has its attributes: three calls for each mask, and none to set them.
+                    with mount_api.clone_from_fd(made_fd, path, recursive=False) as tree:
+                        mount_api.attach_to_fd(tree, target_fd)
             finally:
                 os.close(target_fd)
-        for directory in made:  # What is mounted of them stays.
+        for directory in first:  # What is mounted of them stays.
             (os.rmdir if directory else os.unlink)(_NAMES[directory], dir_fd=aside_fd)
     finally:
-        os.close(aside_fd)
+        for fd in (aside_fd, *first.values()):
+            os.close(fd)
 
 
 def uncover(root_fd: int, path: str) -> None:
@@ -60,17 +63,17 @@ def uncover(root_fd: int, path: str) -> None:
         mount_api.unmount(path, lazy=True)
 
 
-def _make_empty(aside_fd: int, *, directory: bool) -> None:
+def _cover(target_fd: int, aside_fd: int, *, directory: bool) -> int:
+    """Make something empty, and mount it, read-only; return the mount, which the caller closes."""
+    name = _NAMES[directory]
     if directory:
-        os.mkdir(_NAMES[True], 0o555, dir_fd=aside_fd)
+        os.mkdir(name, 0o555, dir_fd=aside_fd)
     else:
-        os.mknod(_NAMES[False], stat.S_IFREG | 0o444, dir_fd=aside_fd)
-
-
-def _cover(target_fd: int, aside_fd: int, name: str) -> None:
+        os.mknod(name, stat.S_IFREG | 0o444, dir_fd=aside_fd)
     with mount_api.clone_tree(name, directory_fd=aside_fd) as tree:
         mount_api.set_attributes(tree, _ATTRIBUTES)
         mount_api.attach_to_fd(tree, target_fd)
+        return os.dup(tree.fd)
 
 
 def open_if_there(root_fd: int, path: str) -> int | None:

@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import termios
@@ -41,9 +42,9 @@ def daemon():
     host.assert_as_before(before)
 
 
-def rnx(daemon, *arguments, stdin=b"", timeout=60):
+def rnx(daemon, *arguments, stdin=b"", timeout=60, umask=-1):
     command = [str(RNX), "--root", str(daemon.root), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False, umask=umask)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -333,6 +334,23 @@ def test_a_tree_goes_in_and_comes_out_as_it_was(daemon, tmp_path):
     assert (tmp_path / "back/sub/file").stat().st_mode == (source / "sub/file").stat().st_mode
     assert (tmp_path / "back/same").stat().st_ino == (tmp_path / "back/sub/file").stat().st_ino
     assert os.readlink(tmp_path / "back/link") == "sub/file"
+
+
+def test_what_comes_out_has_no_permission_that_the_umask_forbids(daemon, tmp_path):
+    rnx(
+        daemon,
+        "exec",
+        "held",
+        "--",
+        "sh",
+        "-c",
+        "mkdir -m 777 /work/open; touch /work/open/it; chmod 777 /work/open/it",
+    )
+
+    rnx(daemon, "cp", "held:/work/open", str(tmp_path / "open"), umask=0o027)
+
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("open", "open/it")]
+    assert modes == [0o750, 0o750]
 
 
 def test_what_goes_in_is_the_jobs_own(daemon, tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.linux import mountinfo
 from controller.sandbox import syscalls
 from controller.sandbox.confine import MOST_OPEN_FILES
 from support.daemon import Daemon
@@ -34,6 +35,7 @@ PROBES = Path(__file__).parents[1] / "support/conformance"
 RUNTIME = "asking"
 PIDS = 64
 ENVIRONMENT = {"ONE": "1"}
+HOSTS_OWN = ("/usr", "/bin", "/sbin", "/lib", "/etc/")
 COMMAND = ["/usr/bin/python3", "-E", "-s", "-B", "/work/run.py"]
 LEAST = 600
 _NO_RANDOM_ADDRESSES = 0x40000
@@ -129,6 +131,14 @@ def open_files():
     return in_child(most)
 
 
+def in_its_filesystem(path):
+    """As mountinfo names what a mount shows: the host's own root may be a directory of its filesystem."""
+    mounts = mountinfo.parse(Path("/proc/self/mountinfo").read_text())
+    above = [mount for mount in mounts if path.startswith(mount.mount_point.rstrip("/") + "/")]
+    nearest = max(reversed(above), key=lambda mount: len(mount.mount_point))  # The last one covers.
+    return os.path.join(nearest.root, os.path.relpath(path, nearest.mount_point)) + "/" * path.endswith("/")
+
+
 def facts_of(daemon, name, more):
     names = ("ipc", "net", "mnt", "pid", "user", "uts", "cgroup", "time")
     secret = daemon.root / "secret"
@@ -139,7 +149,10 @@ def facts_of(daemon, name, more):
         "host_name": socket.gethostname(),
         "secret": str(secret),
         "state": "var/lib/runwright",
-        "shown": ["/usr", "/bin", "/sbin", "/lib", "/etc/", str(daemon.root / "opt/joblet/runtimes" / RUNTIME)],
+        "shown": [
+            *map(in_its_filesystem, HOSTS_OWN),
+            in_its_filesystem(f"{daemon.root}/opt/joblet/runtimes/{RUNTIME}"),
+        ],
         "api_socket": str(daemon.socket),
         "launcher_socket": str(daemon.root / "run/runwright/launcher.sock"),
         "namespaces": {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in names},

@@ -11,7 +11,7 @@ from controller.daemon.package_caches import PackageCaches
 from controller.job import package_cache
 from controller.launcher import slots
 from controller.launcher.server import WARM
-from controller.linux import mount_api, user_namespace
+from controller.linux import landlock, mount_api, user_namespace
 from controller.linux.mount_api import MountAttribute
 from controller.linux.user_namespace import IdMap
 from controller.sandbox.spec import NEUTRAL_ID
@@ -141,3 +141,35 @@ def test_in_a_sandbox_made_ahead_the_cache_is_that_of_now(launching, caches):
         launching.until(lambda: launching.client.status()["warm"] == WARM)  # Most of them with this sandbox made.
 
     assert outputs == ["0\n", "0\n", "line\n0\n"]
+
+
+LEAVE = """
+import os, socket, sys
+for make in (lambda: socket.socket(socket.AF_UNIX).bind("socket"), lambda: os.mkfifo("pipe")):
+    try:
+        make()
+        print("made")
+    except PermissionError:
+        print("refused")
+socket.socket(socket.AF_UNIX).bind("/work/socket")
+os.mkfifo("/work/pipe")
+for name in ("socket", "pipe"):
+    for bring in (os.rename, os.link):
+        try:
+            bring(f"/work/{name}", name)
+            print("brought")
+        except OSError:
+            print("refused")
+"""
+
+
+@pytest.mark.invariant("X20")
+@pytest.mark.elsewhere("a kernel with Landlock")
+@pytest.mark.skipif(landlock.abi() == 0, reason="this kernel has no Landlock")
+def test_runs_hand_each_other_no_descriptors_by_way_of_a_cache(launching, caches):
+    cache = caches.of("python", PIP)
+
+    _, output = in_cache(launching, cache, f"python3 -c '{LEAVE}'")
+
+    assert output.split() == ["refused"] * 6
+    assert os.listdir(cache.directory) == []

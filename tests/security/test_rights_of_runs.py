@@ -112,3 +112,19 @@ def test_a_run_after_one_with_rights_has_the_usual_ones(launching):
 
     assert set(sets_of(output).values()) == {0}
     assert (record.receipt["securityProfile"], record.receipt["capabilities"]) == ("strict", [])
+
+
+def test_a_job_that_becomes_whoever_its_supervisor_is_cannot_take_its_record(launching):
+    script = (
+        "import os, resource\n"
+        "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+        "for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_NOFILE):\n"
+        "    try:\n"
+        "        print(resource.prlimit(1, kind, (0, 0)))\n"
+        "    except PermissionError:\n"
+        "        print('refused')\n"
+    )
+    rights = Rights(capabilities=("SETUID", "SETGID"))
+    record, output = launching.run("/usr/bin/python3", "-c", script, rights=rights)
+
+    assert (record.reason, output) == ("Completed", "refused\n" * 3)

@@ -17,14 +17,19 @@ from support.cdi import KIND, a_device, a_node, a_spec
 
 
 class ZeroesEverywhere:
-    """A host with a device node at each path below /dev, except those that were unplugged."""
+    """A host with a device of its own at each path, except those that were unplugged, and `same` as another's."""
 
     def __init__(self) -> None:
         self.unplugged: set[str] = set()
+        self.same: dict[str, str] = {}
+        self._minors: dict[str, int] = {}
 
     def look(self, path: str) -> HostFile | None:
         """Return what is there."""
-        return None if path in self.unplugged else HostFile(stat.S_IFCHR | 0o666, 1, 5)
+        if path in self.unplugged:
+            return None
+        minor = self._minors.setdefault(self.same.get(path, path), len(self._minors))
+        return HostFile(stat.S_IFCHR | 0o666, 1, minor)
 
     def soname(self, path: str) -> str:
         """There are no libraries."""
@@ -39,12 +44,17 @@ class Host:
         self.dirs = RunDirs(root, MemoryPlace(()))
         self.files = ZeroesEverywhere()
         self.woken: list[ObjectKey] = []
+        self.given: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.declare(*names)
         self.restart()
 
-    def declare(self, *names: str, kind: str = KIND) -> None:
-        """Have just these devices."""
-        nodes = [a_device(name, a_node(f"/dev/test/{name}", f"/dev/{name}")) for name in names]
+    def declare(self, *names: str, kind: str = KIND, **renamed: str) -> None:
+        """Have just these devices: each of a node of its name, or `NAME="A B"` of these nodes."""
+        behind = {name: name for name in names} | renamed
+        nodes = [
+            a_device(name, *(a_node(f"/dev/test/{one}", f"/dev/{one}") for one in own.split()))
+            for name, own in behind.items()
+        ]
         specs = [cdi.parse(a_spec(*nodes, kind=kind), "/etc/cdi/a.json")] if nodes else []
         self.inventory: Inventory = merge([specs], directories=("/etc/cdi",))
 
@@ -66,10 +76,18 @@ class Host:
         assert document is not None
         return Job.model_validate(document)
 
-    def record(self, job: Job, attempt: int, names: tuple[str, ...], state: str = "Pending") -> Job:
+    def record(
+        self,
+        job: Job,
+        attempt: int,
+        names: tuple[str, ...],
+        state: str = "Pending",
+        nodes: tuple[str, ...] | None = None,
+    ) -> Job:
         """Store that a run of the job, as it was read, has these devices. Raises Conflict."""
         runs = [run.to_document() for run in job.status.runs if run.attempt != attempt]
-        runs.append({"attempt": attempt, "state": state, "devices": list(names)})
+        recorded = self.given.get(names, ()) if nodes is None else nodes
+        runs.append({"attempt": attempt, "state": state, "devices": list(names), "deviceNodes": list(recorded)})
         document: dict[str, Any] = job.to_document() | {"status": {"attempts": attempt, "runs": runs}}
         return Job.model_validate(self.store.update_status(document))
 
@@ -77,6 +95,8 @@ class Host:
         """Do what a pass does for a run that is to begin: choose, hold, make its directory."""
         found = self.devices.find(job)
         names: tuple[str, ...] = getattr(found, "names", ())
-        self.devices.claim(job, attempt, names)
+        nodes: tuple[str, ...] = getattr(found, "nodes", ())
+        self.devices.claim(job, attempt, names, nodes)
+        self.given[names] = nodes
         self.dirs.make(job.meta.uid, attempt)
         return names

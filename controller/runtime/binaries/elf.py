@@ -6,12 +6,15 @@ Source: elf(5), and the System V ABI, chapters 4 and 5.
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 14, 15, 29
 _MAX_HEADERS = 4096
 _MAX_DYNAMIC = 65536
+_MAX_NAME = 4096
+_HEAD_BYTES = 64 << 10
 
 
 class NotElf(ValueError):
@@ -49,15 +52,48 @@ def parse(data: bytes) -> Elf:
     Raises:
         NotElf: it is none, or its headers point outside of it.
     """
+    bits, order = _class_and_order(data)
+    try:
+        return _parse(data, bits, order)
+    except (struct.error, OverflowError) as error:  # The latter for an offset of 2^63 and above.
+        raise NotElf(f"its headers point outside of it: {error}") from None
+
+
+def soname(read: Callable[[int, int], bytes]) -> str:
+    """Return the name that programs ask for a library by, empty if it has none, reading no more than it takes.
+
+    Args:
+        read: gives so many bytes from an offset of the file, or as many as there are.
+
+    Raises:
+        NotElf: it is none, or its headers point outside of it.
+    """
+    head = read(0, _HEAD_BYTES)
+    bits, order = _class_and_order(head)
+    endian = "<" if order == 1 else ">"
+    try:
+        segments = _segments(head, bits, endian)
+        dynamic = next((s for s in segments if s.type == _PT_DYNAMIC), None)
+        if dynamic is None:
+            return ""
+        size = min(dynamic.size, _MAX_DYNAMIC * 16)
+        section = read(dynamic.offset, size)
+        if len(section) < size:
+            raise NotElf("its dynamic section lies outside of it")
+        entries = _dynamic_entries(section, replace(dynamic, offset=0, size=len(section)), bits, endian)
+        name = next((value for tag, value in entries if tag == _DT_SONAME), None)
+        return "" if name is None else _text(read(_string_table(entries, segments) + name, _MAX_NAME), 0, _MAX_NAME)
+    except (struct.error, OverflowError) as error:
+        raise NotElf(f"its headers point outside of it: {error}") from None
+
+
+def _class_and_order(data: bytes) -> tuple[int, int]:
     if not is_elf(data) or len(data) < 52:
         raise NotElf("it does not begin as an ELF file")
     bits, order = data[4], data[5]
     if bits not in (1, 2) or order not in (1, 2):
         raise NotElf(f"its class is {bits} and its byte order {order}")
-    try:
-        return _parse(data, bits, order)
-    except (struct.error, OverflowError) as error:  # The latter for an offset of 2^63 and above.
-        raise NotElf(f"its headers point outside of it: {error}") from None
+    return bits, order
 
 
 def _parse(data: bytes, bits: int, order: int) -> Elf:

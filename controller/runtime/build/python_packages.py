@@ -9,7 +9,9 @@ Never here: which Python it is (`host_tree.py`, `debian.py`).
 import json
 import re
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -179,7 +181,7 @@ def _fetched(report: Path) -> Fetched:
         for entry in json.loads(text)["install"]:
             told = entry.get("download_info", {})
             name, version = str(entry["metadata"]["name"]), str(entry["metadata"].get("version", ""))
-            if sha256 := told.get("archive_info", {}).get("hashes", {}).get("sha256"):
+            if sha256 := _sha256_of(told.get("archive_info", {})):
                 hashes[canonicalize_name(name)] = f"sha256:{sha256}"
             if not urlsplit(str(told.get("url", ""))).path.endswith(".whl"):
                 loose.append(f"what pip builds {name} {version} of, which came as source")
@@ -190,3 +192,10 @@ def _fetched(report: Path) -> Fetched:
 
 def _no_report(why: str) -> TerminalError:
     return TerminalError(BUILD_FAILED, f"cannot read what pip says that it has installed: report.json: {why}")
+
+
+def _sha256_of(archive: Mapping[str, Any]) -> str | None:
+    """Return an archive's sha256 as pip tells it: before its release 23.1 as one text, `sha256=HEX`."""
+    kind, _, digest = str(archive.get("hash", "")).partition("=")
+    found = archive.get("hashes", {}).get("sha256") or (digest if kind == "sha256" else None)
+    return None if found is None else str(found)

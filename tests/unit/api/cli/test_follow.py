@@ -2,10 +2,13 @@
 
 import json
 import signal
+import time
 
 import pytest
 
-from api.cli.follow import STOP_ANNOTATION
+from api.cli.follow import STOP_ANNOTATION, _Follower
+from api.cli.progress import InstallProgress
+from api.cli.waiting import Wait
 from api.client import Selection
 from api.client_watch import Watch
 from api.kinds import JOB, RUNTIME
@@ -268,3 +271,16 @@ def test_a_name_that_is_taken_is_told(rnx, live):
 
     assert said.code == 1
     assert 'jobs.runwright.dev "etl" already exists' in said.err
+
+
+def test_whatever_ends_a_thread_of_it_is_raised_where_somebody_waits(live):
+    """A thread that failed unheard would print its traceback among the job's output, or be waited for without end."""
+    follower = _Follower(live.client, "default", "etl", InstallProgress(), Wait(time.monotonic(), None), quiet=True)
+
+    def fail() -> None:
+        raise RuntimeError("the client has been closed")
+
+    follower._start(fail)
+
+    with pytest.raises(RuntimeError, match="has been closed"):
+        follower.run()

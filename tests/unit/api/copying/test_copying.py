@@ -225,6 +225,82 @@ def test_devices_and_fifos_of_a_stream_are_not_made(tmp_path):
     assert os.listdir(tmp_path / "in") == []
 
 
+def test_a_hard_link_to_what_has_no_name_is_told_and_the_rest_is_copied(tmp_path):
+    (tmp_path / "in").mkdir()
+    nameless = a_member(".", type=tarfile.DIRTYPE, mode=0o755)
+    link = a_member("./link", type=tarfile.LNKTYPE, linkname=".")
+
+    problems = unpack.unpack(a_stream(nameless, link, a_member("./good", b"good")), str(tmp_path / "in"))
+
+    assert problems == ["./link: it is a link to a directory: '.'"]
+    assert os.listdir(tmp_path / "in") == ["good"]
+
+
+def a_stream_that_ends(end):
+    out = io.BytesIO()
+    with tarfile.open(mode="w|", fileobj=out, format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(A_TREE[0])
+        tar.addfile(a_member(wire.END, pax_headers={wire.END: end})[0])
+    return Buffer(out.getvalue())
+
+
+@pytest.mark.parametrize("end", ["", "no JSON", "{}", "[" * 100_000])
+def test_an_end_that_nobody_packs_makes_a_bad_stream(tmp_path, end):
+    with pytest.raises(unpack.BadStream, match="none of ours"):
+        unpack.unpack(a_stream_that_ends(end), str(tmp_path / "in"))
+
+
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "./it", "GNU.sparse.realsize": "4"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        (SPARSE, b"no map"),
+        (SPARSE, b"1\nx\ny\n"),
+        ({**SPARSE, "GNU.sparse.realsize": "many"}, b"0\n"),
+        ({**SPARSE, "GNU.sparse.realsize": "9" * 30}, b"0\n"),
+    ],
+)
+def test_a_map_of_holes_that_nobody_packs_makes_a_bad_stream(tmp_path, headers, content):
+    stream = a_stream(A_TREE, a_member("./it", content.ljust(512, b"\0"), pax_headers=headers))
+
+    with pytest.raises(unpack.BadStream):
+        unpack.unpack(stream, str(tmp_path / "in"))
+
+
+def test_a_link_with_a_nul_in_it_makes_a_bad_stream(tmp_path):
+    link = a_member("./link", type=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"})
+
+    with pytest.raises(unpack.BadStream, match="none of ours"):
+        unpack.unpack(a_stream(A_TREE, link), str(tmp_path / "in"))
+
+
+def test_what_the_umask_forbids_is_given_to_nothing(tmp_path):
+    members = (a_member("./all", b"it", mode=0o777), a_member("./sub", type=tarfile.DIRTYPE, mode=0o1777))
+
+    unpack.unpack(a_stream(A_TREE, *members), str(tmp_path / "in"), umask=0o027)
+
+    modes = {name: stat.S_IMODE((tmp_path / "in" / name).stat().st_mode) for name in ("all", "sub", ".")}
+    assert modes == {"all": 0o750, "sub": 0o1750, ".": 0o750}
+
+
+class Whole(list):
+    """A list that is not to be copied in parts."""
+
+    def __getitem__(self, index):
+        assert isinstance(index, int), "so much work for each piece as there are pieces"
+        return super().__getitem__(index)
+
+
+def test_each_piece_of_a_file_costs_the_same_however_many_there_are(tmp_path):
+    (tmp_path / "file").write_bytes(b"abcdefgh" * 1000)
+    with open(tmp_path / "file", "rb") as file:
+        content = pack._Content(file.fileno(), Whole((number * 8, 2) for number in range(1000)))
+
+        assert content.read(5000) == b"ab" * 1000
+
+
 def test_setuid_bits_are_not_taken_over(tmp_path):
     unpack.unpack(a_stream(A_TREE, a_member("./su", b"#!", mode=0o6755)), str(tmp_path / "in"))
 

@@ -45,9 +45,9 @@ def test_two_that_looked_at_the_same_moment_do_not_get_the_same(host):
     first, second = host.add("first", zero=2), host.add("second", zero=2)
     both = (host.devices.find(first), host.devices.find(second))
 
-    host.devices.claim(first, 1, both[0].names)
+    host.devices.claim(first, 1, both[0].names, both[0].nodes)
     with pytest.raises(TransientError) as error:
-        host.devices.claim(second, 1, both[1].names)
+        host.devices.claim(second, 1, both[1].names, both[1].nodes)
 
     assert (
         str(error.value)
@@ -99,7 +99,7 @@ def test_an_ended_run_has_its_devices_until_nothing_of_it_is_left(host):
     host.dirs.remove(first.meta.uid, 1)
     host.devices.free(ended, 1)
 
-    assert host.devices.find(second) == DevicesFree(q("0"))
+    assert host.devices.find(second).names == q("0")
 
 
 def test_who_waits_for_that_kind_is_woken_when_devices_are_freed(host):
@@ -186,3 +186,58 @@ def test_a_run_whose_device_is_gone_is_told_so(host):
     assert host.devices.why_gone(q("1")) == ""
     with pytest.raises(Unusable, match=f"cannot use device {KIND}=0"):
         host.devices.fit(q("0"))
+
+
+def test_a_device_is_not_free_by_another_name_that_a_spec_has_for_it_since(host):
+    first = host.add("first", zero=1)
+    recorded = host.record(first, 1, host.begin(first))
+
+    for _ in range(2):
+        host.declare(a="0", b="1")
+        assert host.devices.find(host.job("first")).names == q("a", "b")[1:]
+        host.restart()
+    assert message(host, zero=2) == (
+        "DevicesUnavailable",
+        f"2 of {KIND} wanted, 1 free of 2, held by job/default/first",
+    )
+    assert recorded.status.runs[0].device_nodes == ("c1:0",)
+
+
+def test_a_device_whose_path_leads_to_one_that_is_held_is_not_free(host):
+    host.files.same["/dev/link"] = "/dev/0"
+    host.begin(host.add("first", zero=1))
+
+    host.declare("link", "1")
+
+    assert host.begin(host.add("second", zero=1)) == q("1")
+
+
+def test_a_run_whose_devices_name_is_another_device_before_it_starts_is_given_up(host):
+    first = host.add("first", zero=1)
+    host.begin(first)
+
+    host.declare(**{"0": "1", "1": "0"})
+
+    told = host.devices.why_gone(q("0"), ("c1:0",))
+    assert told == f"cannot use device {KIND}=0: that name is another device's by now: it was c1:0, and is c1:1"
+    assert host.devices.why_gone(q("1"), ("c1:0",)) == ""
+
+
+def test_who_waits_for_another_kind_of_the_same_nodes_is_woken_too(host):
+    first = host.add("first", zero=2)
+    recorded = host.record(first, 1, host.begin(first))
+    host.declare("0", "1", kind="example.com/other")
+    waiting = host.add("second", other=1)
+    assert isinstance(host.devices.find(waiting), DevicesMissing)
+
+    host.devices.free(recorded, 1)
+
+    assert host.woken == [waiting.key]
+
+
+def test_a_record_without_nodes_holds_what_its_names_are(host):
+    first = host.add("first", zero=1)
+    host.record(first, 1, host.begin(first), nodes=())
+    host.restart()
+
+    assert host.begin(host.add("second", zero=1)) == q("1")

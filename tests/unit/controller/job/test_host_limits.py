@@ -4,11 +4,12 @@ import pytest
 
 from api.types.job import Job
 from controller.cgroup import cpus
+from controller.devices.fitting import Fitting
 from controller.job import host_limits, run_spec
 from controller.job.host_limits import Unenforceable
 from controller.job.observed import RuntimeMount, RuntimeReady
 from controller.job.run_spec import RunDefaults
-from controller.sandbox.spec import Bind
+from controller.sandbox.spec import Bind, DeviceFile, DeviceNode, Devices
 from support.disks import mounted_disk
 from support.objects import a_job
 
@@ -40,11 +41,11 @@ def test_io_is_limited_on_the_disk_of_what_a_job_sees(disk):
     directory, device = disk
     job, seen = job_with(**IO), defaults(Bind(str(directory), "/usr"))
 
-    found = host_limits.disks(job, RuntimeReady(), seen)
+    found = host_limits.disks(job, RuntimeReady(), Fitting(), seen)
     (limit,) = run_spec.limits(job, seen, found).io
 
     assert (limit.device, limit.rates) == (device, (MiB, None, None, 9))
-    assert host_limits.why_not(job, RuntimeReady(), seen) == ""
+    assert host_limits.why_not(job, RuntimeReady(), Fitting(), seen) == ""
 
 
 @pytest.mark.needs_root
@@ -53,7 +54,26 @@ def test_a_runtimes_tree_is_looked_up_where_it_is(disk):
     (directory / "rootfs").mkdir()
     runtime = RuntimeReady(name="python", path=str(directory), mounts=(RuntimeMount("rootfs", "/usr"),))
 
-    assert host_limits.disks(job_with(**IO), runtime, defaults()) == (device,)
+    assert host_limits.disks(job_with(**IO), runtime, Fitting(), defaults()) == (device,)
+
+
+@pytest.mark.needs_root
+def test_io_is_limited_on_the_disks_that_come_with_devices_too(disk):
+    directory, device = disk
+    (directory / "libx.so").touch()
+    file = Fitting(Devices(files=(DeviceFile(str(directory / "libx.so"), "/usr/lib/libx.so"),)))
+    node = Fitting(Devices(nodes=(DeviceNode("/dev/disk", "b", *map(int, device.split(":")), 0o660),)))
+
+    for fitting in (file, node):
+        assert host_limits.disks(job_with(**IO), RuntimeReady(), fitting, defaults()) == (device,)
+
+
+def test_a_limit_of_io_is_refused_where_a_device_brings_what_is_on_no_disk():
+    gone = Fitting(Devices(nodes=(DeviceNode("/dev/disk", "b", 4000, 1, 0o660),)))
+
+    said = host_limits.why_not(job_with(**IO), RuntimeReady(), gone, defaults())
+
+    assert "spec.resources.limits.io: cannot limit io of /dev/disk: device 4000:1 is not in /sys/dev/block" in said
 
 
 @pytest.mark.parametrize(
@@ -64,13 +84,13 @@ def test_a_runtimes_tree_is_looked_up_where_it_is(disk):
     ],
 )
 def test_a_limit_of_io_without_any_disk_is_refused_and_says_why(binds, why):
-    said = host_limits.why_not(job_with(**IO), RuntimeReady(), defaults(*binds))
+    said = host_limits.why_not(job_with(**IO), RuntimeReady(), Fitting(), defaults(*binds))
 
     assert said == f"spec.resources.limits.io: {why}"
 
 
 def test_cpus_that_are_not_there_are_refused_by_their_numbers():
-    said = host_limits.why_not(job_with(cpuSet="0,4000"), RuntimeReady(), defaults())
+    said = host_limits.why_not(job_with(cpuSet="0,4000"), RuntimeReady(), Fitting(), defaults())
 
     there = cpus.text(cpus.online())
     assert said == f"spec.resources.cpuSet: this host has no CPU 4000: it has {there}"
@@ -82,12 +102,18 @@ def test_more_open_files_than_the_host_allows_are_refused():
 
     if asked is not None:
         with pytest.raises(Unenforceable, match=f"openFiles: this host allows {most}"):
-            host_limits.disks(asked, RuntimeReady(), defaults())
-    assert host_limits.disks(job_with(limits={"openFiles": min(most, 1 << 20)}), RuntimeReady(), defaults()) == ()
+            host_limits.disks(asked, RuntimeReady(), Fitting(), defaults())
+    assert (
+        host_limits.disks(job_with(limits={"openFiles": min(most, 1 << 20)}), RuntimeReady(), Fitting(), defaults())
+        == ()
+    )
 
 
 def test_a_job_that_asks_for_nothing_is_looked_at_for_nothing():
-    assert host_limits.disks(job_with(limits={"io": {}}), RuntimeReady(), defaults(Bind("/nowhere", "/x"))) == ()
+    assert (
+        host_limits.disks(job_with(limits={"io": {}}), RuntimeReady(), Fitting(), defaults(Bind("/nowhere", "/x")))
+        == ()
+    )
 
 
 def test_no_run_is_specified_with_io_to_be_limited_and_no_disk():

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.cgroup import choose
 from controller.cgroup.limits import Limits
 from controller.launcher import join_request, protocol
 from controller.launcher.join_request import Ended, JoinRequest, Refused, Started
-from controller.launcher.joined import JoinRefused
+from controller.launcher.joined import JoinRefused, open_session
 from support.joining import Held, read_all, read_some, read_until, request_for, write_all
 from support.launching import MIB, WAIT_SECONDS, readable
 
@@ -304,6 +305,26 @@ def test_many_at_once_leave_nothing_behind(held):
     assert set(codes) == {0}
     held.launching.until(lambda: not children_named(held.launching.client.ping(), "rnx-join"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@needs_root
+def test_who_is_not_let_in_waits_for_a_bounded_time_and_nothing_is_done_later(held):
+    """As when a run is frozen between the question whether it is and the way in."""
+    assert held.output("true")[0] == 0  # It has a cgroup, and goes on.
+    connection = held.launching.client._greeted()
+    request = request_for(held.spec, held.started, "touch", "/work/came", streams=())
+    lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), held.launching.cgroup_parent)
+    try:
+        lifecycle.freeze(held.spec.cgroup)
+        with pytest.raises(JoinRefused, match="nobody was let in for 0.3 s: try again later"):
+            open_session(connection, request, within_seconds=0.3)
+    finally:
+        lifecycle.thaw(held.spec.cgroup)
+        lifecycle.close()
+
+    held.launching.until(lambda: not children_named(None, "rnx-join"))
+    assert connection.fileno() == -1
+    assert held.output("test", "-e", "/work/came")[0] == 1
 
 
 @needs_root

@@ -3,7 +3,15 @@
 import pytest
 
 from controller.launcher.children import Child
-from controller.launcher.pool import KEEP_SECONDS, Fork, Make, Pool, Retire
+from controller.launcher.pool import (
+    FIRST_PAUSE_SECONDS,
+    KEEP_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Fork,
+    Make,
+    Pool,
+    Retire,
+)
 
 A, B = b'{"a"}', b'{"b"}'
 NOW = 1000.0
@@ -115,3 +123,38 @@ def test_who_has_made_none_is_not_stale():
 
     assert pool.forget(None) == []
     assert len(pool) == 2
+
+
+def end(pool, now):
+    """End one that is ready; return how long no other is forked."""
+    pool.ended(pool._ready[0], now)
+    return pool.pause_seconds(now)
+
+
+def test_where_each_ends_as_soon_as_it_is_ready_the_next_is_forked_later_and_later():
+    pool = a_pool(*[None] * 12)
+
+    pauses = [end(pool, 0.0) for _ in range(12)]
+
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    assert pool.pause_seconds(LONGEST_PAUSE_SECONDS) == 0
+
+
+def test_once_one_is_given_a_run_the_pauses_are_short_again():
+    pool = a_pool(*[None] * 9)
+    for _ in range(5):
+        end(pool, 0.0)
+    ask(pool, A)
+
+    assert end(pool, 0.0) == FIRST_PAUSE_SECONDS
+
+
+def test_the_end_of_one_that_was_let_go_is_no_reason_to_wait():
+    pool = a_pool(None)
+    gone = pool._ready[0]
+    pool.remove(gone)
+
+    pool.ended(gone, 0.0)
+
+    assert pool.pause_seconds(0.0) == 0

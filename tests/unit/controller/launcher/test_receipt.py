@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -165,6 +166,14 @@ def test_very_many_mounts_are_counted_where_they_have_no_room():
     shown = len(told["ro,nosuid,nodev"])
     assert sum(map(len, told["ro,nosuid,nodev"])) <= 3000
     assert told["more"] == [f"and {500 - shown} others, which were looked at as well"]
+
+
+@pytest.mark.parametrize("character", ["x", "\N{CYRILLIC SMALL LETTER ZHE}", "\N{GRINNING FACE}", "\n"])
+def test_the_room_that_places_take_is_counted_as_they_are_written(character):
+    told = receipt.by_flags({f"/volumes/{character * 40}{number}": "rw,nosuid,nodev" for number in range(70)})
+
+    assert len(json.dumps(told)) <= 3200
+    assert told["more"]
 
 
 def test_the_kernel_is_asked_for_the_flags_of_a_place():

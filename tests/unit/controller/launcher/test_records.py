@@ -273,6 +273,30 @@ def test_a_record_has_room_on_a_full_disk_whatever_its_message_is(run_dir, chara
     assert size == 8192
 
 
+@pytest.mark.parametrize(
+    ("large", "lacking"),
+    [
+        (("mounts",), ["mounts"]),
+        (("devices",), ["mounts", "devices"]),
+        (("mounts", "devices"), ["mounts", "devices"]),
+        (("io",), ["everything"]),
+    ],
+)
+def test_a_receipt_that_has_no_room_says_what_is_left_out_of_it(run_dir, large, lacking):
+    receipt = {"memoryBytes": 1, "mounts": {"rw": ["/work"]}, "devices": {"/dev/x": "c 1:5 0660"}}
+    receipt |= dict.fromkeys(large, ["x" * 40] * 400)
+    fd = os.open(run_dir, os.O_RDONLY)
+    exit_file = ExitFile(fd)
+    exit_file.write(replace(RECORD, message="m" * 2000, receipt=receipt))
+    record = records.read_exit(fd)
+    os.close(fd)
+
+    assert (run_dir / "exit.json").stat().st_size == 8192
+    kept = {} if lacking == ["everything"] else {name: receipt[name] for name in receipt if name not in lacking}
+    assert record.receipt == {**kept, "leftOut": lacking}
+    assert record.message == "m" * 2000
+
+
 def fill(path):
     with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
         while True:

@@ -1,6 +1,7 @@
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from controller.manifests.directory import DirectoryFeed
 from controller.manifests.sources import FeedError, Reading
 from support.hand_clock import HandClock
 from support.manifests import a_manifest, put, put_fresh
+
+_UNTIL_SECONDS = 30.0
+"""Events of a thousand files wake us as often as they like, on whatever machine."""
 
 
 def names(reading: Reading | None) -> list[str]:
@@ -180,7 +184,8 @@ class Watched:
 
     def until(self, wanted: list[str]) -> None:
         """Look whenever woken, and often enough for files to settle, until the directory holds `wanted`."""
-        for _ in range(50):
+        give_up = time.monotonic() + _UNTIL_SECONDS
+        while time.monotonic() < give_up:
             self.woken.clear()
             reading = look(self.feed)
             self.held = names(reading) if reading is not None else self.held

@@ -34,6 +34,14 @@ def test_a_wheel_is_bound_by_its_hash(tmp_path):
     assert found == Fetched({"some-thing": "sha256:ab"})
 
 
+def test_a_hash_in_the_words_of_an_older_pip_is_understood(tmp_path):
+    told = {"url": "https://host/six-1.0-py3-none-any.whl", "archive_info": {"hash": "sha256=ab"}}
+
+    found = install(tmp_path, {"download_info": told, "metadata": {"name": "six", "version": "1.0"}})
+
+    assert found == Fetched({"six": "sha256:ab"})
+
+
 @pytest.mark.invariant("I12")
 @pytest.mark.parametrize(
     "url", ["https://host/six-1.0.tar.gz", "https://host/six.zip?x=.whl", "git+https://host/six", None]
