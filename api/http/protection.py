@@ -2,8 +2,8 @@
 
 Stands behind whatever says who asks. Health pages pass untouched. A body is read whole before its request takes a turn,
 in bounded time and memory, so that who sends slowly holds nothing up. A watch or a followed log needs its turn until
-its answer begins; after that it is a stream, of which there can be many. Files that are sent into a run are a stream
-from their beginning: they are passed on as they come. Refusals are 429 with Retry-After.
+its answer begins; after that it is a stream, of which there can be many. Files of a run are a stream from their
+beginning: they are passed on as they come, either way. Refusals are 429 with Retry-After.
 Invariant: what is kept in memory for requests that are not worked on yet is bounded, whatever is sent.
 """
 
@@ -73,7 +73,7 @@ class Protection:
             raise _busy(f"{client} has {self._requests[client]} requests that are not answered yet")
         if self._unread >= self._bounds.unread_bytes:
             raise _busy("too much of what was asked for is not read")
-        if is_stream(scope) or is_upload(scope):
+        if is_stream(scope):
             await self._stream(scope, receive, send, client, is_master=is_master)
             return
         _count(self._requests, client, 1)
@@ -131,7 +131,7 @@ class Protection:
 
         _count(self._streams, client, 1)
         try:
-            if not is_upload(scope):  # Its answer begins when all of it has come: a turn would be held until then.
+            if not _is_copy(scope):  # A run answers when it likes, and how many copies there are is bounded elsewhere.
                 held.append(await self._turn(client, is_master=is_master))
             await self._app(scope, receive, sending)
         finally:
@@ -215,25 +215,22 @@ def client_of(scope: Scope) -> tuple[str, bool]:
 
 
 def is_stream(scope: Scope) -> bool:
-    """Whether the answer goes on for as long as the client likes: a watch, a log that is followed, files of a run."""
+    """Whether it goes on for as long as the client likes: a watch, a log that is followed, files of or for a run."""
+    if _is_copy(scope):
+        return True
     if scope["method"] != "GET":
         return False
-    if _is_of_files(scope):
-        return True
     query = QueryParams(scope.get("query_string", b""))
     if query.get("watch") in _TRUE or query.get("follow") in _TRUE:
         return True
     return "text/event-stream" in Headers(scope=scope).get("accept", "")
 
 
-def is_upload(scope: Scope) -> bool:
-    """Whether the body is passed on as it comes, however long it is: files for a run. Nothing of it is kept."""
-    return scope["method"] == "PUT" and _is_of_files(scope)
-
-
-def _is_of_files(scope: Scope) -> bool:
+def _is_copy(scope: Scope) -> bool:
+    """Whether files are passed on as they come, out of a run or into it, however many: nothing of them is kept."""
     path = paths.parse(scope["path"])
-    return path is not None and (path.group, path.plural, path.subresource) == ("", "pods", "files")
+    is_of_files = path is not None and (path.group, path.plural, path.subresource) == ("", "pods", "files")
+    return is_of_files and scope["method"] in ("GET", "PUT")
 
 
 def _count(counter: Counter[str], client: str, by: int) -> None:

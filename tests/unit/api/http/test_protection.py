@@ -218,6 +218,9 @@ def scope(method="GET", query="", accept="", **more):
     return {"type": "http", "method": method, "path": "/x", "query_string": query.encode(), "headers": headers, **more}
 
 
+FILES = "/api/v1/namespaces/default/pods/etl-0/files"
+
+
 class Somebody:
     name = "alice"
     groups = ("developers",)
@@ -241,6 +244,8 @@ def test_clients_are_told_apart_by_user_or_by_address():
         (scope(query="watch=true"), True), (scope(query="watch=1&x"), True), (scope(query="follow=true"), True),
         (scope(accept="text/event-stream"), True), (scope(query="watch=false"), False), (scope(), False),
         (scope("POST", query="watch=true"), False),
+        ({**scope(), "path": FILES}, True), ({**scope("PUT"), "path": FILES}, True),
+        ({**scope("POST"), "path": FILES}, False),
     ],
 )  # fmt: skip
 def test_watches_and_followed_logs_are_streams(request_, is_stream):
