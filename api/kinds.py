@@ -353,7 +353,7 @@ PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
 FOR_CLIENTS: tuple[Kind, ...] = (NEW_EVENT, NODE, SERVICE)
-"""Kinds that are shown and not stored, for clients that look for them; rnx does not."""
+"""Kinds that are shown and not stored, for clients that look for them; rnx looks for nodes only."""
 
 KINDS: tuple[Kind, ...] = (
     JOB,

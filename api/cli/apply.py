@@ -13,7 +13,7 @@ from api.client import Applied
 from api.errors import ApiError, Conflict
 from api.meta import API_VERSION, Document
 
-_NOT_DECLARED = ("Pod", "Manifest", "Event")
+_NOT_DECLARED = ("Pod", "Manifest", "Event", "Node")
 _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
 
 

@@ -3,6 +3,7 @@
 Jobs get their own summary of limits and runs; other kinds are shown field by field.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from api.types.job_spec import JobSpec
 
 _WIDTH = 18
 _INDENT = "  "
+_WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -247,7 +249,7 @@ def _worth_showing(annotations: Document | None) -> Document:
 def _generic(document: Document) -> Iterator[str]:
     for name, value in document.items():
         if name not in ("apiVersion", "kind", "metadata", "status"):
-            yield from _tree(_title(name), value, "")
+            yield from _tree(title_of(name), value, "")
     status = {name: value for name, value in document.get("status", {}).items() if name != "conditions"}
     if status:
         yield from _tree("Status", status, "")
@@ -257,19 +259,20 @@ def _tree(name: str, value: Any, indent: str) -> Iterator[str]:
     if isinstance(value, dict) and value:
         yield f"{indent}{name}:"
         for key, below in value.items():
-            yield from _tree(_title(key), below, indent + _INDENT)
+            yield from _tree(title_of(key), below, indent + _INDENT)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield f"{indent}{name}:"
         for item in value:
             for number, (key, below) in enumerate(item.items()):
-                yield from _tree(("- " if number == 0 else "  ") + _title(key), below, indent + _INDENT)
+                yield from _tree(("- " if number == 0 else "  ") + title_of(key), below, indent + _INDENT)
     else:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         yield f"{indent}{_pair(name, shown)}"
 
 
-def _title(name: str) -> str:
-    spaced = "".join(f" {c}" if c.isupper() else c for c in name)
+def title_of(name: str) -> str:
+    """Return the name of a field as words."""
+    spaced = _WORD_BEGINS.sub(" ", name)
     return spaced[:1].upper() + spaced[1:]
 
 

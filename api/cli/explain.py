@@ -41,6 +41,9 @@ def explain(connection: Connection, *, words: tuple[str, ...], output: str | Non
             click.echo(line)
         return
     for target in targets.parse_objects(words):
+        if not target.kind.finalizer:
+            what = f"{target.kind.singular}/{target.name}"
+            raise click.UsageError(f"cannot explain {what}: nothing is to be done for it: use rnx describe {what}")
         namespace = connection.namespace if target.kind.namespaced else ""
         answer = connection.client.explain(target.kind, namespace, target.name)
         if output in ("json", "yaml"):

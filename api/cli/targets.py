@@ -10,7 +10,7 @@ from api.cli.lazy import nearest
 from api.kinds import Kind
 from api.meta import Document
 
-SERVED: tuple[Kind, ...] = (*kinds.KINDS, *kinds.PROJECTED)
+SERVED: tuple[Kind, ...] = (*kinds.KINDS, *kinds.PROJECTED, kinds.NODE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from api.cli.describe import title_of
 from api.kinds import EVENT, JOB, RUNTIME, SECRET
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
@@ -171,3 +172,33 @@ def test_a_secret_is_described_by_the_sizes_of_its_values(rnx, live):
     assert ["Data:", "  a: 0 bytes", f"  password: {len(PASSWORD)} bytes"] == said.lines[-4:-1]
     assert shows(rnx("get", "secret", "db", "-o", "yaml").out)
     assert not shows(rnx("get", "secret", "-o", "wide").out)
+
+
+def test_what_nothing_is_done_for_is_not_explained_but_described(rnx, live):
+    said = rnx("explain", "pod/etl-1")
+
+    assert said.code == 2
+    assert "cannot explain pod/etl-1: nothing is to be done for it: use rnx describe pod/etl-1" in said.err
+
+
+def test_the_host_is_described_as_a_node(rnx, live):
+    listed = rnx("get", "nodes", "-o", "name").out.strip()
+
+    out = rnx("describe", listed).out
+
+    assert listed == "node/testhost"
+    assert "Name:             testhost" in out
+    assert "Ready   True" in out
+
+
+@pytest.mark.parametrize(
+    ("field", "title"),
+    [
+        ("systemUUID", "System UUID"),
+        ("bootID", "Boot ID"),
+        ("HTTPPort", "HTTP Port"),
+        ("kernelVersion", "Kernel Version"),
+    ],
+)
+def test_names_of_fields_are_titles_with_abbreviations_in_one_piece(field, title):
+    assert title_of(field) == title
