@@ -5,6 +5,7 @@ Names that begin with `system:` are the server's own to give, but for those that
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from api.access.rules import Scope
 
@@ -22,13 +23,17 @@ _NO_EXTRA: Mapping[str, tuple[str, ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody known; `scope` None is all that the user may do, anything else is the most of it that is left."""
+    """Somebody known; `scope` None is all that the user may do, anything else is the most of it that is left.
+
+    `until` is when the proof that the user gave is over, None if it never is.
+    """
 
     name: str
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_EXTRA)
     scope: tuple[Scope, ...] | None = None
     via: str = ""
+    until: datetime | None = None
 
     @property
     def is_master(self) -> bool:
@@ -39,10 +44,17 @@ class User:
 NOBODY = User(ANONYMOUS)
 
 
-def known(name: str, groups: tuple[str, ...], *, via: str, scope: tuple[Scope, ...] | None = None) -> User:
+def known(
+    name: str,
+    groups: tuple[str, ...],
+    *,
+    via: str,
+    scope: tuple[Scope, ...] | None = None,
+    until: datetime | None = None,
+) -> User:
     """Return an authenticated user, who is in the group of all authenticated ones too.
 
     >>> known("alice", ("developers",), via="certificate").groups
     ('developers', 'system:authenticated')
     """
-    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), scope=scope, via=via)
+    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), scope=scope, via=via, until=until)

@@ -76,6 +76,7 @@ class Host:
     port: int
     audit_log: Path
     directory: Path
+    above: Above
 
     @property
     def url(self) -> str:
@@ -151,7 +152,7 @@ def a_host(audit_log: str = "audit.log") -> Iterator[Host]:
             try:
                 with client_of(directory / "api.sock") as root:
                     port = server.encrypted_port()
-                    yield Host(verbs, store, authority, root, port, directory / audit_log, directory)
+                    yield Host(verbs, store, authority, root, port, directory / audit_log, directory, above)
             finally:
                 server.stop()
                 audit.close()
