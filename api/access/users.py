@@ -1,6 +1,6 @@
 """Who asks: a user, the groups it is in, and what a token leaves it. Pure.
 
-Names that begin with `system:` are the server's own to give, but for those that Kubernetes fixes.
+Names that begin with `system:` are the server's own to give, but for those of service accounts.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,8 @@ ROOT = "system:root"
 """The user that root is on the unix socket."""
 ANONYMOUS = "system:anonymous"
 """Who asks for the health pages, and nothing else."""
+_RESERVED = "system:"
+_OPEN = (AUTHENTICATED, "system:serviceaccount:", "system:serviceaccounts")
 
 _NO_EXTRA: Mapping[str, tuple[str, ...]] = {}
 
@@ -58,3 +60,12 @@ def known(
     ('developers', 'system:authenticated')
     """
     return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), scope=scope, via=via, until=until)
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether the name of a user or a group is the server's own, so that no token or certificate carries it.
+
+    >>> is_reserved("system:masters"), is_reserved("system:serviceaccount:default:ci"), is_reserved("admins")
+    (True, False, False)
+    """
+    return name.startswith(_RESERVED) and not name.startswith(_OPEN)

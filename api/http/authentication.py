@@ -117,6 +117,9 @@ def _of_certificate(der: bytes, snapshot: Snapshot, now: datetime) -> User:
     issued = snapshot.certificates.get(shown.serial)
     if issued is None or not shown.is_client or not shown.begins <= now <= shown.ends:
         raise Unauthorized("Unauthorized")
+    spec = issued["spec"]
+    if (spec["user"], tuple(spec.get("groups") or ())) != (shown.user, shown.groups):
+        raise Unauthorized("Unauthorized")  # Somebody else's object has its name.
     return known(shown.user, shown.groups, via=f"certificate {shown.serial}", until=shown.ends)
 
 
