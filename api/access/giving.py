@@ -9,7 +9,7 @@ OwnerReferencesPermissionEnforcement.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from api import kinds
 from api.access.policy import RBAC, Policy, refusal, role_of
@@ -41,6 +41,20 @@ def check(policy: Policy, user: User, kind: Kind, before: Document | None, after
         _check_binding(policy, user, kind, before, after)
     elif kind in _IDENTITIES:
         _check_identity(policy, user, kind, before, after)
+
+
+def check_token(tokens: Mapping[str, Document], before: Document | None, after: Document) -> None:
+    """Check that a token is not one that is known by another object already: whose it is would be changed by that.
+
+    Raises:
+        Forbidden: it is.
+    """
+    digest, name = (after.get("spec") or {}).get("sha256"), after["metadata"].get("name", "")
+    known = tokens.get(str(digest))
+    if known is None or (before is not None and known["metadata"]["uid"] == before["metadata"]["uid"]):
+        return
+    about = About(ACCESS_GROUP, TOKEN.plural, name)
+    raise Forbidden(f"{about} is forbidden: another object is of the same token: make a new one", about)
 
 
 def check_becoming(policy: Policy, user: User, name: str, groups: Iterable[str]) -> None:

@@ -62,6 +62,10 @@ def known(
     return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), scope=scope, via=via, until=until)
 
 
+ROOT_ITSELF = known(ROOT, (MASTERS,), via="socket")
+"""Root of this host, on the unix socket."""
+
+
 def is_reserved(name: str) -> bool:
     """Return whether the name of a user or a group is the server's own, so that no token or certificate carries it.
 

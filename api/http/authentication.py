@@ -32,7 +32,7 @@ _BECOMING_USER, _BECOMING_GROUP = "impersonate-user", "impersonate-group"
 
 def owner_only(host_uid: int, _host_gids: frozenset[int]) -> User | None:
     """Let root in, and whoever runs the daemon, and nobody else."""
-    return users.known(users.ROOT, (users.MASTERS,), via="socket") if host_uid in (0, os.geteuid()) else None
+    return users.ROOT_ITSELF if host_uid in (0, os.geteuid()) else None
 
 
 def is_plain_master(headers: Headers, peer: Peer, host_user: HostUser) -> bool:

@@ -20,7 +20,7 @@ from api.access import giving
 from api.access.directory import Directory, Snapshot
 from api.access.policy import Policy, refusal
 from api.access.rules import Asked
-from api.access.users import NOBODY, User
+from api.access.users import NOBODY, ROOT_ITSELF, User
 from api.errors import ApiError, ServiceUnavailable, Unauthorized
 from api.http import answers, asking
 from api.http.audit import HEALTH_PAGES, Facts, facts_of
@@ -29,7 +29,7 @@ from api.http.feed import Threads
 from api.http.peers import Peer
 from api.http.protection import is_stream
 from api.http.standing import Lasting, Standing
-from api.kinds import Kind
+from api.kinds import TOKEN, Kind
 from api.meta import Document
 from api.objects.patch import PatchType
 from api.objects.verbs import Clock
@@ -129,17 +129,18 @@ class Gate:
         state, facts, headers = scope.setdefault("state", {}), facts_of(scope), Headers(scope=scope)
         peer: Peer = state.get("peer", _UNKNOWN)
         facts.address = peer.address
-        if scope["type"] == "http" and scope["path"] in HEALTH_PAGES and scope["method"] in ("GET", "HEAD"):
-            state |= {"user": NOBODY, "policy": Policy(), "admit": _refuse_all, "user_of_token": _know_nobody}
-            return None
         is_plain = is_plain_master(headers, peer, self._access.host_user)
+        if scope["type"] == "http" and scope["path"] in HEALTH_PAGES and scope["method"] in ("GET", "HEAD"):
+            user = ROOT_ITSELF if is_plain else NOBODY
+            state |= {"user": user, "policy": Policy(), "admit": _refuse_all, "user_of_token": _know_nobody}
+            return None
         # Of a plain master nothing that is stored could say more or less.
         snapshot = _NOTHING if is_plain else await self._newest()
         user, asked = self._judge(scope, snapshot)
         self._check_record(asked)
         creates = asked if _may_create(HTTPConnection(scope), asked) else None
         state |= {"user": user, "policy": snapshot.policy, "user_of_token": self._user_of_token}
-        state["admit"] = _admission(snapshot.policy, user, creates, facts)
+        state["admit"] = _admission(snapshot, user, creates, facts)
         return None if is_plain else _Judged(snapshot, user)
 
     def _judge(self, scope: Scope, snapshot: Snapshot) -> tuple[User, Asked]:
@@ -184,8 +185,9 @@ def _may_create(connection: HTTPConnection, asked: Asked) -> bool:
 Admit = Callable[[Kind, Document | None, Document], None]
 
 
-def _admission(policy: Policy, user: User, applied: Asked | None, facts: Facts) -> Admit:
+def _admission(snapshot: Snapshot, user: User, applied: Asked | None, facts: Facts) -> Admit:
     """Return what checks each object before it is stored, and puts its name on record."""
+    policy = snapshot.policy
 
     def admit(kind: Kind, before: Document | None, after: Document) -> None:
         metadata = after["metadata"]
@@ -196,6 +198,8 @@ def _admission(policy: Policy, user: User, applied: Asked | None, facts: Facts) 
             if not decision.allowed:
                 raise refusal(user, create, decision.reason)
         giving.check(policy, user, kind, before, after)
+        if kind is TOKEN:
+            giving.check_token(snapshot.tokens, before, after)
 
     return admit
 

@@ -81,6 +81,15 @@ def test_health_is_answered_to_everybody(host, path):
         assert client.get(path).status_code == 200
 
 
+def test_why_something_does_not_work_is_told_to_root_alone(host, monkeypatch):
+    monkeypatch.setattr(host.above, "problems", {"launcher": "/secret/path: it is full"})
+    with host.client() as client:
+        told = client.get("/readyz?verbose")
+        assert (told.status_code, "[-]launcher failed: reason withheld" in told.text) == (500, True)
+        assert "secret" not in told.text
+    assert "/secret/path: it is full" in host.root.get("/readyz").text
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
 def test_health_pages_take_nothing_from_nobody(host, path):
     with host.client() as client:
@@ -483,6 +492,17 @@ def test_only_root_gives_the_names_of_the_server(boss, user, groups):
     check_refused(boss.post(TOKENS, json=token), 403, "only root gives it")
     _, request = certificates.new_request()
     check_refused(boss.post(CERTIFICATES, json={"spec": identity | {"request": request.decode()}}), 403, "only root")
+
+
+def test_a_token_is_nobody_elses_by_another_object_of_it(host, boss):
+    """Whoever may list tokens sees their digests."""
+    host.token("first", "viewers")
+    token = boss.get(f"{TOKENS}/first").json()
+    spec = token["spec"] | {"user": "boss", "groups": ["admins"]}
+    again = {"apiVersion": TOKEN.api_version, "kind": "Token", "metadata": {"name": "second"}, "spec": spec}
+
+    check_refused(boss.post(TOKENS, json=again), 403, "another object is of the same token")
+    assert boss.patch(f"{TOKENS}/first", json={"spec": {"description": "x"}}, headers=MERGE).status_code == 200
 
 
 def test_a_role_whose_judgement_would_take_hours_is_refused_at_once(rita):
