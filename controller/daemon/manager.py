@@ -320,7 +320,7 @@ class Manager:
             node_name=self._host.name,
             version=VERSION,
         )
-        access = Access(self._host_users.user, self._audit, self._authority)
+        access = Access(self._host_users.user, self._audit, self._authority, self.store)
         app = build_app(surroundings, HttpMetrics(self._metrics), access)
         self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 

@@ -545,6 +545,32 @@ def test_what_is_no_request_for_a_certificate_is_refused(host, request_):
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
 
 
+# The key of Secrets
+
+
+def test_the_key_of_secrets_is_rotated_by_administrators_and_nobody_else(host, boss, alice):
+    host.root.post("/api/v1/namespaces/default/secrets", json={"metadata": {"name": "kept"}, "stringData": {"p": "x"}})
+    keys = (host.directory / "secrets.key").read_text()
+    check_refused(alice.post("/secrets-key/rotate"), 403, 'cannot post path "/secrets-key/rotate"')
+    assert (host.directory / "secrets.key").read_text() == keys
+
+    done = boss.post("/secrets-key/rotate")
+
+    assert (done.status_code, done.json()["texts"] >= 1) == (200, True)
+    assert (host.directory / "secrets.key").read_text() != keys
+    assert boss.get("/api/v1/namespaces/default/secrets/kept").json()["data"] == {"p": "eA=="}
+    assert (entries(host)[-2]["path"], entries(host)[-2]["user"]) == ("/secrets-key/rotate", "boss")
+
+
+def test_a_key_that_cannot_be_saved_is_told_of(host):
+    (host.directory / ".secrets.key.new").mkdir()
+    refused = host.root.post("/secrets-key/rotate")
+    (host.directory / ".secrets.key.new").rmdir()
+
+    assert (refused.status_code, refused.json()["reason"]) == (503, "ServiceUnavailable")
+    assert "cannot use the keys of secrets" in refused.json()["message"]
+
+
 # What a token is for
 
 
@@ -665,8 +691,9 @@ def test_nothing_is_changed_that_could_not_be_put_on_record():
         refused = client.post(JOBS.format("default"), json=a_job("unrecorded"))
         assert (refused.status_code, refused.json()["reason"]) == (503, "ServiceUnavailable")
         assert "cannot write the audit log" in refused.json()["message"]
+        assert host.root.post("/secrets-key/rotate").status_code == 503
         assert client.get(JOBS.format("default") + "/unrecorded").status_code == 404
 
         host.audit_log.parent.mkdir()
         assert client.post(JOBS.format("default"), json=a_job("recorded")).status_code == 201
-        assert [entry["code"] for entry in entries(host)] == [200, 503, 404, 201]
+        assert [entry["code"] for entry in entries(host)] == [200, 503, 503, 404, 201]

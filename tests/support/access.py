@@ -146,7 +146,7 @@ def a_host(audit_log: str = "audit.log") -> Iterator[Host]:
                 "build_logs": ServedBuildLogs(directory / "builds", store),
             }  # fmt: skip
             around = Surroundings(**{field.name: known.get(field.name, above) for field in fields(Surroundings)})
-            app = build_app(around, above.on_request, Access(audit=audit, authority=authority))
+            app = build_app(around, above.on_request, Access(audit=audit, authority=authority, secrets_key=store))
             server = ApiServer(app, directory / "api.sock", Tls("127.0.0.1", 0, authority.context()))
             server.start()
             try:
