@@ -269,6 +269,10 @@ class Client:
         """Return the CA's {certificate, server}: what the server is known by, and its URL if it has one."""
         return self.transport.send("GET", "/ca").document
 
+    def rotate_secrets_key(self) -> int:
+        """Have all Secrets put under a new key; return how many stored texts that were."""
+        return int(self.transport.send("POST", "/secrets-key/rotate").document["texts"])
+
     def version(self) -> Document:
         """Return the server's version document."""
         return self.transport.send("GET", "/version").document

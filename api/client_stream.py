@@ -15,7 +15,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from api import channels
-from api.client_transport import CONNECT_SECONDS, Address, Unreachable, error_of
+from api.client_transport import CONNECT_SECONDS, Address, Unreachable, context_of, error_of
 
 _READ_BYTES = 1 << 18
 _MOST_PENDING = 1 << 20
@@ -52,8 +52,7 @@ class Stream:
             host = urlsplit(address.url).netloc
             target = f"{path}?{urlencode(params)}"
             wanted = list(channels.SUBPROTOCOLS)
-            own = [(b"User-Agent", channels.OWN_USER_AGENT.encode())]
-            request = events.Request(host=host, target=target, subprotocols=wanted, extra_headers=own)
+            request = events.Request(host=host, target=target, subprotocols=wanted, extra_headers=_own_headers(address))
             connection.sendall(websocket.send(request))
             stream._await_acceptance()
         except OSError as error:
@@ -172,6 +171,12 @@ class Stream:
         return Unreachable(f"cannot talk to {self._address}: {error.strerror or error}: did runwrightd stop?")
 
 
+def _own_headers(address: Address) -> list[tuple[bytes, bytes]]:
+    proof = address.credentials
+    token = [(b"Authorization", f"Bearer {proof.token}".encode())] if proof and proof.token else []
+    return [(b"User-Agent", channels.OWN_USER_AGENT.encode()), *token]
+
+
 def _connect(address: Address) -> socket.socket:
     if address.socket is not None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -188,4 +193,9 @@ def _connect(address: Address) -> socket.socket:
     connection.settimeout(None)
     if not is_secure:
         return connection
-    return ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname)
+    context = context_of(address.credentials) if address.credentials else ssl.create_default_context()
+    try:
+        return context.wrap_socket(connection, server_hostname=parts.hostname)
+    except OSError:
+        connection.close()
+        raise

@@ -100,7 +100,7 @@ class Transport:
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(address.socket)) if address.socket else None,
             base_url=address.url,
-            verify=_context(proof) if proof else True,
+            verify=context_of(proof) if proof else True,
             headers={"User-Agent": user_agent, "Accept": "application/json", **token},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=address.socket is None,
@@ -202,7 +202,8 @@ class Transport:
         return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
 
 
-def _context(credentials: Credentials) -> ssl.SSLContext:
+def context_of(credentials: Credentials) -> ssl.SSLContext:
+    """Return the client's side of TLS that a kubeconfig asks for. Raises BadAddress if its certificates are none."""
     try:
         return credentials.context()
     except (ssl.SSLError, ValueError) as error:

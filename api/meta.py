@@ -148,4 +148,7 @@ def read_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f'cannot read "{text}" as a time: it has no zone: end it with Z')
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f'cannot read "{text}" as a time: there is no such year') from None

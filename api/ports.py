@@ -237,6 +237,19 @@ class CertificateAuthority(Protocol):
         ...
 
 
+class SecretsKey(Protocol):
+    """The key that Secrets are encrypted with."""
+
+    def rotate_key(self) -> int:
+        """Put all Secrets under a new key; return how many stored texts that were.
+
+        Raises:
+            OSError: the file of keys cannot be used.
+            ServiceUnavailable: something cannot be read or written.
+        """
+        ...
+
+
 class ManifestReports(Protocol):
     """What the manifest sources hold and which of it is invalid."""
 

@@ -99,6 +99,7 @@ def _run(settings: Settings, paths: Paths) -> int:
     from state.connection import StoreFileError
 
     _allow_many_connections()
+    _leave_no_core()
     asked_to_end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_end.set())
@@ -120,6 +121,12 @@ def _allow_many_connections() -> None:
     """Have as many descriptors as the host allows: each watcher is one. Runs have limits of their own."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _leave_no_core() -> None:
+    """Have no crash write memory to a disk, where the CA's key and Secrets are in it. Runs have limits of their own."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _copy(paths: Paths, wanted: argparse.Namespace) -> int:

@@ -54,13 +54,22 @@ class Keyring:
         """The id of the key that seals."""
         return self._newest
 
+    def begin(self, fresh: Mapping[str, bytes]) -> None:
+        """Seal with the one key of `fresh` from now on, which is in the file already; the others open as before."""
+        self._ciphers = self._ciphers | {name: AESGCM(key) for name, key in fresh.items()}
+        self._newest = list(fresh)[-1]
+
+    def is_newest(self, stored: str | None) -> bool:
+        """Return whether a text of a confidential object is sealed with the newest key, or there is none."""
+        return stored is None or stored.startswith(f"{_MARK}{self._newest}:")
+
     def seal(self, key: ObjectKey, uid: str, text: str) -> str:
         """Return `text` as it is stored, if it is of a confidential object; else as it is."""
         if not is_confidential(key):
             return text
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), _bound_to(key, uid))
-        return f"{_MARK}{self._newest}:{uid}:{base64.b64encode(nonce + sealed).decode()}"
+        nonce, name = os.urandom(_NONCE_BYTES), self._newest
+        sealed = self._ciphers[name].encrypt(nonce, text.encode(), _bound_to(key, uid))
+        return f"{_MARK}{name}:{uid}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, key: ObjectKey, stored: str) -> str:
         """Return what was sealed.
@@ -103,12 +112,23 @@ def rotate(store: Path) -> int:
         save(path, read(path) | fresh)
         keyring = Keyring(read(path))
         with transaction(connection):
-            rows = [row for kind in sorted(_CONFIDENTIAL) for row in journal.rows_of(connection, kind)]
-            for row in rows:
-                key = ObjectKey(row.kind, row.namespace, row.name)
-                journal.rewrite(connection, row.revision, _again(keyring, key, row.value), _again_if(keyring, key, row))
+            rows = reseal(connection, keyring)
         save(path, fresh)
-    return len(rows)
+    return rows
+
+
+def reseal(connection: sqlite3.Connection, keyring: Keyring, most: int | None = None) -> int:
+    """Put what is sealed with another key than the newest under that, `most` rows of it; return how many that were.
+
+    Raises:
+        ServiceUnavailable: something cannot be decrypted.
+    """
+    all_rows = (row for kind in sorted(_CONFIDENTIAL) for row in journal.rows_of(connection, kind))
+    old = [row for row in all_rows if not (keyring.is_newest(row.value) and keyring.is_newest(row.old_value))][:most]
+    for row in old:
+        key = ObjectKey(row.kind, row.namespace, row.name)
+        journal.rewrite(connection, row.revision, _again(keyring, key, row.value), _again_if(keyring, key, row))
+    return len(old)
 
 
 def _again(keyring: Keyring, key: ObjectKey, stored: str) -> str:

@@ -5,6 +5,7 @@ here: SQL, nor what an object's life is. What it promises are the S invariants o
 `docs/explanation/invariants.md`.
 """
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from state.encryption import Keyring
 from state.writer import Clock, Hooks, OnCommit, Transaction, Writer
 
 Lifecycle = Callable[[Document, Document], Document]
+_RESEALED = 200  # At once, for the other writers not to wait long.
 
 
 def _tell_nobody(_seconds: float, _rows: int) -> None:
@@ -38,6 +40,7 @@ class Store:
     ) -> None:
         """Use `Store.open`, which prepares the file."""
         self._keyring = keyring
+        self._rotating = threading.Lock()
         self._path = path
         self._writer = writer
         self._watchers = watchers
@@ -208,6 +211,26 @@ class Store:
         """
         with self._reading() as reader:
             return backup.write(reader, path)
+
+    def rotate_key(self) -> int:
+        """Put everything confidential under a new key, while in use; return how many rows that were.
+
+        The old key is forgotten in the end: it is needed for older backups only. Cut off anywhere, all can be read, and
+        it can be done again.
+
+        Raises:
+            StoreFileError: the file of keys cannot be used.
+            ServiceUnavailable: something cannot be decrypted, or the store cannot be written.
+        """
+        path, total = encryption.file_of(self._path), 0
+        with self._rotating:
+            fresh = encryption.new_key()
+            encryption.save(path, encryption.read(path) | fresh)
+            self._keyring.begin(fresh)
+            while some := self._writer.write(lambda tx: encryption.reseal(tx.connection, self._keyring, _RESEALED)):
+                total += some
+            encryption.save(path, fresh)
+        return total
 
     def _decoded(self, kind: str, row: journal.Found) -> Document:
         text = self._keyring.open(ObjectKey(kind, row.namespace, row.name), row.value)

@@ -1,25 +1,29 @@
 """What a write gives away, and whether its sender has it to give. Pure.
 
 Being allowed to write a kind is not enough where an object gives rights: roles and bindings, tokens and
-certificates, and references to owners, which let one object end or hold up another. Invariant: nobody gets by
+certificates; nor where it has others of ours do something: references to owners, which let one object end or hold up
+another, and fields of manifest sources, which delete what they have and declare no longer. Invariant: nobody gets by
 writing an object, for whomever, what they may not do themselves.
 Source: kubernetes.io, "Privilege escalation prevention and bootstrapping"; the admission plugin
 OwnerReferencesPermissionEnforcement.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping
 
 from api import kinds
 from api.access.policy import RBAC, Policy, refusal, role_of
 from api.access.rules import Asked, Rule
-from api.access.users import AUTHENTICATED, User
+from api.access.users import AUTHENTICATED, User, is_reserved
 from api.errors import About, Cause, Forbidden, Invalid
 from api.kinds import CERTIFICATE, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, TOKEN, Kind
-from api.meta import Document
+from api.meta import MANIFESTS_MANAGER_PREFIX, Document
 from api.types.access import ACCESS_GROUP
 
 _ROLES, _BINDINGS, _IDENTITIES = (ROLE, CLUSTER_ROLE), (ROLE_BINDING, CLUSTER_ROLE_BINDING), (TOKEN, CERTIFICATE)
 IMPERSONATE = "impersonate"
+MOST_ATOMS = 10_000
+"""So many pairs of verb and resource may be in one role that is judged: they grow as the product of its lists."""
 
 
 def check(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
@@ -30,12 +34,27 @@ def check(policy: Policy, user: User, kind: Kind, before: Document | None, after
         Invalid: it would have a binding refer to another role.
     """
     _check_owners(policy, user, kind, before, after)
+    _check_deputies(policy, user, kind, before, after)
     if kind in _ROLES:
         _check_role(policy, user, kind, before, after)
     elif kind in _BINDINGS:
         _check_binding(policy, user, kind, before, after)
     elif kind in _IDENTITIES:
         _check_identity(policy, user, kind, before, after)
+
+
+def check_token(tokens: Mapping[str, Document], before: Document | None, after: Document) -> None:
+    """Check that a token is not one that is known by another object already: whose it is would be changed by that.
+
+    Raises:
+        Forbidden: it is.
+    """
+    digest, name = (after.get("spec") or {}).get("sha256"), after["metadata"].get("name", "")
+    known = tokens.get(str(digest))
+    if known is None or (before is not None and known["metadata"]["uid"] == before["metadata"]["uid"]):
+        return
+    about = About(ACCESS_GROUP, TOKEN.plural, name)
+    raise Forbidden(f"{about} is forbidden: another object is of the same token: make a new one", about)
 
 
 def check_becoming(policy: Policy, user: User, name: str, groups: Iterable[str]) -> None:
@@ -53,9 +72,28 @@ def _check_role(policy: Policy, user: User, kind: Kind, before: Document | None,
         return
     metadata = after["metadata"]
     space, name = metadata.get("namespace", ""), metadata.get("name", "")
-    missing = policy.lacking(user, space, [Rule.of(rule) for rule in after.get("rules") or ()])
-    if missing and not policy.decide(user, Asked("escalate", RBAC, kind.plural, "", space, name)).allowed:
+    if policy.decide(user, Asked("escalate", RBAC, kind.plural, "", space, name)).allowed:
+        return
+    rules = [Rule.of(rule) for rule in after.get("rules") or ()]
+    _check_gift(policy, user, kind, after, rules)
+
+
+def _check_gift(policy: Policy, user: User, kind: Kind, gift: Document, rules: Iterable[Rule]) -> None:
+    """Check that the user has what an object, a role or a binding, gives in its namespace."""
+    metadata, rules = gift["metadata"], tuple(rules)
+    name = metadata.get("name", "")
+    if not (user.is_master and user.scope is None) and sum(map(_atoms_of, rules)) > MOST_ATOMS:
+        about = About(kind.group, kind.plural, name)
+        why = f"its role gives more than {MOST_ATOMS} pairs of verb and resource: give fewer in one role, or use *"
+        raise Forbidden(f"{about} is forbidden: {why}", about)
+    missing = policy.lacking(user, metadata.get("namespace", ""), rules)
+    if missing:
         raise _grants_too_much(user, kind, name, missing)
+
+
+def _atoms_of(rule: Rule) -> int:
+    names = len(rule.names) or 1
+    return len(rule.verbs) * (len(rule.paths) + math.prod((len(rule.groups), len(rule.resources), names)))
 
 
 def _check_binding(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
@@ -79,9 +117,7 @@ def _check_binding(policy: Policy, user: User, kind: Kind, before: Document | No
         raise Forbidden(
             f"{About(kind.group, kind.plural, name)} is forbidden: {why}", About(kind.group, kind.plural, name)
         )
-    missing = policy.lacking(user, space, rules)
-    if missing:
-        raise _grants_too_much(user, kind, name, missing)
+    _check_gift(policy, user, kind, after, rules)
 
 
 def _grants_too_much(user: User, kind: Kind, name: str, missing: tuple[Rule, ...]) -> Forbidden:
@@ -104,9 +140,15 @@ def _check_identity(policy: Policy, user: User, kind: Kind, before: Document | N
         raise Forbidden(f"{about} is forbidden: {why}", about)
     spec = after.get("spec") or {}
     whose, groups = str(spec.get("user", "")), tuple(spec.get("groups") or ())
-    if user.is_master or (whose == user.name and set(groups) <= set(user.groups)):
+    if user.is_master:
         return
-    check_becoming(policy, user, whose, (group for group in groups if group != AUTHENTICATED))
+    if whose != user.name or not set(groups) <= set(user.groups):
+        check_becoming(policy, user, whose, (group for group in groups if group != AUTHENTICATED))
+    reserved = [each for each in (whose, *groups) if is_reserved(each)]
+    if reserved:
+        about = About(ACCESS_GROUP, kind.plural, name)
+        why = f"{reserved[0]} is the server's own name, and only root gives it"
+        raise Forbidden(f"{about} is forbidden: {why}", about)
 
 
 def _check_owners(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
@@ -128,6 +170,34 @@ def _check_owners(policy: Policy, user: User, kind: Kind, before: Document | Non
             decision = policy.decide(user, asked)
             if not decision.allowed:
                 raise _cannot_own(kind, after, refusal(user, asked, decision.reason).message)
+
+
+def _check_deputies(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    """Who has the daemon delete an object, when its owner is gone or its manifest, has to be able to delete it.
+
+    A new object is its maker's own.
+    """
+    if before is None or (_owners(before) == _owners(after) and set(_sources(after)) <= set(_sources(before))):
+        return
+    metadata = after["metadata"]
+    asked = Asked("delete", kind.group, kind.plural, "", metadata.get("namespace", ""), metadata.get("name", ""))
+    decision = policy.decide(user, asked)
+    if not decision.allowed:
+        about, why = About(kind.group, kind.plural, asked.name), refusal(user, asked, decision.reason).message
+        what = "cannot change what it is deleted with, its owners and manifest sources"
+        raise Forbidden(f"{about} is forbidden: {what}: {why}", about)
+
+
+def _owners(document: Document) -> list[Document]:
+    return list(document["metadata"].get("ownerReferences") or ())
+
+
+def _sources(document: Document) -> Iterator[str]:
+    """Yield the manifest sources that have applied fields of an object, as their field managers are called."""
+    for entry in document["metadata"].get("managedFields") or ():
+        manager = str(entry.get("manager", ""))
+        if manager.startswith(MANIFESTS_MANAGER_PREFIX) and entry.get("operation") == "Apply":
+            yield manager
 
 
 def _rights_on(owner: Kind, space: str, name: str, *, blocks: bool) -> Iterable[Asked]:

@@ -1,4 +1,4 @@
-"""`rnx admin`: who may use this host's API: kubeconfigs, tokens, and the CA. All of it is asked of the daemon."""
+"""`rnx admin`: who may use this host's API: kubeconfigs, tokens, the CA; and the key of Secrets."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "kubeconfig": Lazy("api.cli.admin:kubeconfig", "Print a kubeconfig of a user, with a certificate or a token."),
     "token": Lazy("api.cli.admin:token", "Make, list and revoke bearer tokens."),
     "ca": Lazy("api.cli.admin:ca", "Show the CA, and list and revoke what it gave."),
+    "rotate-secrets-key": Lazy("api.cli.admin:rotate_secrets_key", "Encrypt all Secrets anew, with a new key."),
 }
 TOKEN_COMMANDS = {
     "create": Lazy("api.cli.admin:create_token", "Make a token and print it, this once."),
@@ -188,6 +189,17 @@ def revoke_certificate(connection: Connection, name: str | None, user: str) -> N
         click.echo(f'certificate "{printable(each)}" revoked')
     if not found:
         note(f"{printable(user)} has no certificate")
+
+
+@click.command("rotate-secrets-key")
+@reaching
+@pass_connection
+def rotate_secrets_key(connection: Connection) -> None:
+    """Encrypt all Secrets anew, with a new key, while everything goes on.
+
+    The old key is needed for older backups only. Cut off anywhere, it can be done again.
+    """
+    click.echo(f"{connection.client.rotate_secrets_key()} stored texts of Secrets are under a new key")
 
 
 def _of_user(listed: Document, user: str) -> list[str]:

@@ -34,6 +34,7 @@ from api.http.logs import PodLogs
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
+from api.http.secrets_key import SecretsKeyPages
 from api.http.served import served
 from api.http.sessions import ENTERING_THREADS, Sessions
 from api.http.usage import PodUsages
@@ -125,6 +126,7 @@ def build_app(
     issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes: list[BaseRoute] = [
         *issuing.routes(),
+        *SecretsKeyPages(access.secrets_key, threads).routes(),
         *_of_runs(surroundings, pods, files, threads, sessions, slow),
         *discovered.routes(),
         *reviews.routes(),

@@ -1,9 +1,11 @@
 """The audit log: who asked for what, from where, and what was answered; written before the answer is sent.
 
+What lasts (a watch, a session in a run, …) has a second entry at its end.
 Never here: bodies, queries, tokens, or the file (`controller/daemon/audit_file.py`). Health pages are not logged.
 """
 
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -32,6 +34,7 @@ class Facts:
     name: str = ""
     reason: str = ""
     address: str = ""
+    lasts: bool = False
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -55,13 +58,12 @@ class Audit:
         if scope["type"] not in ("http", "websocket") or scope["path"] in HEALTH_PAGES:
             await self._app(scope, receive, send)
             return
-        facts_of(scope)
-        is_written = False
+        facts, begun, answered = facts_of(scope), monotonic(), 0
 
         def write(code: int) -> None:
-            nonlocal is_written
-            if not is_written:
-                is_written = True
+            nonlocal answered
+            if not answered:
+                answered = code
                 self._log.write(_entry(scope, code) | {"time": wire_micro_time(self._clock.now())})
 
         async def sending(message: Message) -> None:
@@ -73,6 +75,9 @@ class Audit:
             await self._app(scope, receive, sending)
         finally:
             write(_NOBODY_HEARD)
+            if facts.lasts and answered < 400:
+                lasted = {"ended": True, "seconds": round(monotonic() - begun, 3)}
+                self._log.write(_entry(scope, answered) | {"time": wire_micro_time(self._clock.now())} | lasted)
 
 
 def _entry(scope: Scope, code: int) -> Document:

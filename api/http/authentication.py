@@ -32,7 +32,7 @@ _BECOMING_USER, _BECOMING_GROUP = "impersonate-user", "impersonate-group"
 
 def owner_only(host_uid: int, _host_gids: frozenset[int]) -> User | None:
     """Let root in, and whoever runs the daemon, and nobody else."""
-    return users.known(users.ROOT, (users.MASTERS,), via="socket") if host_uid in (0, os.geteuid()) else None
+    return users.ROOT_ITSELF if host_uid in (0, os.geteuid()) else None
 
 
 def is_plain_master(headers: Headers, peer: Peer, host_user: HostUser) -> bool:
@@ -76,7 +76,7 @@ def become(headers: Headers, user: User, snapshot: Snapshot) -> User:
         raise Forbidden("cannot act as another user: give one Impersonate-User, and Impersonate-Group if need be")
     check_becoming(snapshot.policy, user, name, groups)
     plain = tuple(group for group in groups if group != AUTHENTICATED)
-    return known(name, plain, via=f"{user.via or 'user'} as {user.name}", scope=user.scope)
+    return known(name, plain, via=f"{user.via or 'user'} as {user.name}", scope=user.scope, until=user.until)
 
 
 def digest_of(token: str) -> str:
@@ -90,11 +90,12 @@ def _of_token(given: list[str], snapshot: Snapshot, now: datetime) -> User:
     if len(given) > 1 or scheme.lower() != "bearer" or not token or len(token) > MOST_TOKEN:
         raise Unauthorized("Unauthorized")
     found = snapshot.tokens.get(digest_of(token))
-    if found is None or not _is_in_time(found, now):
+    until = None if found is None else _end_of(found)
+    if found is None or until is None or until <= now:
         raise Unauthorized("Unauthorized")
     spec = found["spec"]
-    via = f"token {found['metadata']['name']}"
-    return known(spec["user"], tuple(spec.get("groups") or ()), via=via, scope=scope_of(spec.get("scope")))
+    groups, via = tuple(spec.get("groups") or ()), f"token {found['metadata']['name']}"
+    return known(spec["user"], groups, via=via, scope=scope_of(spec.get("scope")), until=until)
 
 
 def scope_of(parts: list[Mapping[str, Any]] | None) -> tuple[Scope, ...] | None:
@@ -116,11 +117,14 @@ def _of_certificate(der: bytes, snapshot: Snapshot, now: datetime) -> User:
     issued = snapshot.certificates.get(shown.serial)
     if issued is None or not shown.is_client or not shown.begins <= now <= shown.ends:
         raise Unauthorized("Unauthorized")
-    return known(shown.user, shown.groups, via=f"certificate {shown.serial}")
+    spec = issued["spec"]
+    if (spec["user"], tuple(spec.get("groups") or ())) != (shown.user, shown.groups):
+        raise Unauthorized("Unauthorized")  # Somebody else's object has its name.
+    return known(shown.user, shown.groups, via=f"certificate {shown.serial}", until=shown.ends)
 
 
-def _is_in_time(document: Document, now: datetime) -> bool:
+def _end_of(document: Document) -> datetime | None:
     try:
-        return now < read_time(document["spec"]["expires"])
+        return read_time(document["spec"]["expires"])
     except (ValueError, KeyError):
-        return False
+        return None

@@ -40,7 +40,7 @@ class CertificatePages:
 
     async def _issue(self, request: Request) -> Response:
         options = requests.write_options(request)
-        document = requests.read_object(await requests.body_of(request), requests.media_type(request))
+        document = requests.read_object(await requests.small_body_of(request), requests.media_type(request))
         written = await self._threads.call(self._signed, document, options)
         return answers.answer(written.document, 201, written.warnings)
 

@@ -26,7 +26,7 @@ async def read(request: Request) -> Document:
         BadRequest: they cannot be read.
         Invalid: one of them has no such value.
     """
-    body = await requests.body_of(request)
+    body = await requests.small_body_of(request)
     options = requests.read_object(body, requests.media_type(request)) if body.strip() else {}
     if options is None:
         options = {}

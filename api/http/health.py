@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 from api.http.feed import Threads
 from api.ports import Exposition, Health
 
+_WITHHELD = "reason withheld"
 _EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -23,9 +24,11 @@ class HealthPages:
         return _page("livez", {"ping": ""}, is_verbose="verbose" in request.query_params)
 
     async def ready(self, request: Request) -> Response:
-        """Say whether every part works."""
+        """Say whether every part works; why one does not is for root on the host, as anybody may ask."""
         checks = {"ping": ""} | await self._threads.call(self._health.checks)
         name = request.scope["path"].strip("/")
+        if not request.state.user.is_master:
+            checks = {part: wrong and _WITHHELD for part, wrong in checks.items()}
         return _page(name, checks, is_verbose="verbose" in request.query_params)
 
     async def metrics(self, request: Request) -> Response:

@@ -1,7 +1,8 @@
 """How long a connection may take to say what it wants, and how much it may say: before any request is made of it.
 
-Here: heads of requests, which uvicorn itself waits for without end and keeps whatever their size; and how much of an
-answer waits for a client that does not read. Bodies are `protection.py`'s.
+Here: heads of requests, which uvicorn itself waits for without end and keeps whatever their size and number; how much
+of an answer waits for a client that does not read; and bodies that nobody wants, since they are answered already. Other
+bodies are `protection.py`'s.
 """
 
 import asyncio
@@ -12,6 +13,12 @@ HEAD_SECONDS = 10.0
 """From a connection's beginning, or the first byte of a further request on it, to the end of its head."""
 
 MOST_HEAD_BYTES = 64 << 10
+MOST_PIPELINED = 16
+"""So many requests may wait on a connection for the one before them: uvicorn would take them without end."""
+
+UNWANTED_SECONDS = 5.0
+"""How long the body of a request that is answered may still come, for its client to read why it need not."""
+
 UNREAD_BYTES = 16 << 10
 """So much of an answer is kept in memory for a client that reads slowly; whoever makes more of it waits."""
 
@@ -21,6 +28,8 @@ UNREAD_SECONDS = 30.0
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 _TOO_LONG = _REFUSAL % b"431 Request Header Fields Too Large"
+_TOO_MANY = _REFUSAL % b"429 Too Many Requests"
+_TOO_EARLY = _REFUSAL % b"400 Bad Request"
 
 
 class PatientProtocol(HttpProtocol):
@@ -28,8 +37,10 @@ class PatientProtocol(HttpProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
+    _unwanted_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_in_head = True
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -41,10 +52,13 @@ class PatientProtocol(HttpProtocol):
         """Wait no more."""
         self._stop_waiting()
         self._stop_waiting_for_reader()
+        self._stop_bearing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before a head is complete; the head of a request comes first of all of it."""
+        if self._is_refused:
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_timer is None:
@@ -57,15 +71,34 @@ class PatientProtocol(HttpProtocol):
         """The head is complete; the next one may begin when this request is."""
         self._is_in_head = False
         self._stop_waiting()
+        if self._is_refused:
+            return
         if self._length_of_head() > MOST_HEAD_BYTES:
             self._refuse(_TOO_LONG)
-            return
-        super().on_headers_complete()
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse(_TOO_MANY)
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on, unless the request was refused by its head."""
-        if self.cycle is not None:
+        if not self._is_refused:
             super().on_body(body)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Become a WebSocket, unless the request was refused, or an answer is still on its way."""
+        if self._is_refused:
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(_TOO_EARLY)
+            return
+        super().handle_websocket_upgrade()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; if the body of this one still comes, bear that for a moment only."""
+        super().on_response_complete()
+        if not self._is_in_head and self.cycle.response_complete and self._unwanted_timer is None:
+            self._unwanted_timer = self.loop.call_later(UNWANTED_SECONDS, self.transport.close)
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
@@ -80,7 +113,8 @@ class PatientProtocol(HttpProtocol):
     def on_message_complete(self) -> None:
         """The request is complete: what comes next is another head."""
         self._is_in_head, self._head_bytes = True, 0
-        if self.cycle is not None:
+        self._stop_bearing()
+        if not self._is_refused:
             super().on_message_complete()
 
     def _length_of_head(self) -> int:
@@ -109,8 +143,14 @@ class PatientProtocol(HttpProtocol):
         else:
             self._wait_for_reader(now)
 
+    def _stop_bearing(self) -> None:
+        if self._unwanted_timer is not None:
+            self._unwanted_timer.cancel()
+            self._unwanted_timer = None
+
     def _refuse(self, answer: bytes) -> None:
         self._stop_waiting()
+        self._is_refused = True
         if not self.transport.is_closing():
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(answer)

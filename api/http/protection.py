@@ -3,20 +3,25 @@
 Stands behind whatever says who asks. Health pages pass untouched. A body is read whole before its request takes a turn,
 in bounded time and memory, so that who sends slowly holds nothing up. A watch or a followed log needs its turn until
 its answer begins; after that it is a stream, of which there can be many. Files of a run are a stream from their
-beginning: they are passed on as they come, either way. Refusals are 429 with Retry-After.
+beginning: they are passed on as they come, either way; and so is a WebSocket. Of streams that hold more than memory, a
+session in a run or a thread that follows a log, nobody has all, and masters find some left. Refusals are 429 with
+Retry-After.
 Invariant: what is kept in memory for requests that are not worked on yet is bounded, whatever is sent.
 """
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import RequestTimeout, TooManyRequests
-from api.http import paths
+from api.http import answers, paths
 from api.http.requests import MOST_BODY_BYTES, too_large
 from api.http.turnstile import Room, Turn, Turnstile
 
@@ -26,6 +31,21 @@ _RETRY_SECONDS = 1
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _PIECE_BYTES = 64 << 10
 _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class Scarce(Enum):
+    """What a stream holds, besides memory, of which there is little."""
+
+    SESSION = "commands and copies are in runs"
+    FOLLOWER = "logs are followed"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of something scarce one client may have, and all but masters together."""
+
+    of_one: int
+    of_others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,12 @@ class Bounds:
     requests_of_one: int = 1000
     streams_of_one: int = 2000
     streams: int = 4000
+    sessions: Share = Share(50, 80)  # Of `sessions.MOST_SESSIONS`.
+    followers: Share = Share(32, 56)  # Of `app.LOG_THREADS`.
+
+    def share_of(self, what: Scarce) -> Share:
+        """Return how much of it there is."""
+        return self.sessions if what is Scarce.SESSION else self.followers
 
 
 USUAL_BOUNDS = Bounds()
@@ -56,6 +82,7 @@ class Protection:
         self._bodies = self._unread = 0
         self._requests: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
+        self._scarce: dict[Scarce, Counter[str]] = {what: Counter() for what in Scarce}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through when it is its turn, or refuse it.
@@ -65,10 +92,13 @@ class Protection:
             TooLarge: its body has more than 3 MiB.
             RequestTimeout: its body does not come.
         """
-        if scope["type"] != "http" or scope["path"] in HEALTH:
+        if scope["type"] not in ("http", "websocket") or (scope["type"] == "http" and scope["path"] in HEALTH):
             await self._app(scope, receive, send)
             return
         client, is_master = client_of(scope)
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send, client, is_master=is_master)
+            return
         if self._requests[client] >= self._bounds.requests_of_one:
             raise _busy(f"{client} has {self._requests[client]} requests that are not answered yet")
         if self._unread >= self._bounds.unread_bytes:
@@ -119,30 +149,56 @@ class Protection:
         while held:
             self._turnstile.give_back(held.pop())
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send, client: str, *, is_master: bool) -> None:
+        try:
+            with self._counted(scope, client, is_master=is_master):
+                await self._app(scope, receive, send)
+        except TooManyRequests as error:
+            await answers.refusal(error)(scope, receive, send)
+
     async def _stream(self, scope: Scope, receive: Receive, send: Send, client: str, *, is_master: bool) -> None:
-        bounds = self._bounds
-        if self._streams[client] >= bounds.streams_of_one or self._streams.total() >= bounds.streams:
-            raise _busy(f"{self._streams[client]} watches and logs are followed by {client}")
         held: list[Turn] = []
 
         async def sending(message: Message) -> None:
             self._give_back(held)  # From its beginning on it is worked on a little now and then.
             await send(message)
 
-        _count(self._streams, client, 1)
+        with self._counted(scope, client, is_master=is_master):
+            try:
+                if not _is_copy(scope):  # A run answers when it likes, and how many copies there are is bounded.
+                    held.append(await self._turn(client, is_master=is_master))
+                await self._app(scope, receive, sending)
+            finally:
+                self._give_back(held)
+
+    @contextmanager
+    def _counted(self, scope: Scope, client: str, *, is_master: bool) -> Iterator[None]:
+        """Count a stream while it is there. Raises TooManyRequests: there are too many."""
+        bounds, held = self._bounds, () if is_master else scarce(scope)
+        if self._streams[client] >= bounds.streams_of_one or self._streams.total() >= bounds.streams:
+            raise _busy(f"{self._streams[client]} watches, logs and sessions are held by {client}")
+        for what in held:
+            share, those = bounds.share_of(what), self._scarce[what]
+            if those[client] >= share.of_one or those.total() >= share.of_others:
+                raise _busy(f"{those.total()} {what.value}, {those[client]} of them by {client}")
+        counters = (self._streams, *(self._scarce[what] for what in held))
+        for counter in counters:
+            _count(counter, client, 1)
         try:
-            if not _is_copy(scope):  # A run answers when it likes, and how many copies there are is bounded elsewhere.
-                held.append(await self._turn(client, is_master=is_master))
-            await self._app(scope, receive, sending)
+            yield
         finally:
-            self._give_back(held)
-            _count(self._streams, client, -1)
+            for counter in counters:
+                _count(counter, client, -1)
 
     async def _turn(self, client: str, *, is_master: bool) -> Turn:
         turn = await self._turnstile.take(client, is_master=is_master, seconds=self._bounds.wait_seconds)
         if turn is None:
             raise _busy("more is asked for than can be done")
         return turn
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is counted."""
+        return not (self._requests or self._streams or any(self._scarce.values()) or self._bodies or self._unread)
 
     def keep(self, size: int) -> None:
         """Count bytes of a body that are kept. Raises TooManyRequests: there is no room for them."""
@@ -224,6 +280,17 @@ def is_stream(scope: Scope) -> bool:
     if query.get("watch") in _TRUE or query.get("follow") in _TRUE:
         return True
     return "text/event-stream" in Headers(scope=scope).get("accept", "")
+
+
+def scarce(scope: Scope) -> tuple[Scarce, ...]:
+    """Return what a stream holds besides memory; who is attached to a run follows both its outputs."""
+    if scope["type"] == "websocket":
+        is_attached = scope["path"].rstrip("/").endswith("/attach")
+        return (Scarce.SESSION, Scarce.FOLLOWER, Scarce.FOLLOWER) if is_attached else (Scarce.SESSION,)
+    if _is_copy(scope):
+        return (Scarce.SESSION,)
+    is_watch = QueryParams(scope.get("query_string", b"")).get("watch") in _TRUE
+    return () if is_watch else (Scarce.FOLLOWER,)
 
 
 def _is_copy(scope: Scope) -> bool:

@@ -6,7 +6,7 @@ means (`api/objects`), how an answer is shown (`tables.py`) or travels (`answers
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -29,6 +29,7 @@ from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer, HostReport
 
 _PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
+_SMALL_BYTES = 16 << 10
 _INCLUDE = ("None", "Metadata", "Object")
 
 
@@ -194,17 +195,25 @@ class Resources:
         return _written(written, repeated)
 
     async def _body(self, request: Request, kind: Kind, options: WriteOptions) -> tuple[object, tuple[str, ...]]:
-        body = await requests.body_of(request)
-        value = requests.read_object(body, requests.media_type(request))
-        return value, _repeated(kind, value, options)
+        body, type_ = await requests.body_of(request), requests.media_type(request)
+        return await self._read(body, lambda: _with_repeated(kind, requests.read_object(body, type_), options))
+
+    async def _read(self, body: bytes, read: Callable[[], tuple[Any, tuple[str, ...]]]) -> tuple[Any, tuple[str, ...]]:
+        """Return what is read from a body: a large one beside the event loop, which all others wait for."""
+        return read() if len(body) <= _SMALL_BYTES else await self._threads.call(read)
 
     async def _patch(self, request: Request, target: Target) -> Response:
         type_ = requests.media_type(request)
         is_apply = type_ == PatchType.APPLY
         options = requests.write_options(request, is_apply=is_apply)
         takes_strategic = target.kind.group != GROUP
-        change = requests.read_patch(await requests.body_of(request), type_, takes_strategic=takes_strategic)
-        repeated = _repeated(target.kind, change, options)
+        body = await requests.body_of(request)
+
+        def read() -> tuple[Any, tuple[str, ...]]:
+            change = requests.read_patch(body, type_, takes_strategic=takes_strategic)
+            return _with_repeated(target.kind, change, options)
+
+        change, repeated = await self._read(body, read)
         if is_apply:
             written = await self._threads.call(
                 self._verbs_of(target).apply,
@@ -357,6 +366,10 @@ def _wanted_revision(request: Request) -> tuple[int | None, int]:
     if match_ == "Exact" and since is None:
         raise BadRequest("cannot list with resourceVersionMatch=Exact: it needs a resourceVersion other than 0")
     return (since, 0) if match_ == "Exact" else (None, since or 0)
+
+
+def _with_repeated(kind: Kind, value: object, options: WriteOptions) -> tuple[object, tuple[str, ...]]:
+    return value, _repeated(kind, value, options)
 
 
 def _repeated(kind: Kind, value: object, options: WriteOptions) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def routes() -> list[Route]:
 def _endpoint(kind: Kind, judge: _Judge) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         request.scope["runwright.asked"] = ("POST", kind.plural)
-        sent = requests.read_object(await requests.body_of(request), requests.media_type(request))
+        sent = requests.read_object(await requests.small_body_of(request), requests.media_type(request))
         document = admission.receive(kind, sent, "", WriteOptions(field_validation="Ignore")).document
         document.pop("status", None)
         try:

@@ -10,18 +10,22 @@ import socket
 import ssl
 import stat
 import threading
-from dataclasses import dataclass
+from asyncio import sslproto
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
 from api.http import websockets
+from api.http.listening import Listener, Places
 from api.http.peers import PeerProtocol
 
 _BACKLOG = 512
 _GRACE_SECONDS = 3
 _HANDSHAKE_SECONDS = 10
+_GOODBYE_SECONDS = 3
+_TLS_READ_BYTES = 32 << 10  # asyncio has 256 KiB for each connection, from its first byte on, whoever it is.
 _LONGEST_UNIX_PATH = 107
 
 
@@ -31,11 +35,12 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Where to listen beside the unix socket, and the server's side of TLS there."""
+    """Where to listen beside the unix socket, the server's side of TLS there, and how many it has room for."""
 
     host: str
     port: int
     context: ssl.SSLContext
+    places: Places = field(default_factory=Places)
 
 
 class ApiServer:
@@ -76,6 +81,7 @@ class ApiServer:
             loop="asyncio",
             access_log=False,
             log_config=None,
+            proxy_headers=False,  # Nobody stands between, so nobody says for another where it comes from.
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
@@ -109,7 +115,7 @@ class ApiServer:
         if self._tls is None:
             return None
         try:
-            return _listen_tcp(self._tls.host, self._tls.port)
+            return _listen_tcp(self._tls.host, self._tls.port, self._tls.places.within_descriptors())
         except OSError as error:
             self.stop()
             at = f"{self._tls.host}:{self._tls.port}"
@@ -150,8 +156,14 @@ class _Uvicorn(uvicorn.Server):
         def protocol() -> asyncio.Protocol:
             return PeerProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
+        sslproto.SSLProtocol.max_size = _TLS_READ_BYTES
         return await loop.create_server(
-            protocol, sock=listener, ssl=self._context, backlog=_BACKLOG, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            protocol,
+            sock=listener,
+            ssl=self._context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
         )
 
     def ask_to_stop(self, app: Starlette) -> None:
@@ -162,12 +174,12 @@ class _Uvicorn(uvicorn.Server):
                 self._loop.call_soon_threadsafe(app.state.end_streams)
 
 
-def _listen_tcp(host: str, port: int) -> socket.socket:
+def _listen_tcp(host: str, port: int, places: Places) -> Listener:
     """Return a socket that listens at an address, on both families if it is `::`."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    listener = socket.socket(family, kind, protocol)
+    listener = Listener(family, kind, protocol, places=places)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -191,7 +203,8 @@ def _listen(path: Path, mode: int = 0o600) -> socket.socket:
     _refuse_if_served(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    most = Places().within_descriptors().most_of_one
+    listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM, places=Places(most, most))
     try:
         os.fchmod(listener.fileno(), mode)  # What bind() gives the file: see unix(7).
         listener.bind(str(fresh))

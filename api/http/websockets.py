@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto import events
 
 from api.http import presence
 
@@ -28,6 +29,11 @@ class Protocol(WSProtocol):
         """Begin as uvicorn does."""
         super().__init__(*arguments, **named)
         self.logger = _quiet
+
+    def handle_ping(self, event: events.Ping) -> None:
+        """Answer, unless the client does not read: then answers would only heap up."""
+        if self.writable.is_set():
+            super().handle_ping(event)
 
     async def run_asgi(self) -> None:
         """Run the application, and let it look at the socket."""

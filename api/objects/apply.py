@@ -5,8 +5,9 @@ have let it go. Documents here are owned parts (`field_sets.owned_part`); shapes
 Source: Kubernetes, "Server-Side Apply"; structured-merge-diff v4, package merge.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.errors import About, Cause, Conflict
@@ -81,10 +82,13 @@ def _refuse_conflicts(others: Sequence[Entry], taken: FieldSet, about: About, *,
     count = len(clashes)
     if count == 1:
         raise Conflict(f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}", about, causes)
+    by_entry: dict[Entry, list[Path]] = {}
+    for entry, path in clashes:
+        by_entry.setdefault(entry, []).append(path)
     lines = []
-    for entry in sorted({entry for entry, _ in clashes}, key=str):
+    for entry in sorted(by_entry, key=str):
         lines.append(f"conflicts with {entry}:")
-        lines += [f"- {field_sets.display(path)}" for other, path in clashes if other == entry]
+        lines += [f"- {field_sets.display(path)}" for path in by_entry[entry]]
     raise Conflict(f"Apply failed with {count} conflicts: " + "\n".join(lines), about, causes)
 
 
@@ -94,8 +98,8 @@ def _still_there(entries: Iterable[Entry], document: Document, shape: Shape) -> 
     return [entry if entry.fields <= present else _limited(entry, present) for entry in entries]
 
 
-def _limited(entry: Entry, present: Iterable[Path]) -> Entry:
-    return replace(entry, fields=entry.fields & frozenset(present))
+def _limited(entry: Entry, present: set[Path]) -> Entry:
+    return replace(entry, fields=entry.fields & present)
 
 
 def _overlay(live: Any, applied: Any, shape: Shape) -> Any:
@@ -117,11 +121,11 @@ def _overlay_list(live: list[Any], applied: list[Any], shape: Shape) -> list[Any
     here = {field_sets.item_element(item, shape): item for item in live}
     wanted = {field_sets.item_element(item, shape): item for item in applied}
     position = {element: index for index, element in enumerate(here)}
-    waiting = [element for element in here if element not in wanted]
+    waiting = deque(element for element in here if element not in wanted)
     merged: list[Any] = []
     for element, before in zip(wanted, _next_positions(list(wanted), position), strict=True):
-        merged += [here[other] for other in waiting if position[other] < before]
-        waiting = [other for other in waiting if position[other] > before]
+        while waiting and position[waiting[0]] < before:
+            merged.append(here[waiting.popleft()])
         item = wanted[element]
         merged.append(_overlay(here[element], item, shape.item()) if element in here else item)
     return merged + [here[element] for element in waiting]
@@ -142,42 +146,61 @@ def _is_inside(path: Path, wanted: Mapping[Path, Any]) -> bool:
     return any(value is not None and value is not field_sets.ITEM and value not in ({}, []) for value in above)
 
 
+@dataclass(slots=True)
+class _Gone:
+    """What of a value is to go: all of it, or something inside."""
+
+    is_whole: bool = False
+    inside: dict[str, "_Gone"] = field(default_factory=dict)
+
+
 def _let_go(document: Any, unwanted: Iterable[Path], want: FieldSet, others: Sequence[Entry], shape: Shape) -> Any:
-    """Remove what the manager applied before and does not want now, unless somebody still has it."""
-    kept = set(want).union(*(entry.fields for entry in others))
-    for path in sorted(unwanted):
-        if not field_sets.is_below(path, kept):
-            document = _without(document, path, shape, kept, ())
-    return document
+    """Remove what the manager applied before and does not want now, unless somebody still has it.
+
+    In one walk over the document, however much it is: a list of thousands may be let go at once.
+    """
+    kept = {path[:depth] for path in want.union(*(entry.fields for entry in others)) for depth in range(len(path) + 1)}
+    gone = _Gone()
+    for path in unwanted:
+        if path in kept:
+            continue
+        node = gone
+        for element in path:
+            node = node.inside.setdefault(element, _Gone())
+        node.is_whole = True
+    return _without(document, gone, shape, kept, ()) if gone.inside else document
 
 
-def _without(value: Any, path: Path, shape: Shape, kept: set[Path], above: Path) -> Any:
-    """Return `value` without what is at `path`; a container that this empties goes too."""
-    element, rest = path[0], path[1:]
-    inside = (*above, element)
+def _without(value: Any, gone: _Gone, shape: Shape, kept: set[Path], above: Path) -> Any:
+    """Return `value` without what is `gone`; a container that this empties goes too."""
     if isinstance(value, list) and shape.form in (Form.SET, Form.KEYED):
-        return _without_item(value, path, shape, kept, above)
-    name = element[2:]
-    if not isinstance(value, dict) or name not in value:
+        return _without_items(value, gone, shape, kept, above)
+    if not isinstance(value, dict):
         return value
-    others = {key: child for key, child in value.items() if key != name}
-    if not rest:
-        return others
-    child = _without(value[name], rest, shape.child(name), kept, inside)
-    is_emptied = child in ({}, []) and value[name] not in ({}, []) and above
-    if is_emptied and not field_sets.is_below(inside, kept):
-        return others
-    return {key: child if key == name else old for key, old in value.items()}
+    left = {}
+    for name, child in value.items():
+        element = f"f:{name}"
+        node = gone.inside.get(element)
+        if node is None:
+            left[name] = child
+            continue
+        inside = (*above, element)
+        rest = None if node.is_whole else _without(child, node, shape.child(name), kept, inside)
+        is_emptied = rest in ({}, []) and child not in ({}, []) and above and inside not in kept
+        if not node.is_whole and not is_emptied:
+            left[name] = rest
+    return left
 
 
-def _without_item(items: list[Any], path: Path, shape: Shape, kept: set[Path], above: Path) -> list[Any]:
-    element, rest = path[0], path[1:]
+def _without_items(items: list[Any], gone: _Gone, shape: Shape, kept: set[Path], above: Path) -> list[Any]:
     left = []
     for item in items:
-        if field_sets.item_element(item, shape) != element:
+        element = field_sets.item_element(item, shape)
+        node = None if element is None else gone.inside.get(element)
+        if element is None or node is None:
             left.append(item)
-        elif rest and rest[0][2:] in shape.keys:
-            left.append(item)  # An item that somebody keeps would not be that item without its keys.
-        elif rest:
-            left.append(_without(item, rest, shape.item(), kept, (*above, element)))
+        elif not node.is_whole:
+            # An item that somebody keeps would not be that item without its keys.
+            inside = {name: each for name, each in node.inside.items() if name[2:] not in shape.keys}
+            left.append(_without(item, _Gone(inside=inside), shape.item(), kept, (*above, element)))
     return left

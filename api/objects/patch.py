@@ -4,6 +4,7 @@ Server-side apply is in `apply.py`, strategic merge patch, which only core kinds
 """
 
 import copy
+import json
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,8 @@ _MISFITS = (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, Type
 
 MOST_OPERATIONS = 10_000
 """Kubernetes' own limit on the operations of one JSON patch."""
+MOST_COPIED_BYTES = 3 << 20
+"""And on what they copy, all together: each copy could else double what is there."""
 
 
 class PatchType(StrEnum):
@@ -80,12 +83,22 @@ def _json_patch(document: Document, change: Any, about: About) -> Any:
     except (jsonpatch.InvalidJsonPatch, jsonpointer.JsonPointerException, TypeError) as error:
         raise BadRequest(f"cannot read the JSON patch: {error}") from error
     changed: Any = copy.deepcopy(document)
+    copied = 0
     for operation, what in zip(operations, change, strict=True):
         try:
+            copied += _copied_bytes(changed, what)
+            if copied > MOST_COPIED_BYTES:
+                raise TooLarge(f"cannot apply the JSON patch: it copies more than {MOST_COPIED_BYTES} bytes")
             changed = operation.apply(changed, in_place=True)
         except _MISFITS as error:
             raise _misfit(what, error, about) from error
     return changed
+
+
+def _copied_bytes(document: Any, operation: Document) -> int:
+    if operation.get("op") != "copy":
+        return 0
+    return len(json.dumps(jsonpointer.resolve_pointer(document, operation["from"])))
 
 
 def _misfit(operation: Document, error: Exception, about: About) -> Invalid:

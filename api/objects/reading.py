@@ -128,7 +128,7 @@ def _check_size(text: str) -> frozenset[int]:
             case yaml.AliasEvent() if event.anchor in sizes:
                 total += sizes[event.anchor]
             case yaml.AliasEvent():
-                raise ValueError(f"*{event.anchor} refers to what contains it, or to nothing")
+                raise ValueError("an alias, which begins with *, refers to what contains it, or to nothing")
         if len(opened) > MOST_DEPTH:
             raise ValueError(f"it nests deeper than {MOST_DEPTH} levels")
         if total > MOST_VALUES:

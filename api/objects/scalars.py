@@ -73,7 +73,8 @@ class Builder:
         if depth > self._most_depth:
             raise NodeError(f"more than {self._most_depth} levels deep: flatten it", node)
         if node.tag not in _KNOWN_TAGS and node.tag != "!":
-            raise NodeError(f'tag "{node.tag[:60]}" is not supported: remove it', node)
+            # It is not quoted: a password that begins with ! looks like one, and mistakes in manifests are shown.
+            raise NodeError("a tag, which begins with !, is not supported: remove it, or quote the text", node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, depth)
         if isinstance(node, yaml.SequenceNode):
@@ -137,7 +138,7 @@ def finite(text: str, node: yaml.Node | None = None) -> float:
     """
     number = math.inf if _NO_NUMBER.fullmatch(text) else float(text)
     if math.isinf(number):
-        raise NodeError(f'"{text[:60]}" is no number that JSON has: write a number, or quote it', node)
+        raise NodeError("it is no number that JSON has: write a number, or quote it", node)
     return number
 
 

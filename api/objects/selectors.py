@@ -15,7 +15,11 @@ from api.objects import names
 
 _SET_BASED = re.compile(r"^(?P<key>[^\s!=(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)$")
 _EQUALITY = re.compile(r"^(?P<key>[^\s!=(),]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=(),]*)$")
+_FIELD = re.compile(r"^(?P<path>[^=!\s]+)\s*(?P<operator>==|=|!=)(?P<value>.*)$", re.DOTALL)
 _EXISTS = re.compile(r"^(?P<absent>!?)\s*(?P<key>[^\s!=(),]+)$")
+
+MOST_TERMS = 100
+"""Each is asked of each object that there is."""
 
 _FOR_ALL = ("metadata.name", "metadata.namespace")
 _BY_KIND: Mapping[str, tuple[str, ...]] = {
@@ -63,9 +67,12 @@ def parse(kind: Kind, labels: str | None, fields: str | None) -> Selector:
     Raises:
         BadRequest: one of them cannot be read, or the kind has no such field to select by.
     """
-    tests = [_label_test(part) for part in _split(labels or "")]
+    of_labels, of_fields = _split(labels or ""), [part for part in (fields or "").split(",") if part.strip()]
+    if len(of_labels) + len(of_fields) > MOST_TERMS:
+        raise BadRequest(f"unable to parse requirement: there are more than {MOST_TERMS} of them: use fewer")
+    tests = [_label_test(part) for part in of_labels]
     name = None
-    for path, is_wanted, value in (_field_term(kind, part) for part in (fields or "").split(",") if part.strip()):
+    for path, is_wanted, value in (_field_term(kind, part) for part in of_fields):
         tests.append(_field_test(path, value, is_wanted=is_wanted))
         name = value if path == "metadata.name" and is_wanted else name
     return Selector(tuple(tests), name)
@@ -125,10 +132,10 @@ def _exists(key: str, *, is_wanted: bool) -> Test:
 
 
 def _field_term(kind: Kind, text: str) -> tuple[str, bool, str]:
-    match = re.match(r"^\s*([^=!\s]+)\s*(==|=|!=)\s*(.*?)\s*$", text)
+    match = _FIELD.match(text.strip())
     if match is None:
         raise BadRequest(f'invalid field selector: "{text[:80]}": use FIELD=VALUE or FIELD!=VALUE')
-    path, operator, value = match.groups()
+    path, operator, value = match["path"], match["operator"], match["value"].strip()
     known = _BY_KIND.get(kind.resource) or _BY_KIND.get(kind.name, ())
     if path not in _FOR_ALL and path not in known:
         raise BadRequest(f"field label not supported: {path[:80]}")

@@ -5,7 +5,7 @@ united, keyed ones are merged item by item.
 Source: Kubernetes, "Strategic merge patch"; k8s.io/apimachinery/pkg/util/strategicpatch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ _RETAIN = "$retainKeys"
 _ORDER = "$setElementOrder/"
 _REMOVE = "$deleteFromPrimitiveList/"
 _DIRECTIVES = ("replace", "delete", "merge")
+_DELETED = object()
 
 
 def patch(document: Document, change: Any, shape: Shape) -> Document:
@@ -63,7 +64,8 @@ def _member(target: Any, value: Any, shape: Shape) -> Any:
     before = target if isinstance(target, list) else []
     match shape.form:
         case Form.SET:
-            return [*before, *(each for each in value if each not in before)]
+            known, _ = _plain(before), _plain(value)
+            return [*before, *(each for each in value if each not in known)]
         case Form.KEYED:
             return _keyed(before, value, shape)
         case _:
@@ -75,19 +77,44 @@ def _keyed(before: Sequence[Any], changes: Sequence[Any], shape: Shape) -> list[
         raise BadRequest("cannot read the strategic merge patch: an item of a keyed list must be an object")
     replaces = any(change.get(_PATCH) == "replace" and not _has_key(change, shape) for change in changes)
     items = [] if replaces else list(before)
+    places = _places(_key(item, shape) for item in items)
     for change in changes:
         if not _has_key(change, shape):
             if _PATCH in change:
                 continue
             raise BadRequest(f"cannot read the strategic merge patch: an item lacks its key {', '.join(shape.keys)}")
-        at = next((index for index, item in enumerate(items) if _key(item, shape) == _key(change, shape)), None)
+        key = _checked(_key(change, shape))
         if change.get(_PATCH) == "delete":
-            items = items if at is None else items[:at] + items[at + 1 :]
-        elif at is None:
-            items.append(_merge({}, change, shape.item()))
+            if key in places:
+                items[places.pop(key)] = _DELETED
+        elif key in places:
+            items[places[key]] = _merge(items[places[key]], change, shape.item())
         else:
-            items[at] = _merge(items[at], change, shape.item())
-    return items
+            places[key] = len(items)
+            items.append(_merge({}, change, shape.item()))
+    return [item for item in items if item is not _DELETED]
+
+
+def _places(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
+    """Return where each key is first."""
+    places: dict[tuple[Any, ...], int] = {}
+    for index, key in enumerate(keys):
+        places.setdefault(_checked(key), index)
+    return places
+
+
+def _checked(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    _plain(key)
+    return key
+
+
+def _plain(values: Iterable[Any]) -> frozenset[Any]:
+    """Return plain values as a set. Raises BadRequest: one of them is an object or a list."""
+    try:
+        return frozenset(values)
+    except TypeError:
+        why = "what is in a set, or is the key of an item, must be text, a number or a boolean"
+        raise BadRequest(f"cannot read the strategic merge patch: {why}") from None
 
 
 def _has_key(item: Mapping[str, Any], shape: Shape) -> bool:
@@ -103,7 +130,10 @@ def _remove_from_sets(merged: Document, change: Mapping[str, Any]) -> None:
         if name.startswith(_REMOVE):
             field, gone = name.removeprefix(_REMOVE), _list(value, name)
             if isinstance(merged.get(field), list):
-                merged[field] = [each for each in merged[field] if each not in gone]
+                unwanted = _plain(gone)
+                merged[field] = [
+                    each for each in merged[field] if isinstance(each, dict | list) or each not in unwanted
+                ]
 
 
 def _put_in_order(merged: Document, change: Mapping[str, Any], shape: Shape) -> None:
@@ -113,13 +143,14 @@ def _put_in_order(merged: Document, change: Mapping[str, Any], shape: Shape) -> 
         if not name.startswith(_ORDER) or not isinstance(merged.get(field), list):
             continue
         inner, wanted = shape.child(field), _list(value, name)
-        rank = [_key(each, inner) if inner.form is Form.KEYED else each for each in wanted]
+        rank = _places(_key(each, inner) if inner.form is Form.KEYED else (each,) for each in wanted)
         merged[field] = sorted(merged[field], key=partial(_rank, inner, rank))
 
 
-def _rank(shape: Shape, rank: list[Any], item: Any) -> int:
-    key = _key(item, shape) if shape.form is Form.KEYED else item
-    return rank.index(key) if key in rank else len(rank)
+def _rank(shape: Shape, rank: Mapping[tuple[Any, ...], int], item: Any) -> int:
+    if shape.form is Form.KEYED:
+        return rank.get(_checked(_key(item, shape)), len(rank))
+    return len(rank) if isinstance(item, dict | list) else rank.get((item,), len(rank))
 
 
 def _check(directive: Any) -> None:

@@ -1,7 +1,8 @@
 """The audit log as files: JSON lines in `audit.log`, older ones in `audit.log.1` and on.
 
 Invariant: an entry is with the kernel when `write` returns, whole or not at all; one that cannot be written is kept
-and written first once that works again, and until then `problem` says so.
+and written first once that works again, and until then `problem` says so. Of those that there was no memory to keep,
+the number is on record; and who is unknown displaces no record of somebody known.
 """
 
 import json
@@ -14,8 +15,9 @@ from pathlib import Path
 from api.meta import Document
 
 _log = logging.getLogger(__name__)
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _MOST_KEPT = 1000
+_FILES_OF_UNKNOWN = 2
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -24,19 +26,25 @@ class AuditFile:
 
     def __init__(self, path: Path, most_bytes: int, most_files: int) -> None:
         """Write to `path`, and keep so many files of so many bytes."""
+        self._last_lost = ""
         self._path = path
         self._most_bytes = most_bytes
         self._most_files = most_files
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._size = 0
-        self._waiting: deque[bytes] = deque(maxlen=_MOST_KEPT)
+        self._waiting: deque[bytes] = deque()
+        self._lost = 0
         self._problem = ""
 
     def write(self, entry: Document) -> None:
         """Write one entry, after those that could not be written before it."""
         with self._lock:
-            self._waiting.append(_encode(entry).encode() + b"\n")
+            if len(self._waiting) < _MOST_KEPT:
+                self._waiting.append(_line(entry))
+            else:  # The first that waits may be of a change; since then, nothing is changed.
+                self._lost += 1
+                self._last_lost = str(entry.get("time", ""))
             self._flush()
 
     def problem(self) -> str:
@@ -58,6 +66,9 @@ class AuditFile:
             while self._waiting:
                 self._append(self._waiting[0])
                 self._waiting.popleft()
+            if self._lost:
+                self._append(_line({"time": self._last_lost, "lost": self._lost}))
+                self._lost = 0
         except OSError as error:
             if not self._problem:
                 _log.error("cannot write the audit log", extra={"path": str(self._path), "problem": str(error)})
@@ -73,6 +84,8 @@ class AuditFile:
         if self._fd is None:
             self._fd = os.open(self._path, _FLAGS, 0o600)
             self._size = os.fstat(self._fd).st_size
+            if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":  # A host that went down cut it off.
+                self._size += os.write(self._fd, b"\n")
         written = os.write(self._fd, line)
         if written != len(line):  # The disk is full: take the half line back.
             os.ftruncate(self._fd, self._size)
@@ -88,3 +101,32 @@ class AuditFile:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+
+class AuditFiles:
+    """Implements `api.ports.AuditLog`: what known users do in one log, what is refused to unknown ones in another.
+
+    Whoever reaches the network may make as many entries of the second kind as he likes, and rotate them out.
+    """
+
+    def __init__(self, known: Path, unknown: Path, most_bytes: int, most_files: int) -> None:
+        """Write to these two, and keep so many files of so many bytes of the first."""
+        self._known = AuditFile(known, most_bytes, most_files)
+        self._unknown = AuditFile(unknown, most_bytes, min(most_files, _FILES_OF_UNKNOWN))
+
+    def write(self, entry: Document) -> None:
+        """Write one entry to its log."""
+        (self._known if "user" in entry else self._unknown).write(entry)
+
+    def problem(self) -> str:
+        """Return why what known users do cannot be written; empty if it can."""
+        return self._known.problem()
+
+    def close(self) -> None:
+        """Close both."""
+        self._known.close()
+        self._unknown.close()
+
+
+def _line(entry: Document) -> bytes:
+    return _encode(entry).encode() + b"\n"

@@ -15,20 +15,35 @@ class Synced(Protocol):
         ...
 
 
+class Recording(Protocol):
+    """What keeps a record of what is asked of the API."""
+
+    def problem(self) -> str:
+        """Return why it cannot; empty if it can."""
+        ...
+
+
 class DaemonHealth:
     """Implements `api.ports.Health`."""
 
-    def __init__(self, controllers: Iterable[Controller], manifests: Synced, launcher: LauncherClient) -> None:
+    def __init__(
+        self, controllers: Iterable[Controller], manifests: Synced, launcher: LauncherClient, record: Recording
+    ) -> None:
         """Ask these parts."""
         self._controllers = tuple(controllers)
         self._manifests = manifests
         self._launcher = launcher
+        self._record = record
 
     def checks(self) -> dict[str, str]:
         """Return each part with an empty string when it works, else what is wrong with it."""
         found = {f"controller-{c.name}": _controller(c) for c in self._controllers}
         found["manifests"] = "" if self._manifests.is_synced() else "the sources have not been read yet"
-        return found | {"launcher": self._launcher_check()}
+        return found | {"launcher": self._launcher_check(), "audit-log": self._record_check()}
+
+    def _record_check(self) -> str:
+        problem = self._record.problem()
+        return f"{problem}: nothing is changed by the API until it can be written" if problem else ""
 
     def _launcher_check(self) -> str:
         try:

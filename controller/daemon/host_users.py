@@ -5,7 +5,7 @@ import os
 import pwd
 from collections.abc import Iterable
 
-from api.access.users import MASTERS, ROOT, User, known
+from api.access.users import ROOT_ITSELF, User, known
 
 
 class HostUsers:
@@ -29,7 +29,7 @@ class HostUsers:
     def user(self, host_uid: int, host_gids: frozenset[int]) -> User | None:
         """Return who a process is, or None if it may not come this way."""
         if host_uid in (0, self._owner):
-            return known(ROOT, (MASTERS,), via="socket")
+            return ROOT_ITSELF
         groups = tuple(sorted({self._groups[gid] for gid in host_gids if gid in self._groups}))
         return known(_name(host_uid), groups, via="socket") if groups else None
 

@@ -1,4 +1,4 @@
-"""What is done now and then, beside reconciling: compaction, old events, large caches, namespaces that are emptied."""
+"""What is done now and then, beside reconciling: compaction, old events, proofs, caches, namespaces."""
 
 import logging
 import threading
@@ -8,6 +8,7 @@ from datetime import timedelta
 from api.errors import ApiError
 from api.objects.verbs import Verbs
 from controller.daemon.authority import HostAuthority
+from controller.daemon.expiring import Expiring
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
@@ -34,6 +35,7 @@ class Housekeeping:
     ) -> None:
         """Keep these parts tidy."""
         self._authority = authority
+        self._expiring = Expiring(verbs, clock)
         self._caches = caches
         self._downloads = downloads
         self._store = store
@@ -61,6 +63,7 @@ class Housekeeping:
             self._chore("finish namespaces", self._verbs.finish_namespaces)
             if tick % _CACHES_EVERY_TICKS == 0:
                 self._chore("renew the server's certificate", self._authority.renew)
+                self._chore("remove proofs that are over", self._expiring.sweep)
                 self._chore("trim package caches", self._caches.trim)
                 self._chore("remove old parts of downloads", self._downloads.sweep)
             if tick % self._every_ticks == 0:

@@ -28,7 +28,7 @@ from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.daemon import builds, first_start, lock
 from controller.daemon import host as hosts
 from controller.daemon.api_settings import split_listen
-from controller.daemon.audit_file import AuditFile
+from controller.daemon.audit_file import AuditFiles
 from controller.daemon.authority import HostAuthority
 from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
@@ -271,7 +271,8 @@ class Manager:
         settings = self._settings.api
         listen = split_listen(settings.listen) if settings.listen else None
         self._authority = HostAuthority(self._paths.authority, self._clock, settings.names, listen)
-        self._audit = AuditFile(self._paths.audit_log, quantity.to_bytes(settings.audit_size), settings.audit_files)
+        size, paths = quantity.to_bytes(settings.audit_size), self._paths
+        self._audit = AuditFiles(paths.audit_log, paths.audit_log_of_unknown, size, settings.audit_files)
         self._host_users = HostUsers(settings.socket_groups)
         if self._host_users.are_many:
             self._paths.run.chmod(0o711)  # For them to reach the socket; what else is in there is closed to them.
@@ -312,14 +313,14 @@ class Manager:
             build_logs=ServedBuildLogs(self._paths.build_logs, self.store),
             catalogues=ServedCatalogues(self._cache, self._platform),
             explainer=Explaining(self.store, self._job_explainer),
-            health=DaemonHealth(self._controllers, self._manifests, self.launcher),
+            health=DaemonHealth(self._controllers, self._manifests, self.launcher, self._audit),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
             host=node,
             node_name=self._host.name,
             version=VERSION,
         )
-        access = Access(self._host_users.user, self._audit, self._authority)
+        access = Access(self._host_users.user, self._audit, self._authority, self.store)
         app = build_app(surroundings, HttpMetrics(self._metrics), access)
         self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 

@@ -101,6 +101,11 @@ class Paths:
         return self.logs / "audit.log"
 
     @property
+    def audit_log_of_unknown(self) -> Path:
+        """What was asked for by nobody who is known."""
+        return self.logs / "audit-unknown.log"
+
+    @property
     def job_logs(self) -> Path:
         """The logs of runs."""
         return self.logs / "jobs"

@@ -1,5 +1,8 @@
 """Jobs that take values from Secrets and ConfigMaps, in a real daemon; and where those values never are."""
 
+import resource
+from pathlib import Path
+
 import pytest
 
 from api.kinds import CONFIG_MAP, EVENT, JOB, SECRET
@@ -108,6 +111,44 @@ def test_the_key_is_rotated_while_the_daemon_is_down_and_jobs_find_their_values_
     daemon.shell("after", 'echo "$PASSWORD"', env=[FROM_SECRET])
     assert daemon.ended("after")["phase"] == "Succeeded"
     assert daemon.log_of("after") == f"{PASSWORD}\n"
+
+
+def test_the_key_is_rotated_while_the_daemon_runs(daemon, db):
+    path = daemon.root / "var/lib/runwright/secrets.key"
+    before = path.read_text()
+    assert daemon.client.rotate_secrets_key() >= 1
+    assert path.read_text() != before
+    daemon.shell("with-new-key", 'echo "$PASSWORD"', env=[FROM_SECRET])
+    assert daemon.ended("with-new-key")["phase"] == "Succeeded"
+    assert daemon.log_of("with-new-key") == f"{PASSWORD}\n"
+
+
+@pytest.mark.invariant("J20")
+def test_no_crash_of_ours_writes_values_to_a_disk():
+    """Whatever the shell allows that starts the daemon: what has values in memory leaves no core file."""
+    before = host.snapshot()
+    allowed = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (allowed[1], allowed[1]))
+    try:
+        with a_daemon() as daemon:
+            daemon.client.apply(SECRET, "default", a_secret(metadata={"namespace": "default"}))
+            daemon.shell("waits", "sleep 1000", env=[FROM_SECRET])
+            supervisor = daemon.running("waits")["pid"]
+            cores = [core_limit(pid) for pid in (daemon.pid, parent_of(supervisor), supervisor)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, allowed)
+    host.assert_as_before(before)
+
+    assert cores == ["0", "0", "0"]
+
+
+def core_limit(pid):
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line.split()[4] for line in limits if line.startswith("Max core file size"))
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_manifest_may_declare_a_secret_and_what_is_wrong_with_it_is_told_without_its_value(daemon):

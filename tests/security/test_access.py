@@ -18,6 +18,7 @@ from support.access import CERTIFICATES, JOBS, RBAC, a_binding, a_host, a_role
 from support.objects import a_job
 
 APPLY = {"content-type": "application/apply-patch+yaml"}
+MERGE = {"content-type": "application/merge-patch+json"}
 TOKENS = "/apis/access.runwright.dev/v1alpha1/tokens"
 
 
@@ -78,6 +79,15 @@ def test_nothing_but_health_is_answered_to_nobody(host, path, method):
 def test_health_is_answered_to_everybody(host, path):
     with host.client() as client:
         assert client.get(path).status_code == 200
+
+
+def test_why_something_does_not_work_is_told_to_root_alone(host, monkeypatch):
+    monkeypatch.setattr(host.above, "problems", {"launcher": "/secret/path: it is full"})
+    with host.client() as client:
+        told = client.get("/readyz?verbose")
+        assert (told.status_code, "[-]launcher failed: reason withheld" in told.text) == (500, True)
+        assert "secret" not in told.text
+    assert "/secret/path: it is full" in host.root.get("/readyz").text
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
@@ -307,6 +317,60 @@ def test_an_owner_of_ones_own_is_fine(alice):
     assert alice.post(JOBS.format("default"), json=job, params={"dryRun": "All"}).status_code == 201
 
 
+@pytest.fixture(scope="module")
+def pat(host):
+    """May change jobs, and not delete them."""
+    host.make(CLUSTER_ROLE, a_role("changer", Rule(("get", "patch", "update"), ("runwright.dev",), ("jobs",))))
+    host.make(CLUSTER_ROLE_BINDING, a_binding("changers", "changer", "User:changer"))
+    with host.as_user("changer") as client:
+        yield client
+
+
+@pytest.mark.invariant("A2")
+@pytest.mark.parametrize("uid", ["0", "00000000-0000-0000-0000-000000000000"])
+def test_who_may_change_and_not_delete_has_nothing_deleted_for_its_owner(host, pat, uid):
+    """An owner that is not there, or ends soon, would take the object along."""
+    references = [owner("Job", "mine") | {"uid": uid}]
+    path, patch = JOBS.format("default") + "/mine", {"metadata": {"ownerReferences": references}}
+    check_refused(pat.patch(path, json=patch, headers=MERGE), 403, "owners", 'cannot delete resource "jobs"')
+    patch["apiVersion"], patch["kind"] = JOB.api_version, JOB.name
+    patch["metadata"] |= {"name": "mine"}
+    applied = pat.patch(path, json=patch, headers=APPLY, params={"fieldManager": "x"})
+    check_refused(applied, 403, "owners", 'cannot delete resource "jobs"')
+
+
+def test_who_may_change_and_not_delete_frees_nothing_of_its_owner_either(host, pat):
+    references = [
+        owner("Job", "mine") | {"uid": host.root.get(JOBS.format("default") + "/mine").json()["metadata"]["uid"]}
+    ]
+    host.make(JOB, a_job("owned", metadata={"ownerReferences": references}), "default")
+    patch = {"metadata": {"ownerReferences": None}}
+
+    check_refused(pat.patch(JOBS.format("default") + "/owned", json=patch, headers=MERGE), 403, "owners")
+
+
+def test_who_may_change_and_not_delete_has_nothing_pruned_as_if_a_manifest_had_gone(host, pat):
+    """What a manifest source has applied, and does not declare, the daemon deletes."""
+    path = JOBS.format("default") + "/mine"
+    posing = pat.patch(path, json=a_job("mine", suspend=True), headers=APPLY,
+                       params={"fieldManager": "manifests/directory", "force": "true"})  # fmt: skip
+    check_refused(posing, 403, "manifest sources", 'cannot delete resource "jobs"')
+    entry = {"manager": "manifests/directory", "operation": "Apply", "apiVersion": JOB.api_version,
+             "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:command": {}}}}  # fmt: skip
+    check_refused(
+        pat.patch(path, json={"metadata": {"managedFields": [entry]}}, headers=MERGE), 403, "manifest sources"
+    )
+
+
+def test_who_may_delete_may_say_with_what_else_it_goes(host, alice):
+    host.make(JOB, a_job("ones-own"), "default")
+    references = [owner("Job", "mine")]
+    patch = {"metadata": {"ownerReferences": references}}
+
+    answer = alice.patch(JOBS.format("default") + "/ones-own", json=patch, headers=MERGE, params={"dryRun": "All"})
+    assert answer.status_code == 200, answer.text
+
+
 def test_who_may_not_impersonate_does_not(alice):
     check_refused(alice.get("/api", headers={"Impersonate-User": "root"}), 403, 'cannot impersonate resource "users"')
 
@@ -408,6 +472,69 @@ def test_a_certificate_of_oneself_is_given(rita):
     assert rita.post(CERTIFICATES, json={"spec": spec}).status_code == 201
 
 
+@pytest.fixture(scope="module")
+def boss(host):
+    """May do everything, by a role."""
+    with host.as_user("boss", "admins") as client:
+        yield client
+
+
+@pytest.mark.parametrize(("user", "groups"), [("x", ["system:masters"]), ("system:root", []), ("x", ["system:nodes"])])
+def test_only_root_gives_the_names_of_the_server(boss, user, groups):
+    """Whoever is in system:masters is asked about no role, and so would outlive the role of who made the proof."""
+    identity = {"user": user, "groups": groups, "expires": "2099-01-01T00:00:00Z"}
+    token = {
+        "apiVersion": TOKEN.api_version,
+        "kind": "Token",
+        "metadata": {"name": "m"},
+        "spec": identity | {"sha256": "3" * 64},
+    }
+    check_refused(boss.post(TOKENS, json=token), 403, "only root gives it")
+    _, request = certificates.new_request()
+    check_refused(boss.post(CERTIFICATES, json={"spec": identity | {"request": request.decode()}}), 403, "only root")
+
+
+def test_a_token_is_nobody_elses_by_another_object_of_it(host, boss):
+    """Whoever may list tokens sees their digests."""
+    host.token("first", "viewers")
+    token = boss.get(f"{TOKENS}/first").json()
+    spec = token["spec"] | {"user": "boss", "groups": ["admins"]}
+    again = {"apiVersion": TOKEN.api_version, "kind": "Token", "metadata": {"name": "second"}, "spec": spec}
+
+    check_refused(boss.post(TOKENS, json=again), 403, "another object is of the same token")
+    assert boss.patch(f"{TOKENS}/first", json={"spec": {"description": "x"}}, headers=MERGE).status_code == 200
+
+
+def test_a_role_whose_judgement_would_take_hours_is_refused_at_once(rita):
+    words = [f"w{number}" for number in range(2000)]
+    rule = {"verbs": words, "apiGroups": words, "resources": words, "resourceNames": words}
+    role = a_role("huge") | {"rules": [rule]}
+
+    check_refused(rita.post(f"{RBAC}/clusterroles", json=role), 403, "more than 10000 pairs")
+
+
+@pytest.mark.invariant("A5")
+@pytest.mark.parametrize("tail", ["", "/"])
+def test_a_revoked_certificate_comes_back_to_life_by_no_object_of_its_name(host, boss, tail):
+    """Whoever may make certificates, their own only, could else bring back one of an administrator."""
+    pem, name = host.certificate("chief", "admins")
+    assert host.root.delete(f"{CERTIFICATES}/{name}").status_code == 200
+    spec = {"user": "boss", "groups": ["admins"], "expires": "2099-01-01T00:00:00Z"}
+    again = {
+        "apiVersion": "access.runwright.dev/v1alpha1",
+        "kind": "Certificate",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+    if tail:
+        boss.post(f"{CERTIFICATES}/", json=again)
+    else:
+        boss.patch(f"{CERTIFICATES}/{name}", json=again, headers=APPLY, params={"fieldManager": "x"})
+
+    with host.client(pem) as client:
+        check_refused(client.get("/api"), 401)
+
+
 @pytest.mark.parametrize(
     "request_", ["", "nonsense", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"]
 )
@@ -416,6 +543,32 @@ def test_what_is_no_request_for_a_certificate_is_refused(host, request_):
     answer = host.root.post(CERTIFICATES, json={"spec": spec})
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+# The key of Secrets
+
+
+def test_the_key_of_secrets_is_rotated_by_administrators_and_nobody_else(host, boss, alice):
+    host.root.post("/api/v1/namespaces/default/secrets", json={"metadata": {"name": "kept"}, "stringData": {"p": "x"}})
+    keys = (host.directory / "secrets.key").read_text()
+    check_refused(alice.post("/secrets-key/rotate"), 403, 'cannot post path "/secrets-key/rotate"')
+    assert (host.directory / "secrets.key").read_text() == keys
+
+    done = boss.post("/secrets-key/rotate")
+
+    assert (done.status_code, done.json()["texts"] >= 1) == (200, True)
+    assert (host.directory / "secrets.key").read_text() != keys
+    assert boss.get("/api/v1/namespaces/default/secrets/kept").json()["data"] == {"p": "eA=="}
+    assert (entries(host)[-2]["path"], entries(host)[-2]["user"]) == ("/secrets-key/rotate", "boss")
+
+
+def test_a_key_that_cannot_be_saved_is_told_of(host):
+    (host.directory / ".secrets.key.new").mkdir()
+    refused = host.root.post("/secrets-key/rotate")
+    (host.directory / ".secrets.key.new").rmdir()
+
+    assert (refused.status_code, refused.json()["reason"]) == (503, "ServiceUnavailable")
+    assert "cannot use the keys of secrets" in refused.json()["message"]
 
 
 # What a token is for
@@ -538,8 +691,9 @@ def test_nothing_is_changed_that_could_not_be_put_on_record():
         refused = client.post(JOBS.format("default"), json=a_job("unrecorded"))
         assert (refused.status_code, refused.json()["reason"]) == (503, "ServiceUnavailable")
         assert "cannot write the audit log" in refused.json()["message"]
+        assert host.root.post("/secrets-key/rotate").status_code == 503
         assert client.get(JOBS.format("default") + "/unrecorded").status_code == 404
 
         host.audit_log.parent.mkdir()
         assert client.post(JOBS.format("default"), json=a_job("recorded")).status_code == 201
-        assert [entry["code"] for entry in entries(host)] == [200, 503, 404, 201]
+        assert [entry["code"] for entry in entries(host)] == [200, 503, 503, 404, 201]

@@ -76,6 +76,7 @@ class Host:
     port: int
     audit_log: Path
     directory: Path
+    above: Above
 
     @property
     def url(self) -> str:
@@ -145,13 +146,13 @@ def a_host(audit_log: str = "audit.log") -> Iterator[Host]:
                 "build_logs": ServedBuildLogs(directory / "builds", store),
             }  # fmt: skip
             around = Surroundings(**{field.name: known.get(field.name, above) for field in fields(Surroundings)})
-            app = build_app(around, above.on_request, Access(audit=audit, authority=authority))
+            app = build_app(around, above.on_request, Access(audit=audit, authority=authority, secrets_key=store))
             server = ApiServer(app, directory / "api.sock", Tls("127.0.0.1", 0, authority.context()))
             server.start()
             try:
                 with client_of(directory / "api.sock") as root:
                     port = server.encrypted_port()
-                    yield Host(verbs, store, authority, root, port, directory / audit_log, directory)
+                    yield Host(verbs, store, authority, root, port, directory / audit_log, directory, above)
             finally:
                 server.stop()
                 audit.close()

@@ -2,6 +2,10 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -183,6 +187,80 @@ def test_a_rotation_that_was_cut_off_before_its_commit_or_after_it_lost_nothing(
         assert store.get(DB) == made
     assert encryption.rotate(tmp_path / "store.db") == 1
     assert len(encryption.read(path)) == 1
+
+
+@pytest.mark.invariant("S23")
+def test_a_rotation_of_a_store_in_use_holds_nobody_up_and_changes_nothing_else(tmp_path):
+    with a_store(tmp_path) as store:
+        for number in range(450):
+            store.create(stored(f"s{number}"))
+        before, old = store.changes(0, limit=0), encryption.read(tmp_path / "secrets.key")
+        stop, seen = threading.Event(), []
+
+        def use():
+            while not stop.is_set():
+                live = store.get(ObjectKey("Secret", "default", "s7"))
+                store.update(live | {"data": {"a": b64(str(len(seen)))}})
+                seen.append(len(store.list("Secret").items))
+
+        user = threading.Thread(target=use)
+        user.start()
+        rotated = [store.rotate_key() for _ in range(3)]
+        stop.set()
+        user.join()
+        new = encryption.read(tmp_path / "secrets.key")
+        assert min(rotated) >= 450
+        assert set(seen) == {450}
+        assert (len(new), set(new) & set(old)) == (1, set())
+        assert store.changes(0, limit=0)[:450] == before
+
+    with a_store(tmp_path) as store:
+        assert len(store.list("Secret").items) == 450
+        assert len(store.changes(0, limit=0)) == 450 + len(seen)
+
+
+_ROTATING = """
+import sys
+from pathlib import Path
+from state.store import Store
+from support.hand_clock import HandClock
+store = Store.open(Path(sys.argv[1]), HandClock())
+while True:
+    print("begins", flush=True)
+    store.rotate_key()
+"""
+
+
+@pytest.mark.invariant("S23")
+def test_a_rotation_that_is_killed_loses_nothing_and_can_be_done_again(tmp_path):
+    root = Path(__file__).parents[3]
+    with a_store(tmp_path) as store:
+        for number in range(300):
+            store.create(stored(f"s{number}"))
+        before = store.changes(0, limit=0)
+    for rounds in (1, 2, 1, 3):
+        command = [sys.executable, "-c", _ROTATING, str(tmp_path / "store.db")]
+        environment = {"PYTHONPATH": f"{root}:{root / 'tests'}"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
+            for _ in range(rounds):
+                assert child.stdout.readline() == "begins\n"
+            child.kill()
+        with a_store(tmp_path) as store:
+            assert store.changes(0, limit=0) == before
+    with a_store(tmp_path) as store:
+        assert store.rotate_key() == 300
+    assert len(encryption.read(tmp_path / "secrets.key")) == 1
+
+
+def test_a_rotation_whose_key_cannot_be_saved_changes_nothing(tmp_path, monkeypatch):
+    with a_store(tmp_path) as store:
+        made = store.create(stored())
+        old = encryption.read(tmp_path / "secrets.key")
+        (tmp_path / ".secrets.key.new").mkdir()
+        with pytest.raises(StoreFileError, match="cannot use the keys of secrets"):
+            store.rotate_key()
+        assert store.get(DB) == made
+        assert encryption.read(tmp_path / "secrets.key") == old
 
 
 def test_the_newest_of_several_keys_seals_and_all_open():

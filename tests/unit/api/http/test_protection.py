@@ -5,11 +5,12 @@ import json
 import socket
 import threading
 
+import anyio
 import pytest
 
 from api.http import patience, protection
 from api.http.app import build_app
-from api.http.protection import Bounds
+from api.http.protection import Bounds, Protection, Scarce, Share
 from api.http.server import ApiServer
 from api.http.turnstile import Room
 from support.api_server import LiveApi
@@ -21,6 +22,7 @@ TIGHT = Bounds(
     Room(at_once=2, at_once_of_others=1, waiting_of_one=2, waiting=3), wait_seconds=5, body_seconds=0.3,
     body_bytes=4 << 20, requests_of_one=6, streams_of_one=3, streams=3,
 )  # fmt: skip
+FEW = Bounds(sessions=Share(2, 3), followers=Share(5, 6))
 
 
 class Tight(LiveApi):
@@ -145,6 +147,144 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(live, size)
         b"HTTP/1.1 413 Request Entity Too Large", b"HTTP/1.1 413 Content Too Large", b"HTTP/1.1 400 Bad Request",
     )  # fmt: skip
     raw.close()
+
+
+@pytest.mark.invariant("P3")
+def test_requests_that_wait_for_an_answer_before_them_do_not_heap_up(live):
+    """uvicorn reads on with each answer, and so would keep more and more of them, whoever sends them."""
+    raw = connect(live)
+    sent = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n" * 20_000
+    received = b""
+    with contextlib.suppress(OSError):
+        raw.sendall(sent)
+    with contextlib.suppress(OSError):
+        received = read_all(raw)
+    assert received.count(b"HTTP/1.1 ") <= 200
+    raw.close()
+
+
+def test_a_few_requests_at_once_on_a_connection_are_answered_in_order(live):
+    raw = connect(live)
+    paths = ["/livez", "/readyz", "/api", "/livez"] * 4
+    last = f"GET {JOBS} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    raw.sendall("".join(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n" for path in paths).encode() + last.encode())
+    answers = read_all(raw).split(b"HTTP/1.1 200 OK")
+    assert len(answers) == len(paths) + 2
+    assert b"JobList" in answers[-1]
+    raw.close()
+
+
+@pytest.mark.invariant("P3")
+def test_the_body_of_a_request_that_is_answered_is_not_borne_for_ever(live, monkeypatch):
+    """Else who is nobody keeps a connection for as long as it sends a byte now and then."""
+    monkeypatch.setattr(patience, "UNWANTED_SECONDS", 0.3)
+    raw = connect(live)
+    raw.sendall(post(1 << 40, b"{"))
+    assert read_all(raw).startswith(b"HTTP/1.1 413 ")  # To its end, although more of the body could come.
+    raw.close()
+
+
+def test_a_body_that_came_after_its_answer_leaves_the_connection_as_it_is(live, monkeypatch):
+    monkeypatch.setattr(patience, "UNWANTED_SECONDS", 0.3)
+    raw = connect(live)
+    raw.sendall(b"POST /nowhere HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3300000\r\n\r\n")
+    assert raw.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+    raw.sendall(b"x" * 3_300_000)
+    threading.Event().wait(0.5)
+    raw.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert read_all(raw).endswith(b"ok")
+    raw.close()
+
+
+UPGRADE = (
+    "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+def test_nothing_becomes_a_websocket_while_an_answer_is_on_its_way(live):
+    raw = connect(live)
+    watch = f"GET {JOBS}?watch=true HTTP/1.1\r\nhost: x\r\n\r\n"
+    raw.sendall(watch.encode())
+    assert raw.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    raw.sendall(f"GET {JOBS} HTTP/1.1\r\nhost: x\r\n{UPGRADE}\r\n".encode())
+    assert b"HTTP/1.1 " not in read_all(raw)
+    raw.close()
+
+
+@pytest.mark.invariant("P3")
+def test_a_head_without_end_of_a_websocket_is_refused_too(live, caplog):
+    raw = connect(live)
+    head = f"GET {JOBS} HTTP/1.1\r\nhost: x\r\n{UPGRADE}" + ("x-a: " + "a" * 1000 + "\r\n") * 90
+    with contextlib.suppress(OSError):
+        raw.sendall((head + "\r\n").encode())
+        assert read_all(raw)[:12] in (b"HTTP/1.1 431", b"")
+    raw.close()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+class Open:
+    """An application whose streams last until they are let go, as a scope that somebody holds."""
+
+    def __init__(self):
+        self.entered = 0
+        self.over = anyio.Event()
+
+    async def __call__(self, scope, receive, send):
+        self.entered += 1
+        await self.over.wait()
+
+
+def entering(what, user):
+    return {
+        "type": "websocket", "path": f"/api/v1/namespaces/default/pods/etl-1/{what}", "query_string": b"", "headers": [],
+        "state": {"user": user}, "extensions": {"websocket.http.response": {}},
+    }  # fmt: skip
+
+
+def somebody(name):
+    return type("User", (), {"name": name, "groups": ("system:masters",) if name == "root" else ()})()
+
+
+@pytest.mark.invariant("P2")
+@pytest.mark.parametrize(
+    ("asked", "let_in"),
+    [
+        (["exec:alice"] * 3, 2),
+        (["exec:alice", "exec:alice", "exec:bob", "exec:carol"], 3),
+        (["exec:alice", "exec:alice", "exec:bob", "exec:root", "exec:root", "exec:root"], 6),
+        (["attach:alice", "attach:alice", "attach:bob", "attach:carol"], 3),
+        (["attach:alice", "attach:alice", "exec:alice"], 2),
+    ],
+)
+def test_nobody_has_all_sessions_and_masters_find_some(asked, let_in):
+    refused = []
+
+    async def answered(message):
+        if "status" in message:
+            refused.append((message["type"], message["status"]))
+
+    async def run():
+        app = Open()
+        protection = Protection(app, FEW)
+        async with anyio.create_task_group() as tasks:
+            for what, _, name in (text.partition(":") for text in asked):
+                tasks.start_soon(protection, entering(what, somebody(name)), None, answered)
+            while app.entered + len(refused) < len(asked):
+                await anyio.sleep(0)
+            app.over.set()
+        assert protection.is_idle()
+        return app.entered
+
+    assert anyio.run(run) == let_in
+    assert refused == [("websocket.http.response.start", 429)] * (len(asked) - let_in)
+
+
+def test_what_streams_hold_is_told_from_what_they_ask_for():
+    log = scope(query="follow=true")
+    assert protection.scarce(log) == (Scarce.FOLLOWER,)
+    assert protection.scarce(scope(query="watch=true")) == ()
+    assert protection.scarce({**scope("PUT"), "path": FILES}) == (Scarce.SESSION,)
 
 
 @pytest.mark.invariant("P3")

@@ -41,7 +41,7 @@ def test_keys_that_come_twice_are_found_with_their_path():
         (b"NaN", "NaN is not JSON"),
         (b"[1e9]x", "Extra data"),
         (b"\xff", "not UTF-8"),
-        (b'{"a": 1e999}', '"1e999" is no number that JSON has'),
+        (b'{"a": 1e999}', "it is no number that JSON has"),
         (b"[" * 100_000, "nests deeper than 64 levels"),
         (b"9" * 5000, "4300 digits"),
         (b'{"a":' * 70 + b"1" + b"}" * 70, "nests deeper than 64 levels"),
@@ -57,8 +57,8 @@ def test_bad_json_is_refused_with_the_reason(body, why):
     [
         (b"a: [", "did not find expected node content"),
         (b"a: 1\n---\nb: 2", "single document"),
-        (b"a: !!python/object:os.system {}", 'tag "tag:yaml.org,2002:python/object:os.system" is not supported'),
-        (b"a: !!binary aGk=", 'tag "tag:yaml.org,2002:binary" is not supported'),
+        (b"a: !!python/object:os.system {}", "a tag, which begins with !, is not supported"),
+        (b"a: !!binary aGk=", "a tag, which begins with !, is not supported"),
         (b"[" * 100_000, "nests deeper than 64 levels"),
         (b"- " * 100_000, "nests deeper than 64 levels"),
         (b"a: &a [*a]", "refers to what contains it"),
@@ -66,7 +66,7 @@ def test_bad_json_is_refused_with_the_reason(body, why):
         (b"? [a]\n: b", "a key is not text"),
         (b"a: \0", "control characters are not allowed"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"a: .inf", '".inf" is no number that JSON has'),
+        (b"a: .inf", "it is no number that JSON has"),
         (b"- x\n" * 100_001, "more than 100000 values"),
     ],
 )

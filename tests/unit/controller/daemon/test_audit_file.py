@@ -3,7 +3,7 @@
 import json
 import stat
 
-from controller.daemon.audit_file import AuditFile
+from controller.daemon.audit_file import AuditFile, AuditFiles
 
 
 def lines(path):
@@ -61,3 +61,40 @@ def test_a_link_in_its_place_is_not_followed(tmp_path):
 
     assert log.problem()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_of_too_many_the_first_are_kept_and_the_number_of_the_others_is_on_record(tmp_path):
+    """The first one is of the change that was made when nobody knew yet that it could not be put on record."""
+    log = AuditFile(tmp_path / "missing/audit.log", 1 << 20, 3)
+    for number in range(1010):
+        log.write({"time": f"t{number}", "number": number})
+    (tmp_path / "missing").mkdir()
+    log.write({"time": "later", "number": 1010})
+    log.write({"time": "later", "number": 1011})
+    log.close()
+
+    kept = lines(tmp_path / "missing/audit.log")
+    assert [entry.get("number") for entry in kept] == [*range(1000), None, 1011]
+    assert kept[1000] == {"time": "later", "lost": 11}
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path):
+    path = tmp_path / "audit.log"
+    path.write_text('{"user": "a"}\n{"user":')
+    log = AuditFile(path, 1 << 20, 3)
+    log.write({"user": "b"})
+    log.close()
+
+    assert path.read_text().splitlines() == ['{"user": "a"}', '{"user":', '{"user":"b"}']
+
+
+def test_who_is_unknown_displaces_no_record_of_somebody_known(tmp_path):
+    log = AuditFiles(tmp_path / "audit.log", tmp_path / "audit-unknown.log", 100, 5)
+    log.write({"user": "alice", "code": 200})
+    for number in range(100):
+        log.write({"code": 401, "number": number})
+    log.close()
+
+    assert lines(tmp_path / "audit.log") == [{"user": "alice", "code": 200}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit-unknown.log", "audit-unknown.log.1", "audit.log"]
+    assert log.problem() == ""
