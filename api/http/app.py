@@ -31,6 +31,7 @@ from api.http.feed import Feed, Threads
 from api.http.files import PodFiles
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
+from api.http.port_forward import PodPorts
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
@@ -115,6 +116,7 @@ def build_app(
         (kinds.POD.name, "log"): logs.answer,
         (kinds.POD.name, "exec"): upgrade_required,
         (kinds.POD.name, "attach"): upgrade_required,
+        (kinds.POD.name, "portforward"): upgrade_required,
         (kinds.POD.name, "files"): files.pack,
         (kinds.RUNTIME.name, "log"): of_runtimes.log,
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
@@ -164,10 +166,12 @@ def _of_runs(
 ) -> list[BaseRoute]:
     """Return what is served of runs beside objects: streams into them, their files, what they use."""
     streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, sessions, slow)
+    ports = PodPorts(pods, surroundings.run_access, threads, sessions)
     usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
     return [
+        WebSocketRoute(f"{_POD}/portforward", ports.serve),
         WebSocketRoute(f"{_POD}/{{what}}", streams.serve),
-        *(Route(f"{_POD}/{what}", refuse_spdy, methods=["POST"]) for what in ("exec", "attach")),
+        *(Route(f"{_POD}/{what}", refuse_spdy, methods=["POST"]) for what in ("exec", "attach", "portforward")),
         Route(f"{_POD}/files", files.unpack, methods=["PUT"]),
         Route(f"{metrics_group.ROOT}/pods", usages.answer),
         Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods", usages.answer),

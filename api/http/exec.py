@@ -6,7 +6,6 @@ and nobody else. When the client goes, so does what it had executed. Never here:
 """
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import AsyncGenerator
@@ -27,11 +26,10 @@ from api.http.feed import Threads
 from api.http.logs import busy, streamed
 from api.http.presence import has_gone
 from api.http.sessions import Sessions, ended, open_session, read_from
+from api.http.websockets import serve_or_refuse
 from api.meta import Document
 from api.objects.projections import Pods
 from api.ports import CannotExecute, Execution, LogOptions, RunAccess, RunLogs, RunSession
-
-log = logging.getLogger(__name__)
 
 _FIRST_SIZE = (80, 24)
 _LOOK_SECONDS = 1.0
@@ -74,22 +72,18 @@ class PodStreams:
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one of them, to its end."""
-        try:
-            if websocket.path_params["what"] not in ("exec", "attach"):
-                raise NotFound("there is no such stream: use exec or attach")
-            subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
-            if subprotocol is None:
-                raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
-            with self._sessions.one_more():
-                await self._serve(websocket, subprotocol)
-        except ApiError as error:
-            await websocket.send_denial_response(answers.refusal(error))
-        except (WebSocketDisconnect, anyio.ClosedResourceError):
-            return
-        except Exception:
-            log.exception("stream failed", extra={"path": websocket.scope["path"]})
+        await serve_or_refuse(websocket, self._serve)
 
-    async def _serve(self, websocket: WebSocket, subprotocol: str) -> None:
+    async def _serve(self, websocket: WebSocket) -> None:
+        if websocket.path_params["what"] not in ("exec", "attach"):
+            raise NotFound("there is no such stream: use exec, attach or portforward")
+        subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
+        if subprotocol is None:
+            raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
+        with self._sessions.one_more():
+            await self._go_in(websocket, subprotocol)
+
+    async def _go_in(self, websocket: WebSocket, subprotocol: str) -> None:
         namespace, name = websocket.path_params["namespace"], websocket.path_params["name"]
         job, attempt = await self._threads.call(runs.run_of, self._pods, websocket, namespace, name)
         wanted = _wanted(websocket)

@@ -8,6 +8,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import struct
 import termios
 from collections import deque
@@ -151,6 +152,19 @@ class Session:
         """Tell it that its input ends; a terminal's does not, which has a character for that."""
         if (fd := self._streams.kept.pop("stdin", None)) is not None:
             os.close(fd)
+
+    def take_connection(self) -> socket.socket:
+        """Return the connection that was made in the run; it is the caller's, and outlives the session.
+
+        Raises:
+            JoinRefused: what was handed out is none.
+        """
+        fd, self._terminal = self._terminal, None
+        if fd is None or not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            if fd is not None:
+                os.close(fd)
+            raise JoinRefused(Refused("what was handed out is no connection"))
+        return socket.socket(fileno=fd)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give its terminal another size; it is told by SIGWINCH. Without a terminal, nothing is done."""
