@@ -204,7 +204,8 @@ def open_session(connection: socket.socket, request: JoinRequest, within_seconds
     try:
         message = protocol.encode({"id": 2, "op": "join"}, join_request.to_text(request))
         sent = socket.send_fds(connection, [message], streams.given)
-        connection.sendall(message[sent:])
+        if sent < len(message):  # Sending nothing fails, too, where all was done already and the other side has gone.
+            connection.sendall(message[sent:])
         streams.close_given()
         decoder = Decoder()
         answers: deque[Answer] = deque()
