@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.errors import BadRequest
 from api.http import runs, spdy
+from api.http.exec import SPDY_IN_WEBSOCKET
 from api.http.feed import Threads
 from api.http.forwarding import Forward
 from api.http.presence import has_gone
@@ -28,7 +29,7 @@ from api.http.websockets import serve_or_refuse
 from api.objects.projections import Pods
 from api.ports import RunAccess
 
-OVER_SPDY = "SPDY/3.1+portforward.k8s.io"
+OVER_SPDY = SPDY_IN_WEBSOCKET
 OVER_CHANNELS = ("v4.channel.k8s.io", "portforward.k8s.io")
 MOST_CONNECTIONS = 100
 """Of one WebSocket."""
@@ -59,7 +60,7 @@ class PodPorts:
     async def _serve(self, websocket: WebSocket) -> None:
         offered = websocket.scope.get("subprotocols", [])
         subprotocol = next((name for name in (OVER_SPDY, *OVER_CHANNELS) if name in offered), None)
-        if subprotocol is None:
+        if subprotocol is None and offered:  # Who offers none, as kr8s does, speaks with channels.
             raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {OVER_SPDY} or {OVER_CHANNELS[0]}")
         ports = () if subprotocol == OVER_SPDY else _ports(websocket)
         namespace, name = websocket.path_params["namespace"], websocket.path_params["name"]

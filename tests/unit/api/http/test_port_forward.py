@@ -218,8 +218,8 @@ def test_a_client_that_goes_while_nobody_takes_what_it_sent_is_noticed(api, pod)
 # As libraries speak
 
 
-def channels(api, pod, *ports):
-    return a_websocket(api.socket, f"{pod}?ports={','.join(map(str, ports))}", "v4.channel.k8s.io")
+def channels(api, pod, *ports, subprotocols=("v4.channel.k8s.io",)):
+    return a_websocket(api.socket, f"{pod}?ports={','.join(map(str, ports))}", *subprotocols)
 
 
 def messages(stream):
@@ -231,8 +231,9 @@ def messages(stream):
     return found
 
 
-def test_each_port_has_two_channels_which_begin_with_its_number(api, pod):
-    found = messages(channels(api, pod, 81, 99))
+@pytest.mark.parametrize("subprotocols", [("v4.channel.k8s.io",), ("x", "portforward.k8s.io"), ()])
+def test_each_port_has_two_channels_which_begin_with_its_number(api, pod, subprotocols):
+    found = messages(channels(api, pod, 81, 99, subprotocols=subprotocols))
 
     assert {channel: parts[0] for channel, parts in found.items()} == {n: PORT.pack((81, 99)[n // 2]) for n in range(4)}
     assert b"".join(found[0][1:]) == b"hello"
