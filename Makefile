@@ -38,6 +38,7 @@ check: setup ## format, lint, types, contracts, generated files
 
 test: setup ## everything CI runs
 	@scripts/install-test-tools
+	@scripts/install-test-clients
 	@$(PYTEST) -q -m "not slow"
 
 test-unit: setup ## unit and quick property tests

@@ -4,6 +4,7 @@ Documents are JSON objects (`api.meta.Document`) with apiVersion, kind and metad
 the store's integers; on the wire they are the opaque strings of `metadata.resourceVersion`.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -258,6 +259,10 @@ class ManifestReports(Protocol):
         ...
 
 
+class CannotConnect(Exception):
+    """Nobody listens on that port of the run, or takes the connection."""
+
+
 class CannotExecute(Exception):
     """The command is not in the run, or cannot be executed; `exit_code` is what a shell would say, 127 or 126."""
 
@@ -323,6 +328,10 @@ class RunAccess(Protocol):
 
     def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
         """Have a tar stream on stdin unpacked at `path` in the run; problems are lines of stderr."""
+        ...
+
+    def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
+        """Return a connection, which never blocks, to a port of the run's loopback. Raises CannotConnect."""
         ...
 
 

@@ -18,7 +18,7 @@ from api.server_owned import tidy, without_status
 
 
 def for_create(desired: Document, *, uid: str, now: datetime) -> Document:
-    """Return a new object: its own identity, generation 1, no status.
+    """Return a new object: its own identity, generation 1, and a status, if it comes with one, that says nothing.
 
     Raises:
         BadRequest: it names a resourceVersion, which only an existing object has.
@@ -28,7 +28,8 @@ def for_create(desired: Document, *, uid: str, now: datetime) -> Document:
         raise BadRequest("resourceVersion should not be set on objects to be created", about(ObjectKey.of(desired)))
     given = {name: value for name, value in metadata.items() if name not in server_owned.DELETION}
     owned = {"uid": uid, "creationTimestamp": wire_time(now), "generation": 1}
-    return without_status(desired) | {"metadata": tidy(given | owned)}
+    empty: Document = {"status": {}} if "status" in desired else {}
+    return without_status(desired) | {"metadata": tidy(given | owned)} | empty
 
 
 def for_update(current: Document, desired: Document) -> Document:

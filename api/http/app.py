@@ -26,11 +26,12 @@ from api.http.audit import Audit
 from api.http.authorization import Access, Gate
 from api.http.certificates import CertificatePages
 from api.http.discovery_pages import DiscoveryPages
-from api.http.exec import PodStreams, refuse_spdy, upgrade_required
+from api.http.exec import PodStreams, UpgradeRequired
 from api.http.feed import Feed, Threads
 from api.http.files import PodFiles
 from api.http.health import HealthPages
 from api.http.logs import PodLogs
+from api.http.port_forward import PodPorts
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
 from api.http.resources import Resources, not_found, sources_of
 from api.http.runtime_pages import RuntimePages
@@ -61,6 +62,7 @@ OnRequest: TypeAlias = Callable[[str, str, int, float], None]
 
 STORE_THREADS = 16
 LOG_THREADS = 64
+_STREAMS = ("attach", "exec", "portforward")
 _POD = "/api/v1/namespaces/{namespace}/pods/{name}"
 HEALTH_THREADS = 2  # Of their own: they answer however busy the others are.
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -111,11 +113,11 @@ def build_app(
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     sessions = Sessions(Threads(ENTERING_THREADS))
     files = PodFiles(pods, surroundings.run_access, threads, sessions)
+    unready = UpgradeRequired(pods, threads)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
     pages = {
         (kinds.POD.name, "log"): logs.answer,
-        (kinds.POD.name, "exec"): upgrade_required,
-        (kinds.POD.name, "attach"): upgrade_required,
+        **{(kinds.POD.name, what): unready.answer for what in _STREAMS},
         (kinds.POD.name, "files"): files.pack,
         (kinds.RUNTIME.name, "log"): of_runtimes.log,
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
@@ -166,10 +168,12 @@ def _of_runs(
 ) -> list[BaseRoute]:
     """Return what is served of runs beside objects: streams into them, their files, what they use."""
     streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, sessions, slow)
+    ports = PodPorts(pods, surroundings.run_access, threads, sessions)
     usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
     return [
+        WebSocketRoute(f"{_POD}/portforward", ports.serve),
         WebSocketRoute(f"{_POD}/{{what}}", streams.serve),
-        *(Route(f"{_POD}/{what}", refuse_spdy, methods=["POST"]) for what in ("exec", "attach")),
+        *(Route(f"{_POD}/{what}", UpgradeRequired(pods, threads).answer_post, methods=["POST"]) for what in _STREAMS),
         Route(f"{_POD}/files", files.unpack, methods=["PUT"]),
         Route(f"{metrics_group.ROOT}/pods", usages.answer),
         Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods", usages.answer),

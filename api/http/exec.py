@@ -6,7 +6,6 @@ and nobody else. When the client goes, so does what it had executed. Never here:
 """
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import AsyncGenerator
@@ -27,35 +26,46 @@ from api.http.feed import Threads
 from api.http.logs import busy, streamed
 from api.http.presence import has_gone
 from api.http.sessions import Sessions, ended, open_session, read_from
+from api.http.websockets import serve_or_refuse
 from api.meta import Document
 from api.objects.projections import Pods
 from api.ports import CannotExecute, Execution, LogOptions, RunAccess, RunLogs, RunSession
 
-log = logging.getLogger(__name__)
-
 _FIRST_SIZE = (80, 24)
 _LOOK_SECONDS = 1.0
 _HEAD_START_SECONDS = 0.1
+SPDY_IN_WEBSOCKET = "SPDY/3.1+portforward.k8s.io"
+"""The subprotocol in which kubectl forwards ports."""
 _PIPE_BYTES = 1 << 18  # The most that is in a pipe of a session.
 _OUTPUTS = (("stdout", Channel.STDOUT), ("stderr", Channel.STDERR))
 
 
-async def upgrade_required(_request: Request, _namespace: str, _name: str) -> Response:
-    """Answer who asks for a stream without a WebSocket: older clients' SPDY is not spoken.
+class UpgradeRequired:
+    """Answers who asks for a stream of a Pod without a WebSocket: the SPDY of older clients is not spoken.
 
-    Raises:
-        BadRequest: always.
+    kubectl asks so when its WebSocket was refused, and shows this answer alone: so whatever else is wrong comes first.
     """
-    raise BadRequest(f"Upgrade request required: this is served over a WebSocket that speaks {channels.V5}")
 
+    def __init__(self, pods: Pods, threads: Threads) -> None:
+        """Look at these Pods."""
+        self._pods = pods
+        self._threads = threads
 
-async def refuse_spdy(request: Request) -> Response:
-    """Answer who asks for a stream as older clients do.
+    async def answer(self, request: Request, namespace: str, name: str) -> Response:
+        """Say what is wrong.
 
-    Raises:
-        BadRequest: always.
-    """
-    return await upgrade_required(request, "", "")
+        Raises:
+            NotFound: there is no such Pod.
+            BadRequest: its run cannot be gone into, or at least not so.
+        """
+        await self._threads.call(runs.run_of, self._pods, request, namespace, name)
+        await self._threads.call(runs.refuse_ended, self._pods, namespace, name)
+        spoken = f"this is served over a WebSocket that speaks {channels.V5}, or to forward ports {SPDY_IN_WEBSOCKET}"
+        raise BadRequest(f"Upgrade request required: {spoken}; if one was refused just now, ask again for the cause")
+
+    async def answer_post(self, request: Request) -> Response:
+        """Say what is wrong, on a route of its own. Raises as `answer`."""
+        return await self.answer(request, request.path_params["namespace"], request.path_params["name"])
 
 
 class PodStreams:
@@ -74,22 +84,18 @@ class PodStreams:
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one of them, to its end."""
-        try:
-            if websocket.path_params["what"] not in ("exec", "attach"):
-                raise NotFound("there is no such stream: use exec or attach")
-            subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
-            if subprotocol is None:
-                raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
-            with self._sessions.one_more():
-                await self._serve(websocket, subprotocol)
-        except ApiError as error:
-            await websocket.send_denial_response(answers.refusal(error))
-        except (WebSocketDisconnect, anyio.ClosedResourceError):
-            return
-        except Exception:
-            log.exception("stream failed", extra={"path": websocket.scope["path"]})
+        await serve_or_refuse(websocket, self._serve)
 
-    async def _serve(self, websocket: WebSocket, subprotocol: str) -> None:
+    async def _serve(self, websocket: WebSocket) -> None:
+        if websocket.path_params["what"] not in ("exec", "attach"):
+            raise NotFound("there is no such stream: use exec, attach or portforward")
+        subprotocol = channels.choose(websocket.scope.get("subprotocols", []))
+        if subprotocol is None:
+            raise BadRequest(f"cannot serve this WebSocket: offer the subprotocol {channels.V5}")
+        with self._sessions.one_more():
+            await self._go_in(websocket, subprotocol)
+
+    async def _go_in(self, websocket: WebSocket, subprotocol: str) -> None:
         namespace, name = websocket.path_params["namespace"], websocket.path_params["name"]
         job, attempt = await self._threads.call(runs.run_of, self._pods, websocket, namespace, name)
         wanted = _wanted(websocket)

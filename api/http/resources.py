@@ -305,7 +305,7 @@ class Resources:
 def subresources(source: Source) -> tuple[str, ...]:
     """Return the subresources that the objects of a source have."""
     if isinstance(source, Pods):
-        return ("attach", "exec", "files", "log", "status")
+        return ("attach", "exec", "files", "log", "portforward", "status")
     if not isinstance(source, Stored):
         return ()
     explained = ("explain",) if source.kind.finalizer else ()

@@ -10,7 +10,8 @@ from api.objects.projections import Pods, Source, Stored
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _SUBRESOURCE_VERBS = {"status": ("get", "patch", "update")}
-_POD_VERBS = {"attach": ("create", "get"), "exec": ("create", "get"), "files": ("get", "update")}
+_STREAM = ("create", "get")
+_POD_VERBS = {"attach": _STREAM, "exec": _STREAM, "files": ("get", "update"), "portforward": _STREAM}
 
 
 @dataclass(frozen=True, slots=True)

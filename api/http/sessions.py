@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -19,7 +19,16 @@ MOST_SESSIONS = 100
 """Each takes five descriptors, and a process may have 1024 where nobody asked for more."""
 ENTERING_THREADS = 16
 _RETRY_SECONDS = 5
-Open: TypeAlias = Callable[[], RunSession]
+
+
+class Closable(Protocol):
+    """What is let go of by `close`: a session, or a connection."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+T = TypeVar("T", bound=Closable)
 
 
 class Sessions:
@@ -52,9 +61,9 @@ class Sessions:
             self._count -= 1
 
 
-async def open_session(sessions: Sessions, opening: Open) -> RunSession:
+async def open_session(sessions: Sessions, opening: Callable[[], T]) -> T:
     """Return the session that `opening` opens in a thread; a caller who is cancelled meanwhile leaves none behind."""
-    opened: list[RunSession] = []
+    opened: list[T] = []
     is_wanted = True
 
     def work() -> None:

@@ -4,13 +4,18 @@ While what a client sent waits for somebody slow, nothing more is read from it, 
 """
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto import events
 
-from api.http import presence
+from api.errors import ApiError
+from api.http import answers, presence
+
+log = logging.getLogger(__name__)
 
 PING_SECONDS = 20.0
 PONG_SECONDS = 600.0
@@ -40,3 +45,15 @@ class Protocol(WSProtocol):
         scope = cast(MutableMapping[str, Any], self.scope)
         presence.show_socket(scope, self.transport.get_extra_info("socket"))
         await super().run_asgi()
+
+
+async def serve_or_refuse(websocket: WebSocket, serve: Callable[[WebSocket], Awaitable[None]]) -> None:
+    """Serve a WebSocket by `serve`, to its end. What it raises before it has accepted is the answer instead."""
+    try:
+        await serve(websocket)
+    except ApiError as error:
+        await websocket.send_denial_response(answers.refusal(error))
+    except (WebSocketDisconnect, anyio.ClosedResourceError):
+        return
+    except Exception:
+        log.exception("stream failed", extra={"path": websocket.scope["path"]})

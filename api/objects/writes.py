@@ -52,8 +52,12 @@ def _new(kind: Kind, received: Document) -> Document:
 
 
 def _completed(kind: Kind, document: Document) -> Document:
-    """Fill in what every object of the kind has: not at the sender's word, so it is no manager's."""
-    return document | {name: value for name, value in kind.given if name not in document}
+    """Fill in what every object of the kind has: not at the sender's word, so it is no manager's.
+
+    A status is there from the first, as clients read conditions of what they have just created.
+    """
+    given: Document = {STATUS: {}} if kind.has_status else {}
+    return document | {name: value for name, value in (given | dict(kind.given)).items() if name not in document}
 
 
 def _with_finalizer(kind: Kind, document: Document) -> Document:

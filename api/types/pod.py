@@ -4,7 +4,7 @@ So `kubectl logs`, `kubectl get pods` and every tool that knows pods can look at
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -93,7 +93,7 @@ def _status(run: Run) -> Document:
     running = run.state is RunState.RUNNING
     phase = {RunState.PENDING: "Pending", RunState.RUNNING: "Running"}.get(run.state)
     status: Document = {"phase": phase or ("Succeeded" if run.exit_code == 0 else "Failed")}
-    status["conditions"] = [{"type": "Ready", "status": "True" if running else "False"}]
+    status["conditions"] = list(_conditions(run))
     status |= {"startTime": run.started_at} if run.started_at else {}
     status |= {"reason": run.reason, "message": run.message} if run.reason else {}
     status["containerStatuses"] = [
@@ -109,6 +109,23 @@ def _status(run: Run) -> Document:
         }
     ]
     return status
+
+
+def _conditions(run: Run) -> Iterator[Document]:
+    """Yield the conditions that every Pod has; there are clients who wait for each of them."""
+    running, pending = run.state is RunState.RUNNING, run.state is RunState.PENDING
+    is_over = run.state is RunState.ENDED
+    since = run.finished_at if is_over else run.started_at
+    why_not = {"reason": "PodCompleted"} if is_over and run.exit_code == 0 else {"reason": "ContainersNotReady"}
+    for type_, holds in (
+        ("PodScheduled", True),
+        ("Initialized", not pending),
+        ("ContainersReady", running),
+        ("Ready", running),
+    ):
+        condition: Document = {"type": type_, "status": "True" if holds else "False"}
+        condition |= {"lastTransitionTime": since} if since else {}
+        yield condition | ({} if holds else why_not)
 
 
 def _container_state(run: Run) -> Document:

@@ -1,14 +1,15 @@
-"""Going into a job's run from outside: a command of a user's, or a copy of files, as a process of the run.
+"""Going into a job's run from outside: a command, a copy of files or a connection, as a process of the run.
 
 Here: which run, whether it can be gone into, with what environment; errors in the API's words. How one gets inside, and
 what one may do there, is the launcher's (`controller.launcher.joining`).
 """
 
+import socket
 from dataclasses import replace
 
 from api.errors import BadRequest, ServiceUnavailable
 from api.meta import Document
-from api.ports import CannotExecute, Execution, RunSession
+from api.ports import CannotConnect, CannotExecute, Execution, RunSession
 from api.types.job import Job
 from api.types.pod import pod_name
 from controller.job.environment import environment
@@ -66,6 +67,27 @@ class Entering:
         """Unpack at `path` in the run. Raises as `execute`."""
         return self._copy(job, attempt, Deed.UNPACK, path, ("stdin", "stderr"))
 
+    def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
+        """Connect to a port of the run's loopback, from inside; what comes of it never blocks.
+
+        Raises:
+            BadRequest: the run is not running.
+            CannotConnect: nobody took the connection.
+            ServiceUnavailable: it does not work now.
+        """
+        request = self._request(Job.model_validate(job), attempt)
+        try:
+            session = self._joined(replace(request, deed=Deed.CONNECT, argv=(str(port),)))
+        except CannotExecute as error:
+            raise CannotConnect(str(error)) from error
+        with session:
+            try:
+                connection = session.take_connection()
+            except JoinRefused as error:
+                raise ServiceUnavailable(f"cannot connect to port {port} of the run: {error}") from error
+        connection.settimeout(0)
+        return connection
+
     def _copy(self, job: Document, attempt: int, deed: str, path: str, streams: tuple[str, ...]) -> RunSession:
         parsed = Job.model_validate(job)
         request = self._request(parsed, attempt)
@@ -94,8 +116,11 @@ class Entering:
         return environment(job, attempt, runtime.environment, runtime.cache)
 
     def _join(self, request: JoinRequest) -> RunSession:
+        return _Reported(self._joined(request))
+
+    def _joined(self, request: JoinRequest) -> Session:
         try:
-            return _Reported(self._ask(request))
+            return self._ask(request)
         except JoinRefused as error:
             refused = error.answer
             if refused.exit_code is not None:

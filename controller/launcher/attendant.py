@@ -58,7 +58,7 @@ class Attendant:
         self._talk = talk
         self._passage = passage
         self._decoder = Decoder()
-        self._terminal: list[int] = []
+        self._handed_out: list[int] = []  # A terminal or a connection.
         self._entrant: int | None = None
         self._refused: Refused | None = None
 
@@ -68,8 +68,8 @@ class Attendant:
             return
         pidfd = os.pidfd_open(self._entrant or 0)  # A child that nobody else reaps: it is who it was.
         try:
-            answer(self._connection, Started(), self._terminal)
-            for fd in self._terminal:
+            answer(self._connection, Started(), self._handed_out)
+            for fd in self._handed_out:
                 os.close(fd)
             self._until_end(pidfd)
         finally:
@@ -101,7 +101,7 @@ class Attendant:
             received, fds, _, _ = socket.recv_fds(self._talk, _READ_BYTES, 1)
         except ConnectionError:
             return None
-        self._terminal += fds
+        self._handed_out += fds
         return json.loads(received) if received else None
 
     def _note(self, message: Message) -> bool:

@@ -14,11 +14,12 @@ STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Deed:
-    """What is done inside: a command is executed, or our own code copies files, as a process of the run."""
+    """What is done inside: a command is executed, or our own code copies files or connects, as a process of the run."""
 
     EXECUTE = "execute"
     PACK = "pack"
     UNPACK = "unpack"
+    CONNECT = "connect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class JoinRequest:
     Args:
         pid, start_time: the run's supervisor, as its claim names it.
         cgroup_parent, cgroup: as in its `RunSpec`.
-        argv: the command; of a copy, the path in the sandbox.
+        argv: the command; of a copy, the path in the sandbox; of a connection, the port.
         streams: those of `STREAMS` whose descriptors come with the request, in that order; the others are /dev/null.
         terminal: columns and rows of a terminal to be its three streams, instead of any descriptors.
     """
@@ -55,7 +56,7 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """It has been executed, or copies; with it comes the terminal's descriptor, if there is one."""
+    """It has been executed, copies or connected; with it comes the descriptor of its terminal or connection, if any."""
 
 
 @dataclass(frozen=True, slots=True)

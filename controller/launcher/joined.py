@@ -8,6 +8,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import struct
 import termios
 from collections import deque
@@ -152,6 +153,19 @@ class Session:
         if (fd := self._streams.kept.pop("stdin", None)) is not None:
             os.close(fd)
 
+    def take_connection(self) -> socket.socket:
+        """Return the connection that was made in the run; it is the caller's, and outlives the session.
+
+        Raises:
+            JoinRefused: what was handed out is none.
+        """
+        fd, self._terminal = self._terminal, None
+        if fd is None or not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            if fd is not None:
+                os.close(fd)
+            raise JoinRefused(Refused("what was handed out is no connection"))
+        return socket.socket(fileno=fd)
+
     def resize(self, columns: int, rows: int) -> None:
         """Give its terminal another size; it is told by SIGWINCH. Without a terminal, nothing is done."""
         if self._terminal is not None and 0 <= columns <= _MOST_CELLS and 0 <= rows <= _MOST_CELLS:
@@ -190,7 +204,8 @@ def open_session(connection: socket.socket, request: JoinRequest, within_seconds
     try:
         message = protocol.encode({"id": 2, "op": "join"}, join_request.to_text(request))
         sent = socket.send_fds(connection, [message], streams.given)
-        connection.sendall(message[sent:])
+        if sent < len(message):  # Sending nothing fails, too, where all was done already and the other side has gone.
+            connection.sendall(message[sent:])
         streams.close_given()
         decoder = Decoder()
         answers: deque[Answer] = deque()

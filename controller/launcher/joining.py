@@ -28,6 +28,7 @@ from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
 from controller.launcher import attendant, held_run, job_process, join_request, signals, supervisor
 from controller.launcher.attendant import Attendant
+from controller.launcher.connect_deed import CannotConnect, connected
 from controller.launcher.held_run import HeldRun, NotThere
 from controller.launcher.job_process import CannotRun, Command
 from controller.launcher.join_request import Deed, JoinRequest, Refused
@@ -56,6 +57,8 @@ _ALL_BUT_USER = (
 Copy: TypeAlias = Callable[[str], int]
 """Copies files between a path and the streams of this process; returns an exit code."""
 
+_UNANSWERED = 1
+"""The exit code of a connection that nobody took."""
 _MAY_KILL = frozenset({Capability.KILL})
 
 
@@ -230,8 +233,8 @@ def _open_terminal(size: tuple[int, int], talk: socket.socket) -> int:
 
 
 def _prepare_copy(request: JoinRequest) -> Copy | None:
-    """Return what copies files, imported while the host's files are in sight; None for a command."""
-    if request.deed == Deed.EXECUTE:
+    """Return what copies files, imported while the host's files are in sight; None if nothing is copied."""
+    if request.deed in (Deed.EXECUTE, Deed.CONNECT):
         return None
     from controller.launcher.copy_deed import copy_of
 
@@ -246,7 +249,7 @@ def _fork_entrant(request: JoinRequest, copy: Copy | None, niceness: int, talk: 
 
 
 def _enter_and_exit(request: JoinRequest, copy: Copy | None, niceness: int, talk: socket.socket) -> NoReturn:
-    """Be the entrant: wait for the attendant to be the parent, and turn into the command, or copy, and end."""
+    """Be the entrant: wait for the attendant to be the parent, then turn into the command, or copy or connect."""
     code = job_process.NOT_EXECUTABLE
     try:
         os.setsid()
@@ -258,11 +261,18 @@ def _enter_and_exit(request: JoinRequest, copy: Copy | None, niceness: int, talk
         if _is_deserted(talk):
             os._exit(code)
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
-        if copy is None:
+        if request.deed == Deed.CONNECT:
+            with connected(int(request.argv[0])) as connection:
+                attendant.tell(talk, {"connected": True}, (connection.fileno(),))
+            code = 0
+        elif copy is None:
             job_process.execute(Command(request.argv, request.env, request.cwd))
-        os.chdir(request.cwd)
-        talk.close()  # As an exec would.
-        code = copy(request.argv[0])
+        else:
+            os.chdir(request.cwd)
+            talk.close()  # As an exec would.
+            code = copy(request.argv[0])
+    except CannotConnect as error:
+        _report(talk, str(error), _UNANSWERED)
     except CannotRun as error:
         _report(talk, str(error), error.exit_code)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not go on as a second passage

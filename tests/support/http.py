@@ -1,6 +1,7 @@
 """The real API over a real store, served on a unix socket; parts of the layers above stand at their ports."""
 
 import contextlib
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
-from api.ports import Execution, LogOptions, RunSession, RunUsage
+from api.ports import CannotConnect, Execution, LogOptions, RunSession, RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from state.store import Store
 from support.hand_clock import HandClock
@@ -30,6 +31,7 @@ class Above:
     log: Callable[[Document, int, LogOptions, Callable[[], bool]], Iterator[bytes]] | None = None
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     used: list[RunUsage] = field(default_factory=list)
+    listeners: dict[int, Callable[[socket.socket], None]] = field(default_factory=dict)
     session: Callable[[], RunSession] | None = None
     refusal: Exception = field(default_factory=lambda: BadRequest("cannot go into the run: it is a test's"))
 
@@ -60,6 +62,14 @@ class Above:
 
     def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
         return self.copy_out(job, attempt, path)
+
+    def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
+        if port not in self.listeners:
+            raise CannotConnect(f"cannot connect to port {port} of the run: nobody listens")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.listeners[port](theirs)
+        return ours
 
     def usages(self, namespace: str | None) -> list[RunUsage]:
         return [usage for usage in self.used if namespace in (None, usage.namespace)]

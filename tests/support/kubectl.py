@@ -30,14 +30,26 @@ class Kubectl:
     server: str
     home: Path
     namespace: str
+    binary: Path = BINARY
+    kubeconfig: Path | None = None
+
+    def command(self, *words: str) -> list[str]:
+        """Return a command line, with where to and in which namespace."""
+        where = ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else ["--server", self.server]
+        return [str(self.binary), *where, "--namespace", self.namespace, *words]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that it is run in."""
+        return {"HOME": str(self.home), "PATH": os.defpath, "KUBECTL_APPLYSET": "true"}
 
     def __call__(self, *words: str, stdin: object = None, code: int | None = 0) -> Said:
         """Run a command; `stdin` is text, or an object that is written as YAML; `code` None is any."""
         text = stdin if isinstance(stdin, str) or stdin is None else yaml.safe_dump(stdin)
         done = subprocess.run(
-            [str(BINARY), "--server", self.server, "--namespace", self.namespace, *words],
+            self.command(*words),
             input=text,
-            env={"HOME": str(self.home), "PATH": os.defpath, "KUBECTL_APPLYSET": "true"},
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=SECONDS,

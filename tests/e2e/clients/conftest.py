@@ -1,4 +1,4 @@
-"""One API for all of a module's tests, behind a TCP port; a namespace for each test."""
+"""One API for all of a module's tests: behind a TCP port, or a real daemon's over TLS; a namespace for each test."""
 
 import itertools
 
@@ -8,6 +8,7 @@ from api.kinds import NAMESPACE
 from api.objects.verbs import WriteOptions
 from support.api_server import a_live_api
 from support.kubectl import Kubectl
+from support.served import KUBECTLS, a_served_daemon, kubeconfig_of
 from support.tcp_gate import a_tcp_gate
 
 _numbers = itertools.count(1)
@@ -32,11 +33,33 @@ def space(live):
     return name
 
 
+@pytest.fixture(scope="module", params=sorted(KUBECTLS))
+def kubectl_binary(request):
+    """Each kubectl in turn: so a module's tests with one come before those with the next."""
+    binary = KUBECTLS[request.param]
+    if not binary.exists():
+        pytest.skip(f"there is no {binary}: run scripts/install-test-clients")
+    return binary
+
+
 @pytest.fixture(scope="module")
-def kubectl_home(tmp_path_factory):
+def kubectl_home(tmp_path_factory, kubectl_binary):
     return tmp_path_factory.mktemp("kubectl")
 
 
 @pytest.fixture
-def kubectl(url, space, kubectl_home):
-    return Kubectl(url, kubectl_home, space)
+def kubectl(url, space, kubectl_home, kubectl_binary):
+    return Kubectl(url, kubectl_home, space, kubectl_binary)
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A daemon whose API is served over TLS."""
+    with a_served_daemon() as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(served, tmp_path_factory):
+    """The path of a kubeconfig of somebody who may do everything."""
+    return kubeconfig_of(served, tmp_path_factory.mktemp("kubeconfigs"), "boss", "--groups", "admins")

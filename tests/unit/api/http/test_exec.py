@@ -50,6 +50,18 @@ def test_who_asks_without_a_websocket_is_told(api, pod, what, method):
     assert "Upgrade request required" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("what", ["exec", "attach", "portforward"])
+def test_who_falls_back_to_spdy_is_told_why_its_websocket_was_refused(api, pod, what):
+    missing = api.client.post(f"/api/v1/namespaces/{api.space}/pods/none-1/{what}")
+    other = api.client.post(f"{pod}/{what}", params={"container": "other"})
+    api.state("Ended")
+    ended = api.client.post(f"{pod}/{what}")
+
+    assert (missing.status_code, other.status_code, ended.status_code) == (404, 400, 400)
+    assert "container other is not valid" in other.json()["message"]
+    assert "it has ended" in ended.json()["message"]
+
+
 @pytest.mark.parametrize(
     ("params", "cause"),
     [

@@ -35,6 +35,24 @@ def test_the_phase_follows_the_run():
     assert [pod["status"]["containerStatuses"][0]["ready"] for pod in found] == [False, True, False, False]
 
 
+def test_a_pod_has_every_condition_that_clients_wait_for():
+    found = pods(
+        {"attempt": 1, "state": "Pending"},
+        {"attempt": 2, "state": "Running", "startedAt": "2026-01-02T03:04:05Z"},
+        {"attempt": 3, "state": "Ended", "exitCode": 0, "finishedAt": "2026-01-02T03:04:06Z"},
+    )
+
+    said = [{each["type"]: each["status"] for each in pod["status"]["conditions"]} for pod in found]
+    assert list(said[0]) == ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
+    assert [list(each.values()) for each in said] == [
+        ["True", "False", "False", "False"],
+        ["True"] * 4,
+        ["True", "True", "False", "False"],
+    ]
+    ready = found[2]["status"]["conditions"][-1]
+    assert (ready["lastTransitionTime"], ready["reason"]) == ("2026-01-02T03:04:06Z", "PodCompleted")
+
+
 def test_a_pod_has_what_typed_clients_insist_on():
     (pod,) = pods(
         {"attempt": 1, "state": "Running", "runtime": "python-3.11@1.0.0", "startedAt": "2026-01-02T03:04:05Z"}

@@ -5,6 +5,7 @@ import hashlib
 import os
 import select
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -337,3 +338,26 @@ def test_one_that_goes_away_while_it_is_let_in_leaves_nothing(held):
     poll = select.poll()
     held.launching.until(lambda: not poll.poll(20) and not children_named(held.launching.client.ping(), "rnx-join"))
     assert not sleeping(6543)
+
+
+class Hasty(socket.socket):
+    """A connection whose other side has done all and is gone as soon as it was asked."""
+
+    other: socket.socket
+
+    def sendmsg(self, *arguments):
+        sent = super().sendmsg(*arguments)
+        self.other.recv(1 << 16)
+        for said in (Started(), Ended(0, None)):
+            self.other.sendall(protocol.encode(join_request.answer_to_plain(said)))
+        self.other.close()
+        return sent
+
+
+def test_what_was_done_before_we_looked_is_no_failure_and_so_not_done_again():
+    ours, theirs = socket.socketpair()
+    connection = Hasty(fileno=ours.detach())
+    connection.other = theirs
+
+    with open_session(connection, JoinRequest(1, 1, "p", "c", "execute", ("true",))) as session:
+        assert session.wait(WAIT_SECONDS) == 0
