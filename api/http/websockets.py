@@ -1,6 +1,8 @@
-"""WebSockets as uvicorn serves them, with one thing more: the application can look at the socket (`presence`).
+"""WebSockets as uvicorn serves them, with what it lacks: the application can look at the socket (`presence`), a client
+whose frames cannot be is told so, and one that pings and does not read is not heard.
 
 While what a client sent waits for somebody slow, nothing more is read from it, so that memory stays bounded.
+Source: RFC 6455, 7.1.7 "Fail the WebSocket Connection".
 """
 
 import logging
@@ -8,6 +10,8 @@ from collections.abc import MutableMapping
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Ping
 
 from api.http import presence
 
@@ -34,3 +38,21 @@ class Protocol(WSProtocol):
         scope = cast(MutableMapping[str, Any], self.scope)
         presence.show_socket(scope, self.transport.get_extra_info("socket"))
         await super().run_asgi()
+
+    def handle_close(self, event: CloseConnection) -> None:
+        """End; if that is because of what the client sent, and not as it asked, say so to it first."""
+        if self.conn.state is ConnectionState.OPEN and not self.transport.is_closing():
+            self.transport.write(self.conn.send(CloseConnection(event.code, event.reason)))
+        super().handle_close(event)
+
+    def handle_ping(self, event: Ping) -> None:
+        """Answer; who pings and does not read the answers is not heard until it has, as they would have to be kept."""
+        super().handle_ping(event)
+        if not self.writable.is_set():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on, unless what it has sent is not taken so far."""
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
