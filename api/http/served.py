@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from api.http.resources import subresources
-from api.kinds import Kind
+from api.kinds import NAMESPACE, Kind
 from api.objects.new_events import NewEvents
 from api.objects.projections import Pods, Source, Stored
 
@@ -49,6 +49,8 @@ def _of(source: Source) -> Served:
 
 
 def _verbs(source: Source) -> tuple[str, ...]:
+    if source.kind is NAMESPACE:
+        return tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
     if isinstance(source, Stored | NewEvents):
         return ALL_VERBS
     if isinstance(source, Pods):

@@ -1,6 +1,8 @@
-"""WebSockets as uvicorn serves them, with one thing more: the application can look at the socket (`presence`).
+"""WebSockets as uvicorn serves them, with what it lacks: the application can look at the socket (`presence`), a client
+whose frames cannot be is told so, and one that pings and does not read is not heard.
 
 While what a client sent waits for somebody slow, nothing more is read from it, so that memory stays bounded.
+Source: RFC 6455, 7.1.7 "Fail the WebSocket Connection".
 """
 
 import logging
@@ -10,7 +12,8 @@ from typing import Any, cast
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
-from wsproto import events
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Ping
 
 from api.errors import ApiError
 from api.http import answers, presence
@@ -35,7 +38,7 @@ class Protocol(WSProtocol):
         super().__init__(*arguments, **named)
         self.logger = _quiet
 
-    def handle_ping(self, event: events.Ping) -> None:
+    def handle_ping(self, event: Ping) -> None:
         """Answer, unless the client does not read: then answers would only heap up."""
         if self.writable.is_set():
             super().handle_ping(event)
@@ -45,6 +48,12 @@ class Protocol(WSProtocol):
         scope = cast(MutableMapping[str, Any], self.scope)
         presence.show_socket(scope, self.transport.get_extra_info("socket"))
         await super().run_asgi()
+
+    def handle_close(self, event: CloseConnection) -> None:
+        """End; if that is because of what the client sent, and not as it asked, say so to it first."""
+        if self.conn.state is ConnectionState.OPEN and not self.transport.is_closing():
+            self.transport.write(self.conn.send(CloseConnection(event.code, event.reason)))
+        super().handle_close(event)
 
 
 async def serve_or_refuse(websocket: WebSocket, serve: Callable[[WebSocket], Awaitable[None]]) -> None:

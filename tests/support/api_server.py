@@ -10,13 +10,13 @@ from typing import Any
 
 from api.client import Client
 from api.client_transport import Address
-from api.errors import NotFound, ServiceUnavailable
+from api.errors import BadRequest, NotFound, ServiceUnavailable
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import RunUsage
+from api.ports import Execution, RunSession, RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
@@ -31,6 +31,15 @@ class Host:
         self.explanations: dict[str, Document] = {}
         self.catalogues: dict[str, Document] = {}
         self.used: list[RunUsage] = []
+
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        raise BadRequest("cannot go into the run: there is no launcher here")
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot copy out of the run: there is no launcher here")
+
+    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot copy into the run: there is no launcher here")
 
     def usages(self, namespace: str | None) -> list[RunUsage]:
         return [usage for usage in self.used if namespace in (None, usage.namespace)]

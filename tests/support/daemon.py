@@ -272,6 +272,12 @@ class Daemon(Stage):
         return True
 
 
+def a_free_port() -> int:
+    """A port of the loopback that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def is_alive(pid: int) -> bool:
     """Whether there is such a process; one that only waits to be reaped is none."""
     try:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import stat
 import subprocess
 
@@ -11,15 +10,10 @@ import pytest
 
 from support import host
 from support.access import a_host
-from support.daemon import RNX, a_daemon, a_manifest
+from support.daemon import RNX, a_daemon, a_free_port, a_manifest
 from support.kubectl import BINARY
 
 pytestmark = pytest.mark.needs_root
-
-
-def a_free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Kube:

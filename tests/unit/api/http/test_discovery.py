@@ -54,6 +54,7 @@ def test_projections_are_discovered_with_what_they_do(api):
 
     assert core["pods"]["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
     assert core["pods/log"]["verbs"] == ["get"]
+    assert "deletecollection" not in core["namespaces"]["verbs"]
     assert ours["manifests"]["verbs"] == ["get", "list"]
     assert ours["jobs/explain"]["verbs"] == ["get"]
 
