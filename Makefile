@@ -13,7 +13,7 @@ TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller
 	$(RUN_LIMITS)_a_frozen_run_ends_when_it_is_thawed \
 	$(RUN_LIMITS)_what_a_run_leaves_in_the_background_ends_with_it \
 	$(RUN_LIMITS)_the_cgroup_is_gone_after_the_run \
-	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace
+	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace tests/security/test_core_dumps.py
 
 .PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-launch crds docs dev ci clean
 

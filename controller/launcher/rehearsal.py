@@ -41,7 +41,7 @@ def think() -> None:
     if message.get(protocol.ATTACHED) == (parts.own, parts.shared):
         spec = runspec.read_own(parts.own, runspec.read_shared(parts.shared))
         compile_sandbox(spec.sandbox, HostIds(0, 0))
-        limits_told.told(spec, 1)
+        limits_told.told(spec, 1, "core")
     records.claim_content(Claim("none", "", 0, 0, utc_text(0), ""))
 
 

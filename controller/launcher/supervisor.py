@@ -47,9 +47,10 @@ from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
-from controller.linux import libc, process
+from controller.linux import core_pattern, libc, process
 from controller.linux.capabilities import Capability
 from controller.sandbox import confine, seccomp
+from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.errors import InvalidSpec, SandboxError
 
 SUPERVISOR_SANDBOX_UID = 65534
@@ -202,8 +203,9 @@ class _Supervisor:
         self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
         lifecycle = self._lifecycle()
         try:
-            if not spec.rights.are_usual:
-                ready.take_rights(spec.rights, self._program())
+            if not spec.rights.are_usual or spec.process_limits.leaves_cores:
+                _judge_cores(spec.process_limits)
+                ready.take_rights(spec.rights, spec.process_limits, self._program())
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             self._judge_limits(lifecycle)
@@ -266,8 +268,8 @@ class _Supervisor:
         self._cgroup_says = readback.as_plain(found)
 
     def _program(self) -> bytes:
-        rights = self._spec.rights
-        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE)
+        rights, leaves_cores = self._spec.rights, self._spec.process_limits.leaves_cores
+        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE, leaves_cores=leaves_cores)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""
@@ -309,12 +311,23 @@ class _Supervisor:
         if self._told is None:  # Put together while the job is on its way, and not again when it has ended.
             held_to = self._ready.held_to() if isinstance(self._ready, Crew) else {}
             self._told = {
-                **limits_told.told(self._spec, self._post.hierarchies.version),
+                **limits_told.told(self._spec, self._post.hierarchies.version, core_pattern.read()),
                 **held_to,
                 "cgroup": dict(self._cgroup_says),
                 **({"devices": dict(self._devices_say)} if self._devices_say else {}),
             }
         return self._told
+
+
+def _judge_cores(limits: ProcessLimits) -> None:
+    """See that the kernel would hold core files that were asked for to their size, as looked at before it was asked.
+
+    Raises:
+        NotEnforced: whoever else is told of crashes is told all.
+    """
+    pattern = core_pattern.read()
+    if limits.leaves_cores and (core_pattern.is_program(pattern) or core_pattern.is_socket(pattern)):
+        raise NotEnforced(f"cannot begin the run: no core file is held to coreSize: kernel.core_pattern is {pattern}")
 
 
 def _numbers(usage: Usage) -> dict[str, float]:
