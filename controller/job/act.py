@@ -39,7 +39,7 @@ from controller.job.steps import (
     StopRun,
     ThawRun,
 )
-from controller.launcher import control, records
+from controller.launcher import control, recording, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
@@ -180,7 +180,7 @@ class Actor:
         run_dir = self._dirs.make(job.meta.uid, step.attempt)
         now = wire_time(self._clock.now())
         identity = run_id(job.meta.uid, step.attempt)
-        records.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
+        recording.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
 
     def _kill(self, job: Job, attempt: int) -> None:
         record = records.observe(self._dirs.path(job.meta.uid, attempt))

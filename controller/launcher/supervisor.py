@@ -31,6 +31,7 @@ from controller.launcher import (
     job_process,
     limits_told,
     outcome,
+    recording,
     records,
     run_loop,
     signals,
@@ -43,7 +44,8 @@ from controller.launcher.job_process import Command
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.receipt import NotEnforced, Surroundings
-from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
+from controller.launcher.recording import ExitFile
+from controller.launcher.records import Claim, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
@@ -113,7 +115,7 @@ def supervise(post: Post) -> None:
     started_at = utc_text(time.time_ns())
     run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
     claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
-    claim_fd = records.place_claim(run_dir_fd, claim, blanks.claim)
+    claim_fd = recording.place_claim(run_dir_fd, claim, blanks.claim)
     if claim_fd is None:
         waiting.answer(post.channel, {"claimed": True})
         return
@@ -139,7 +141,7 @@ def supervise_and_exit(post: Post) -> NoReturn:
 def _make_blanks(directory: str) -> Blanks:
     exit_fd = blank.make(directory)
     if exit_fd is not None:
-        records.reserve(exit_fd)
+        recording.reserve(exit_fd)
     return Blanks(blank.make(directory), blank.make(directory, append=True), exit_fd)
 
 
