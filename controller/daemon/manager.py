@@ -185,7 +185,7 @@ class Manager:
         self._runtimes_for_jobs = runtimes
         self._watch = RunWatch(self._a_run_ended)
         self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
-        devices = open_devices(settings, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
+        devices = open_devices(settings, paths.root, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
         job_metrics = JobMetrics(self._metrics)
         defaults = self._run_defaults
         observer = Observer(

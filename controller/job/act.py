@@ -136,11 +136,32 @@ class Actor:
             devices = self._devices.fit(given_devices(job, attempt), given_nodes(job, attempt))
         except Unusable as error:  # The next look sees it too, and gives the run up.
             raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
+        names, nodes = given_devices(job, attempt), given_nodes(job, attempt)
+        with self._devices.held_on_host(job, attempt, names, nodes) as claim:
+            self._start_with(job, attempt, deadline_seconds, runtime, devices, claim)
+
+    def _start_with(
+        self,
+        job: Job,
+        attempt: int,
+        deadline_seconds: float | None,
+        runtime: RuntimeReady,
+        devices: Fitting,
+        claim: str | None,
+    ) -> None:
         places = self._places(job, attempt)
         try:
             disks = host_limits.disks(job, runtime, devices, self._defaults)
             spec = run_spec.run_spec(
-                job, attempt, runtime, places, self._defaults, deadline_seconds, devices, disks=disks
+                job,
+                attempt,
+                runtime,
+                places,
+                self._defaults,
+                deadline_seconds,
+                devices,
+                disks=disks,
+                device_claim=claim,
             )
         except host_limits.Unenforceable as error:
             raise TransientError(Reason.LIMIT_UNENFORCEABLE, f"cannot start {job.key}: {error}") from error

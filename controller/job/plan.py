@@ -33,6 +33,7 @@ KILL_AFTER_GRACE_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
 _DEVICES_CHECK_SECONDS = 15.0  # As above; it is for specs that come and change.
+_DEVICES_ELSEWHERE_CHECK_SECONDS = 2.0
 _CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
@@ -166,7 +167,9 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
     if observed.crowded:
         return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
     if isinstance(observed.devices, DevicesMissing):
-        return Plan.wait(observed.devices.reason, observed.devices.message, _DEVICES_CHECK_SECONDS)
+        missing = observed.devices
+        seconds = _DEVICES_ELSEWHERE_CHECK_SECONDS if missing.is_elsewhere else _DEVICES_CHECK_SECONDS
+        return Plan.wait(missing.reason, missing.message, seconds)
     given = observed.devices
     return Plan.do(BeginRun(job.status.attempts + 1, given.names, given.nodes), again=True)
 

@@ -28,6 +28,7 @@ from controller.launcher import (
     blank,
     devices_told,
     held_run,
+    host_claims,
     job_process,
     limits_told,
     outcome,
@@ -112,6 +113,12 @@ def supervise(post: Post) -> None:
     spec = waiting.wait_for_run(post.channel, ready)
     if spec is None:
         return
+    if spec.device_claim is not None:
+        try:
+            host_claims.keep(spec.device_claim)  # Its descriptor is this process', to its end.
+        except OSError as error:
+            waiting.answer(post.channel, {"error": str(error), "kind": "failed"})
+            return
     started_at = utc_text(time.time_ns())
     run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
     claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
