@@ -120,7 +120,8 @@ class Actor:
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
-                remains.remove(self._cgroups, self._dirs, uid, attempt)
+                has_devices = bool(given_devices(job, attempt))
+                remains.remove(self._cgroups, self._dirs, uid, attempt, to_its_end=has_devices)
                 self._devices.free(job, attempt)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
