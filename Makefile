@@ -5,6 +5,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 BASE_PYTHON ?= python3
 RUN_LIMITS := tests/security/test_run_limits.py::test
+CORE_DUMPS := tests/security/test_core_dumps.py::test
 TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller/cgroup/test_slice.py \
 	tests/security/test_limits_measured.py tests/security/test_run_resources.py \
 	$(RUN_LIMITS)_a_run_over_its_memory_is_killed_and_says_so \
@@ -13,7 +14,12 @@ TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller
 	$(RUN_LIMITS)_a_frozen_run_ends_when_it_is_thawed \
 	$(RUN_LIMITS)_what_a_run_leaves_in_the_background_ends_with_it \
 	$(RUN_LIMITS)_the_cgroup_is_gone_after_the_run \
-	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace
+	tests/security/test_sandbox_isolation.py::test_a_job_is_alone_in_every_namespace \
+	$(CORE_DUMPS)_no_program_of_the_host_is_started_for_a_jobs_crash \
+	$(CORE_DUMPS)_nor_for_the_crash_of_somebody_who_came_in \
+	$(CORE_DUMPS)_nor_for_a_builds \
+	$(CORE_DUMPS)_core_files_are_not_promised_where_no_limit_holds_them \
+	tests/unit/controller/sandbox/test_confine.py
 
 .PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-launch crds docs dev ci clean
 

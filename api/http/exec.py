@@ -121,6 +121,8 @@ class PodStreams:
         self, websocket: WebSocket, subprotocol: str, job: Document, attempt: int, wanted: tuple[str, ...]
     ) -> None:
         """Copy what the run prints from now on, until it ends."""
+        if "stdin" in wanted:
+            raise BadRequest("cannot send anything to a run's standard input: it is /dev/null: use exec -i")
         if self._slow.are_busy:
             raise busy()
         stopped = threading.Event()

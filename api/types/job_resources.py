@@ -127,7 +127,9 @@ class Limits(ApiModel):
     file_size: str | None = Field(
         default=None, description="Bytes of one file that is written; unset is what its file system has room for."
     )
-    core_size: str | None = Field(default=None, description="Bytes of a core file; unset is none at all.")
+    core_size: str | None = Field(
+        default=None, description="Bytes of a core file; unset is none at all, and no program of the host is told."
+    )
 
     @field_validator("cpu", *_SIZES, *_FREE_SIZES, mode="before")
     @classmethod

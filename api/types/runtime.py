@@ -79,6 +79,10 @@ class RuntimeReason(ReasonEnum):
     INVALID_TEMPLATE = "InvalidTemplate", "The template and its parameters make no valid build."
     BUILD_FAILED = "BuildFailed", "The recipe or build failed, in its own words; its log tells more."
     INTERNAL_ERROR = "InternalError", "The install met what runwright did not expect; the log tells more."
+    LIMIT_UNENFORCEABLE = (
+        "LimitUnenforceable",
+        "This host cannot hold all that runs here together to what it may have, so no build is started.",
+    )
     CANNOT_START = "CannotStart", "The sandbox of builds cannot be made on this host; the message says what is missing."
     SOURCE_UNSUPPORTED = "SourceUnsupported", "This host cannot make runtimes of this source."
     HEALTHY = "Healthy", "What is installed starts and works in the sandbox."

@@ -4,6 +4,7 @@ Never here: the sandbox that they run in (`controller/runtime/build/`).
 """
 
 import os
+from collections.abc import Callable
 
 from api import quantity
 from controller.cgroup import slice as slices
@@ -17,10 +18,11 @@ PIDS = 4096
 """Processes of a build that does not say, at once."""
 
 
-def build_host(paths: Paths, settings: Settings, memory_bytes: int) -> BuildHost:
+def build_host(paths: Paths, settings: Settings, memory_bytes: int, why_not: Callable[[], str]) -> BuildHost:
     """Return what builds need to know of this host: its indexes and proxies, and what is the daemon's alone.
 
     A build that does not say gets three quarters of `memory_bytes`, which is all that the host has.
+    `why_not` says why none may begin now.
     """
     found = host_config.look(os.environ)  # noqa: TID251  Which indexes pip, npm and apt use is said in variables too.
     return BuildHost(
@@ -41,6 +43,7 @@ def build_host(paths: Paths, settings: Settings, memory_bytes: int) -> BuildHost
         space_floor_bytes=quantity.to_bytes(settings.runtime.minimum_free),
         as_root=settings.runtime.build_as_root,
         default_limits=Limits(memory_bytes=memory_bytes * 3 // 4, cpu_millicpu=None, pids=PIDS),
+        why_not=why_not,
     )
 
 

@@ -1,4 +1,4 @@
-"""The cap on everything that this daemon runs: set at its start, and until it is, no run begins.
+"""The cap on everything that this daemon runs: set at its start, and until it is, no run begins and no build.
 
 Here: from settings and host to the caps of the slice, and why they are not held. Never here: limits of one run.
 """
@@ -39,7 +39,7 @@ class HeldTogether:
             told = self._slice.hold(self._caps)
         except CgroupError as error:
             text = f"cannot cap all that runs here together: {error}: correct the settings cgroup.*, or what uses it"
-            _log.error("no run begins", extra=keys(problem=text))
+            _log.error("no run and no build begins", extra=keys(problem=text))
             return text
         for text in told:
             _log.warning("a cap is not ours", extra=keys(problem=text))

@@ -13,14 +13,18 @@ from controller.devices.directories import CdiDirectories
 from controller.devices.fitting import HostFile
 from controller.job.devices import Devices
 from controller.job.run_dirs import RunDirs
+from controller.launcher.host_claims import HostClaims
 from controller.runtime.binaries import elf
 
 _SONAMES_KEPT = 1024
 
 
-def open_devices(settings: Settings, storage: Storage, dirs: RunDirs, wake: Callable[[ObjectKey], None]) -> Devices:
-    """Return the devices of this host, for jobs."""
-    return Devices(CdiDirectories(settings.devices.cdi_directories).inventory, FilesOfHost(), storage, dirs, wake)
+def open_devices(
+    settings: Settings, root: Path, storage: Storage, dirs: RunDirs, wake: Callable[[ObjectKey], None]
+) -> Devices:
+    """Return the devices of this host, for jobs of the daemon of `root`."""
+    inventory = CdiDirectories(settings.devices.cdi_directories).inventory
+    return Devices(inventory, FilesOfHost(), storage, dirs, wake, HostClaims(), str(root.resolve()))
 
 
 class FilesOfHost:

@@ -197,7 +197,7 @@ class Manager:
         self._runtimes_for_jobs = runtimes
         self._watch = RunWatch(self._a_run_ended)
         self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
-        devices = open_devices(settings, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
+        devices = open_devices(settings, paths.root, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
         job_metrics = JobMetrics(self._metrics)
         defaults = self._run_defaults
         observer = Observer(
@@ -228,7 +228,7 @@ class Manager:
         self._cache = cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
         release = Path("/etc/os-release")
         self._platform = platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine)
-        build_host = builds.build_host(self._paths, settings, self._host.memory_bytes)
+        build_host = builds.build_host(self._paths, settings, self._host.memory_bytes, self._held_together.why_not)
         host = install.Host(
             self._paths.runtimes,
             self._platform,
@@ -265,7 +265,9 @@ class Manager:
         """Return what tries runtimes out; nobody can where no run could be held to its limits."""
         if self._unenforceable:
             return None
-        return RuntimeProber(self.launcher, self._cgroups, self._run_dirs, self._run_defaults)
+        return RuntimeProber(
+            self.launcher, self._cgroups, self._run_dirs, self._run_defaults, self._held_together.why_not
+        )
 
     def _make_access(self) -> None:
         settings = self._settings.api

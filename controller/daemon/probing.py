@@ -7,11 +7,13 @@ are made. What a probe leaves when the daemon dies is swept at the next start: i
 import os
 import select
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from api.meta import API_VERSION
 from api.packages.manifest import Manifest
 from api.types.job import Job
+from api.types.runtime import RuntimeReason
 from controller.cgroup.lifecycle import Lifecycle
 from controller.engine.errors import TransientError
 from controller.job import remains, run_spec
@@ -35,8 +37,16 @@ _MOST_OUTPUT = 16_384
 class RuntimeProber:
     """Implements `controller.runtime.health.check.Prober` with the launcher that jobs are run by."""
 
-    def __init__(self, launcher: LauncherClient, cgroups: Lifecycle, dirs: RunDirs, defaults: RunDefaults) -> None:
-        """Use these parts; none of them is owned."""
+    def __init__(
+        self,
+        launcher: LauncherClient,
+        cgroups: Lifecycle,
+        dirs: RunDirs,
+        defaults: RunDefaults,
+        why_not: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Use these parts, none of which is owned; `why_not` says why no run may begin now, empty if one may."""
+        self._why_not = why_not
         self._launcher = launcher
         self._cgroups = cgroups
         self._dirs = dirs
@@ -46,8 +56,10 @@ class RuntimeProber:
         """Return how `argv` ended in the runtime whose tree is `tree`, which need not be in its place yet.
 
         Raises:
-            TransientError: the launcher cannot start it now.
+            TransientError: the launcher cannot start it now, or the host could not be protected from it.
         """
+        if why := self._why_not():
+            raise TransientError(RuntimeReason.LIMIT_UNENFORCEABLE, why)
         job = _job(argv, timeout_seconds)
         uid = job.meta.uid
         run_dir = self._dirs.make(uid, _ATTEMPT)

@@ -40,7 +40,7 @@ from controller.job.steps import (
     StopRun,
     ThawRun,
 )
-from controller.launcher import control, records
+from controller.launcher import control, recording, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
@@ -121,7 +121,8 @@ class Actor:
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
-                remains.remove(self._cgroups, self._dirs, uid, attempt)
+                has_devices = bool(given_devices(job, attempt))
+                remains.remove(self._cgroups, self._dirs, uid, attempt, to_its_end=has_devices)
                 self._devices.free(job, attempt)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
@@ -137,6 +138,19 @@ class Actor:
             devices = self._devices.fit(given_devices(job, attempt), given_nodes(job, attempt))
         except Unusable as error:  # The next look sees it too, and gives the run up.
             raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
+        names, nodes = given_devices(job, attempt), given_nodes(job, attempt)
+        with self._devices.held_on_host(job, attempt, names, nodes) as claim:
+            self._start_with(job, attempt, deadline_seconds, runtime, devices, claim)
+
+    def _start_with(
+        self,
+        job: Job,
+        attempt: int,
+        deadline_seconds: float | None,
+        runtime: RuntimeReady,
+        devices: Fitting,
+        claim: str | None,
+    ) -> None:
         job = self._resolved(job)
         try:
             places = self._places(job, attempt)
@@ -145,7 +159,15 @@ class Actor:
         try:
             disks = host_limits.disks(job, runtime, devices, self._defaults)
             spec = run_spec.run_spec(
-                job, attempt, runtime, places, self._defaults, deadline_seconds, devices, disks=disks
+                job,
+                attempt,
+                runtime,
+                places,
+                self._defaults,
+                deadline_seconds,
+                devices,
+                disks=disks,
+                device_claim=claim,
             )
         except host_limits.Unenforceable as error:
             raise TransientError(Reason.LIMIT_UNENFORCEABLE, f"cannot start {job.key}: {error}") from error
@@ -192,7 +214,7 @@ class Actor:
         run_dir = self._dirs.make(job.meta.uid, step.attempt)
         now = wire_time(self._clock.now())
         identity = run_id(job.meta.uid, step.attempt)
-        records.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
+        recording.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
 
     def _kill(self, job: Job, attempt: int) -> None:
         record = records.observe(self._dirs.path(job.meta.uid, attempt))

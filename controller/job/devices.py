@@ -4,11 +4,14 @@ A run's devices are in its record, `status.runs[].devices` and `deviceNodes`, wh
 and they are its own until nothing of it is left on the host: what they were then, whatever they are called by now.
 Between the choice and the record they are held here, for as long as the object is the one that the choice was made
 from: its record can be stored no later than that.
+Other daemons of this host have records of their own. What their runs have is told by claims (`launcher.host_claims`),
+which every run with devices makes when it is started, and keeps for life.
 Invariant: no device is promised to two runs, whoever crashes or comes in between.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.kinds import JOB
@@ -22,8 +25,11 @@ from controller.devices.fitting import Fitting, HostFiles
 from controller.devices.inventory import Inventory
 from controller.engine.errors import TransientError
 from controller.job.observed import DevicesFree, DevicesMissing
-from controller.job.run_dirs import RunDirs
+from controller.job.run_dirs import RunDirs, run_id
+from controller.launcher.host_claims import AlreadyHeld, HostClaim, HostClaims
 
+_NOBODY = ObjectKey("", "", "")
+_CLAIMED_BY = "claimed by "  # No device has such a name.
 _WOKEN_AT_ONCE = 8  # More than one: a job that waited may not want to run any more.
 
 
@@ -53,11 +59,16 @@ class Devices:
         storage: Storage,
         dirs: RunDirs,
         wake: Callable[[ObjectKey], None],
+        claims: HostClaims,
+        owner: str,
     ) -> None:
         """Choose of `inventory()` as it is each time; runs are on record in `storage`, and on the host in `dirs`.
 
-        `wake` is called for jobs that wait, when devices were freed.
+        `wake` is called for jobs that wait, when devices were freed. `claims` are of all daemons of this host, of which
+        this one is called `owner`.
         """
+        self._claims = claims
+        self._owner = owner
         self._inventory = inventory
         self._files = files
         self._storage = storage
@@ -98,12 +109,41 @@ class Devices:
                     raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot give {job.key} its devices: {cause}")
             self._loaded()[job.meta.uid, attempt] = mine
 
+    @contextmanager
+    def held_on_host(self, job: Job, attempt: int, names: Sequence[str], nodes: Sequence[str]) -> Iterator[str | None]:
+        """Keep these devices from runs of other daemons, while this lasts: until the run does so itself.
+
+        Gives the path of the claim that it is to keep; None for no devices.
+
+        Raises:
+            TransientError: a run of another daemon has one of them.
+        """
+        if not names:
+            yield None
+            return
+        with self._lock:
+            inventory = self._declared()
+            wanted = tuple(_Held(job.key, "", tuple(names), tuple(nodes)).taken(inventory))
+            own = self._own_runs()
+        behind = tuple(sharing.as_text(one.nodes) for one in wanted)
+        claim = HostClaim(run_id(job.meta.uid, attempt), self._owner, str(job.key), behind)
+
+        def why_not(live: tuple[HostClaim, ...]) -> str:
+            return _held_elsewhere(wanted, inventory, _of_others(live, own))
+
+        try:
+            with self._claims.claimed(claim, why_not) as path:
+                yield path
+        except AlreadyHeld as error:
+            raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot start {job.key}: {error}") from error
+
     def free(self, job: Job, attempt: int) -> None:
         """Know that nothing of run `attempt` is left on the host: others may have its devices, and are woken."""
         with self._lock:
-            held = self._held.pop((job.meta.uid, attempt), None) if self._held else None
-            if held is None:
+            if not self._held or (job.meta.uid, attempt) not in self._held:
                 return  # Nobody waits for what was never looked at.
+            self._claims.forget(run_id(job.meta.uid, attempt))
+            held = self._held.pop((job.meta.uid, attempt))
             kinds = self._kinds_of(held)
             woken = [key for key, wanted in self._waiting.items() if wanted & kinds][:_WOKEN_AT_ONCE]
             for key in woken:
@@ -131,6 +171,16 @@ class Devices:
 
     def why_gone(self, names: Sequence[str], nodes: Sequence[str] = ()) -> str:
         """Say why a run that was given these devices cannot be started with them; empty if it can."""
+        if why := self._why_unusable(names, nodes):
+            return why
+        if not names:
+            return ""
+        with self._lock:
+            inventory = self._declared()
+            wanted = tuple(_Held(_NOBODY, "", tuple(names), tuple(nodes)).taken(inventory))
+            return _held_elsewhere(wanted, inventory, _of_others(self._claims.live(), self._own_runs()))
+
+    def _why_unusable(self, names: Sequence[str], nodes: Sequence[str] = ()) -> str:
         try:
             self.fit(names, nodes)
         except Unusable as error:
@@ -142,16 +192,16 @@ class Devices:
         held = self._taken(job, inventory)
         names = {one.name for one in held}
         others = (device.qualified for kind in sorted(wanted) for device in inventory.countable(kind))
-        unusable = {name: why for name in others if name not in names and (why := self.why_gone([name]))}
+        unusable = {name: why for name in others if name not in names and (why := self._why_unusable([name]))}
         found = allocation.choose(wanted, inventory, held, unusable)
         if isinstance(found, Short):
-            return _missing(found, inventory, tuple(unusable.values()))
+            return _missing(found, inventory, tuple(unusable.values()), is_elsewhere=any(map(_is_elsewhere, held)))
         return self._together(found, inventory)
 
     def _together(self, found: Chosen, inventory: Inventory) -> DevicesFree | DevicesMissing:
         """Return them, if one run can have all of them."""
         nodes = tuple(sharing.as_text(inventory.nodes[name]) for name in found.names)
-        if why := self.why_gone(found.names, nodes):
+        if why := self._why_unusable(found.names, nodes):
             return DevicesMissing(Reason.DEVICES_UNUSABLE, why)
         return DevicesFree(found.names, nodes)
 
@@ -179,7 +229,12 @@ class Devices:
                 del all_held[run]
         own = (job.key, job.meta.resource_version)
         others = [held for held in all_held.values() if (held.key, held.version) != own]
-        return tuple(taken for held in others for taken in held.taken(inventory))
+        ours = tuple(taken for held in others for taken in held.taken(inventory))
+        return (*ours, *_of_others(self._claims.live(), self._own_runs()))
+
+    def _own_runs(self) -> frozenset[str]:
+        """Return the ids of the runs that are held here: what they claim is known better than that."""
+        return frozenset(run_id(uid, attempt) for uid, attempt in self._loaded())
 
     def _loaded(self) -> dict[tuple[str, int], _Held]:
         if self._held is None:
@@ -204,7 +259,28 @@ class Devices:
         return _is_on_record(job, attempt) and self._dirs.path(uid, attempt).exists()  # Its processes may be there.
 
 
-def _missing(short: Short, inventory: Inventory, unusable: tuple[str, ...]) -> DevicesMissing:
+def _of_others(live: Iterable[HostClaim], own: Collection[str]) -> tuple[Taken, ...]:
+    """Return what runs of other daemons have: by its nodes alone, as what they call it is their own matter."""
+    return tuple(
+        Taken(f"{_CLAIMED_BY}{claim.run_id}", sharing.of_text(nodes), f"{claim.holder} of the daemon of {claim.owner}")
+        for claim in live
+        if claim.run_id not in own
+        for nodes in claim.nodes
+    )
+
+
+def _held_elsewhere(wanted: Iterable[Taken], inventory: Inventory, others: Collection[Taken]) -> str:
+    for one in wanted:
+        if holder := allocation.holder_of(one.name, one.nodes, inventory, others):
+            return f"{one.name} is held by {holder}"
+    return ""
+
+
+def _is_elsewhere(one: Taken) -> bool:
+    return one.name.startswith(_CLAIMED_BY)
+
+
+def _missing(short: Short, inventory: Inventory, unusable: tuple[str, ...], *, is_elsewhere: bool) -> DevicesMissing:
     why = "".join(f"; {problem}" for problem in (*unusable, *inventory.problems))
     if short.is_absent:
         message = f"{short.wanted} of {short.kind} wanted, and this host has none: {_nowhere(inventory)}{why}"
@@ -215,7 +291,7 @@ def _missing(short: Short, inventory: Inventory, unusable: tuple[str, ...]) -> D
         return DevicesMissing(Reason.DEVICES_INSUFFICIENT, message)
     if unusable and short.wanted > short.total - len(unusable):
         return DevicesMissing(Reason.DEVICES_UNUSABLE, f"{short}{why}")
-    return DevicesMissing(Reason.DEVICES_UNAVAILABLE, f"{short}{why}")
+    return DevicesMissing(Reason.DEVICES_UNAVAILABLE, f"{short}{why}", is_elsewhere=is_elsewhere)
 
 
 def _nowhere(inventory: Inventory) -> str:

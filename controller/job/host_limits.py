@@ -5,6 +5,7 @@ Invariant: what cannot be held is said, with the field and the reason, and no ru
 """
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from api.types.job import Job
@@ -14,8 +15,9 @@ from controller.devices.fitting import Fitting
 from controller.job import run_spec
 from controller.job.observed import RuntimeReady
 from controller.job.run_spec import RunDefaults
-from controller.linux import procfs
+from controller.linux import core_pattern, procfs
 from controller.linux.capabilities import Capability
+from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.spec import SandboxSpec
 
 
@@ -41,6 +43,8 @@ def disks(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaul
     resources = job.spec.resources
     _check_cpus(resources.cpus)
     _check_open_files(resources.limits.open_files)
+    if why := why_no_cores(resources.limits.core_bytes, core_pattern.read):
+        raise Unenforceable(why)
     wanted = resources.limits.io
     if wanted is None or not wanted.numbers():
         return ()
@@ -91,6 +95,17 @@ def most_open_files() -> int:
 def _check_open_files(wanted: int | None) -> None:
     if wanted is not None and wanted > (most := most_open_files()):
         raise Unenforceable(f"spec.resources.limits.openFiles: this host allows {most}: ask for less")
+
+
+def why_no_cores(wanted: int | None, read_pattern: Callable[[], str]) -> str:
+    """Return why no core file of `wanted` bytes can be left on this host; empty if it can be, or none is wanted."""
+    if not ProcessLimits(core_bytes=wanted).leaves_cores:
+        return ""
+    pattern = read_pattern()
+    if not (core_pattern.is_program(pattern) or core_pattern.is_socket(pattern)):
+        return ""
+    cause = f"this host's kernel.core_pattern is {pattern}, which is told of crashes in full and leaves no file"
+    return f"spec.resources.limits.coreSize: {cause}: leave it out, or set that to the name of a file"
 
 
 def _check_controller(on_v2: str, on_v1: str, field: str) -> None:

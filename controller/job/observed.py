@@ -91,10 +91,11 @@ class DevicesFree:
 
 @dataclass(frozen=True, slots=True)
 class DevicesMissing:
-    """The job's next run cannot have the devices it wants."""
+    """The job's next run cannot have the devices it wants. `is_elsewhere`: for a run whose end nobody here hears of."""
 
     reason: str
     message: str
+    is_elsewhere: bool = False
 
 
 class Runtimes(Protocol):

@@ -35,6 +35,7 @@ LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
 _DEVICES_CHECK_SECONDS = 15.0  # As above; it is for specs that come and change.
 _REFERENCES_CHECK_SECONDS = 60.0  # Their coming wakes it sooner.
+_DEVICES_ELSEWHERE_CHECK_SECONDS = 2.0
 _CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
 
 
@@ -177,7 +178,9 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
     if observed.crowded:
         return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
     if isinstance(observed.devices, DevicesMissing):
-        return Plan.wait(observed.devices.reason, observed.devices.message, _DEVICES_CHECK_SECONDS)
+        missing = observed.devices
+        seconds = _DEVICES_ELSEWHERE_CHECK_SECONDS if missing.is_elsewhere else _DEVICES_CHECK_SECONDS
+        return Plan.wait(missing.reason, missing.message, seconds)
     given = observed.devices
     return Plan.do(BeginRun(job.status.attempts + 1, given.names, given.nodes), again=True)
 

@@ -12,8 +12,10 @@ from controller.linux import pidfd
 _DEATH_SECONDS = 2
 
 
-def remove(cgroups: Lifecycle, dirs: RunDirs, uid: str, attempt: int) -> None:
+def remove(cgroups: Lifecycle, dirs: RunDirs, uid: str, attempt: int, *, to_its_end: bool = False) -> None:
     """Remove what is left of a run that has ended; there may be nothing.
+
+    `to_its_end` is for one whose supervisor keeps something for life that others wait for: it is waited for.
 
     Raises:
         CgroupError: something of it is still there, and does not go.
@@ -27,6 +29,9 @@ def remove(cgroups: Lifecycle, dirs: RunDirs, uid: str, attempt: int) -> None:
         # We were told of the end a moment before the supervisor was gone, and version 1 waits for that.
         _await_supervisor(dirs, uid, attempt)
         cgroups.remove(identity)
+    if to_its_end:
+        with contextlib.suppress(FileNotFoundError):
+            _await_supervisor(dirs, uid, attempt)
     dirs.remove(uid, attempt)
 
 

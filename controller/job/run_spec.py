@@ -111,8 +111,11 @@ def run_spec(
     devices: Fitting = _NO_DEVICES,
     *,
     disks: tuple[str, ...] = (),
+    device_claim: str | None = None,
 ) -> RunSpec:
     """Return what the launcher needs to start run `attempt`, which was given `devices`; `disks` as for `limits`.
+
+    `device_claim` is what keeps the devices from all other runs of the host.
 
     Raises:
         ValueError: no run can be so.
@@ -135,6 +138,7 @@ def run_spec(
         grace_seconds=job.spec.termination_grace_period_seconds,
         log_max_bytes=defaults.log_max_bytes,
         log_max_files=defaults.log_max_files,
+        device_claim=device_claim,
     )
 
 

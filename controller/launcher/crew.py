@@ -15,10 +15,11 @@ from controller.launcher.log_writer import STDERR, STDOUT
 from controller.launcher.receipt import Early, NotEnforced, Seen, Surroundings, Wanted
 from controller.launcher.records import Plain
 from controller.launcher.slots import IDS_PER_SLOT, Slot
-from controller.linux import loopback, namespaces
+from controller.linux import core_pattern, loopback, namespaces
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox.compile import WORK_DIRECTORY, compile_base, compile_own, compile_sandbox, compile_shared
+from controller.sandbox.confine import NO_PROCESS_LIMITS, ProcessLimits
 from controller.sandbox.errors import SandboxError
 from controller.sandbox.interpret import Builder
 from controller.sandbox.ops import BindMount, MakePlaces
@@ -47,7 +48,7 @@ class Crew:
         surroundings: Surroundings,
     ) -> None:
         self._slot, self._niceness, self._surroundings = slot, niceness, surroundings
-        self._rights = USUAL_RIGHTS
+        self._rights, self._limits = USUAL_RIGHTS, NO_PROCESS_LIMITS
         self._early: Early | None = None
         self._heard = bytearray()
         self._seen: Seen | None = None
@@ -129,8 +130,10 @@ class Crew:
         else:
             self.mounts = receipt.read_mounts(self.builder.writable)
 
-    def take_rights(self, rights: Rights, seccomp: bytes) -> None:
-        """Have another process become the job, with these rights: the one that waits has given up all but the usual.
+    def take_rights(self, rights: Rights, limits: ProcessLimits, seccomp: bytes) -> None:
+        """Have another process become the job, with these rights, and core files if its limits allow any.
+
+        The one that waits has given up all but the usual.
 
         Raises:
             OSError: there is none to be had.
@@ -139,7 +142,8 @@ class Crew:
         os.waitpid(self.job_pid, 0)
         for fd in (self.report_fd, *self.outputs):
             os.close(fd)
-        self._rights, self._early, self._heard = rights, None, bytearray()
+        self._rights, self._limits = rights, limits
+        self._early, self._heard = None, bytearray()
         if Capability.NET_BIND_SERVICE in rights.kept:
             # Its network is not its user namespace's, so the capability alone would give it no right there.
             loopback.open_low_ports()
@@ -156,12 +160,17 @@ class Crew:
             OSError: the process has ended: its report says why.
         """
         rights, ruleset = self._rights, self.builder.ruleset
-        wanted = Wanted(self.host_ids.uid, IDS_PER_SLOT, self._surroundings, rights.kept)
         early = self._hear_early()
         self._seen = receipt.parse_late(early, job_process.hear(self.orders, self._heard, receipt.END))
-        receipt.judge(self._seen, wanted)
+        cores = self._core_limit(self._seen.core_limits)
+        receipt.judge(self._seen, Wanted(self.host_ids.uid, IDS_PER_SLOT, self._surroundings, rights.kept, cores))
         if ruleset is None and rights.needs_landlock:
             raise NotEnforced("cannot begin the run: the host's policy wants Landlock, and this kernel has none")
+
+    def _core_limit(self, seen: tuple[int, ...]) -> int:
+        """Return what the limit of core files is to be: where root itself has 0, that will do if no program is told."""
+        is_least = not any(seen) and not self._limits.leaves_cores
+        return 0 if is_least and not core_pattern.is_program(core_pattern.read()) else self._limits.core_limit
 
     def _hear_early(self) -> Early:
         """Return what the job's process says as soon as it is who it will be, which may be long before its run."""
@@ -209,7 +218,7 @@ class Crew:
             os.fchown(fd, slot.host_base, slot.host_base)  # So that the job may open /dev/stdout.
         files = JobFiles(
             out_write, err_write, report_write, orders_of_job.fileno(), slot.user_namespace_fd, self._niceness,
-            self._rights.kept,
+            self._rights.kept, self._limits,
         )  # fmt: skip
         pid = os.fork()
         if pid == 0:

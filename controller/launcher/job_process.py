@@ -62,6 +62,8 @@ class JobFiles:
     user_namespace_fd: int
     niceness: int
     keep: frozenset[Capability] = _NO_RIGHTS
+    limits: ProcessLimits = NO_PROCESS_LIMITS
+    """Of core files alone; the others come with the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,10 @@ def _leave_the_supervisor(files: JobFiles) -> None:
     begin_afresh()
     confine.usual_limits()
     confine.allow_limits()
+    confine.limit_cores(files.limits)
     take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)
+    process.set_dumpable(False)  # Becoming somebody else may have made it so, as /proc/sys/fs/suid_dumpable says.
     confine.bound_rights(files.keep)
     confine.keep_to_itself()
     _arrange_descriptors(files)

@@ -166,6 +166,7 @@ def _pass_and_exit(
         job_process.take_off_the_launchers_protection()
         confine.usual_limits()
         confine.allow_limits()
+        confine.limit_cores(held.limits)
         copy = _prepare_copy(request)
         doing = "join the run's cgroup"
         for fd in join_fds:

@@ -6,12 +6,18 @@ Written only of a run whose limits were all set, and had been before its command
 from controller.cgroup.limits import IoLimit, Limits
 from controller.launcher.records import Plain
 from controller.launcher.runspec import RunSpec
+from controller.linux import core_pattern
 
 _BUFFERED = "buffered writes: cgroup v1 limits those that are direct or waited for, and no others"
 
+_TOLD_OF_CRASHES = "crashes: the server of kernel.core_pattern is told of them, whatever the limit of core files"
 
-def told(spec: RunSpec, cgroup_version: int) -> dict[str, Plain]:
-    """Return the part of the receipt that is about limits; what was not asked for and has no default is left out."""
+
+def told(spec: RunSpec, cgroup_version: int, pattern: str) -> dict[str, Plain]:
+    """Return the part of the receipt that is about limits; what was not asked for and has no default is left out.
+
+    `pattern` is the host's kernel.core_pattern.
+    """
     limits, sandbox, process = spec.limits, spec.sandbox, spec.process_limits
     always: dict[str, Plain] = {
         "memoryBytes": limits.memory_bytes,
@@ -29,9 +35,14 @@ def told(spec: RunSpec, cgroup_version: int) -> dict[str, Plain]:
         "fileSize": process.file_bytes,
         "coreSize": process.core_bytes,
         "io": [_disk(disk) for disk in limits.io] or None,
-        "notEnforced": [_BUFFERED] if cgroup_version == 1 and _limits_writes(limits) else None,
+        "notEnforced": _not_enforced(limits, cgroup_version, pattern) or None,
     }
     return always | {name: value for name, value in asked.items() if value is not None}
+
+
+def _not_enforced(limits: Limits, cgroup_version: int, pattern: str) -> list[Plain]:
+    buffered: list[Plain] = [_BUFFERED] if cgroup_version == 1 and _limits_writes(limits) else []
+    return buffered + ([_TOLD_OF_CRASHES] if core_pattern.is_socket(pattern) else [])
 
 
 def _disk(disk: IoLimit) -> Plain:

@@ -7,12 +7,14 @@ Invariant: a run of which the kernel says anything else than what was wanted is 
 import json
 import os
 import re
+import resource
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.launcher.records import Plain
-from controller.linux import mountinfo
+from controller.linux import mountinfo, process
 from controller.linux.capabilities import Capability
+from controller.sandbox.confine import NO_CORES
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _BEFORE_ITS_CGROUP = tuple(name for name in NAMESPACES if name != "cgroup")
@@ -59,6 +61,7 @@ class Wanted:
     ids: int
     surroundings: Surroundings
     capabilities: frozenset[Capability] = _NO_CAPABILITIES
+    core_limit: int = NO_CORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,18 @@ class Early:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What it says: fields of /proc/PID/status, inode numbers of namespaces, and the maps of ids."""
+    """What it says: fields of /proc/PID/status, inode numbers of namespaces, the maps of ids, and what of cores.
+
+    `core_limits` are the soft and the hard one; `dumpable` is whether a crash of the process itself would leave a core
+    or tell of one: what it executes is so again, and is held by the limits alone.
+    """
 
     status: Mapping[str, str]
     namespaces: Mapping[str, int]
     uid_map: tuple[int, ...]
     gid_map: tuple[int, ...]
+    core_limits: tuple[int, ...] = ()
+    dumpable: bool = True
 
 
 def tell_early() -> bytes:
@@ -96,7 +105,8 @@ def tell_early() -> bytes:
 def tell_late() -> bytes:
     """Return the rest there is to say of this process, which has given up its rights; it ends with `END`."""
     cgroup = os.stat("/proc/self/ns/cgroup").st_ino
-    return b"%d\n%b" % (cgroup, _read("/proc/self/status").encode()) + END
+    numbers = (cgroup, process.is_dumpable(), *resource.getrlimit(resource.RLIMIT_CORE))
+    return b"%d %d %d %d\n%b" % (*numbers, _read("/proc/self/status").encode()) + END
 
 
 def parse(told: bytes) -> Seen:
@@ -131,9 +141,12 @@ def parse_late(early: Early, told: bytes) -> Seen:
     Raises:
         NotEnforced: it is something else.
     """
-    cgroup, _, status = told.removesuffix(END).partition(b"\n")
+    numbers, _, status = told.removesuffix(END).partition(b"\n")
     try:
-        return Seen(_fields(status.decode()), {**early.namespaces, "cgroup": int(cgroup)}, early.uid_map, early.gid_map)
+        cgroup, dumpable, *core_limits = map(int, numbers.split())
+        namespaces = {**early.namespaces, "cgroup": cgroup}
+        fields = _fields(status.decode())
+        return Seen(fields, namespaces, early.uid_map, early.gid_map, tuple(core_limits), dumpable != 0)
     except ValueError as error:
         raise _nonsense(told) from error
 
@@ -148,7 +161,7 @@ def judge(seen: Seen, wanted: Wanted) -> None:
     Raises:
         NotEnforced: something is not as wanted; all that is not is named.
     """
-    problems = [*_rights(seen.status, wanted), *_places(seen, wanted)]
+    problems = [*_rights(seen.status, wanted), *_places(seen, wanted), *_cores(seen, wanted)]
     if problems:
         raise NotEnforced(f"cannot begin the run: the kernel says {'; '.join(problems)}")
 
@@ -232,6 +245,8 @@ def as_plain(seen: Seen, filters_around: int) -> dict[str, Plain]:
         "capabilities": [one.name for one in Capability if int(status["CapEff"], 16) >> one & 1],
         "capabilitySets": dict(sets),
         "noNewPrivs": status["NoNewPrivs"] == "1",
+        "coreLimit": seen.core_limits[0],
+        "dumpable": seen.dumpable,
         "seccompMode": int(status["Seccomp"]),
         "seccompFilters": int(status.get("Seccomp_filters", 1 + filters_around)) - filters_around,
     }
@@ -276,6 +291,14 @@ def _places(seen: Seen, wanted: Wanted) -> Iterable[str]:
     for name, inode in wanted.surroundings.namespaces.items():
         if seen.namespaces.get(name, inode) == inode:
             yield f"its {name} namespace is the host's"
+
+
+def _cores(seen: Seen, wanted: Wanted) -> Iterable[str]:
+    if seen.core_limits != (wanted.core_limit,) * 2:
+        said = " ".join(map(str, seen.core_limits)) or "not there"
+        yield f"its limit of core files is {said}, not {wanted.core_limit} {wanted.core_limit}"
+    if seen.dumpable:
+        yield "it is dumpable before its command"
 
 
 def _fields(status: str) -> dict[str, str]:

@@ -10,13 +10,14 @@ import socket
 from functools import cache
 
 from controller.cgroup.limits import Limits
-from controller.launcher import blank, job_process, limits_told, outcome, protocol, receipt, records, runspec
+from controller.launcher import blank, job_process, limits_told, outcome, protocol, receipt, recording, runspec
 from controller.launcher.instants import utc_text
 from controller.launcher.job_process import Command
 from controller.launcher.log_writer import STDOUT, LogWriter
 from controller.launcher.protocol import Decoder
 from controller.launcher.receipt import NotEnforced, Surroundings, Wanted
-from controller.launcher.records import Claim, ExitFile, ExitRecord
+from controller.launcher.recording import ExitFile
+from controller.launcher.records import Claim, ExitRecord
 from controller.launcher.runspec import Parts, RunSpec
 from controller.linux import mount_api, namespaces
 from controller.linux.mount_api import MountAttribute
@@ -41,8 +42,8 @@ def think() -> None:
     if message.get(protocol.ATTACHED) == (parts.own, parts.shared):
         spec = runspec.read_own(parts.own, runspec.read_shared(parts.shared))
         compile_sandbox(spec.sandbox, HostIds(0, 0))
-        limits_told.told(spec, 1)
-    records.claim_content(Claim("none", "", 0, 0, utc_text(0), ""))
+        limits_told.told(spec, 1, "core")
+    recording.claim_content(Claim("none", "", 0, 0, utc_text(0), ""))
 
 
 @cache
@@ -117,7 +118,7 @@ def _make_a_sandbox(host_ids: HostIds) -> None:
 def _leave_records() -> None:
     directory_fd = os.open(f"{_PLACE}/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     made = f"{_PLACE}/work"
-    claim_fd = records.place_claim(directory_fd, Claim("none", "", 0, 0, _STAMP, ""), blank.make(made))
+    claim_fd = recording.place_claim(directory_fd, Claim("none", "", 0, 0, _STAMP, ""), blank.make(made))
     if claim_fd is not None:
         os.close(claim_fd)
     log = LogWriter(directory_fd, 1 << 20, 2, lambda: 0, blank.make(made, append=True))
@@ -125,7 +126,7 @@ def _leave_records() -> None:
     log.finish()
     exit_fd = blank.make(made)
     if exit_fd is not None:
-        records.reserve(exit_fd)
+        recording.reserve(exit_fd)
     exit_file = ExitFile(directory_fd, exit_fd)
     exit_file.write(_RECORD)
     exit_file.flush()

@@ -29,7 +29,7 @@ from controller.sandbox.spec import (
     Scratch,
 )
 
-VERSION = 4
+VERSION = 5
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
@@ -61,6 +61,7 @@ class RunSpec:
         cgroup_parent: the cgroup, by its path below the root of each hierarchy, that holds `cgroup`.
         deadline_seconds: how long it may run; None is for ever.
         grace_seconds: between SIGTERM and SIGKILL, at the deadline and when the supervisor is told to end.
+        device_claim: the path of what says that its devices are its own, to be kept for life: see `host_claims`.
     """
 
     run_id: str
@@ -79,6 +80,7 @@ class RunSpec:
     log_max_files: int = 5
     process_limits: ProcessLimits = NO_PROCESS_LIMITS
     rights: Rights = USUAL_RIGHTS
+    device_claim: str | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -207,6 +209,7 @@ def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
     for name in ("grace_seconds", "log_max_bytes", "log_max_files"):
         _check(name, given.get(name, 0), int, float)
     _check("deadline_seconds", given.get("deadline_seconds"), int, float, type(None))
+    _check("device_claim", given.get("device_claim"), str, type(None))
     return RunSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 

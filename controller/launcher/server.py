@@ -18,6 +18,7 @@ from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
 from controller.launcher import control, joining, protocol, signals
 from controller.launcher.children import Child, Connection, HandedOver, Request
+from controller.launcher.clients import Clients
 from controller.launcher.joining import Joiner
 from controller.launcher.nursery import Equipment, Nursery, NurseryGone
 from controller.launcher.pool import Fork, Make, Pool, Retire, Step
@@ -47,7 +48,6 @@ class Launcher:
     """
 
     def __init__(self, listener: socket.socket, own_dir: str, runs_niceness: int) -> None:
-        self._listener = listener
         self._runs_niceness = runs_niceness
         staging = f"{own_dir}/{STAGE}"
         os.makedirs(staging, mode=0o700, exist_ok=True)
@@ -65,7 +65,6 @@ class Launcher:
             )
         )  # fmt: skip
         self._wakeup_fd = signals.wake_on(*_SIGNALS)
-        self._connections: dict[int, Connection] = {}
         self._children: dict[int, Child] = {}
         self._by_channel: dict[int, Child] = {}
         self._pool = Pool(WARM)
@@ -76,8 +75,8 @@ class Launcher:
         self._last_start = 0.0
         self._ending = False
         self._epoll = select.epoll()
-        for fd in (listener.fileno(), self._wakeup_fd):
-            self._epoll.register(fd, select.EPOLLIN)
+        self._epoll.register(self._wakeup_fd, select.EPOLLIN)
+        self._clients = Clients(listener, self._epoll, self._answer)
 
     def serve(self) -> None:
         """Serve until a `shutdown` request or SIGTERM. Supervisors without a run end with the launcher."""
@@ -88,8 +87,7 @@ class Launcher:
                 self._on_stuck(child)
             if self._seconds_until_calm() == 0.0:
                 self._take(self._next_step())
-        for connection in list(self._connections.values()):
-            self._flush(connection)
+        self._clients.flush()
 
     def _seconds_to_wait(self) -> float | None:
         waits = (self._seconds_until_calm(), self._handed_over.seconds_left(time.monotonic()))
@@ -135,16 +133,10 @@ class Launcher:
     def _dispatch(self, fd: int, event: int) -> None:
         if fd == self._wakeup_fd:
             self._on_signal()
-        elif fd == self._listener.fileno():
-            self._accept()
         elif fd in self._by_channel:
             self._on_channel(self._by_channel[fd], event)
-        elif fd in self._connections:
-            connection = self._connections[fd]
-            if event & select.EPOLLOUT:
-                self._flush(connection)
-            elif not connection.closing:
-                self._receive(connection)
+        else:
+            self._clients.on_event(fd, event)
 
     def _on_signal(self) -> None:
         numbers = os.read(self._wakeup_fd, 4096)
@@ -177,27 +169,6 @@ class Launcher:
             with contextlib.suppress(OSError, ValueError):
                 self._lifecycle(child.parent).remove(child.cgroup)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            client, _ = self._listener.accept()
-            client.settimeout(0)
-            self._connections[client.fileno()] = Connection(client)
-            self._epoll.register(client.fileno(), select.EPOLLIN)
-
-    def _receive(self, connection: Connection) -> None:
-        received = connection.receive(_READ_BYTES)
-        if received is None:
-            return
-        if not received:
-            self._disconnect(connection)
-            return
-        try:
-            for message in connection.decoder.feed(received):
-                self._answer(connection, message)
-        except ProtocolError as error:
-            connection.closing = True
-            self._send(connection, {"id": None, "error": str(error), "kind": "protocol"})
-
     def _answer(self, connection: Connection, message: Message) -> None:
         request_id = message.get("id")
         match message:
@@ -212,18 +183,18 @@ class Launcher:
                 self._start(Request(connection, request_id, parent, cgroup, own, shared, ahead))
             case {"op": "hello", "version": version} if version != PROTOCOL_VERSION:
                 cause = f"this launcher speaks version {PROTOCOL_VERSION} of the protocol, not {version!r}"
-                self._send(connection, {"id": request_id, "error": cause, "kind": "version"})
+                self._clients.send(connection, {"id": request_id, "error": cause, "kind": "version"})
             case {"op": "hello" | "ping"}:
-                self._send(connection, {"id": request_id, "version": PROTOCOL_VERSION, "pid": os.getpid()})
+                self._clients.send(connection, {"id": request_id, "version": PROTOCOL_VERSION, "pid": os.getpid()})
             case {"op": "status"}:
                 warm, made = len(self._pool), self._pool.count_made()
                 counts = {"running": len(self._children) - warm, "warm": warm, "made": made, "started": self._started}
-                self._send(connection, {"id": request_id, **counts, "clients": len(self._connections)})
+                self._clients.send(connection, {"id": request_id, **counts, "clients": len(self._clients)})
             case {"op": "join", protocol.ATTACHED: (bytes(text),)}:
                 self._join(connection, request_id, text)
             case {"op": "shutdown"}:
                 self._ending = True
-                self._send(connection, {"id": request_id})
+                self._clients.send(connection, {"id": request_id})
             case _:
                 raise ProtocolError(
                     f"cannot do {message.get('op')!r:.80}: there is no such request, or it lacks something"
@@ -234,9 +205,9 @@ class Launcher:
             self._lifecycle(request.cgroup_parent)
             child = self._hand_over(request)
         except (OSError, NoSlot) as error:
-            self._send(request.connection, {"id": request.request_id, "error": str(error), "kind": "failed"})
+            self._clients.send(request.connection, {"id": request.request_id, "error": str(error), "kind": "failed"})
         except ValueError as error:
-            self._send(request.connection, {"id": request.request_id, "error": str(error), "kind": "invalid"})
+            self._clients.send(request.connection, {"id": request.request_id, "error": str(error), "kind": "invalid"})
         else:
             child.request, child.parent, child.cgroup = request, request.cgroup_parent, request.cgroup
             self._started += 1
@@ -248,9 +219,9 @@ class Launcher:
         try:
             joining.fork_attendant(own)
         except OSError as error:
-            self._send(connection, {"id": request_id, "error": str(error), "kind": "failed"})
+            self._clients.send(connection, {"id": request_id, "error": str(error), "kind": "failed"})
         else:
-            self._disconnect(connection)
+            self._clients.disconnect(connection)
 
     def _hand_over(self, request: Request) -> Child:
         """Give a run to a supervisor, and to another if that has been killed while it was ready, or hangs."""
@@ -337,7 +308,7 @@ class Launcher:
         if answer.get("claimed") is not False:
             child.cgroup = ""  # Not its own, so not ours to remove.
         if request is not None:
-            self._send(request.connection, {"id": request.request_id, **answer})
+            self._clients.send(request.connection, {"id": request.request_id, **answer})
 
     def _on_stale(self, child: Child, request: Request | None) -> None:
         """See to it that nobody is given a run any more who made the same, and give this run, if any, to another."""
@@ -362,33 +333,3 @@ class Launcher:
         self._epoll.unregister(child.channel.fileno())
         del self._by_channel[child.channel.fileno()]
         child.channel.close()
-
-    def _send(self, connection: Connection, message: Message) -> None:
-        if connection.socket.fileno() >= 0:
-            connection.out += protocol.encode(message)
-            self._flush(connection)
-
-    def _flush(self, connection: Connection) -> None:
-        try:
-            while connection.out:
-                del connection.out[: connection.socket.send(connection.out)]
-        except BlockingIOError:
-            self._epoll.modify(connection.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
-            return
-        except ConnectionError:
-            self._disconnect(connection)
-            return
-        if connection.closing:
-            self._disconnect(connection)
-        else:
-            self._epoll.modify(connection.socket.fileno(), select.EPOLLIN)
-
-    def _disconnect(self, connection: Connection) -> None:
-        fd = connection.socket.fileno()
-        if fd >= 0:
-            # Before the close: a supervisor being set up has a copy, which would keep it armed.
-            self._epoll.unregister(fd)
-            del self._connections[fd]
-            connection.socket.close()
-            for each in connection.take_fds():
-                os.close(each)

@@ -2,7 +2,7 @@
 
 Slot N is byte N of one file of the host, locked for an open file of its own. The lock goes with that to the run's
 supervisor, which keeps it for life, so that no launcher gives the slot away while the run lives: neither one started
-later nor one of another root. Source: fcntl(2), "Open file description locks".
+later nor one of another root: see `linux.ofd_lock`.
 
 Ids: slot N is 65536 ids from 0x70000000 + N * 65536 up. That lies above what useradd gives out as subordinate
 ids (to 600100000) and systemd as containers' (to 0x6FFFFFFF), and below systemd's foreign ids
@@ -11,13 +11,11 @@ Source: systemd's UIDS-GIDS.md; login.defs(5), SUB_UID_MAX.
 """
 
 import errno
-import fcntl
 import os
-import struct
 from collections import deque
 from itertools import chain
 
-from controller.linux import user_namespace
+from controller.linux import ofd_lock, user_namespace
 from controller.linux.user_namespace import IdMap
 
 FIRST_ID = 0x70000000
@@ -29,7 +27,6 @@ HOST_FILE = "/run/runwright.slots"
 MOST_IDLE = 32
 """So many user namespaces are kept for runs to come, however many there were at once."""
 _ATTEMPTS = 100
-_FLOCK = struct.Struct("hhqqi4x")  # Source: fcntl(2), struct flock, as on every 64-bit Linux.
 
 
 class NoSlot(Exception):
@@ -108,32 +105,13 @@ class SlotPool:
         for _ in range(_ATTEMPTS):
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                if not _take_lock(fd, number):
+                if not ofd_lock.take(fd, number):
                     os.close(fd)
                     return None
-                if _is_still(self._path, fd):
+                if ofd_lock.is_still(self._path, fd):
                     return fd
             except OSError:
                 os.close(fd)
                 raise
             os.close(fd)
         raise OSError(errno.ESTALE, f"cannot lock a slot: {self._path} is removed again and again: find out by whom")
-
-
-def _take_lock(fd: int, number: int) -> bool:
-    try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return False
-        raise
-    return True
-
-
-def _is_still(path: str, fd: int) -> bool:
-    """Whether `path` is the name of what is open: a lock on another file is one that nobody else would see."""
-    try:
-        named = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(named, os.fstat(fd))

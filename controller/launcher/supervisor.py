@@ -28,9 +28,11 @@ from controller.launcher import (
     blank,
     devices_told,
     held_run,
+    host_claims,
     job_process,
     limits_told,
     outcome,
+    recording,
     records,
     run_loop,
     signals,
@@ -43,13 +45,15 @@ from controller.launcher.job_process import Command
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.receipt import NotEnforced, Surroundings
-from controller.launcher.records import Claim, ExitFile, ExitRecord, Reason
+from controller.launcher.recording import ExitFile
+from controller.launcher.records import Claim, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
-from controller.linux import libc, process
+from controller.linux import core_pattern, libc, process
 from controller.linux.capabilities import Capability
 from controller.sandbox import confine, seccomp
+from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.errors import InvalidSpec, SandboxError
 
 SUPERVISOR_SANDBOX_UID = 65534
@@ -109,10 +113,16 @@ def supervise(post: Post) -> None:
     spec = waiting.wait_for_run(post.channel, ready)
     if spec is None:
         return
+    if spec.device_claim is not None:
+        try:
+            host_claims.keep(spec.device_claim)  # Its descriptor is this process', to its end.
+        except OSError as error:
+            waiting.answer(post.channel, {"error": str(error), "kind": "failed"})
+            return
     started_at = utc_text(time.time_ns())
     run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
     claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
-    claim_fd = records.place_claim(run_dir_fd, claim, blanks.claim)
+    claim_fd = recording.place_claim(run_dir_fd, claim, blanks.claim)
     if claim_fd is None:
         waiting.answer(post.channel, {"claimed": True})
         return
@@ -138,7 +148,7 @@ def supervise_and_exit(post: Post) -> NoReturn:
 def _make_blanks(directory: str) -> Blanks:
     exit_fd = blank.make(directory)
     if exit_fd is not None:
-        records.reserve(exit_fd)
+        recording.reserve(exit_fd)
     return Blanks(blank.make(directory), blank.make(directory, append=True), exit_fd)
 
 
@@ -202,8 +212,9 @@ class _Supervisor:
         self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
         lifecycle = self._lifecycle()
         try:
-            if not spec.rights.are_usual:
-                ready.take_rights(spec.rights, self._program())
+            if not spec.rights.are_usual or spec.process_limits.leaves_cores:
+                _judge_cores(spec.process_limits)
+                ready.take_rights(spec.rights, spec.process_limits, self._program())
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             self._judge_limits(lifecycle)
@@ -266,8 +277,8 @@ class _Supervisor:
         self._cgroup_says = readback.as_plain(found)
 
     def _program(self) -> bytes:
-        rights = self._spec.rights
-        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE)
+        rights, leaves_cores = self._spec.rights, self._spec.process_limits.leaves_cores
+        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE, leaves_cores=leaves_cores)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""
@@ -309,12 +320,23 @@ class _Supervisor:
         if self._told is None:  # Put together while the job is on its way, and not again when it has ended.
             held_to = self._ready.held_to() if isinstance(self._ready, Crew) else {}
             self._told = {
-                **limits_told.told(self._spec, self._post.hierarchies.version),
+                **limits_told.told(self._spec, self._post.hierarchies.version, core_pattern.read()),
                 **held_to,
                 "cgroup": dict(self._cgroup_says),
                 **({"devices": dict(self._devices_say)} if self._devices_say else {}),
             }
         return self._told
+
+
+def _judge_cores(limits: ProcessLimits) -> None:
+    """See that the kernel would hold core files that were asked for to their size, as looked at before it was asked.
+
+    Raises:
+        NotEnforced: whoever else is told of crashes is told all.
+    """
+    pattern = core_pattern.read()
+    if limits.leaves_cores and (core_pattern.is_program(pattern) or core_pattern.is_socket(pattern)):
+        raise NotEnforced(f"cannot begin the run: no core file is held to coreSize: kernel.core_pattern is {pattern}")
 
 
 def _numbers(usage: Usage) -> dict[str, float]:

@@ -9,6 +9,7 @@ from struct import Struct
 from controller.linux import libc, procfs
 
 _PR_SET_PDEATHSIG = 1
+_PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 _PR_SET_TIMERSLACK = 29
 _PR_SET_CHILD_SUBREAPER = 36
@@ -49,6 +50,15 @@ def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument, an
         SyscallError: the kernel refused.
     """
     _prctl(_PR_SET_DUMPABLE, int(dumpable), "set dumpable")
+
+
+def is_dumpable() -> bool:
+    """Whether this process leaves a core, be it for root alone, and may be read by others.
+
+    Raises:
+        SyscallError: the kernel does not say.
+    """
+    return libc.syscall("prctl", _PR_GET_DUMPABLE, 0, 0, 0, 0, purpose="ask whether it is dumpable") != 0
 
 
 def set_parent_death_signal(signal: int) -> None:

@@ -35,6 +35,8 @@ from controller.runtime.trees.source import TreeSource
 from controller.runtime.trees.tree import InstalledRuntime
 
 HOST_BASES = (DEBIAN, HOST)
+_BUILT = ("recipe", "build")
+"""Kinds of sources that always run somebody's commands; packages of registries may, which is seen when one is there."""
 
 
 class ParentMissingError(TransientError):
@@ -81,6 +83,10 @@ class Sources:
             layers = tuple(self._layer(text, installed) for text in spec.extends.runtimes)
             return Composition(name, version, spec.extends, layers)
         return self._declared(runtime, version, installed)
+
+    def why_not_built(self, source: TreeSource) -> str:
+        """Return why no build of `source` may begin now; empty if one may, or nothing is built for it."""
+        return self.builds.why_not() if self.builds is not None and source.kind in _BUILT else ""
 
     def _declared(self, runtime: Runtime, version: str, installed: tuple[InstalledRuntime, ...]) -> TreeSource:
         name = runtime.meta.name

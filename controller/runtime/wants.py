@@ -8,7 +8,7 @@ from api import conditions, runtime_spec
 from api.conditions import ConditionStatus
 from api.meta import read_time
 from api.runtime_requests import Request, version_in
-from api.types.runtime import Runtime, UpdatePolicy
+from api.types.runtime import Runtime, RuntimeReason, UpdatePolicy
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.runtime import meaning
@@ -21,6 +21,8 @@ from controller.runtime.trees.source import TreeSource
 from controller.runtime.trees.tree import InstalledRuntime
 
 SOONEST_LOOKUP_SECONDS, LATEST_LOOKUP_SECONDS = 2.0, 60.0
+HELD_BACK_SECONDS = 60.0
+"""How soon to look whether builds may begin; as long as jobs wait for the same."""
 
 
 class Wants:
@@ -62,7 +64,8 @@ class Wants:
         except (TransientError, TerminalError):
             return None
         is_same = source.version == tree.version
-        return source if is_same and self._installer.failure(source, runtime.meta.generation) is None else None
+        is_tried = is_same and self._installer.failure(source, runtime.meta.generation) is None
+        return source if is_tried and not self._sources.why_not_built(source) else None
 
     def _offered(self, runtime: Runtime, asked: str, trees: tuple[Tree, ...], held: tuple[Hold, ...]) -> Wanted:
         usable = tuple(tree.version for tree in trees if not tree.problem)
@@ -100,6 +103,9 @@ class Wants:
 
     def _tried(self, runtime: Runtime, asked: str, source: TreeSource, *, outdated: bool = False) -> Wanted:
         failure = self._installer.failure(source, runtime.meta.generation)
+        if failure is None and (why := self._sources.why_not_built(source)):
+            reason = RuntimeReason.LIMIT_UNENFORCEABLE
+            return Wanted(asked, source.version, None, reason, why, HELD_BACK_SECONDS, outdated=outdated)
         if failure is None:
             return Wanted(asked, source.version, source, outdated=outdated)
         return Wanted(

@@ -10,7 +10,7 @@ import os
 import resource
 from dataclasses import dataclass
 
-from controller.linux import capabilities, keyring, landlock, libc, namespaces, process
+from controller.linux import capabilities, core_pattern, keyring, landlock, libc, namespaces, process
 from controller.linux.capabilities import Capability
 from controller.linux.landlock import Scope
 from controller.linux.namespaces import LinuxNamespace
@@ -19,6 +19,10 @@ _OPEN_FILES = (1024, 524288)
 """As systemd sets them: select(2) fails above 1024, so more must be asked for."""
 MOST_OPEN_FILES = 1_048_576
 """Source: fs.nr_open, whose usual value it is; a host may have more or less."""
+NO_CORES = 1
+"""Bytes of a core file where there shall be none, and nobody be told. With 0, the kernel starts the program that
+`kernel.core_pattern` names all the same, as root of the host; with 1 it does not, and that is too little for any file.
+Source: fs/coredump.c, coredump_pipe and coredump_file."""
 _UNCONTROLLED = "/dev/full"
 """A device of every sandbox, which no sandbox allows anybody to control."""
 _PR_SET_SECUREBITS = 28
@@ -63,6 +67,16 @@ class ProcessLimits:
         for name, count in (("file_bytes", self.file_bytes), ("core_bytes", self.core_bytes)):
             if count is not None and count < 0:
                 raise ValueError(f"cannot limit {name} to {count}: it must not be negative")
+
+    @property
+    def core_limit(self) -> int:
+        """What the kernel is to have for the limit of core files."""
+        return max(self.core_bytes or 0, NO_CORES)
+
+    @property
+    def leaves_cores(self) -> bool:
+        """Whether core files were asked for."""
+        return self.core_limit > NO_CORES
 
 
 NO_PROCESS_LIMITS = ProcessLimits()
@@ -139,11 +153,27 @@ def allow_limits() -> None:
 
     Where root may not raise them (in a container without CAP_SYS_RESOURCE), runs get no more than it has itself.
     """
-    for kind, most in ((resource.RLIMIT_NOFILE, MOST_OPEN_FILES), (resource.RLIMIT_CORE, resource.RLIM_INFINITY)):
-        soft, hard = resource.getrlimit(kind)
-        if hard != resource.RLIM_INFINITY and (most == resource.RLIM_INFINITY or hard < most):
-            with contextlib.suppress(ValueError, PermissionError):
-                resource.setrlimit(kind, (soft, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < MOST_OPEN_FILES:
+        with contextlib.suppress(ValueError, PermissionError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, MOST_OPEN_FILES))
+
+
+def limit_cores(limits: ProcessLimits = NO_PROCESS_LIMITS) -> None:
+    """Set the limit of core files, while this process may still raise it and before its filter keeps it as it is.
+
+    Raises:
+        OSError, ValueError: it was refused, and crashes would be told to a program of the host: end the process.
+    """
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (limits.core_limit, limits.core_limit))
+    except (ValueError, PermissionError) as error:  # As in `allow_limits`: it has 0 itself.
+        if limits.leaves_cores:
+            raise
+        if core_pattern.is_program(core_pattern.read()):
+            cause = "crashes would be told to the program of kernel.core_pattern, as the limit of core files is 0"
+            raise PermissionError(errno.EPERM, f"{cause}: start the daemon with CAP_SYS_RESOURCE") from error
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def usual_limits() -> None:
@@ -168,13 +198,11 @@ def usual_limits() -> None:
 
 
 def limit_process(limits: ProcessLimits = NO_PROCESS_LIMITS) -> None:
-    """Set the process limits that a job starts with: no core files, and the usual number of open files at most.
+    """Set the process limits that a job starts with, but for `limit_cores`: the usual number of open files at most.
 
     Raises:
         OSError, ValueError: a limit was refused: end the process.
     """
-    core = limits.core_bytes or 0
-    resource.setrlimit(resource.RLIMIT_CORE, (core, core))
     if limits.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     if limits.open_files is not None:

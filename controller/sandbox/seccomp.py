@@ -40,12 +40,19 @@ class AnyBit:
     mask: int
 
 
-Test = OneOf | NoneOf | AnyBit
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """Holds if the argument, which is an address, is any but null; all its 64 bits."""
+
+    argument: int
+
+
+Test = OneOf | NoneOf | AnyBit | NotNull
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answers `error` if every test in `when` holds."""
+    """Answers `error` if every test in `when` holds; 0 is to say that it was done, when it was not."""
 
     error: int
     when: tuple[Test, ...]
@@ -75,14 +82,14 @@ listxattrat llistxattr lremovexattr lseek lsetxattr lsm_get_self_attr lsm_list_m
 membarrier memfd_create mincore mkdir mkdirat mlock mlock2 mlockall mmap mprotect
 mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync
 munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2
-pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 process_mrelease pselect6 pwrite64
+pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 process_mrelease pselect6 pwrite64
 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg remap_file_pages removexattr
 removexattrat rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask
 rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max
 sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl semget semop
 semtimedop sendfile sendmmsg sendmsg sendto set_robust_list set_tid_address setfsgid setfsuid setgid
-setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
+setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setsid setsockopt setuid
 setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink
 symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat uretprobe
@@ -120,6 +127,15 @@ _IOCTL = (Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX)),)),)
 _DEVICE_BIT = 0x2000
 _MKNOD = (Refuse(errno.EPERM, (AnyBit(1, _DEVICE_BIT),)),)
 _MKNODAT = (Refuse(errno.EPERM, (AnyBit(2, _DEVICE_BIT),)),)
+# The limit of core files stays what it is: at 0 the kernel tells a program of the host of crashes, at 1 nobody (see
+# `confine.NO_CORES`). Programs with secrets set 0, and some end if they cannot (gpg, ssh-agent): they are told that it
+# was done, as what they want is so already. A call that is to return the limit of before as well is refused.
+_RLIMIT_CORE = 4
+_SETS_CORES = OneOf(1, (_RLIMIT_CORE,)), NotNull(2)
+_CORES_ARE_LIMITED = {
+    "setrlimit": (Refuse(0, (OneOf(0, (_RLIMIT_CORE,)),)),),
+    "prlimit64": (Refuse(errno.EPERM, (*_SETS_CORES, NotNull(3))), Refuse(0, _SETS_CORES)),
+}
 # clone3 has its flags in memory, which no filter sees: the C library falls back to clone.
 _ABSENT = frozenset({"clone3", "listmount", "statmount"})
 
@@ -131,6 +147,7 @@ STRICT = Policy(
         "mknod": _MKNOD,
         "mknodat": _MKNODAT,
         "personality": (Refuse(errno.EPERM, (NoneOf(0, (_PER_LINUX, _ASKS_ONLY)),)),),
+        **_CORES_ARE_LIMITED,
         "socket": (_FAMILIES, _NETLINKS, _INTERNETS),
         "socketpair": (_FAMILIES, _NETLINKS, _INTERNETS),
     },
@@ -153,6 +170,7 @@ BASELINE = Policy(
         "mknod": _MKNOD,
         "mknodat": _MKNODAT,
         "personality": (Refuse(errno.EPERM, (NoneOf(0, _BASELINE_PERSONALITIES),)),),
+        **_CORES_ARE_LIMITED,
         "socket": (_NO_VSOCK,),
         "socketpair": (_NO_VSOCK,),
     },
@@ -189,8 +207,12 @@ def default_program(machine: str) -> bytes:
     return compile_policy(STRICT, machine)
 
 
-def program_for(profile: str, capabilities: frozenset[Capability], machine: str) -> bytes:
+def program_for(
+    profile: str, capabilities: frozenset[Capability], machine: str, *, leaves_cores: bool = False
+) -> bytes:
     """Return the program of a run with that profile and these capabilities, on `machine`.
+
+    One that `leaves_cores` may lower the limit of core files, as it could without a filter.
 
     Raises:
         ValueError: there is no such profile, or no table for that machine.
@@ -199,7 +221,10 @@ def program_for(profile: str, capabilities: frozenset[Capability], machine: str)
         raise ValueError(f"cannot filter system calls by the profile {profile!r}: use {' or '.join(PROFILES)}")
     policy = PROFILES[profile]
     more = frozenset[str]().union(*(_CALLS_OF.get(capability, ()) for capability in capabilities))
-    return compile_policy(replace(policy, allowed=policy.allowed | more), machine)
+    if leaves_cores:
+        more |= _CORES_ARE_LIMITED.keys()
+    checked = {name: rules for name, rules in policy.checked.items() if name not in more}
+    return compile_policy(replace(policy, allowed=policy.allowed | more, checked=checked), machine)
 
 
 def compile_policy(policy: Policy, machine: str) -> bytes:
@@ -258,6 +283,9 @@ def _check(rules: tuple[Refuse, ...]) -> Block:
 def _test(test: Test, *, skip: int) -> Block:
     """Return code that goes on behind itself if `test` holds, and otherwise `skip` instructions further."""
     load = (_LOAD, 0, 0, _AT_ARGUMENTS + 8 * test.argument)
+    if isinstance(test, NotNull):
+        high = (_LOAD, 0, 0, _AT_ARGUMENTS + 8 * test.argument + 4)
+        return (load, (_IF_EQUAL, 0, 2, 0), high, (_IF_EQUAL, skip, 0, 0))
     if isinstance(test, AnyBit):
         return (load, (_IF_ANY_BIT, 0, skip, test.mask))
     last = len(test.values) - 1

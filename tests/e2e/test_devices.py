@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -217,3 +218,55 @@ def test_gpus_can_be_asked_for_on_the_command_line(daemon, directory):
     assert (one.returncode, one.stdout) == (0, "zero\n")
     assert (both.returncode, both.stdout) == (0, "full\nzero\n")
     assert (many.returncode, "--gpu: " in many.stderr) == (2, True), many.stderr
+
+
+@pytest.fixture
+def neighbour(directory):
+    """Another daemon of the same host, with a root of its own, that reads the same specs."""
+    with a_daemon(f"devices.cdi_directories=[{directory}]", "runtime.default_registry=") as daemon:
+        yield daemon
+
+
+@pytest.mark.invariant("X31")
+def test_a_device_that_a_run_of_another_daemon_has_is_waited_for_and_named(daemon, neighbour, directory):
+    cdi.write(directory, "a.json", a_spec(ONE))
+    daemon.shell("first", SHOW + UNTIL_TOLD, resources=limits())
+    daemon.running("first")
+
+    neighbour.shell("second", SHOW, resources=limits())
+    told = waits(neighbour, "second", "DevicesUnavailable")
+    for end in (os.kill, lambda pid, number: daemon.wait_daemon()):
+        end(daemon.pid, signal.SIGKILL)
+    daemon.kill_launcher()
+    neighbour.shell("third", SHOW, resources=limits())
+    told_again = waits(neighbour, "third", "DevicesUnavailable")
+    daemon.start()
+    daemon.stop("first")
+    ended = [neighbour.ended(name)["runs"][0]["devices"] for name in ("second", "third")]
+
+    assert told == f"1 of {KIND} wanted, 0 free of 1, held by job/default/first of the daemon of {daemon.root}"
+    assert told_again == told
+    assert ended == [[f"{KIND}=0"]] * 2
+
+
+@pytest.mark.invariant("X31")
+def test_of_jobs_of_two_daemons_one_at_a_time_has_the_device(daemon, neighbour, directory):
+    """Each says when it had it: none while another had."""
+    cdi.write(directory, "a.json", a_spec(ONE))
+    script = "date +%s%N; head -c 1 /dev/test/zero > /dev/null; sleep 0.3; date +%s%N"
+    names = [f"job-{number}" for number in range(3)]
+    for name in names:
+        for each in (daemon, neighbour):
+            each.shell(name, script, resources=limits())
+
+    times = []
+    for each in (daemon, neighbour):
+        for name in names:
+            status = each.ended(name, 120)
+            assert status["phase"] == "Succeeded", status
+            *_, last = status["runs"]
+            times.append([int(word) for word in each.log_of(name, last["attempt"]).split()])
+
+    times.sort()
+    assert len(times) == 6
+    assert all(one[1] <= other[0] for one, other in pairwise(times))

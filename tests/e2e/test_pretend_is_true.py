@@ -41,6 +41,7 @@ from controller.job.steps import (
     ThawRun,
 )
 from controller.launcher.client import LauncherClient
+from controller.launcher.host_claims import HostClaims
 from controller.launcher.records import Exited, Lost, Running
 from controller.sandbox.legacy import legacy_binds
 from support import host
@@ -73,7 +74,8 @@ class World:
         binds, symlinks = legacy_binds(links("/"), links("/etc"))
         defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
         crowd = Crowd(lambda: 0, 10)
-        devices = Devices(Inventory, FilesOfHost(), self, self.dirs, lambda _key: None)
+        claims = HostClaims(str(root / "claims"))
+        devices = Devices(Inventory, FilesOfHost(), self, self.dirs, lambda _key: None, claims, str(root))
         self.observer = Observer(
             self.clock, BOOT, self.dirs, self.logs, self, self.watch, crowd, devices, look=self.get
         )

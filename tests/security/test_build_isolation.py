@@ -13,9 +13,9 @@ import pytest
 from controller.cgroup.limits import Limits
 from controller.engine.errors import TransientError
 from controller.linux import mount_api
-from controller.runtime.build.sandbox import BuildEnd, HostOverlay, TreeRoot
+from controller.runtime.build.sandbox import BuildEnd, HostOverlay, TreeRoot, run_build
 from controller.runtime.build.sandbox_init import FIRST_ID, KEPT
-from support.building import Building, changed, listing
+from support.building import Building, a_recipe, changed, listing
 from support.host import directory_on_disk
 from support.in_child import in_own_mounts
 
@@ -394,3 +394,22 @@ def test_no_file_of_a_build_becomes_larger_than_what_it_may_take_of_the_disk(bui
 
     assert "File too large" in ran.text
     assert ran.lines[-1] == "small"
+
+
+@pytest.mark.invariant("J9")
+def test_nothing_is_run_or_made_while_the_host_could_not_be_protected_from_it(building):
+    held = Building(building.directory, replace(building.host, why_not=lambda: "cannot cap all: busy"))
+    package = a_recipe(building.directory / "package", "true")
+    (staging := building.directory / "staging").mkdir()
+    run = held.spec("true")
+
+    for begin in (
+        lambda: run_build(run, held.host, print),
+        lambda: held.recipes()(package, "a", "1.0.0", staging, print),
+    ):
+        with pytest.raises(TransientError, match="cannot cap all: busy") as refused:
+            begin()
+        assert refused.value.reason == "LimitUnenforceable"
+
+    assert not run.scratch.exists()
+    assert list(staging.iterdir()) == []

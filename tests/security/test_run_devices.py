@@ -1,12 +1,15 @@
 """What a run has of the devices that it was given, and what of those it was not: seen from inside, and on the host."""
 
 import os
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
 from controller.launcher import runspec
+from controller.launcher.client import LauncherError, RunRefused
+from controller.launcher.host_claims import HostClaim, HostClaims
 from controller.launcher.records import Reason
 from controller.linux import landlock
 from controller.sandbox.spec import Bind, DeviceFile, DeviceNode, Devices
@@ -157,3 +160,36 @@ def test_a_block_device_is_given_as_one(launching):
 
     assert output == "block special file 7:0\n"
     assert stat.S_ISCHR(os.stat("/dev/zero").st_mode)
+
+
+CLAIM = HostClaim("uid-1", "/test", "job/default/etl", ("c1:5",))
+
+
+@pytest.mark.invariant("X31")
+def test_a_run_keeps_its_claim_for_life_and_the_job_has_no_hold_of_it(launching, tmp_path):
+    claims = HostClaims(str(tmp_path / "claims"))
+    with claims.claimed(CLAIM, lambda _live: "") as path:
+        spec = launching.spec("sh", "-c", "ls /proc/self/fd; sleep 1000", device_claim=path)
+        started = launching.client.start(spec)
+    launching.wait_for_output(spec, "3")
+    while_it_runs = claims.live()
+
+    launching.client.shutdown()
+    launching.start_launcher()
+    without_its_launcher = claims.live()
+    os.kill(started.pid, signal.SIGKILL)
+    launching.until(lambda: claims.live() == ())
+
+    assert (while_it_runs, without_its_launcher) == ((CLAIM,), (CLAIM,))
+    assert launching.output_of(spec).split() == ["0", "1", "2", "3"]  # The last is the directory that ls reads.
+
+
+@pytest.mark.invariant("X31")
+def test_a_run_whose_claim_is_gone_is_not_started(launching, tmp_path):
+    with pytest.raises(LauncherError, match="No such file or directory") as refused:
+        launching.client.start(launching.spec("true", device_claim=str(tmp_path / "gone")))
+
+    assert not isinstance(refused.value, RunRefused)
+    spec = launching.spec("true", device_claim=None)
+    launching.client.start(spec)
+    assert launching.record_of(spec).reason == Reason.COMPLETED

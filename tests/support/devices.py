@@ -12,6 +12,7 @@ from controller.devices.inventory import Inventory, merge
 from controller.job.devices import Devices
 from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
+from controller.launcher.host_claims import HostClaims
 from state.store import Store
 from support.cdi import KIND, a_device, a_node, a_spec
 
@@ -41,7 +42,9 @@ class Host:
 
     def __init__(self, root: Path, store: Store, *names: str) -> None:
         self.store = store
+        self.dirs_root = root
         self.dirs = RunDirs(root, MemoryPlace(()))
+        self.claims = HostClaims(str(root.with_name("claims")))
         self.files = ZeroesEverywhere()
         self.woken: list[ObjectKey] = []
         self.given: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -60,7 +63,9 @@ class Host:
 
     def restart(self) -> None:
         """Forget all that is not on record."""
-        self.devices = Devices(lambda: self.inventory, self.files, self.store, self.dirs, self.woken.append)
+        self.devices = Devices(
+            lambda: self.inventory, self.files, self.store, self.dirs, self.woken.append, self.claims, "/here"
+        )
 
     def add(self, name: str, **wanted: int) -> Job:
         """Store a job that wants devices: `zero=2` is two of example.com/zero."""

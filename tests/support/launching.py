@@ -131,7 +131,11 @@ class Launching:
             lifecycle.remove(name)
         lifecycle.remove_parent()
         lifecycle.close()
-        shutil.rmtree(self.root)
+        self.until(self._removed)  # A supervisor that was just being made ready may leave its FIFO a moment later.
+
+    def _removed(self) -> bool:
+        shutil.rmtree(self.root, ignore_errors=True)
+        return not self.root.exists()
 
 
 def wait_for_end(run_dir: Path) -> Observed:

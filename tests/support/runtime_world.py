@@ -18,6 +18,7 @@ from controller.engine.reconcile import ReconcileLoop, Result
 from controller.engine.recorder import Recorder
 from controller.registry.cache import CatalogueCache
 from controller.registry.kind import RegistryKind
+from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.health.check import Prober
 from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind
@@ -32,7 +33,13 @@ class RuntimeWorld:
     """Reconciles by hand, one pass at a time, on a clock that stands still."""
 
     def __init__(
-        self, directory: Path, store: Store, clock: HandClock, host: Host, prober: Prober | None = None
+        self,
+        directory: Path,
+        store: Store,
+        clock: HandClock,
+        host: Host,
+        prober: Prober | None = None,
+        builds: BuildHost | None = None,
     ) -> None:
         self.directory = directory
         self.store = store
@@ -48,7 +55,15 @@ class RuntimeWorld:
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
         parents = RuntimeRequests(self.verbs, store, PARENTS_MANAGER)
         self.kind = RuntimeKind(
-            host, store, self.offers, recorder, self.metrics, enabled=True, parents=parents, prober=prober
+            host,
+            store,
+            self.offers,
+            recorder,
+            self.metrics,
+            enabled=True,
+            parents=parents,
+            prober=prober,
+            builds=builds,
         )
         self._runtimes = ReconcileLoop(self.kind, store)
         self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
@@ -137,11 +152,13 @@ class RuntimeWorld:
 
 
 @contextmanager
-def a_runtime_world(directory: Path, prober: Prober | None = None, **host_fields: Any) -> Iterator[RuntimeWorld]:
+def a_runtime_world(
+    directory: Path, prober: Prober | None = None, builds: BuildHost | None = None, **host_fields: Any
+) -> Iterator[RuntimeWorld]:
     clock = HandClock()
     store = Store.open(directory / "store.db", clock)
     try:
         with a_host(directory / "root", clock=clock, **host_fields) as host:
-            yield RuntimeWorld(directory, store, clock, host, prober)
+            yield RuntimeWorld(directory, store, clock, host, prober, builds)
     finally:
         store.close()

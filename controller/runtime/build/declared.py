@@ -103,6 +103,7 @@ class DeclaredBuild:
 
     def make(self, staging: Path, host: "Host", progress: Progress | None, log: LogLine) -> Made:
         """Build it in the empty directory `staging`."""
+        self.builds.refuse_unless_held()
         self._check()
         work, payload = fresh_directory(staging / "work"), fresh_directory(staging / "tree")
         with BuildLog(self.builds.logs, key(self.name, self.version)) as kept:

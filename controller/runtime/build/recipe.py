@@ -120,6 +120,7 @@ class RecipeBuilder:
             TransientError: InsufficientSpace, CannotStart, or BuildFailed where its words are those of a bad network.
             TerminalError: PlatformUnsupported, BuildFailed, InvalidRuntime; its script's last words are in it.
         """
+        self.builds.refuse_unless_held()
         script = script_for(self.platform, os.listdir(package))
         if script is None:
             raise TerminalError("PlatformUnsupported", _no_script(name, version, self.platform, package))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from api.types.runtime import RuntimeReason
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError, Lifecycle
 from controller.cgroup.limits import Limits
@@ -58,6 +59,7 @@ class BuildHost:
         space_floor_bytes: a build ends when less is free.
         default_limits: those of a build that does not say.
         as_root: whether builds may be root on the host too where its file systems cannot map owners.
+        why_not: says why no build may begin now; empty if one may.
     """
 
     cgroup_parent: str
@@ -69,6 +71,16 @@ class BuildHost:
     space_floor_bytes: int = 1 << 30
     default_limits: Limits = _DEFAULT_LIMITS
     as_root: bool = False
+    why_not: Callable[[], str] = lambda: ""
+
+    def refuse_unless_held(self) -> None:
+        """Have no build begin, and nothing be fetched for one, that the host could not be protected from.
+
+        Raises:
+            TransientError: LimitUnenforceable, with the words that jobs have for it.
+        """
+        if why := self.why_not():
+            raise TransientError(RuntimeReason.LIMIT_UNENFORCEABLE, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,9 @@ def run_build(
 
     Raises:
         TransientError: InsufficientSpace, LimitsUnsupported, CannotStart: the sandbox could not be made.
+            LimitUnenforceable: see `BuildHost.refuse_unless_held`.
     """
+    host.refuse_unless_held()
     run.scratch.mkdir(mode=0o700)
     _refuse_without_space(run, host)
     asked = _order(run, host)

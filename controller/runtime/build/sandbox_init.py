@@ -121,6 +121,7 @@ def _make_sandbox(asked: Order, owners: int) -> None:
             os.fchown(stream, FIRST_ID, FIRST_ID)
     root.enter()
     confine.limit_process()
+    confine.limit_cores()
     if root.owners_are_mapped:
         confine.become(owners, 0, 0)
     else:

@@ -114,7 +114,7 @@ add(
 )
 
 _LIMITS = {
-    "AS": (INFINITE, INFINITE), "CORE": (0, 0), "CPU": (INFINITE, INFINITE), "DATA": (INFINITE, INFINITE), "FSIZE": (INFINITE, INFINITE), "MEMLOCK": (8 << 20, 8 << 20), "MSGQUEUE": (819200, 819200),
+    "AS": (INFINITE, INFINITE), "CORE": (1, 1), "CPU": (INFINITE, INFINITE), "DATA": (INFINITE, INFINITE), "FSIZE": (INFINITE, INFINITE), "MEMLOCK": (8 << 20, 8 << 20), "MSGQUEUE": (819200, 819200),
     "NICE": (0, 0), "NOFILE": (1024, FACTS["open_files"]), "RTPRIO": (0, 0), "RTTIME": (INFINITE, INFINITE), "STACK": (8 << 20, INFINITE), "RSS": (INFINITE, INFINITE),
 }  # fmt: skip
 for _name, _wanted in _LIMITS.items():
@@ -159,6 +159,16 @@ def _open():
     for fd in fds:
         os.close(fd)
     return refused(seen, errno.EMFILE)
+
+
+@holds(LIMITS, "the limit of core files cannot be set to 0, at which programs of the host are told of crashes")
+def _core_limit():
+    none, kept = ctypes.c_char_p(struct.pack("QQ", 0, 0)), ctypes.create_string_buffer(16)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for old in (0, kept):
+        syscall(NUMBERS["prlimit64"], 0, resource.RLIMIT_CORE, none, old)
+    syscall(NUMBERS["setrlimit"], resource.RLIMIT_CORE, none)
+    return is_(resource.getrlimit(resource.RLIMIT_CORE), (1, 1))
 
 
 @holds(LIMITS, "no core file is written")

@@ -138,6 +138,11 @@ def test_attaching_gives_each_stream_on_its_channel_until_the_log_ends(api, pod)
     assert asked == [(True, 0)] * 2
 
 
+def test_nothing_is_sent_to_a_run_by_attaching_and_whoever_tries_is_told(api, pod):
+    with pytest.raises(BadRequest, match="it is /dev/null: use exec -i"):
+        opened(api, f"{pod}/attach", ("stdin", "true"))
+
+
 def test_attaching_to_what_left_no_log_is_not_found(api, pod):
     api.above.log = None
 

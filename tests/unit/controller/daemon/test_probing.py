@@ -12,6 +12,7 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import HealthCheck
 from controller.cgroup import choose
 from controller.daemon.probing import RuntimeProber
+from controller.engine.errors import TransientError
 from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import RunDefaults
@@ -119,3 +120,12 @@ def test_what_does_not_start_does_not_work_in_part_either(prober: RuntimeProber,
     wanted = HealthCheck(imports=("no_such_module",))
     report = check.check(python, "python-3.99", manifest_of(python), wanted, prober)
     assert origin.health_of(report) == origin.UNHEALTHY
+
+
+def test_nothing_is_tried_while_the_host_could_not_be_protected_from_it(prober: RuntimeProber, python: Path) -> None:
+    held = RuntimeProber(prober._launcher, prober._cgroups, prober._dirs, prober._defaults, lambda: "cannot cap all")
+
+    with pytest.raises(TransientError, match="cannot cap all") as refused:
+        held.run(python, manifest_of(python), ("/bin/true",), 5)
+
+    assert refused.value.reason == "LimitUnenforceable"

@@ -1,11 +1,14 @@
 """Who has which devices, and what a job that waits for some is told."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from api.errors import Conflict
 from controller.devices.errors import Unusable
 from controller.engine.errors import TransientError
 from controller.job.observed import DevicesFree, DevicesMissing
+from controller.launcher.host_claims import HostClaim, HostClaims
 from state.store import Store
 from support.cdi import KIND, a_device, a_spec
 from support.devices import Host
@@ -241,3 +244,70 @@ def test_a_record_without_nodes_holds_what_its_names_are(host):
     host.restart()
 
     assert host.begin(host.add("second", zero=1)) == q("1")
+
+
+FOREIGN = HostClaim("another-1", "/there", "job/default/theirs", ("c1:0",))
+"""A run of another daemon, which has what is /dev/0 here."""
+
+
+@contextmanager
+def held_by_another_daemon(host, claim=FOREIGN):
+    host.files.look("/dev/0")
+    with HostClaims(str(host.dirs_root.with_name("claims"))).claimed(claim, lambda _live: ""):
+        yield
+
+
+@pytest.mark.invariant("X31")
+def test_what_a_run_of_another_daemon_has_is_not_free(host):
+    with held_by_another_daemon(host):
+        beside = host.devices.find(host.add("one", zero=1))
+        all_of_them = host.devices.find(host.add("both", zero=2))
+    after = host.devices.find(host.job("both"))
+
+    assert beside.names == q("1")
+    assert all_of_them == DevicesMissing(
+        "DevicesUnavailable",
+        f"2 of {KIND} wanted, 1 free of 2, held by job/default/theirs of the daemon of /there",
+        is_elsewhere=True,
+    )
+    assert after.names == q("0", "1")
+
+
+@pytest.mark.invariant("X31")
+def test_what_another_daemon_was_faster_to_start_is_neither_claimed_nor_started(host):
+    job = host.add("etl", zero=2)
+    found = host.devices.find(job)
+    with held_by_another_daemon(host):
+        with pytest.raises(TransientError, match="just been given to job/default/theirs of the daemon of /there"):
+            host.devices.claim(job, 1, found.names, found.nodes)
+        with (
+            pytest.raises(TransientError, match=f"{KIND}=0 is held by job/default/theirs of the daemon of /there"),
+            host.devices.held_on_host(job, 1, found.names, found.nodes),
+        ):
+            raise AssertionError("it was started")
+        gone = host.devices.why_gone(found.names, found.nodes)
+
+    assert gone == f"{KIND}=0 is held by job/default/theirs of the daemon of /there"
+    assert host.devices.why_gone(found.names, found.nodes) == ""
+
+
+def test_what_its_own_run_claims_is_no_other_daemons(host):
+    job = host.add("etl", zero=1)
+    names = host.begin(job)
+    job = host.record(job, 1, names)
+    nodes = host.given[names]
+
+    with host.devices.held_on_host(job, 1, names, nodes):
+        during = host.devices.why_gone(names, nodes)
+        with host.devices.held_on_host(job, 1, names, nodes):
+            other = host.devices.find(host.add("other", zero=2))
+    host.devices.free(job, 1)
+
+    assert during == ""
+    assert "held by job/default/etl" in other.message
+    assert "daemon" not in other.message
+
+
+def test_a_run_without_devices_claims_nothing(host):
+    with host.devices.held_on_host(host.add("plain"), 1, (), ()) as path:
+        assert path is None

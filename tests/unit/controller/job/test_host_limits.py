@@ -141,3 +141,18 @@ def test_sizes_and_process_limits_are_the_jobs_or_the_settings():
     assert (sandbox.tmp_bytes, sandbox.shm_bytes) == (7 * MiB, 8 * MiB)
     assert (plain.tmp_bytes, plain.shm_bytes) == (MiB, MiB)
     assert (process.open_files, process.file_bytes, process.core_bytes) == (20, MiB, 0)
+
+
+@pytest.mark.parametrize("pattern", ["|/usr/lib/systemd/systemd-coredump %P", "@/run/coredumps", "@@/run/coredumps"])
+def test_core_files_are_not_promised_where_crashes_are_told_to_somebody_instead(pattern):
+    why = host_limits.why_no_cores(4096, lambda: pattern)
+
+    assert why.startswith(f"spec.resources.limits.coreSize: this host's kernel.core_pattern is {pattern}, ")
+
+
+def test_core_files_are_promised_where_they_are_files_and_nobody_asks_where_none_are_wanted():
+    def unread():
+        raise AssertionError("nobody wants to know")
+
+    assert host_limits.why_no_cores(4096, lambda: "/var/cores/%p") == ""
+    assert [host_limits.why_no_cores(wanted, unread) for wanted in (None, 0, 1)] == ["", "", ""]

@@ -29,6 +29,12 @@ def test_a_job_waits_for_its_devices_and_says_for_which():
     assert decided.check_again_seconds == 15
 
 
+def test_a_job_that_waits_for_a_run_of_another_daemon_looks_more_often_as_nobody_tells_it_of_the_end():
+    elsewhere = DevicesMissing("DevicesUnavailable", "1 wanted", is_elsewhere=True)
+
+    assert plan(a_job(), observed_job(devices=elsewhere)).check_again_seconds == 2
+
+
 def test_a_job_that_waits_to_be_tried_again_has_no_devices():
     job = with_runs(a_job(backoffSeconds=10), a_failed_run(), failed=1)
 

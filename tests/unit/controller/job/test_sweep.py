@@ -8,7 +8,8 @@ from controller.job.memory_place import MemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
-from controller.launcher.records import Claim, place_claim
+from controller.launcher.recording import place_claim
+from controller.launcher.records import Claim
 from controller.linux import process
 from support.cgroups import own_cgroups
 

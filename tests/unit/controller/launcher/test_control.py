@@ -5,7 +5,7 @@ import select
 
 import pytest
 
-from controller.launcher import control, records
+from controller.launcher import control, recording
 from controller.launcher.control import ControlFifo
 from controller.launcher.records import Claim
 
@@ -20,7 +20,7 @@ def run_dir_fd(tmp_path):
 @pytest.fixture
 def fifo(run_dir_fd, tmp_path):
     fifo = ControlFifo(f"{tmp_path}/control.7")
-    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
+    os.close(recording.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
     yield fifo
     os.close(fifo.fd)
 
@@ -44,7 +44,7 @@ def test_nothing_is_sent_to_a_run_that_nobody_has_claimed(tmp_path):
 
 def test_a_supervisor_that_is_gone_is_told_from_one_that_listens(run_dir_fd, tmp_path):
     fifo = ControlFifo(f"{tmp_path}/control.7")
-    os.close(records.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
+    os.close(recording.place_claim(run_dir_fd, Claim("uid-1", "", 7, 7, "", fifo.path)))
     fifo.close()
 
     assert not control.stop(tmp_path, "Stopped", 1)

@@ -21,14 +21,14 @@ ALWAYS = {
 
 
 def test_what_every_run_is_limited_in_is_told_and_what_was_not_asked_for_is_not():
-    assert told(SPEC, 1) == ALWAYS
+    assert told(SPEC, 1, "core") == ALWAYS
 
 
 def test_all_that_was_asked_for_is_told():
     limits = replace(SPEC.limits, cpu_weight=50, cpus=(0, 1), io=(IoLimit("8:0", read_bytes=9, read_operations=8),))
     asked = replace(SPEC, limits=limits, process_limits=ProcessLimits(20, 0, None))
 
-    assert told(asked, 1) == ALWAYS | {
+    assert told(asked, 1, "|/usr/bin/handler %P") == ALWAYS | {
         "cpuWeight": 50,
         "cpuSet": "0-1",
         "openFiles": 20,
@@ -41,4 +41,13 @@ def test_all_that_was_asked_for_is_told():
 def test_version_1_tells_that_it_does_not_hold_buffered_writes(version, is_told):
     limited = replace(SPEC, limits=replace(SPEC.limits, io=(IoLimit("8:0", write_operations=9),)))
 
-    assert ("notEnforced" in told(limited, version)) is is_told
+    assert ("notEnforced" in told(limited, version, "core")) is is_told
+
+
+def test_a_server_that_is_told_of_crashes_whatever_the_limit_is_named():
+    limited = replace(SPEC, limits=replace(SPEC.limits, io=(IoLimit("8:0", write_bytes=9),)))
+
+    assert len(told(limited, 1, "@/run/coredumps")["notEnforced"]) == 2
+    assert told(SPEC, 2, "@/run/coredumps")["notEnforced"] == [
+        "crashes: the server of kernel.core_pattern is told of them, whatever the limit of core files"
+    ]

@@ -20,7 +20,7 @@ STATUS = {
     "Seccomp_filters": "1",
     "Umask": "0022",
 }
-SEEN = Seen(STATUS, OWN, (0, 7000, 65536), (0, 7000, 65536))
+SEEN = Seen(STATUS, OWN, (0, 7000, 65536), (0, 7000, 65536), (1, 1), dumpable=False)
 WANTED = Wanted(7000, 65536, Surroundings(HOST, 0))
 
 
@@ -51,6 +51,10 @@ def test_what_is_as_wanted_is_accepted():
         *((replace(SEEN, namespaces=OWN | {name: HOST[name]}), f"its {name} namespace is the host's") for name in HOST),
         (replace(SEEN, namespaces={name: inode for name, inode in OWN.items() if name != "net"}), "its net namespace"),
         (replace(SEEN, status={}), "NoNewPrivs is not there"),
+        (replace(SEEN, core_limits=(0, 0)), "its limit of core files is 0 0, not 1 1"),
+        (replace(SEEN, core_limits=(1, -1)), "its limit of core files is 1 -1, not 1 1"),
+        (replace(SEEN, core_limits=()), "its limit of core files is not there, not 1 1"),
+        (replace(SEEN, dumpable=True), "it is dumpable before its command"),
     ],
 )
 @pytest.mark.invariant("X6")
@@ -70,6 +74,13 @@ def test_capabilities_that_were_given_are_wanted_in_exactly_the_sets_that_they_b
         receipt.judge(SEEN, wanted)
     with pytest.raises(NotEnforced, match="CapInh is 0000000000000021, not 0000000000000000"):
         receipt.judge(with_status(CapPrm=mask, CapEff=mask, CapBnd=mask, CapInh=mask), wanted)
+
+
+def test_core_files_that_were_asked_for_are_wanted_of_that_size():
+    receipt.judge(replace(SEEN, core_limits=(8192, 8192)), replace(WANTED, core_limit=8192))
+
+    with pytest.raises(NotEnforced, match="its limit of core files is 1 1, not 8192 8192"):
+        receipt.judge(SEEN, replace(WANTED, core_limit=8192))
 
 
 def test_filters_that_the_launcher_itself_is_under_are_not_the_runs():
@@ -99,10 +110,10 @@ def test_this_process_is_read_as_the_kernel_has_it_and_is_no_job():
     "told",
     [
         b"",
-        b"{}\n\n1\nUid:\t0\0",
-        b"nonsense\n\n1\n\0",
+        b"{}\n\n1 0 1 1\nUid:\t0\0",
+        b"nonsense\n\n1 0 1 1\n\0",
         b'{"namespaces": {}, "uid_map": "", "gid_map": ""}\n\nno number\n\0',
-        b'{"namespaces": {"net": "x"}, "uid_map": "", "gid_map": ""}\n\n1\n\0',
+        b'{"namespaces": {"net": "x"}, "uid_map": "", "gid_map": ""}\n\n1 0 1 1\n\0',
     ],
 )
 def test_what_is_no_such_report_begins_nothing(told):

@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from controller.launcher import blank, records
+from controller.launcher import blank, recording, records
 from controller.launcher.control import ControlFifo
-from controller.launcher.records import Claim, Exited, ExitFile, ExitRecord, Lost, Running, Unclaimed
+from controller.launcher.recording import ExitFile
+from controller.launcher.records import Claim, Exited, ExitRecord, Lost, Running, Unclaimed
 from controller.linux import mount_api, process
 from controller.linux.mount_api import MountAttribute
 from support.in_child import in_own_mounts
@@ -37,9 +38,9 @@ def own_claim(**changes):
 
 
 def place(run_dir_fd, claim):
-    fd = records.place_claim(run_dir_fd, claim)
+    fd = recording.place_claim(run_dir_fd, claim)
     if fd is not None:
-        records.make_durable((fd, run_dir_fd))
+        recording.make_durable((fd, run_dir_fd))
         os.close(fd)
     return fd is not None
 
@@ -76,7 +77,7 @@ def test_a_run_is_claimed_once(run_dir, run_dir_fd):
 
 
 def test_a_run_is_claimed_once_by_files_made_ahead_too(run_dir, run_dir_fd):
-    fds = [records.place_claim(run_dir_fd, own_claim(), blank.make(str(run_dir))) for _ in range(2)]
+    fds = [recording.place_claim(run_dir_fd, own_claim(), blank.make(str(run_dir))) for _ in range(2)]
 
     assert fds[1] is None
     assert isinstance(records.observe(run_dir), Running)
@@ -85,7 +86,7 @@ def test_a_run_is_claimed_once_by_files_made_ahead_too(run_dir, run_dir_fd):
 
 
 def test_a_claim_is_made_there_and_then_where_a_blank_cannot_be(run_dir, run_dir_fd):
-    os.close(records.place_claim(run_dir_fd, own_claim(), blank.make("/dev/shm")))
+    os.close(recording.place_claim(run_dir_fd, own_claim(), blank.make("/dev/shm")))
 
     assert isinstance(records.observe(run_dir), Running)
 
@@ -231,7 +232,7 @@ def test_a_record_of_this_boot_that_cannot_be_read_is_an_error_though_there_is_a
 
 
 def test_a_cancelled_run_has_its_outcome_and_cannot_be_claimed(run_dir, run_dir_fd):
-    assert records.cancel(run_dir, RECORD)
+    assert recording.cancel(run_dir, RECORD)
 
     assert records.observe(run_dir) == Exited(RECORD)
     assert not place(run_dir_fd, own_claim())
@@ -240,7 +241,7 @@ def test_a_cancelled_run_has_its_outcome_and_cannot_be_claimed(run_dir, run_dir_
 def test_a_run_that_was_begun_cannot_be_cancelled(run_dir, run_dir_fd):
     place(run_dir_fd, own_claim())
 
-    assert not records.cancel(run_dir, RECORD)
+    assert not recording.cancel(run_dir, RECORD)
     assert isinstance(records.observe(run_dir), Running)
 
 

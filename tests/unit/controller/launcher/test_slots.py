@@ -108,7 +108,7 @@ def test_a_file_removed_between_opening_and_locking_is_no_lock(tmp_path, monkeyp
             others[0] = SlotPool(path).take()
         return really(fd, command, lock)
 
-    monkeypatch.setattr(slots.fcntl, "fcntl", removed_at_first)
+    monkeypatch.setattr(fcntl, "fcntl", removed_at_first)
 
     slot = SlotPool(path).take()
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_removed_each_time_is_an_error_and_no_descriptor_is_left(
         os.unlink(path)
         return really(fd, command, lock)
 
-    monkeypatch.setattr(slots.fcntl, "fcntl", removed)
+    monkeypatch.setattr(fcntl, "fcntl", removed)
     before = len(os.listdir("/proc/self/fd"))
 
     with pytest.raises(OSError, match="removed again and again"):

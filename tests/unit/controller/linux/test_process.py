@@ -35,6 +35,17 @@ def test_the_files_of_a_process_that_is_not_dumpable_are_roots():
     assert in_child(body) == (65534, 0)
 
 
+def test_whether_a_process_is_dumpable_is_as_it_was_set():
+    def body():
+        seen = [process.is_dumpable()]
+        for wanted in (False, True):
+            process.set_dumpable(wanted)
+            seen.append(process.is_dumpable())
+        return seen
+
+    assert in_child(body) == [True, False, True]
+
+
 def test_the_parent_death_signal_ends_an_orphan():
     alive_read, alive_write = os.pipe()
 

@@ -10,7 +10,9 @@ from api.kinds import RUNTIME
 from api.meta import API_VERSION, ObjectKey
 from api.objects.verbs import WriteOptions
 from api.ports import Change, ChangeType
+from controller.engine.errors import TerminalError
 from controller.job.observed import RuntimeMissing, RuntimeReady
+from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.choosing import Dependents, Sources
 from controller.runtime.trees.records import Records
 from support.registry_fixtures import a_file, a_package
@@ -289,3 +291,63 @@ def test_what_a_recipe_may_use_makes_no_other_tree_and_another_variable_does(wor
 def other_managers_request():
     document = {"apiVersion": API_VERSION, "kind": "Runtime", "metadata": {"name": "a"}}
     return RUNTIME, "", "a", document | {"spec": {"versions": ["latest"]}}, WriteOptions("somebody")
+
+
+class TestHeldBack:
+    """While the host could not be protected from what runs in a build."""
+
+    @pytest.fixture
+    def why(self):
+        return ["cannot cap all that runs here together: busy"]
+
+    @pytest.fixture
+    def made(self):
+        return []
+
+    @pytest.fixture
+    def world(self, tmp_path, why, made):
+        def build_recipe(package, name, version, staging, log, **_options):
+            made.append(name)
+            raise TerminalError("BuildFailed", "it began")
+
+        builds = BuildHost("none", tmp_path / "logs", why_not=lambda: why[0])
+        with a_runtime_world(tmp_path, builds=builds, build_recipe=build_recipe) as world:
+            world.declare_registry()
+            yield world
+
+    def test_what_runs_nobodys_commands_is_installed(self, world):
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        world.pass_over("a")
+
+        assert world.ready("a")["reason"] == "Installed"
+
+    @pytest.mark.parametrize(
+        "spec", [{"recipe": {"url": "PACKAGE"}}, {"build": {"base": {"from": "host"}, "run": ["true"]}}]
+    )
+    def test_a_build_waits_says_why_and_begins_when_it_may(self, world, why, spec, tmp_path):
+        (tmp_path / "package").mkdir()
+        (tmp_path / "package/setup.sh").write_text("true")
+        if "recipe" in spec:
+            spec = {"recipe": {"url": str(tmp_path / "package")}}
+        declare(world, "a", **spec)
+        (words,) = why
+
+        result = world.pass_over("a")
+        held = world.ready("a")
+        why[0] = ""
+        world.pass_over("a")
+
+        assert (held["status"], held["reason"], held["message"]) == ("False", "LimitUnenforceable", words)
+        assert result.requeue_after_seconds == 60
+        assert world.ready("a")["reason"] != "LimitUnenforceable"
+
+    def test_a_build_that_was_changed_waits_while_what_was_built_serves(self, world, why, made, tmp_path):
+        why[0] = ""
+        declare(world, "a", archive=an_archive_at(world, "a", "one"))
+        world.pass_over("a")
+        why[0] = "busy"
+        (tmp_path / "package").mkdir()
+        declare(world, "a", archive=None, recipe={"url": str(tmp_path / "package")})
+        world.pass_over("a")
+
+        assert (world.ready("a")["status"], made, content(world, "a")) == ("True", [], "one")

@@ -246,3 +246,37 @@ def test_a_capability_brings_the_calls_that_it_is_for():
 def test_a_profile_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="cannot filter system calls by the profile 'loose': use strict or baseline"):
         seccomp.program_for("loose", frozenset(), "x86_64")
+
+
+CORE, FILES, ADDRESS, HIGH_ADDRESS = 4, 7, 0x7FFF_0000_1000, 0x5_0000_0000
+LIMITS = [
+    ("setrlimit", (CORE, ADDRESS), "0"),
+    ("setrlimit", (CORE, 0), "0"),
+    ("setrlimit", (CORE | 1 << 32, ADDRESS), "0"),  # The kernel takes an unsigned int there.
+    ("setrlimit", (FILES, ADDRESS), "allow"),
+    ("prlimit64", (0, CORE, ADDRESS, 0), "0"),
+    ("prlimit64", (7, CORE, HIGH_ADDRESS, 0), "0"),
+    ("prlimit64", (0, CORE, 8, 0), "0"),
+    ("prlimit64", (0, CORE, ADDRESS, ADDRESS), EPERM),
+    ("prlimit64", (0, CORE, HIGH_ADDRESS, HIGH_ADDRESS), EPERM),
+    ("prlimit64", (0, CORE, 0, ADDRESS), "allow"),
+    ("prlimit64", (0, CORE, 0, 0), "allow"),
+    ("prlimit64", (0, FILES, ADDRESS, ADDRESS), "allow"),
+]
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("profile", seccomp.PROFILES)
+@pytest.mark.parametrize(("name", "arguments", "answer"), LIMITS)
+def test_the_limit_of_core_files_is_said_to_be_set_and_is_not(machine, profile, name, arguments, answer):
+    program = seccomp.program_for(profile, frozenset(), machine)
+
+    assert str(evaluate(program, syscalls.numbers(machine)[name], machine, arguments)) == answer
+
+
+def test_a_run_that_leaves_cores_may_set_their_limit():
+    program = seccomp.program_for("strict", frozenset(), "x86_64", leaves_cores=True)
+    numbers = syscalls.numbers("x86_64")
+
+    answers = [str(evaluate(program, numbers[name], "x86_64", arguments)) for name, arguments, _ in LIMITS]
+    assert answers == ["allow"] * len(LIMITS)
