@@ -10,13 +10,13 @@ from typing import Any
 
 from api.client import Client
 from api.client_transport import Address
-from api.errors import NotFound, ServiceUnavailable
+from api.errors import BadRequest, NotFound, ServiceUnavailable
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import RunUsage
+from api.ports import Execution, RunSession, RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
@@ -56,6 +56,15 @@ class Host:
             "spec": {},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
+
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
+
+    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
 
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:
@@ -131,6 +140,10 @@ class LiveApi:
     def get(self, kind: Kind, name: str) -> Document:
         """Return an object as stored."""
         return self.verbs.get(kind, "default" if kind.namespaced else "", name)
+
+    def connections(self) -> set[Any]:
+        """Return what the server keeps of connections."""
+        return self._server._server.server_state.connections
 
     def set_status(self, kind: Kind, name: str, **fields: Any) -> Document:
         """Report the status of an object, as its controller would."""
