@@ -16,6 +16,7 @@ from api.objects.projections import Pods
 from api.ports import LogOptions, RunLogs
 from api.types.pod import CONTAINER_NAME
 
+_LONGEST_AGO_SECONDS = 10**9  # Thirty years: of more, there is no such year.
 _STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
 
 
@@ -115,7 +116,7 @@ def _options(request: Request) -> LogOptions:
     return LogOptions(
         follow=requests.is_set(request, "follow"),
         tail_lines=requests.number(request, "tailLines"),
-        since_seconds=since_seconds,
+        since_seconds=None if since_seconds is None else min(since_seconds, _LONGEST_AGO_SECONDS),
         since_time=since_time,
         limit_bytes=limit,
         timestamps=requests.is_set(request, "timestamps"),

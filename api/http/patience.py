@@ -6,6 +6,7 @@ bodies are `protection.py`'s.
 """
 
 import asyncio
+from itertools import chain
 
 from api.http.presence import HttpProtocol
 
@@ -13,7 +14,7 @@ HEAD_SECONDS = 10.0
 """From a connection's beginning, or the first byte of a further request on it, to the end of its head."""
 
 MOST_HEAD_BYTES = 64 << 10
-MOST_PIPELINED = 16
+MOST_PIPELINED = 32
 """So many requests may wait on a connection for the one before them: uvicorn would take them without end."""
 
 UNWANTED_SECONDS = 5.0
@@ -29,7 +30,7 @@ _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 _TOO_LONG = _REFUSAL % b"431 Request Header Fields Too Large"
 _TOO_MANY = _REFUSAL % b"429 Too Many Requests"
-_TOO_EARLY = _REFUSAL % b"400 Bad Request"
+_BAD = _REFUSAL % b"400 Bad Request"
 
 
 class PatientProtocol(HttpProtocol):
@@ -86,11 +87,12 @@ class PatientProtocol(HttpProtocol):
             super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
-        """Become a WebSocket, unless the request was refused, or an answer is still on its way."""
+        """Become a WebSocket, unless it was refused, is early, or holds what is no text: uvicorn fails at that."""
         if self._is_refused:
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._refuse(_TOO_EARLY)
+        is_early = self.cycle is not None and not self.cycle.response_complete
+        if is_early or not all(map(bytes.isascii, (self.url, *chain.from_iterable(self.headers)))):
+            self._refuse(_BAD)
             return
         super().handle_websocket_upgrade()
 

@@ -66,6 +66,15 @@ class Host:
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
 
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
+
+    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise BadRequest("cannot go into the run: it is a test's")
+
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:
             raise NotFound(f"{key} is not explained")
@@ -140,6 +149,10 @@ class LiveApi:
     def get(self, kind: Kind, name: str) -> Document:
         """Return an object as stored."""
         return self.verbs.get(kind, "default" if kind.namespaced else "", name)
+
+    def connections(self) -> set[Any]:
+        """Return what the server keeps of connections."""
+        return self._server._server.server_state.connections
 
     def set_status(self, kind: Kind, name: str, **fields: Any) -> Document:
         """Report the status of an object, as its controller would."""
