@@ -17,19 +17,20 @@ from support.served import SECONDS, a_shell_job, a_space, kubeconfig_of
 pytestmark = pytest.mark.needs_root
 
 OPERATOR = Path(__file__).with_name("operator_of_tests.py")
+WITH_DEFAULTS = Path(__file__).with_name("operator_with_defaults.py")
 _numbers = itertools.count(1)
 
 
 class Operator:
     """The operator as a process. What it says is in `log`."""
 
-    def __init__(self, kubeconfig, directory, *flags):
+    def __init__(self, kubeconfig, directory, *arguments):
         self.log = directory / "operator.log"
-        self._kubeconfig, self._directory, self._flags = kubeconfig, directory, flags
+        self._kubeconfig, self._directory, self._arguments = kubeconfig, directory, arguments
         self._process = None
 
     def start(self):
-        command = [sys.executable, "-m", "kopf", "run", "--standalone", *self._flags, str(OPERATOR)]
+        command = [sys.executable, "-m", "kopf", "run", "--standalone", *map(str, self._arguments)]
         env = {"HOME": str(self._directory), "PATH": os.defpath, "KUBECONFIG": str(self._kubeconfig)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=self._directory)
@@ -46,7 +47,7 @@ class Operator:
 def operator(served, tmp_path_factory):
     directory = tmp_path_factory.mktemp("operator")
     kubeconfig = kubeconfig_of(served, directory, "operator", "--groups", "admins", "--token")
-    operator = Operator(kubeconfig, directory, "--namespace=kopf-*")
+    operator = Operator(kubeconfig, directory, "--namespace=kopf-*", OPERATOR)
     operator.start()
     yield operator
     operator.stop()
@@ -187,6 +188,19 @@ def test_after_a_restart_it_resumes_where_it_was(served, operator, jobs):
     assert jobs.annotated("changed", "0->7")
     assert jobs.annotated("resumed", "yes")
     assert "seen" not in jobs.get("etl")["metadata"]["annotations"]
+
+
+def test_an_operator_that_sets_nothing_keeps_its_progress_too(served, kubeconfig, tmp_path):
+    jobs = Jobs(served, a_space(served, "defaults"))
+    jobs.create()
+    operator = Operator(kubeconfig, tmp_path, "--namespace=defaults", WITH_DEFAULTS)
+    operator.start()
+    try:
+        assert jobs.annotated("tries", "2")
+        jobs.patch("etl", spec={"backoffLimit": 5})
+        assert jobs.annotated("seen", "updated")
+    finally:
+        operator.stop()
 
 
 def test_nothing_that_it_asked_was_refused(operator):
