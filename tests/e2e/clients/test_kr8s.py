@@ -56,10 +56,10 @@ def space(served):
 @pytest.fixture(scope="module")
 def held(served, loop, client):
     env = [{"name": "SERVER", "value": SERVER}]
-    job = a_shell_job("held", 'echo begun; exec perl -e "$SERVER"', env=env)
+    job = a_shell_job("kr-held", 'echo begun; exec perl -e "$SERVER"', env=env)
     loop.run(_create(client, job, "default"))
-    served.printed("held", "listening")
-    return loop.run(Pod.get("held-1", namespace="default", api=client))
+    served.printed("kr-held", "listening")
+    return loop.run(Pod.get("kr-held-1", namespace="default", api=client))
 
 
 async def _create(client, document, space):
@@ -201,9 +201,9 @@ async def test_conditions_are_waited_for(client, space):
 
 def test_logs_are_read_by_their_end_and_followed(loop, client, served, held):
     async def read():
-        await _create(client, a_shell_job("lines", "for n in 1 2 3; do echo $n; sleep 0.1; done"), "default")
-        served.printed("lines", "1")
-        pod = await Pod.get("lines-1", namespace="default", api=client)
+        await _create(client, a_shell_job("kr-lines", "for n in 1 2 3; do echo $n; sleep 0.1; done"), "default")
+        served.printed("kr-lines", "1")
+        pod = await Pod.get("kr-lines-1", namespace="default", api=client)
         followed = [line async for line in pod.logs(follow=True)]
         return followed, [line async for line in pod.logs(tail_lines=1)]
 

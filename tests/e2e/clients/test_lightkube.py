@@ -39,9 +39,9 @@ def space(served):
 
 @pytest.fixture(scope="module")
 def held(served, client):
-    client.create(Job(a_shell_job("held", "echo begun; exec sleep 1000")), namespace="default")
-    served.printed("held", "begun")
-    return "held-1"
+    client.create(Job(a_shell_job("lk-held", "echo begun; exec sleep 1000")), namespace="default")
+    served.printed("lk-held", "begun")
+    return "lk-held-1"
 
 
 def suspended(name, **fields):
@@ -188,13 +188,13 @@ def test_the_status_has_a_resource_of_its_own(client, space):
 
 
 def test_logs_are_read_and_followed(served, client):
-    client.create(Job(a_shell_job("lines", "for n in 1 2 3; do echo $n; sleep 0.1; done")), namespace="default")
-    served.printed("lines", "1")
+    client.create(Job(a_shell_job("lk-lines", "for n in 1 2 3; do echo $n; sleep 0.1; done")), namespace="default")
+    served.printed("lk-lines", "1")
 
-    assert list(client.log("lines-1", namespace="default", follow=True)) == ["1\n", "2\n", "3\n"]
-    assert list(client.log("lines-1", namespace="default", tail_lines=1, newlines=False)) == ["3"]
-    assert list(client.log("lines-1", namespace="default", since=3600))
-    (stamped,) = client.log("lines-1", namespace="default", tail_lines=1, timestamps=True)
+    assert list(client.log("lk-lines-1", namespace="default", follow=True)) == ["1\n", "2\n", "3\n"]
+    assert list(client.log("lk-lines-1", namespace="default", tail_lines=1, newlines=False)) == ["3"]
+    assert list(client.log("lk-lines-1", namespace="default", since=3600))
+    (stamped,) = client.log("lk-lines-1", namespace="default", tail_lines=1, timestamps=True)
     assert stamped.endswith("Z 3\n")
 
 
@@ -216,7 +216,7 @@ def test_pods_are_typed(client, held):
 
 
 def test_events_are_selected_by_their_object(served, client, held):
-    fields = {"involvedObject.name": "held", "involvedObject.kind": "Job"}
+    fields = {"involvedObject.name": "lk-held", "involvedObject.kind": "Job"}
 
     assert served.until("there are events", lambda: list(client.list(Event, namespace="default", fields=fields)))
 
