@@ -21,7 +21,7 @@ TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller
 	$(CORE_DUMPS)_core_files_are_not_promised_where_no_limit_holds_them \
 	tests/unit/controller/sandbox/test_confine.py
 
-.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-launch crds docs dev ci clean
+.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-api bench-launch crds docs dev ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,10 @@ fuzz: setup ## property tests with fresh randomness, much longer
 bench: setup ## ratios against peers and floors, in one run
 	@scripts/install-test-tools
 	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; PYTHONPATH=.:tests $(PY) $$bench || exit 1; done
+
+bench-api: setup ## what the API costs with 10,000 jobs stored, beside raw SQLite and a bare Starlette route
+	@scripts/install-test-tools
+	@$(PY) tests/bench/bench_api.py
 
 bench-launch: setup ## launches beside every sandbox that is installed: a table, and its picture for the docs
 	@$(PY) tests/bench/bench_launch.py --picture docs/explanation/launches.svg

@@ -131,12 +131,12 @@ def wire_time(moment: datetime) -> str:
     >>> wire_time(datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC))
     '2026-01-02T03:04:05Z'
     """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def wire_micro_time(moment: datetime) -> str:
     """Return `moment` with microseconds, as MicroTime fields have them."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def read_time(text: str) -> datetime:

@@ -69,6 +69,18 @@ class Storage(Protocol):
         """
         ...
 
+    def each(self, kind: str, namespace: str | None = None, *, words: Sequence[str] = ()) -> Iterator[Document]:
+        """Yield all objects of a kind in key order, as they are at one moment; none is kept. Read on, to the end.
+
+        Of `words`, each as it is in JSON, an object has at least one: a cheap way not to look at those without, though
+        one or the other of these may come too.
+        """
+        ...
+
+    def keys(self, kind: str, namespace: str | None = None) -> Sequence[ObjectKey]:
+        """Return the keys of all objects of a kind, in order."""
+        ...
+
     def create(self, document: Document) -> Document:
         """Store a new object with uid, creationTimestamp, generation 1. Raises AlreadyExists."""
         ...
@@ -97,7 +109,7 @@ class Storage(Protocol):
         ...
 
     def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
-        """Return changes with a revision greater than `since`, oldest first.
+        """Return changes with a revision greater than `since`, oldest first. They are others' too: read only.
 
         Raises:
             Expired: changes after `since` were compacted away.

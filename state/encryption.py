@@ -36,9 +36,9 @@ _OURS_TO_READ = 0o600
 _CONFIDENTIAL = frozenset(kind.name for kind in kinds.KINDS if kind.confidential)
 
 
-def is_confidential(key: ObjectKey) -> bool:
-    """Whether an object's text is to be sealed."""
-    return key.kind in _CONFIDENTIAL
+def is_confidential(kind: str) -> bool:
+    """Whether the texts of objects of a kind are to be sealed."""
+    return kind in _CONFIDENTIAL
 
 
 class Keyring:
@@ -65,7 +65,7 @@ class Keyring:
 
     def seal(self, key: ObjectKey, uid: str, text: str) -> str:
         """Return `text` as it is stored, if it is of a confidential object; else as it is."""
-        if not is_confidential(key):
+        if not is_confidential(key.kind):
             return text
         nonce, name = os.urandom(_NONCE_BYTES), self._newest
         sealed = self._ciphers[name].encrypt(nonce, text.encode(), _bound_to(key, uid))
@@ -77,7 +77,7 @@ class Keyring:
         Raises:
             ServiceUnavailable: it was sealed with a key that is not here, for another object, or was changed.
         """
-        if not is_confidential(key):
+        if not is_confidential(key.kind):
             return stored
         try:
             name, uid, sealed = stored.removeprefix(_MARK).split(":")

@@ -7,7 +7,7 @@ than the commit.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -76,6 +76,7 @@ class Row(NamedTuple):
 
 _J = JournalRow
 _NO_LIMIT = -1
+_AFTER_ALL = "\U0010ffff"
 _LIMIT = " LIMIT :limit"
 _KIND = col(_J.kind) == bindparam("kind")
 _NAMESPACE = col(_J.namespace) == bindparam("namespace")
@@ -86,8 +87,12 @@ def _sql(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
-def _objects(columns: tuple[Any, ...], *which: Any) -> Any:
-    """Select from the objects of a kind as they were at revision `at`: rows that no later one up to `at` supersedes."""
+def _objects(columns: tuple[Any, ...], *, one_namespace: bool = False) -> Any:
+    """Select from the objects of a kind as they were at revision `at`: rows that no later one up to `at` supersedes.
+
+    Of one namespace, nothing is said of the namespace of the key to begin after: with two conditions on it, SQLite
+    reads all rows to sort them.
+    """
     later = aliased(_J)
     superseded = exists().where(
         *(getattr(later, part) == getattr(_J, part) for part in ("kind", "namespace", "name")),
@@ -95,13 +100,19 @@ def _objects(columns: tuple[Any, ...], *which: Any) -> Any:
         col(later.revision) <= bindparam("at"),
     )
     after = tuple_(col(_J.namespace), col(_J.name)) > tuple_(bindparam("after_namespace"), bindparam("after_name"))
-    then = (after, col(_J.revision) <= bindparam("at"), col(_J.deleted) == text("0"), ~superseded)
+    which = (_NAMESPACE, col(_J.name) > bindparam("after_name")) if one_namespace else (after,)
+    then = (col(_J.revision) <= bindparam("at"), col(_J.deleted) == text("0"), ~superseded)
     return select(*columns).where(_KIND, *which, *then)
 
 
-def _page(*which: Any) -> str:
-    statement = _objects(tuple(col(getattr(_J, name)) for name in Found._fields), *which)
+def _page(*, one_namespace: bool) -> str:
+    statement = _objects(tuple(col(getattr(_J, name)) for name in Found._fields), one_namespace=one_namespace)
     return _sql(statement.order_by(col(_J.namespace), col(_J.name))) + _LIMIT
+
+
+def _keys(*, one_namespace: bool) -> str:
+    statement = _objects((col(_J.namespace), col(_J.name)), one_namespace=one_namespace)
+    return _sql(statement.order_by(col(_J.namespace), col(_J.name)))
 
 
 def _since(*which: Any) -> str:
@@ -116,8 +127,10 @@ APPEND = _sql(insert(_J).values({name: bindparam(name) for name in (*Row._fields
 # A later row of a key has a later predecessor, so the one index that locks also finds the newest row.
 _CURRENT = select(col(_J.revision), col(_J.deleted), col(_J.value)).where(_KIND, _NAMESPACE, _NAME)
 CURRENT = _sql(_CURRENT.order_by(col(_J.prev_revision).desc())) + " LIMIT 1"
-PAGE = {False: _page(), True: _page(_NAMESPACE)}
-COUNT = {False: _sql(_objects((func.count(),))), True: _sql(_objects((func.count(),), _NAMESPACE))}
+_BOTH = (False, True)
+PAGE = {one: _page(one_namespace=one) for one in _BOTH}
+KEYS = {one: _keys(one_namespace=one) for one in _BOTH}
+COUNT = {one: _sql(_objects((func.count(),), one_namespace=one)) for one in _BOTH}
 _STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < bindparam("before"))
 STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
 SINCE = {False: _since(), True: _since(_KIND)}
@@ -171,6 +184,13 @@ def append(connection: sqlite3.Connection, entry: Entry) -> int:
     return int(cursor.lastrowid or NO_REVISION)
 
 
+def row_of(entry: Entry, revision: int) -> Row:
+    """Return the row that `append` has made of an entry, as `since` returns it."""
+    created, deleted = entry.change is Change.CREATED, entry.change is Change.REMOVED
+    key = entry.key.kind, entry.key.namespace, entry.key.name
+    return Row(revision, *key, int(created), int(deleted), entry.prev_revision, entry.value, entry.old_value)
+
+
 def current(connection: sqlite3.Connection, key: ObjectKey) -> Stored | None:
     """Return the newest row of `key`, a tombstone included, or None if it has no row."""
     row = connection.execute(CURRENT, {"kind": key.kind, "namespace": key.namespace, "name": key.name}).fetchone()
@@ -189,6 +209,18 @@ def page(
     """Return the objects as they were at revision `at`, in key order; 0 is no limit."""
     parameters = _selection(kind, namespace, at, after) | {"limit": limit or _NO_LIMIT}
     return [Found(*row) for row in connection.execute(PAGE[namespace is not None], parameters)]
+
+
+def each(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int) -> Iterator[Found]:
+    """Yield the objects as they were at revision `at`, in key order, as they are read."""
+    parameters = _selection(kind, namespace, at, None) | {"limit": _NO_LIMIT}
+    return (Found(*row) for row in connection.execute(PAGE[namespace is not None], parameters))
+
+
+def keys(connection: sqlite3.Connection, kind: str, namespace: str | None) -> tuple[ObjectKey, ...]:
+    """Return the keys of all objects of a kind that are there now, in order."""
+    parameters = _selection(kind, namespace, newest(connection), None)
+    return tuple(ObjectKey(kind, *row) for row in connection.execute(KEYS[namespace is not None], parameters))
 
 
 def count(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> int:
@@ -253,5 +285,8 @@ def rewrite(connection: sqlite3.Connection, revision: int, value: str, old_value
 def _selection(kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> dict[str, Any]:
     # The empty key is before every key: each object has a name.
     start = ("", "") if after is None else (after.namespace, after.name)
-    parameters = {"kind": kind, "at": at, "after_namespace": start[0], "after_name": start[1]}
-    return parameters if namespace is None else parameters | {"namespace": namespace}
+    parameters: dict[str, Any] = {"kind": kind, "at": at}
+    if namespace is None:
+        return parameters | {"after_namespace": start[0], "after_name": start[1]}
+    name = start[1] if start[0] == namespace else "" if start[0] < namespace else _AFTER_ALL
+    return parameters | {"namespace": namespace, "after_name": name}

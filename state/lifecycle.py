@@ -1,7 +1,7 @@
 """What a write makes of an object: identity, generation, status, finalizers. Pure.
 
 Each function takes documents and returns the one to store, or the very same `current` when nothing
-changes. Documents given here are the store's own copies. Invariant: a client never sets what the
+changes. None changes what it is given. Invariant: a client never sets what the
 server owns, and an object with finalizers never goes.
 
 Source: Kubernetes API conventions, "Metadata", "Spec and Status", "Finalizers".

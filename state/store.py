@@ -36,7 +36,13 @@ class Store:
     """Objects, their history and those who watch it. All methods may be called from any thread."""
 
     def __init__(
-        self, path: Path, writer: Writer, watchers: watch.Watchers, new_uid: Callable[[], str], keyring: Keyring
+        self,
+        path: Path,
+        writer: Writer,
+        watchers: watch.Watchers,
+        recent: watch.Recent,
+        new_uid: Callable[[], str],
+        keyring: Keyring,
     ) -> None:
         """Use `Store.open`, which prepares the file."""
         self._keyring = keyring
@@ -44,6 +50,7 @@ class Store:
         self._path = path
         self._writer = writer
         self._watchers = watchers
+        self._recent = recent
         self._new_uid = new_uid
         self._readers = connection.Readers(path)
 
@@ -65,9 +72,9 @@ class Store:
         except BaseException:
             opened.close()
             raise
-        watchers = watch.Watchers()
-        writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake), keyring)
-        return cls(path, writer, watchers, new_uid, keyring)
+        watchers, recent = watch.Watchers(), watch.Recent(keyring)
+        writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake, recent.add), keyring)
+        return cls(path, writer, watchers, recent, new_uid, keyring)
 
     def close(self) -> None:
         """Wait for the write in progress and close the file; later calls are refused."""
@@ -107,6 +114,23 @@ class Store:
         items = tuple(self._decoded(kind, row) for row in rows)
         return Listing(items, at_revision, found - len(items))
 
+    def each(self, kind: str, namespace: str | None = None, *, words: Sequence[str] = ()) -> Iterator[Document]:
+        """Yield all objects of a kind in key order, as they are at one moment; none is kept. Read on, to the end.
+
+        Of `words`, each as it is in JSON, an object has at least one: a cheap way not to look at those without, though
+        one or the other of these may come too.
+        """
+        with self._reading() as reader, connection.snapshot(reader):
+            wanted = () if encryption.is_confidential(kind) else words
+            for row in journal.each(reader, kind, namespace, journal.newest(reader)):
+                if not wanted or any(word in row.value for word in wanted):
+                    yield self._decoded(kind, row)
+
+    def keys(self, kind: str, namespace: str | None = None) -> Sequence[ObjectKey]:
+        """Return the keys of all objects of a kind, in order."""
+        with self._reading() as reader, connection.snapshot(reader):
+            return journal.keys(reader, kind, namespace)
+
     def create(self, document: Document) -> Document:
         """Store a new object with uid, creationTimestamp, generation 1.
 
@@ -114,12 +138,12 @@ class Store:
             AlreadyExists: there is one of that name.
             BadRequest: it names a resourceVersion.
         """
-        desired, key, uid = documents.detach(document), ObjectKey.of(document), self._new_uid()
+        key, uid = ObjectKey.of(document), self._new_uid()
 
         def decide(tx: Transaction) -> Document:
             if tx.current(key) is not None:
                 raise AlreadyExists.of(lifecycle.about(key))
-            return tx.create(key, lifecycle.for_create(desired, uid=uid, now=tx.now))
+            return tx.create(key, lifecycle.for_create(document, uid=uid, now=tx.now))
 
         return self._writer.write(decide)
 
@@ -181,8 +205,12 @@ class Store:
         Raises:
             Expired: changes after `since` were compacted away, or `since` is not reached yet.
         """
-        with self._reading() as reader, connection.snapshot(reader):
-            return watch.changes(reader, self._keyring, since, kind, limit)
+        with self._reading() as reader:
+            at_hand = self._recent.after(since, journal.newest(reader), kind, limit)
+            if at_hand is not None:
+                return at_hand
+            with connection.snapshot(reader):
+                return watch.changes(reader, self._keyring, since, kind, limit)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""
@@ -193,6 +221,7 @@ class Store:
         total = 0
         while gone := self._writer.write(lambda tx: compaction.compact_some(tx, keep)):
             total += gone
+        self._recent.forget()
         return total
 
     def expire_events(self, before: datetime) -> int:

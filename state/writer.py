@@ -11,7 +11,7 @@ queue; whoever gets the lock next commits all that wait, each decided on what th
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -33,10 +33,11 @@ OnCommit = Callable[[float, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Who is told of a commit: `on_commit` still under the writer's lock, `wake` after it."""
+    """Who is told of a commit: `on_commit` and `keep` still under the writer's lock, `wake` after it."""
 
     on_commit: OnCommit
     wake: Callable[[], None]
+    keep: Callable[[Sequence[journal.Row]], None]
 
 
 class Clock(Protocol):
@@ -68,7 +69,12 @@ class Transaction:
         self.connection = connection
         self._keyring = keyring
         self.now = now
-        self.rows = 0
+        self.appended: list[journal.Row] = []
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has appended."""
+        return len(self.appended)
 
     def current(self, key: ObjectKey) -> Current | None:
         """Return the object, with the writes of this transaction, or None if there is none."""
@@ -82,30 +88,29 @@ class Transaction:
         """Append the first row of an object; where it was deleted before, after its tombstone."""
         tombstone = journal.current(self.connection, key)
         prev_revision = NO_REVISION if tombstone is None else tombstone.revision
-        return self._append(key, document, journal.Change.CREATED, prev_revision)
+        return self._append(key, documents.encode(document), journal.Change.CREATED, prev_revision)
 
     def replace(self, key: ObjectKey, document: Document, current: Current) -> Document:
-        """Append the next row of an object."""
-        return self._append(key, document, journal.Change.REPLACED, current.revision, current.written)
+        """Append the next row of an object; `document` is plain JSON."""
+        written = documents.encode_plain(document)
+        return self._append(key, written, journal.Change.REPLACED, current.revision, current.written)
 
     def remove(self, key: ObjectKey, document: Document, current: Current) -> Document:
-        """Append the tombstone of an object, which holds its last state."""
-        return self._append(key, document, journal.Change.REMOVED, current.revision, current.written)
+        """Append the tombstone of an object, which holds its last state; `document` is plain JSON."""
+        written = documents.encode_plain(document)
+        return self._append(key, written, journal.Change.REMOVED, current.revision, current.written)
 
     def _append(
-        self,
-        key: ObjectKey,
-        document: Document,
-        change: journal.Change,
-        prev_revision: int,
-        old_value: str | None = None,
+        self, key: ObjectKey, written: str, change: journal.Change, prev_revision: int, old_value: str | None = None
     ) -> Document:
-        written = documents.encode(document)
-        sealed = self._keyring.seal(key, document["metadata"].get("uid", ""), written)
+        document = documents.decode(written, NO_REVISION)
+        metadata = document["metadata"]
+        sealed = self._keyring.seal(key, metadata.get("uid", ""), written)
         entry = journal.Entry(key, change, sealed, old_value, prev_revision, int(self.now.timestamp()))
         revision = journal.append(self.connection, entry)
-        self.rows += 1
-        return documents.decode(written, revision)
+        self.appended.append(journal.row_of(entry, revision))
+        metadata["resourceVersion"] = str(revision)
+        return document
 
 
 class _Write(Generic[T]):
@@ -200,6 +205,7 @@ class Writer:
             mine.is_done = True  # This thread is being interrupted: it leaves, and takes its write along.
             self._wait_again(batch)
             raise
+        self._hooks.keep(tx.appended)
         for tell in outcomes:
             tell()
         if tx.rows:

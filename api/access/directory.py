@@ -14,6 +14,9 @@ from api.kinds import ACCESS_KINDS, CERTIFICATE, CLUSTER_ROLE, CLUSTER_ROLE_BIND
 from api.meta import Document
 from api.ports import Storage
 
+_KINDS = frozenset(kind.name for kind in ACCESS_KINDS)
+_MOST_CHANGES = 256  # After more of them it is read anew.
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -24,6 +27,14 @@ class Snapshot:
     certificates: Mapping[str, Document] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A snapshot, and a revision up to which nothing has made it another."""
+
+    revision: int
+    snapshot: Snapshot
+
+
 class Directory:
     """Keeps a snapshot of a store; safe to use from several threads."""
 
@@ -31,35 +42,42 @@ class Directory:
         """Follow `storage`."""
         self._storage = storage
         self._lock = threading.Lock()
-        self._revision: int | None = None
-        self._snapshot = Snapshot()
+        self._moment: _Moment | None = None
 
     def ready(self) -> Snapshot | None:
-        """Return the snapshot if nothing was written since it was taken; quick.
+        """Return the snapshot if nothing that was written since it was taken is of access; quick.
 
-        The revision is read and no wake-up relied on: of writes that share a commit, some return before it.
+        The journal is read and no wake-up relied on: of writes that share a commit, some return before it.
         """
-        revision, snapshot = self._revision, self._snapshot
-        return snapshot if revision is not None and self._storage.revision() == revision else None
+        return moment.snapshot if (moment := self._moved_on()) is not None else None
 
     def current(self) -> Snapshot:
         """Return a snapshot that has all that was acknowledged before the call; reads the store if need be."""
         with self._lock:
-            revision = self._storage.revision()
-            if revision != self._revision:
-                if self._is_changed():
-                    self._revision, self._snapshot = None, self._read()
-                self._revision = revision
-            return self._snapshot
+            moment = self._moved_on()
+            if moment is None:
+                revision = self._storage.revision()
+                moment = self._moment = _Moment(revision, self._read())
+            return moment.snapshot
 
-    def _is_changed(self) -> bool:
-        since = self._revision
-        if since is None:
-            return True
+    def _moved_on(self) -> _Moment | None:
+        """Return the moment moved on to now, or None if the snapshot may be another by now.
+
+        Whoever else moves it on meanwhile, each moment is true by itself.
+        """
+        moment = self._moment
+        if moment is None:
+            return None
         try:
-            return any(self._storage.changes(since, kind=kind.name, limit=1) for kind in ACCESS_KINDS)
+            changes = self._storage.changes(moment.revision, limit=_MOST_CHANGES)
         except Expired:
-            return True
+            return None
+        if not changes:
+            return moment
+        if len(changes) == _MOST_CHANGES or any(change.key.kind in _KINDS for change in changes):
+            return None
+        self._moment = moment = _Moment(changes[-1].revision, moment.snapshot)
+        return moment
 
     def _read(self) -> Snapshot:
         def items(kind: Kind) -> tuple[Document, ...]:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
+import pydantic_core
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +24,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def to_json(value: Any) -> bytes:
     """Return compact JSON; half surrogates, which UTF-8 cannot carry, become question marks."""
-    return _encode(value).encode(errors="replace")
+    try:
+        return pydantic_core.to_json(value)  # In a quarter of the time.
+    except ValueError:
+        return _encode(value).encode(errors="replace")
 
 
 def answer(document: Any, code: int = 200, warnings: Sequence[str] = ()) -> Response:

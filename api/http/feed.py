@@ -8,8 +8,9 @@ further behind reads the store. Invariant: a wake-up lost or doubled costs time 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import anyio
@@ -21,6 +22,7 @@ from api.ports import Change, Storage
 log = logging.getLogger(__name__)
 
 _KEPT = 256
+_LINES = 64  # As large as objects are, each; so not many.
 _BATCH = 500
 _POLL_SECONDS = 1.0
 _AFTER_FAILURE_SECONDS = 1.0
@@ -56,6 +58,24 @@ class Batch(NamedTuple):
     revision: int
 
 
+class Lines:
+    """What was written for one watcher, for the others who are to be sent the same. Belongs to one event loop."""
+
+    def __init__(self, most: int = _LINES) -> None:
+        """Keep the newest `most` lines."""
+        self._most = most
+        self._lines: dict[Hashable, bytes] = {}
+
+    def of(self, key: Hashable, write: Callable[[], bytes]) -> bytes:
+        """Return the line called `key`, written by `write` if it is not there."""
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = write()
+            if len(self._lines) > self._most:
+                del self._lines[next(iter(self._lines))]
+        return line
+
+
 class Feed:
     """The newest changes of the store. Belongs to one event loop."""
 
@@ -68,6 +88,7 @@ class Feed:
         self._floor: int | None = None
         self._revision = 0
         self._woken = asyncio.Event()
+        self.lines = Lines()
         self.ended = asyncio.Event()
 
     async def run(self) -> None:
@@ -113,8 +134,8 @@ class Feed:
             Expired: some of them were compacted away.
         """
         if self._floor is not None and revision >= self._floor:
-            newer = [change for change in self._newest if change.revision > revision and change.key.kind == kind]
-            return Batch(newer, max(revision, self._revision))
+            newer = list(takewhile(lambda change: change.revision > revision, reversed(self._newest)))
+            return Batch([change for change in newer[::-1] if change.key.kind == kind], max(revision, self._revision))
         return await self._threads.call(self._read, revision, kind)
 
     def _read(self, since: int, kind: str) -> Batch:

@@ -113,8 +113,17 @@ class Watcher:
             for step in self._source.steps(change):
                 event = transition(step, self._watch.selector)
                 if event is not None:
-                    type_, document = event
-                    yield self._line(type_, _at(document, change.revision))
+                    yield self._changed(*event, change.revision)
+
+    def _changed(self, type_: str, document: Document, revision: int) -> bytes:
+        """Return the line of a change: of a Table, one of this watcher's own; else the one that all get."""
+        if self._watch.view is View.TABLE or self._source.kind.confidential:
+            return self._line(type_, _at(document, revision))
+        self._is_first = False
+        kind, metadata = self._source.kind, document["metadata"]
+        named = metadata.get("namespace", ""), metadata["name"]
+        key = (kind.group, kind.version, kind.plural, *named, self._watch.view, type_, revision)
+        return self._feed.lines.of(key, lambda: self._line(type_, _at(document, revision)))
 
     def _showing(self) -> Showing:
         return Showing(self._source.kind, self._watch.view, self._now(), self._watch.include)

@@ -94,7 +94,8 @@ def _refuse_conflicts(others: Sequence[Entry], taken: FieldSet, about: About, *,
 
 def _still_there(entries: Iterable[Entry], document: Document, shape: Shape) -> list[Entry]:
     """Return entries without the paths that the document no longer has."""
-    present = field_sets.leaves(document, shape).keys() | field_sets.containers(document, shape)
+    found, containers = field_sets.leaves_and_containers(document, shape)
+    present = found.keys() | containers
     return [entry if entry.fields <= present else _limited(entry, present) for entry in entries]
 
 

@@ -6,7 +6,7 @@ Source: Kubernetes, structured-merge-diff v4, package fieldpath.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from api.meta import Document
@@ -41,31 +41,37 @@ def owned_part(document: Document, subresource: str, *, has_status: bool = True)
 
 def leaves(value: Any, shape: Shape) -> dict[Path, Any]:
     """Return every member path below `value` with the value there."""
-    found: dict[Path, Any] = {}
-    _collect(value, shape, (), found)
-    return found
+    return leaves_and_containers(value, shape)[0]
 
 
 def containers(value: Any, shape: Shape) -> set[Path]:
     """Return the paths of maps, sets and keyed lists that are not empty: what is owned as `.`."""
-    found: set[Path] = set()
-    _collect(value, shape, (), {}, found.add)
-    found.discard(())
-    return found
+    return leaves_and_containers(value, shape)[1]
 
 
-def _collect(
-    value: Any, shape: Shape, path: Path, found: dict[Path, Any], seen: Callable[[Path], None] | None = None
-) -> None:
+def leaves_and_containers(value: Any, shape: Shape) -> tuple[dict[Path, Any], set[Path]]:
+    """Return both, from one walk: most of what a write costs is walking."""
+    found: dict[Path, Any] = {}
+    seen: set[Path] = set()
+    _collect(value, shape, (), found, seen)
+    seen.discard(())
+    return found, seen
+
+
+def _collect(value: Any, shape: Shape, path: Path, found: dict[Path, Any], seen: set[Path]) -> None:
     children = members(value, shape)
     if children is None:
         found[path] = value
         return
-    if seen is not None and shape.form is not Form.STRUCT:
-        seen(path)
+    if shape.form is not Form.STRUCT:
+        seen.add(path)
+    is_keyed = shape.form is Form.KEYED
     for element, child, child_shape in children:
         below = (*path, element)
-        if shape.form is Form.KEYED:
+        if child_shape.form is Form.LEAF or not isinstance(child, dict | list):
+            found[below] = child  # As it would be found in there.
+            continue
+        if is_keyed:
             found[below] = ITEM
         _collect(child, child_shape, below, found, seen)
 
@@ -101,11 +107,14 @@ def item_element(item: Any, shape: Shape) -> str | None:
     if not isinstance(item, dict):
         return None
     keys = {key: item.get(key) for key in shape.keys}
+    if all(type(value) is str for value in keys.values()):
+        return "k:{" + ",".join(f"{_quoted(key)}:{_quoted(str(keys[key]))}" for key in sorted(keys)) + "}"
     usable = all(isinstance(value, str | int | bool) for value in keys.values())
     return "k:" + _compact(keys) if usable else None
 
 
 _compact = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring
 
 
 def encode(fields: Iterable[Path]) -> Document:

@@ -102,8 +102,8 @@ def after_update(
     Both documents are owned parts. The writer gains what changed or came; everyone else loses what
     changed or went. `writer.fields` is ignored.
     """
-    old, new = field_sets.leaves(before, shape), field_sets.leaves(after, shape)
-    old_containers, new_containers = field_sets.containers(before, shape), field_sets.containers(after, shape)
+    old, old_containers = field_sets.leaves_and_containers(before, shape)
+    new, new_containers = field_sets.leaves_and_containers(after, shape)
     gained = {path for path, value in new.items() if path not in old or old[path] != value}
     gained |= new_containers - old_containers
     gone = (old.keys() | old_containers) - (new.keys() | new_containers)

@@ -91,7 +91,7 @@ def hold(storage: Storage, name: str) -> Document:
 def contents(storage: Storage, name: str) -> list[ObjectKey]:
     """Return the keys of everything in a namespace."""
     spaced = [kind for kind in kinds.KINDS if kind.namespaced]
-    return [ObjectKey.of(item) for kind in spaced for item in storage.list(kind.name, name).items]
+    return [key for kind in spaced for key in storage.keys(kind.name, name)]
 
 
 def finish(storage: Storage, name: str) -> bool:

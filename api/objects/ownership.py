@@ -104,7 +104,7 @@ def dependents(storage: Storage, owner: Document) -> Iterator[Document]:
     for kind in kinds.KINDS:
         if kind is EVENT or (space and not kind.namespaced):
             continue
-        for item in storage.list(kind.name, space or None).items:
+        for item in storage.each(kind.name, space or None):
             if any(each.get("uid") == uid for each in references(item)):
                 yield item
 

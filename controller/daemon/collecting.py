@@ -20,6 +20,8 @@ from api.ports import Change, ChangeType, Storage
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 30.0
+_WORDS = ('"ownerReferences"', f'"{ownership.FOREGROUND}"')
+"""What is in the JSON of objects that have owners, and of those that wait for what they own."""
 _AFTER_FAILURE_SECONDS = 1.0
 
 
@@ -88,7 +90,7 @@ class Collector:
         for kind in kinds.KINDS:
             if kind is EVENT:
                 continue
-            for item in self._storage.list(kind.name).items:
+            for item in self._storage.each(kind.name, words=_WORDS):
                 self._remember(ObjectKey.of(item), item)
                 if ownership.references(item) or ownership.is_waiting(item):
                     suspects.add(ObjectKey.of(item))

@@ -6,6 +6,7 @@ controller alone: runs and the launcher go on, and the next start finds them.
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,25 +132,35 @@ class Manager:
 
     def start(self) -> None:
         """Clear what nobody knows, start everything, and return when the API answers."""
-        known = {job["metadata"]["uid"]: ObjectKey.of(job) for job in self.store.list(JOB.name).items}
+        self._held_together.why_not()  # If they are not, each job is told.
+        with ThreadPoolExecutor(1) as beside:
+            launcher = beside.submit(self.launcher.ensure_running)
+            self._clear()
+            first_start.prepare(self._paths, self.verbs, self._settings)
+            launcher.result()
+        self._recorder.start()
+        self._watch.start()
+        for controller in self._controllers:
+            controller.watch()
+        self._manifests.start()
+        self._housekeeping.start()
+        self._collector.start()
+        self._server.start()
+        # A pass over each of very many objects would hold all the rest up: it begins when the rest is there.
+        self._manifests.wait_until_synced()
+        for controller in self._controllers:
+            controller.work()
+        _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
+
+    def _clear(self) -> None:
+        """End and remove what nobody knows; watch the runs that go on."""
+        known = {job["metadata"]["uid"]: ObjectKey.of(job) for job in self.store.each(JOB.name)}
         for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
             _log.warning("removed what no job knows", extra=keys(item=item))
         adopt(known, self._run_dirs, self._watch)
         for item in sandbox.sweep(builds.cgroup_parent(self._paths, self._settings)):
             _log.warning("ended a build that was cut off", extra=keys(item=item))
         install.clean_staging(self._paths.runtimes)
-        self._held_together.why_not()  # If they are not, each job is told.
-        self.launcher.ensure_running()
-        first_start.prepare(self._paths, self.verbs, self._settings)
-        self._recorder.start()
-        self._watch.start()
-        for controller in self._controllers:
-            controller.start()
-        self._manifests.start()
-        self._housekeeping.start()
-        self._collector.start()
-        self._server.start()
-        _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
 
     def stop(self) -> None:
         """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
@@ -327,10 +338,8 @@ class Manager:
         self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
-        return Controller(
-            reconciler, self.store, self._clock, self._recorder, self._engine_metrics,
-            resync_seconds=self._settings.engine.resync_seconds, **options,
-        )  # fmt: skip
+        parts = reconciler, self.store, self._clock, self._recorder, self._engine_metrics
+        return Controller(*parts, resync_seconds=self._settings.engine.resync_seconds, **options)
 
     def _a_run_ended(self, key: ObjectKey) -> None:
         for job in (key, *self._crowd.woken()):
@@ -344,21 +353,21 @@ class Manager:
         """Jobs that have not started look again when there is news of a runtime, or of what registries offer."""
         if not concerns_jobs(change):
             return ()
-        jobs = [job for job in self.store.list(JOB.name).items if job["spec"].get("runtime")]
+        jobs = (job for job in self.store.each(JOB.name) if job["spec"].get("runtime"))
         return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") == "Pending")
 
     def _jobs_that_lack(self, change: Change) -> tuple[ObjectKey, ...]:
         """Jobs that have not started look again when a Secret or ConfigMap that they refer to comes or changes."""
         waiting = (
             job
-            for job in self.store.list(JOB.name, change.key.namespace).items
+            for job in self.store.each(JOB.name, change.key.namespace)
             if job.get("status", {}).get("phase", "Pending") == "Pending"
         )
         return tuple(ObjectKey.of(job) for job in waiting if references.refers(job, change.key))
 
     def _runtimes_of_registry(self, _change: Change) -> tuple[ObjectKey, ...]:
         """All runtimes look again when a registry changes: it may have what they lack."""
-        return tuple(ObjectKey.of(runtime) for runtime in self.store.list(RUNTIME.name).items)
+        return tuple(self.store.keys(RUNTIME.name))
 
 
 def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:

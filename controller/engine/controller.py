@@ -59,9 +59,17 @@ class Controller:
 
     def start(self) -> None:
         """Begin to list, watch and reconcile."""
+        self.watch()
+        self.work()
+
+    def watch(self) -> None:
+        """Begin to list and watch; what is due waits for `work`."""
+        self._informer.start()
+
+    def work(self) -> None:
+        """Begin to reconcile."""
         for thread in self._threads:
             thread.start()
-        self._informer.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> bool:
         """Begin no more passes and wait for those that run; return whether all ended in time."""

@@ -126,31 +126,26 @@ class Informer:
         return min(_LOOK_ANYWAY_SECONDS, max(self._resync_at - now, 0.0))
 
     def _watch(self, seen: int) -> int:
-        head = self._storage.revision()
-        if head == seen:
-            return seen
-        for source in self._sources:
-            self._watch_source(source, seen, head)
-        return head
-
-    def _watch_source(self, source: Source, seen: int, head: int) -> None:
-        """Deal with the changes after `seen`, up to `head` and no further: so each is dealt with once."""
+        """Deal with the changes after `seen`; return the revision of the last."""
         while True:
-            changes = self._storage.changes(seen, kind=source.kind, limit=_PAGE)
+            changes = self._storage.changes(seen, limit=_PAGE)
             for change in changes:
-                if change.revision > head:
-                    return
-                for key in source.keys(change):
-                    self._enqueue(key)
+                for source in self._sources:
+                    if source.kind == change.key.kind:
+                        self._enqueue_all(source.keys(change))
+            seen = changes[-1].revision if changes else seen
             if len(changes) < _PAGE:
-                return
-            seen = changes[-1].revision
+                return seen
+
+    def _enqueue_all(self, keys: Iterable[ObjectKey]) -> None:
+        for key in keys:
+            self._enqueue(key)
 
     def _list(self, enqueue: Callable[[ObjectKey], None]) -> int:
-        listing = self._storage.list(self._kind)
-        for document in listing.items:
-            enqueue(ObjectKey.of(document))
-        return listing.revision
+        revision = self._storage.revision()  # First: what changes meanwhile is read again.
+        for key in self._storage.keys(self._kind):
+            enqueue(key)
+        return revision
 
     def _plan_resync(self, now: float) -> None:
         # Up to a tenth earlier, so that the kinds of one daemon do not all list at once.

@@ -243,7 +243,7 @@ class Devices:
 
     def _on_record(self) -> dict[tuple[str, int], _Held]:
         held = {}
-        for job in self._storage.list(JOB.name).items:
+        for job in self._storage.each(JOB.name):
             for run in job.get("status", {}).get("runs", ()):
                 if run.get("devices"):
                     names, nodes = tuple(run["devices"]), tuple(run.get("deviceNodes", ()))

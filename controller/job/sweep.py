@@ -51,11 +51,11 @@ def sweep(known_uids: Collection[str], dirs: RunDirs, cgroups: Lifecycle, logs: 
 
 def adopt(keys: Mapping[str, ObjectKey], dirs: RunDirs, watch: RunWatch) -> None:
     """Watch all runs that are running of the jobs `keys`, by uid: so they are counted before any other begins."""
-    for uid, key in keys.items():
-        for attempt in dirs.attempts(uid):
+    for uid in dirs.job_uids():
+        for attempt in dirs.attempts(uid) if uid in keys else ():
             record = records.observe(dirs.path(uid, attempt))
             if isinstance(record, Running):
-                watch.watch(run_id(uid, attempt), key, record)
+                watch.watch(run_id(uid, attempt), keys[uid], record)
 
 
 def _end(dirs: RunDirs, cgroups: Lifecycle, uid: str, attempt: int) -> None:

@@ -95,6 +95,10 @@ class ManifestsLoop:
         """Whether every feed was read, and applied, once; one that cannot be read counts too."""
         return self._synced.is_set()
 
+    def wait_until_synced(self, seconds: float = 2.0) -> bool:
+        """Wait until every feed was read, and applied, once; no longer than `seconds`. Return whether they were."""
+        return self._synced.wait(seconds)
+
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()

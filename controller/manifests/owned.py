@@ -7,11 +7,13 @@ it. Pure but for one listing of the store.
 from collections.abc import Iterable
 
 from api.kinds import EVENT, KINDS
-from api.meta import Document, ObjectKey
+from api.meta import MANIFESTS_MANAGER_PREFIX, Document, ObjectKey
 from api.ports import Storage
 from controller.manifests.sources import FeedKind, Source
 
 Ownership = tuple[Source, ObjectKey]
+_WORDS = (f'"{MANIFESTS_MANAGER_PREFIX}',)
+"""What is in the JSON of objects that a source has applied: the beginning of a manager's name."""
 
 
 def listed(storage: Storage, feed: FeedKind) -> dict[Ownership, str]:
@@ -20,7 +22,7 @@ def listed(storage: Storage, feed: FeedKind) -> dict[Ownership, str]:
     for kind in KINDS:
         if kind is EVENT:
             continue
-        for document in storage.list(kind.name).items:
+        for document in storage.each(kind.name, words=_WORDS):
             for source in sources_of(document):
                 if source.feed is feed:
                     found[source, ObjectKey.of(document)] = file_of(document, source)

@@ -176,7 +176,7 @@ class RuntimeKind:
         keep = {each.version for each in wanted if not each.outdated}
         if not any(t.origin and (t.problem or t.version not in keep) for t in trees):
             return {}
-        return users_by_version(obj.meta.name, self._storage.list(JOB.name).items)
+        return users_by_version(obj.meta.name, self._storage.each(JOB.name))
 
     def plan(self, obj: Runtime, observed: ObservedRuntime) -> Plan:
         """Return what the runtime needs next."""
@@ -217,7 +217,7 @@ class RuntimeKind:
     def _remove(self, obj: Runtime, version: str) -> None:
         name = obj.meta.name
         # Once more, at the last moment: a run may have begun since it was observed.
-        if users := users_by_version(name, self._storage.list(JOB.name).items).get(version):
+        if users := users_by_version(name, self._storage.each(JOB.name)).get(version):
             message = (
                 f"cannot remove {name}@{version}: it is in use by {', '.join(users)}: it goes when they have ended"
             )
@@ -238,7 +238,7 @@ class RuntimeKind:
         found = [(each, version) for each in retired.find(self._host.root) if (version := _version_of(each.key, name))]
         if not found:
             return [], []
-        since = running_since(name, self._storage.list(JOB.name).items)
+        since = running_since(name, self._storage.each(JOB.name))
         held = [each for each, version in found if version in since and since[version] <= each.at + PREPARING]
         return [each for each, _ in found if each not in held], held
 

@@ -80,7 +80,7 @@ class Pressure:
 
     def _candidates(self) -> list[Retained]:
         """Return what is kept for a rollback, of all runtimes, and not in use: what is in use frees nothing now."""
-        found, used = [], users.used(self._storage.list(JOB.name).items)
+        found, used = [], users.used(self._storage.each(JOB.name))
         for document in self._storage.list(RUNTIME.name).items:
             runtime = Runtime.model_validate(document)
             name = runtime.meta.name

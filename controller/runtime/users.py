@@ -4,6 +4,7 @@ Never here: what may be removed while nobody does (`keeping.py`, `kind.py`).
 Invariant: a run that has not ended uses its version, and so does a job that may yet retry with it.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from api.kinds import RUNTIME
@@ -13,7 +14,7 @@ from api.ports import Change
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
-def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[str, ...]]:
+def users_by_version(name: str, jobs: Iterable[Document]) -> dict[str, tuple[str, ...]]:
     """Return the jobs that use each version of the runtime `name`: in a run that has not ended, or for a retry."""
     users: dict[str, list[str]] = {}
     for job in jobs:
@@ -24,12 +25,12 @@ def users_by_version(name: str, jobs: tuple[Document, ...]) -> dict[str, tuple[s
     return {version: tuple(names) for version, names in users.items()}
 
 
-def used(jobs: tuple[Document, ...]) -> frozenset[str]:
+def used(jobs: Iterable[Document]) -> frozenset[str]:
     """Return all runtime versions that are in use, each as NAME@VERSION."""
     return frozenset().union(*(_runtimes_of(job) for job in jobs))
 
 
-def running_since(name: str, jobs: tuple[Document, ...]) -> dict[str, datetime]:
+def running_since(name: str, jobs: Iterable[Document]) -> dict[str, datetime]:
     """Return when the oldest run of each version of `name` started that has not ended; one not known began long ago."""
     since: dict[str, datetime] = {}
     for job in jobs:

@@ -63,7 +63,7 @@ def private_kib(pid: int) -> int:
 
 def left_on_host(launcher_pid: int, cgroup_parent: str) -> dict[str, int]:
     """Return counts that launches must not add to: of the launcher, and of all that is below it or named after it."""
-    below = _with_all_below(launcher_pid)
+    below = with_all_below(launcher_pid)
     cgroups = [parent for parent in Path("/sys/fs/cgroup").glob(f"*/{cgroup_parent}") if parent.is_dir()]
     return {
         "launcher's memory, KiB": private_kib(launcher_pid),
@@ -76,7 +76,7 @@ def left_on_host(launcher_pid: int, cgroup_parent: str) -> dict[str, int]:
     }
 
 
-def _with_all_below(pid: int) -> list[int]:
+def with_all_below(pid: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         found = _stat(int(name))

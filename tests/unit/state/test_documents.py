@@ -31,6 +31,15 @@ def test_a_detached_document_is_equal_and_shares_nothing():
     assert copy["metadata"]["labels"] is not given_document["metadata"]["labels"]
 
 
+def test_what_nests_deeper_than_a_parser_goes_is_read_all_the_same():
+    tower: object = "top"
+    for _ in range(400):
+        tower = [tower]
+    document = a_document(spec={"tower": tower})
+
+    assert documents.decode(documents.encode(document), 1)["spec"] == document["spec"]
+
+
 def test_a_tower_of_lists_is_refused_instead_of_breaking_the_process():
     tower: list[object] = []
     for _ in range(100_000):
@@ -45,3 +54,16 @@ def test_any_json_comes_back_as_it_was(value):
     document = a_document(spec={"value": value})
 
     assert documents.decode(documents.encode(document), 1)["spec"] == document["spec"]
+
+
+@given(JSON)
+def test_what_was_read_is_written_as_it_is(value):
+    read = documents.detach(a_document(spec={"value": value}))
+
+    assert documents.decode(documents.encode_plain(read), 1)["spec"] == read["spec"]
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", float("nan"), "\ud800"])
+def test_what_json_cannot_carry_is_refused(value):
+    with pytest.raises(BadRequest, match="it is not JSON"):
+        documents.detach(a_document(spec={"value": value}))

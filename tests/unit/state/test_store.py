@@ -5,8 +5,10 @@ import pytest
 from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
 from api.meta import ObjectKey
 from api.ports import ChangeType
+from state import journal
 from state.store import Store
 from support.hand_clock import HandClock
+from support.secret_objects import a_secret
 from support.stores import (
     FINALIZER,
     a_document,
@@ -234,6 +236,67 @@ def test_all_pages_of_a_list_show_the_moment_of_the_first(store):
     assert [page.remaining for page in (first, second, third)] == [3, 1, 0]
     assert {page.revision for page in (first, second, third)} == {5}
     assert third.items[0]["spec"] == {"command": ["true"]}
+
+
+@pytest.mark.parametrize(("after", "found"), [("a", ["x", "y"]), ("n", ["y"]), ("z", [])])
+def test_a_page_of_a_namespace_after_a_key_of_another_is_what_comes_after_that_key(store, after, found):
+    for name in "xy":
+        store.create(a_document(name) | {"metadata": {"name": name, "namespace": "n"}})
+
+    page = store.list("Job", "n", after=ObjectKey("Job", after, "x"), limit=5)
+
+    assert (names(page.items), page.remaining) == (found, 0)
+
+
+@pytest.mark.parametrize("statement", [*journal.PAGE.values(), *journal.KEYS.values(), *journal.COUNT.values()])
+def test_no_list_is_sorted_by_reading_all_of_it_first(store, statement):
+    asked = dict.fromkeys(("kind", "namespace", "after_namespace", "after_name"), "x") | {"at": 1, "limit": 1}
+    with store._readers.lend() as reader:
+        plan = [step[3] for step in reader.execute(f"EXPLAIN QUERY PLAN {statement}", asked)]
+
+    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN")], plan
+
+
+def test_each_object_and_each_key_come_in_order(store):
+    for name in "bca":
+        store.create(a_document(name))
+    store.create(a_document("aa") | {"metadata": {"name": "aa", "namespace": "other"}})
+    store.delete(job_key("c"))
+    store.create(an_event())
+
+    assert names(store.each("Job")) == ["a", "b", "aa"]
+    assert names(store.each("Job", "default")) == ["a", "b"]
+    assert [str(key) for key in store.keys("Job")] == ["job/default/a", "job/default/b", "job/other/aa"]
+    assert [key.name for key in store.keys("Job", "other")] == ["aa"]
+
+
+def test_objects_without_a_word_are_not_looked_at_but_for_those_that_cannot_be_read_so(store):
+    store.create(a_document("a", labels={"tier": "gold"}))
+    store.create(a_document("b", labels={"tier": "lead"}))
+    secret = a_secret()
+    store.create(secret | {"metadata": secret["metadata"] | {"namespace": "default"}})
+
+    assert names(store.each("Job", words=['"gold"', '"none"'])) == ["a"]
+    assert names(store.each("Secret", words=['"none"'])) == ["db"]
+
+
+def test_each_object_is_shown_as_it_was_when_the_reading_began(store):
+    for name in "ab":
+        store.create(a_document(name))
+    objects = store.each("Job")
+    first = next(objects)
+    store.delete(job_key("b"))
+    store.create(a_document("c"))
+
+    assert names([first, *objects]) == ["a", "b"]
+
+
+def test_who_reads_no_further_holds_nothing_up(store):
+    for name in "ab":
+        store.create(a_document(name))
+    next(store.each("Job"))
+
+    assert store.compact(keep=0) == 2
 
 
 def test_a_page_that_ends_with_the_list_has_nothing_remaining(store):

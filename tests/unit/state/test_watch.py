@@ -5,7 +5,10 @@ import logging
 import pytest
 
 from api.errors import Conflict, Expired
-from support.stores import a_document, job_key, version, with_spec
+from state import watch
+from state.store import Store
+from support.secret_objects import a_secret
+from support.stores import a_document, an_event, job_key, version, with_spec
 
 
 @pytest.mark.invariant("S13")
@@ -93,3 +96,65 @@ def test_a_watch_below_the_floor_is_expired_and_one_at_the_floor_is_complete(sto
         store.changes(3)
     assert [change.revision for change in store.changes(4)] == [5, 6]
     assert version(store.get(job_key())) == 6
+
+
+def written_over_and_over(store):
+    """Write more than is kept at hand."""
+    job = store.create(a_document())
+    for number in range(watch._RECENT):
+        job = store.update(with_spec(job, command=[str(number)]))
+        if number % 5 == 0:
+            store.create(an_event(f"etl.{number}"))
+    store.delete(job_key())
+
+
+@pytest.mark.invariant("S2")
+def test_what_is_at_hand_is_what_the_journal_says(store):
+    written_over_and_over(store)
+    newest = store.revision()
+    asked = [
+        (since, kind, limit)
+        for since in (0, 1, newest - watch._RECENT - 1, newest - watch._RECENT, newest - 7, newest - 1, newest)
+        for kind in (None, "Job", "Event", "Runtime")
+        for limit in (0, 1, 5)
+    ]
+
+    at_hand = [store.changes(since, kind=kind, limit=limit) for since, kind, limit in asked]
+    store._recent.forget()
+
+    assert at_hand == [store.changes(since, kind=kind, limit=limit) for since, kind, limit in asked]
+
+
+def test_a_change_is_decoded_once_for_all_who_read_it(store):
+    store.create(a_document())
+
+    assert store.changes(0)[0] is store.changes(0)[0]
+
+
+def test_a_secret_is_not_kept_in_clear_for_those_who_may_read_it_next(store):
+    secret = a_secret()
+    store.create(secret | {"metadata": secret["metadata"] | {"namespace": "default"}})
+
+    assert store.changes(0)[0] is not store.changes(0)[0]
+
+
+@pytest.mark.invariant("S2")
+def test_what_another_has_written_is_not_missed(store, tmp_path, clock):
+    store.create(a_document("mine"))
+    other = Store.open(tmp_path / "store.db", clock)
+    other.create(a_document("theirs"))
+    other.close()
+
+    between = [change.key.name for change in store.changes(0)]
+    store.create(a_document("mine-again"))
+
+    assert between == ["mine", "theirs"]
+    assert [change.key.name for change in store.changes(1)] == ["theirs", "mine-again"]
+
+
+def test_after_a_compaction_what_was_forgotten_is_not_at_hand(store):
+    written_over_and_over(store)
+    store.compact(keep=0)
+
+    with pytest.raises(Expired):
+        store.changes(store.revision() - 1)

@@ -39,7 +39,9 @@ def writer(tmp_path: Path, commits: list[int], wake: Wake) -> Iterator[Writer]:
     opened = connection.open_file(tmp_path / "s.db")
     migrations.migrate(opened, "s.db")
     keyring = encryption.load(tmp_path / "secrets.key", needed=())
-    made = Writer(opened, "s.db", HandClock(), Hooks(lambda seconds, rows: commits.append(rows), wake), keyring)
+    made = Writer(
+        opened, "s.db", HandClock(), Hooks(lambda seconds, rows: commits.append(rows), wake, lambda rows: None), keyring
+    )
     yield made
     made.close()
 

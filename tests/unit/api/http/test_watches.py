@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from api.http import answers, watches
+from api.http import answers, feed, watches
 from api.kinds import JOB
 from support.http import client_of
 from support.objects import a_job, by
+from support.secret_objects import a_secret
 
 JOB_TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 
@@ -268,3 +269,45 @@ def test_idle_watches_hold_no_thread(api, watch):
     assert is_eventually(lambda: len(feed_of(api)._wakes) == len(everyone))
     created = create(api)
     assert all(next(events)["object"] == created for events in everyone)
+
+
+def test_what_all_are_sent_is_written_once(api, watch):
+    everyone = [watch() for _ in range(3)]
+    created = create(api)
+
+    assert [next(events) for events in everyone] == [{"type": "ADDED", "object": created}] * 3
+    assert len(lines_of(api, "jobs", created)) == 1
+
+
+def lines_of(api, plural, document):
+    revision = int(document["metadata"]["resourceVersion"])
+    return [key for key in feed_of(api).lines._lines if (key[2], key[-1]) == (plural, revision)]
+
+
+def test_what_one_is_shown_otherwise_is_its_own(api, watch):
+    partial = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+    whole, short, table, empty = watch(), watch(headers=partial), watch(headers=JOB_TABLE), watch(labelSelector="a=b")
+    created = create(api)
+    label(api, "etl", a="b")
+
+    assert next(whole)["object"] == created
+    assert next(short)["object"]["kind"] == "PartialObjectMetadata"
+    assert next(table)["object"]["kind"] == "Table"
+    assert [next(whole)["type"], next(empty)["type"]] == ["MODIFIED", "ADDED"]
+
+
+def test_nothing_of_a_secret_is_kept_for_others(api, watch):
+    events = watch("/api/v1/namespaces/default/secrets")
+    secret = api.client.post("/api/v1/namespaces/default/secrets", json=a_secret("unseen")).json()
+
+    assert next(events)["object"] == secret
+    assert lines_of(api, "secrets", secret) == []
+
+
+def test_no_more_than_so_many_lines_are_kept(api, watch):
+    events = watch()
+    for number in range(feed._LINES + 5):
+        create(api, f"etl-{number}")
+        next(events)
+
+    assert len(feed_of(api).lines._lines) == feed._LINES

@@ -205,3 +205,19 @@ def test_a_hundred_objects_at_once_all_come_out_right_with_failures_among_them(
     until(store, lambda: all("problem" not in d.get("status", {"problem": ""}) for d in store.list("Toy").items))
     assert sorted(path.name for path in toys.directory.iterdir()) == sorted(names)
     assert len(failed) == 10
+
+
+def test_what_is_due_waits_for_work(
+    store: Store, recorder: Recorder, metrics: EngineMetrics, toys: ToyReconciler
+) -> None:
+    store.create(a_toy())
+    controller = Controller(toys, store, SystemClock(), recorder, metrics)
+    controller.watch()
+    while not controller.is_synced():
+        threading.Event().wait(0.01)
+    before, was_alive = content(store), controller.is_alive()
+
+    controller.work()
+
+    until(store, lambda: content(store) is not None)
+    assert (before, was_alive, controller.stop(10)) == (None, False, True)

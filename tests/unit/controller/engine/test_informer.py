@@ -159,10 +159,10 @@ def test_a_store_that_fails_ends_no_informer(store: Store, clock: HandClock, cap
         def __getattr__(self, name: str) -> object:
             return getattr(store, name)
 
-        def list(self, kind: str) -> object:
+        def keys(self, kind: str) -> object:
             if failures:
                 raise failures.pop()
-            return store.list(kind)
+            return store.keys(kind)
 
     store.create(a_toy())
     informer = Informer(Failing(), clock, "Toy", [Source("Toy", own_keys(None))], lambda key: heard.set())
