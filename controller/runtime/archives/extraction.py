@@ -19,7 +19,7 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.registry.fetch import Readable
 from controller.runtime.archives.seen import Kind, Seen
 
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 18
 _LINK_BYTES = 128  # What it takes to remember one, beside its name and target.
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -53,6 +53,7 @@ class Seen:
         self._digests = bytearray()
         self._top: str | None = None
         self._has_one_top = True
+        self._last = ("", self._hash(""), self._hash(""))
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -64,14 +65,14 @@ class Seen:
 
     def kind_alike(self, path: str) -> Kind | None:
         """Return what the first entry is whose path is `path`, or differs in case or Unicode form only; or None."""
-        place = self._places.get(self._hash(names.folded(path)))
+        place = self._places.get(self._hashes(path)[1])
         return None if place is None else _KINDS[self._kinds[place]]
 
     def add(self, path: str, kind: Kind) -> None:
         """Take up an entry that is not in it."""
         place = len(self._paths)
-        exact = self._hash(path)
-        if self._places.setdefault(self._hash(names.folded(path)), place) != place:
+        exact, folded = self._hashes(path)
+        if self._places.setdefault(folded, place) != place:
             self._places[~exact] = place
         self._paths.append(exact)
         self._kinds.append(_KINDS.index(kind))
@@ -99,11 +100,17 @@ class Seen:
         return self._top if self._has_one_top and self._top and self.kind(self._top) is Kind.DIRECTORY else None
 
     def _place(self, path: str) -> int | None:
-        exact = self._hash(path)
-        place = self._places.get(self._hash(names.folded(path)))
+        exact, folded = self._hashes(path)
+        place = self._places.get(folded)
         if place is not None and self._paths[place] == exact:
             return place
         return self._places.get(~exact)
+
+    def _hashes(self, path: str) -> tuple[int, int]:
+        """Return the hash of a path, and that of what those like it share; kept: it is asked for several times."""
+        if self._last[0] != path:
+            self._last = (path, self._hash(path), self._hash(names.folded(path)))
+        return self._last[1:]
 
     def _hash(self, path: str) -> int:
         digest = blake2b(os.fsencode(path), digest_size=8, key=self._key).digest()

@@ -10,7 +10,9 @@ from controller.runtime.archives.compression import Torn
 from controller.runtime.archives.extraction import Extraction, Growth, Item, refused
 from controller.runtime.archives.seen import Kind
 
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 15
+"""How much `tarfile` keeps of the stream; it copies that at each read, and many are of a header's 512 bytes."""
+
 # What tarfile reads between two entries it keeps in memory: long names and pax headers, and one block ahead.
 _MAX_HEADER_BYTES = 2 << 20
 _MAX_GLOBAL_BYTES = 1 << 20
@@ -57,8 +59,27 @@ def _item(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Item:
     is_sparse = member.issparse()
     kind = None if is_sparse else _KINDS.get(member.type)
     what = "a sparse file" if is_sparse else _NAMED.get(member.type, "of an unknown type")
-    content = tar.extractfile(member) if kind is Kind.FILE else None
+    content = _Content(tar, member) if kind is Kind.FILE else None
     return Item(member.name, kind, what, member.linkname, bool(member.mode & 0o111), member.mtime, content)
+
+
+class _Content:
+    """What a file holds, read from the stream as it is; `tarfile` has a reader for files that can be sought in."""
+
+    def __init__(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        assert tar.fileobj is not None
+        tar.fileobj.seek(member.offset_data)
+        self._stream = tar.fileobj
+        self._left = member.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on, to the end of the file and not beyond."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        piece = self._stream.read(wanted)
+        if len(piece) < wanted:
+            raise tarfile.ReadError("unexpected end of data")
+        self._left -= wanted
+        return piece
 
 
 class _Gauge:

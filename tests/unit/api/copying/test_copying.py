@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.copying import pack, unpack, wire
+from support.deep_tree import make_deep_tree
 
 ROOT = Path(__file__).resolve().parents[4]
 MIB = 1 << 20
@@ -338,15 +339,7 @@ def test_a_directory_that_is_not_there_is_told(tmp_path):
 
 
 def test_a_very_deep_tree_is_told_of_and_no_descriptor_is_left(tmp_path):
-    deep = tmp_path / "source"
-    deep.mkdir()
-    fd = os.open(deep, os.O_RDONLY)
-    for _ in range(300):
-        os.mkdir("d", dir_fd=fd)
-        below = os.open("d", os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(fd)
+    deep = make_deep_tree(tmp_path / "source", 300)
     before = len(os.listdir("/proc/self/fd"))
 
     noted, problems = through(deep, tmp_path / "copy")

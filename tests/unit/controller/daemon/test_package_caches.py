@@ -9,6 +9,7 @@ from api.packages.manifest import PackageManager
 from controller.daemon.package_caches import PackageCaches
 from controller.linux.removal import remove_tree
 from support import host
+from support.deep_tree import make_deep_tree
 
 pytestmark = pytest.mark.needs_root
 
@@ -68,13 +69,7 @@ def test_links_out_of_a_cache_are_removed_and_not_followed(caches, directory, tm
 
 
 def test_a_cache_deeper_than_any_tool_makes_one_begins_anew(caches, directory):
-    at = os.open(directory, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
+    make_deep_tree(directory, 3000)
 
     caches.trim()
 

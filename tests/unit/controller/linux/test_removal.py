@@ -8,6 +8,7 @@ import pytest
 from controller.linux.removal import remove_tree
 from controller.runtime.trees import retired
 from controller.runtime.trees.retired import Retired
+from support.deep_tree import make_deep_tree
 
 
 def test_a_tree_is_removed_and_what_its_links_point_to_stays(tmp_path):
@@ -32,15 +33,7 @@ def test_what_is_not_there_is_removed_already(tmp_path):
 
 
 def test_a_tree_deeper_than_any_path_is_removed(tmp_path):
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    at = os.open(tree, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("deeper", dir_fd=at)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
+    tree = make_deep_tree(tmp_path / "tree", 3000)
 
     remove_tree(tree)
 
@@ -58,15 +51,7 @@ def test_a_link_is_not_taken_for_a_tree(tmp_path):
 
 
 def test_a_retired_tree_deeper_than_any_path_is_removed_and_removing_it_again_does_nothing(tmp_path):
-    aside = tmp_path / "a-1.0.0~1"
-    aside.mkdir()
-    at = os.open(aside, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("deeper", dir_fd=at)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
+    aside = make_deep_tree(tmp_path / "a-1.0.0~1", 3000)
     tree = Retired("a-1.0.0", datetime.now(UTC), aside)
 
     retired.remove(tree)

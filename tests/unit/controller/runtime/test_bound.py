@@ -113,11 +113,6 @@ class TestBuilds:
 
 
 class TestMadeOfOthers:
-    @pytest.fixture
-    def host(self, tmp_path):
-        with a_host(tmp_path / "root") as host:
-            yield host
-
     def a_layer(self, host, tmp_path, bound: str, name: str = "p") -> Layer:
         source = RegistryOnDisk(tmp_path / name).add(name, "1.0.0").package(name)
         done = install.install(source, host)

@@ -1,6 +1,5 @@
 """Installing trees of any source: made anew when what was asked for changed, looked at before they are used."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +52,6 @@ class Looking:
     def __call__(self, payload: Path, manifest: Manifest, source: TreeSource) -> HealthReport:
         self.saw.append(((payload / "isolated" / "text").read_text(), manifest.name, source))
         return self.report
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with a_host(tmp_path / "root") as host:
-        yield host
 
 
 def text(host: Host) -> str:

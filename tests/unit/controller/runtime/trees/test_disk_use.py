@@ -1,7 +1,6 @@
 """What a tree takes on the disk, and what of it would stay if it went."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,9 @@ import pytest
 from controller.runtime.trees import install, origin, store
 from controller.runtime.trees.disk_use import DiskUse, measure
 from controller.runtime.trees.install import Host
-from support.registry_fixtures import RegistryOnDisk, a_file, a_hardlink, a_host, a_package
+from support.registry_fixtures import RegistryOnDisk, a_file, a_hardlink, a_package
 
 LARGE = os.urandom(1 << 20)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with a_host(tmp_path / "root") as host:
-        yield host
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +26,6 @@ from support.registry_fixtures import (
     served,
     snapshot,
 )
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with a_host(tmp_path / "root") as host:
-        yield host
 
 
 @pytest.fixture

@@ -74,11 +74,6 @@ def test_what_cannot_be_read_is_not_known_and_is_written_anew(root, text):
 
 
 class TestInstalling:
-    @pytest.fixture
-    def host(self, tmp_path):
-        with a_host(tmp_path / "root") as host:
-            yield host
-
     def offer(self, tmp_path, content: str) -> install.TreeSource:
         more = a_file("isolated/etc/more", content.encode())
         return RegistryOnDisk(tmp_path / content).add("a", "1.0.0", a_package("a", "1.0.0", more)).package("a")

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,15 +14,9 @@ from controller.runtime.trees.install import Host
 from controller.runtime.trees.limiter import Limiter, Stopped
 from controller.runtime.trees.verify import Difference, VerifyReport
 from support.hand_clock import HandClock
-from support.registry_fixtures import RegistryOnDisk, a_file, a_host, a_package, a_tree, snapshot
+from support.registry_fixtures import RegistryOnDisk, a_file, a_package, a_tree, snapshot
 
 PROGRAM = "isolated/bin/python3"
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with a_host(tmp_path / "root") as host:
-        yield host
 
 
 @pytest.fixture
