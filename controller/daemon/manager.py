@@ -19,7 +19,6 @@ from api.http.server import ApiServer, Tls
 from api.kinds import CONFIG_MAP, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, SECRET
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
-from api.ports import Change
 from api.types.job import Job
 from api.version import VERSION
 from controller.cgroup import choose
@@ -49,17 +48,17 @@ from controller.daemon.runtimes_for_jobs import (
     InstalledTrees,
     RuntimeRequests,
     RuntimesForJobs,
-    concerns_jobs,
 )
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
 from controller.daemon.settings import Settings, share_of_cpu, share_of_memory
+from controller.daemon.waking import Waking
 from controller.devices.fitting import Fitting
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from controller.job import host_limits, references
+from controller.job import host_limits
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.crowd import Crowd
@@ -186,6 +185,7 @@ class Manager:
         self._admission = JobAdmission(self._settings.policy.policy(), landlock.abi())
         self.verbs = Verbs(self.store, self._clock, self._admission.judge)
         self.verbs.bootstrap()
+        self._waking = Waking(self.store)
         self._engine_metrics = EngineMetrics(self._metrics)
         self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
 
@@ -224,10 +224,10 @@ class Manager:
             JobKind(self._clock, observer, actor, defaults),
             workers=settings.jobs.workers,
             also=(
-                (RUNTIME.name, self._jobs_that_wait),
-                (REGISTRY.name, self._jobs_that_wait),
+                (RUNTIME.name, self._waking.jobs_that_wait),
+                (REGISTRY.name, self._waking.jobs_that_wait),
                 (JOB.name, Announcer(self._recorder, job_metrics).keys),
-                *((kind.name, self._jobs_that_lack) for kind in (SECRET, CONFIG_MAP)),
+                *((kind.name, self._waking.jobs_that_lack) for kind in (SECRET, CONFIG_MAP)),
             ),
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)
@@ -261,7 +261,7 @@ class Manager:
             kind,
             workers=4,
             also=(
-                (REGISTRY.name, self._runtimes_of_registry),
+                (REGISTRY.name, self._waking.runtimes_of_registry),
                 (JOB.name, released_by),
                 (RUNTIME.name, dependents.of_runtime),
                 (RUNTIME_TEMPLATE.name, dependents.of_template),
@@ -348,26 +348,6 @@ class Manager:
     def _run_is_over(self, job: Document, attempt: int) -> bool:
         now = self.store.get(ObjectKey.of(job))
         return now is None or is_ended(now, attempt)
-
-    def _jobs_that_wait(self, change: Change) -> tuple[ObjectKey, ...]:
-        """Jobs that have not started look again when there is news of a runtime, or of what registries offer."""
-        if not concerns_jobs(change):
-            return ()
-        jobs = (job for job in self.store.each(JOB.name) if job["spec"].get("runtime"))
-        return tuple(ObjectKey.of(job) for job in jobs if job.get("status", {}).get("phase", "Pending") == "Pending")
-
-    def _jobs_that_lack(self, change: Change) -> tuple[ObjectKey, ...]:
-        """Jobs that have not started look again when a Secret or ConfigMap that they refer to comes or changes."""
-        waiting = (
-            job
-            for job in self.store.each(JOB.name, change.key.namespace)
-            if job.get("status", {}).get("phase", "Pending") == "Pending"
-        )
-        return tuple(ObjectKey.of(job) for job in waiting if references.refers(job, change.key))
-
-    def _runtimes_of_registry(self, _change: Change) -> tuple[ObjectKey, ...]:
-        """All runtimes look again when a registry changes: it may have what they lack."""
-        return tuple(self.store.keys(RUNTIME.name))
 
 
 def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:

@@ -66,15 +66,6 @@ class Host:
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
 
-    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
-        raise BadRequest("cannot go into the run: it is a test's")
-
-    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
-        raise BadRequest("cannot go into the run: it is a test's")
-
-    def copy_in(self, job: Document, attempt: int, path: str) -> RunSession:
-        raise BadRequest("cannot go into the run: it is a test's")
-
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:
             raise NotFound(f"{key} is not explained")
