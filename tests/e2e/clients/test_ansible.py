@@ -31,6 +31,7 @@ def found(served, kubeconfig, tmp_path_factory):
         env={
             "HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8", "K8S_AUTH_KUBECONFIG": str(kubeconfig),
             "ANSIBLE_COLLECTIONS_PATH": str(CLIENTS), "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_HOME": str(home), "ANSIBLE_LOCAL_TEMP": str(home / "tmp"), "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
         },
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
