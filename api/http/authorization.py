@@ -111,7 +111,7 @@ class Gate:
             begun = begun or message["type"]
             await send(message)
 
-        lasting = Lasting(partial(self._judge, scope), judged.snapshot, judged.user.until)
+        lasting = Lasting(lambda newer: self._judge(scope, newer)[0].until, judged.snapshot, judged.user.until)
         why = await self._standing.while_allowed(lasting, partial(self._app, scope, receive, sending))
         if why is None:
             return

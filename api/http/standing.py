@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 _JUDGED_AT_ONCE = 50  # So that a change, where thousands watch, holds nobody else up for long.
 
-Judge: TypeAlias = Callable[[Snapshot], object]
-"""Raises ApiError if, by this snapshot, it may not go on."""
+Judge: TypeAlias = Callable[[Snapshot], datetime | None]
+"""Returns when, by this snapshot, its proof is over, None if never; raises ApiError if it may not go on."""
 Look: TypeAlias = Callable[[], Awaitable[Snapshot]]
 
 
@@ -95,7 +95,7 @@ class Standing:
 
 def _judge(lasting: Lasting, snapshot: Snapshot) -> None:
     try:
-        lasting.judge(snapshot)
+        lasting.until = lasting.judge(snapshot)
     except ApiError as error:
         lasting.end(error)
     else:

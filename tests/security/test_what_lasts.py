@@ -15,6 +15,7 @@ from api.client_transport import Address, Unreachable
 from api.errors import ApiError
 from api.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, JOB, SECRET, TOKEN
 from api.kubeconfigs import Credentials
+from api.meta import wire_time
 from support.access import CERTIFICATES, RBAC, a_binding, a_host, a_role
 from support.objects import a_job
 
@@ -96,6 +97,24 @@ def test_a_watch_ends_when_its_token_does(host):
     begun = datetime.now(UTC)
     with host.client(token=token) as client:
         lines_until_cut_off(client, WATCH, lambda: None)
+
+    assert timedelta(seconds=1) < datetime.now(UTC) - begun < timedelta(seconds=SECONDS)
+
+
+def test_a_watch_ends_when_its_token_does_that_was_made_shorter_meanwhile(host):
+    token = host.token("shortened", "developers")
+
+    def shorten():
+        ends = wire_time(datetime.now(UTC) + timedelta(seconds=2))
+        patch = {"spec": {"expires": ends}}
+        answer = host.root.patch(
+            f"{TOKENS}/shortened", json=patch, headers={"content-type": "application/merge-patch+json"}
+        )
+        assert answer.status_code == 200
+
+    begun = datetime.now(UTC)
+    with host.client(token=token) as client:
+        lines_until_cut_off(client, WATCH, shorten)
 
     assert timedelta(seconds=1) < datetime.now(UTC) - begun < timedelta(seconds=SECONDS)
 
