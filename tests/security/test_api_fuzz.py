@@ -64,11 +64,13 @@ def handshake(mutator: Mutator, pick: random.Random) -> bytes:
     headers = {
         "host": "x", "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "sec-websocket-protocol": pick.choice(("v5.channel.k8s.io", "v4.channel.k8s.io", "x", mutator.word())),
+        "sec-websocket-protocol": pick.choice(
+            ("v5.channel.k8s.io", "v4.channel.k8s.io", "SPDY/3.1+portforward.k8s.io", "x", mutator.word())
+        ),
     }  # fmt: skip
     if pick.random() < 0.3:
         headers[pick.choice(tuple(headers))] = mutator.word()
-    head = f"GET /api/v1/namespaces/default/pods/etl-1/{subresource}?command=true&stdin=true HTTP/1.1\r\n"
+    head = f"GET /api/v1/namespaces/default/pods/etl-1/{subresource}?command=true&stdin=true&ports=80 HTTP/1.1\r\n"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return (head + lines).encode("utf-8", "surrogatepass") + b"\r\n"
 
@@ -81,6 +83,9 @@ def test_no_bytes_in_place_of_websocket_frames_make_the_server_fail_or_wait_for_
         frames = b"".join(
             bytes((pick.randrange(256), pick.randrange(256))) + pick.randbytes(pick.randrange(40)) for _ in range(5)
         )
+        if pick.random() < 0.5:  # Frames that are whole, with nonsense in them that may look like SPDY.
+            nonsense = pick.choice((b"\x80\x03\x00" + pick.randbytes(20), pick.randbytes(30)))
+            frames = bytes((0x82, 0x80 | len(nonsense))) + bytes(4) + nonsense
         answer = answer_to(live.socket, handshake(mutator, pick) + frames)
         assert not is_bad(answer), f"seed {seed}, number {number}: {answer[:200]!r}"
 

@@ -3,6 +3,7 @@
 Tests play the controller: they write statuses and logs where it would.
 """
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from api.http.server import ApiServer
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import Execution, RunSession, RunUsage
+from api.ports import CannotConnect, Execution, RunSession, RunUsage
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
@@ -65,6 +66,17 @@ class Host:
             "spec": {},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
+
+    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
+        raise ServiceUnavailable("cannot go into the run: it is a test's")
+
+    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
+        raise ServiceUnavailable("cannot go into the run: it is a test's")
+
+    copy_in = copy_out
+
+    def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
+        raise CannotConnect(f"cannot connect to port {port} of the run: it is a test's")
 
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:

@@ -1,8 +1,7 @@
 """A real daemon behind TLS, kubeconfigs of it that `rnx` prints, and the clients that tests bring along."""
 
-import os
+import platform
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from support.daemon import Daemon, a_daemon
 from support.kubectl import BINARY
 
 CLIENTS = Path(__file__).resolve().parents[2] / "build/clients"
-KUBECTLS = {"1.32": CLIENTS / "kubectl-1.32", "1.37": BINARY}
+_OLDER = {"1.32": CLIENTS / "kubectl-1.32"} if platform.machine() == "x86_64" else {}  # Its package has no other.
+KUBECTLS = {**_OLDER, "1.37": BINARY}
 GROUP, VERSION = API_VERSION.split("/")
 SECONDS = 60
 
@@ -56,9 +56,3 @@ def a_shell_job(name: str, script: str, /, labels: dict[str, str] | None = None,
     metadata: Document = {"name": name} | ({"labels": labels} if labels else {})
     document: Document = {"apiVersion": API_VERSION, "kind": "Job", "metadata": metadata}
     return document | {"spec": {"command": ["sh", "-c", script], "backoffLimit": 0} | spec}
-
-
-def a_program(kubeconfig: Path, home: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a client in an environment of its own, with this kubeconfig."""
-    env = {"HOME": str(home), "PATH": os.defpath, "KUBECONFIG": str(kubeconfig), **options.pop("env", {})}
-    return subprocess.run(list(words), env=env, capture_output=True, text=True, timeout=SECONDS, check=False, **options)

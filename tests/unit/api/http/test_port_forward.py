@@ -173,6 +173,7 @@ def test_nonsense_ends_the_tunnel(api, pod):
     assert (opcode, Struct(">H").unpack(frame[:2])[0]) == (websocket.ABNF.OPCODE_CLOSE, 1002)
 
 
+@pytest.mark.invariant("X43")
 def test_a_connection_ends_when_its_client_goes(api, pod):
     ended = threading.Event()
 

@@ -44,6 +44,7 @@ def test_it_reaches_what_listens_in_the_run_by_either_address(launching, address
 
 
 @needs_root
+@pytest.mark.invariant("X43")
 def test_it_does_not_reach_the_host(launching):
     held = Held(launching)
 
@@ -56,6 +57,7 @@ def test_it_does_not_reach_the_host(launching):
 
 
 @needs_root
+@pytest.mark.invariant("X43")
 def test_it_ends_with_the_run_and_leaves_no_process_in_it(launching):
     held = serving(launching)
 
