@@ -84,6 +84,10 @@ class Storage(Protocol):
         """Store a new object with uid, creationTimestamp, generation 1. Raises AlreadyExists."""
         ...
 
+    def create_all(self, documents: Sequence[Document]) -> Sequence[Document | Exception]:
+        """Store new objects as `create` does, in as few commits as can be; return each, or why it is not stored."""
+        ...
+
     def update(self, document: Document) -> Document:
         """Replace all but status and server-owned metadata. Raises NotFound, Conflict, Invalid."""
         ...

@@ -135,6 +135,13 @@ class Store:
             AlreadyExists: there is one of that name.
             BadRequest: it names a resourceVersion.
         """
+        return self._writer.write(self._creating(document))
+
+    def create_all(self, documents: Sequence[Document]) -> Sequence[Document | Exception]:
+        """Store new objects as `create` does, in as few commits as can be; return each, or why it is not stored."""
+        return self._writer.write_all([self._creating(document) for document in documents])
+
+    def _creating(self, document: Document) -> Callable[[Transaction], Document]:
         key, uid = ObjectKey.of(document), self._new_uid()
 
         def decide(tx: Transaction) -> Document:
@@ -142,7 +149,7 @@ class Store:
                 raise AlreadyExists.of(lifecycle.about(key))
             return tx.create(key, lifecycle.for_create(document, uid=uid, now=tx.now))
 
-        return self._writer.write(decide)
+        return decide
 
     def update(self, document: Document) -> Document:
         """Replace all but status and server-owned metadata. No change makes no revision and no watch event.
