@@ -111,8 +111,8 @@ class Storage(Protocol):
         """Return the newest revision."""
         ...
 
-    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
-        """Return changes with a revision greater than `since`, oldest first. They are others' too: read only.
+    def changes(self, since: int, *, kind: str | frozenset[str] | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes of one kind, of some, or of all after revision `since`, oldest first; they are read only.
 
         Raises:
             Expired: changes after `since` were compacted away.

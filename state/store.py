@@ -203,18 +203,19 @@ class Store:
         with self._reading() as reader:
             return journal.newest(reader)
 
-    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
-        """Return changes with a revision greater than `since`, oldest first; `limit` 0 is no limit.
+    def changes(self, since: int, *, kind: str | frozenset[str] | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes of one or more kinds with a revision greater than `since`, oldest first; 0 is no limit.
 
         Raises:
             Expired: changes after `since` were compacted away, or `since` is not reached yet.
         """
         with self._reading() as reader:
-            at_hand = self._recent.after(since, journal.newest(reader), kind, limit)
+            kinds = frozenset((kind,)) if isinstance(kind, str) else kind
+            at_hand = self._recent.after(since, journal.newest(reader), kinds, limit)
             if at_hand is not None:
                 return at_hand
             with connection.snapshot(reader):
-                return watch.changes(reader, self._keyring, since, kind, limit)
+                return watch.changes(reader, self._keyring, since, kinds, limit)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""
