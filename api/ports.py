@@ -85,6 +85,10 @@ class Storage(Protocol):
         """Store a new object with uid, creationTimestamp, generation 1. Raises AlreadyExists."""
         ...
 
+    def create_all(self, documents: Sequence[Document]) -> Sequence[Document | Exception]:
+        """Store new objects as `create` does, in as few commits as can be; return each, or why it is not stored."""
+        ...
+
     def update(self, document: Document) -> Document:
         """Replace all but status and server-owned metadata. Raises NotFound, Conflict, Invalid."""
         ...
@@ -108,8 +112,8 @@ class Storage(Protocol):
         """Return the newest revision."""
         ...
 
-    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
-        """Return changes with a revision greater than `since`, oldest first. They are others' too: read only.
+    def changes(self, since: int, *, kind: str | frozenset[str] | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes of one kind, of some, or of all after revision `since`, oldest first; they are read only.
 
         Raises:
             Expired: changes after `since` were compacted away.

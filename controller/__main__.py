@@ -93,6 +93,7 @@ def _check(loaded: Loaded) -> int:
 
 
 def _run(settings: Settings, paths: Paths) -> int:
+    gc.disable()  # Until all is there: what is made meanwhile stays, and would be looked at again and again.
     # Imported late: --check-config and --help answer at once.
     from api.http.server import ServerError
     from controller.daemon.host import HostError
@@ -129,6 +130,7 @@ def _leave_be() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()
 
 
 def _allow_many_connections() -> None:

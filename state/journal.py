@@ -6,8 +6,9 @@ built from the tables once, at import, and run as prepared SQL: a session per ca
 than the commit.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -133,7 +134,8 @@ KEYS = {one: _keys(one_namespace=one) for one in _BOTH}
 COUNT = {one: _sql(_objects((func.count(),), one_namespace=one)) for one in _BOTH}
 _STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < bindparam("before"))
 STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
-SINCE = {False: _since(), True: _since(_KIND)}
+# One statement for any number of kinds: they come as a JSON list.
+SINCE = {False: _since(), True: _since(text("journal.kind IN (SELECT value FROM json_each(:kinds))"))}
 SEALS = [
     _sql(
         select(func.substr(col(text_), text("1"), bindparam("length"))).where(_KIND, col(text_).is_not(None)).distinct()
@@ -235,12 +237,12 @@ def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int) ->
     return tuple(ObjectKey(kind, *row) for row in connection.execute(STALE, parameters))
 
 
-def since(connection: sqlite3.Connection, revision: int, kind: str | None, limit: int) -> Sequence[Row]:
-    """Return the rows after `revision`, oldest first."""
+def since(connection: sqlite3.Connection, revision: int, kinds: Collection[str] | None, limit: int) -> Sequence[Row]:
+    """Return the rows of `kinds` after `revision`, oldest first; None is all kinds."""
     parameters: dict[str, Any] = {"since": revision, "limit": limit or _NO_LIMIT}
-    if kind is not None:
-        parameters["kind"] = kind
-    return [Row(*row) for row in connection.execute(SINCE[kind is not None], parameters)]
+    if kinds is not None:
+        parameters["kinds"] = json.dumps(list(kinds))
+    return [Row(*row) for row in connection.execute(SINCE[kinds is not None], parameters)]
 
 
 def skip_to(connection: sqlite3.Connection, revision: int) -> None:

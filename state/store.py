@@ -138,6 +138,13 @@ class Store:
             AlreadyExists: there is one of that name.
             BadRequest: it names a resourceVersion.
         """
+        return self._writer.write(self._creating(document))
+
+    def create_all(self, documents: Sequence[Document]) -> Sequence[Document | Exception]:
+        """Store new objects as `create` does, in as few commits as can be; return each, or why it is not stored."""
+        return self._writer.write_all([self._creating(document) for document in documents])
+
+    def _creating(self, document: Document) -> Callable[[Transaction], Document]:
         key, uid = ObjectKey.of(document), self._new_uid()
 
         def decide(tx: Transaction) -> Document:
@@ -145,7 +152,7 @@ class Store:
                 raise AlreadyExists.of(lifecycle.about(key))
             return tx.create(key, lifecycle.for_create(document, uid=uid, now=tx.now))
 
-        return self._writer.write(decide)
+        return decide
 
     def update(self, document: Document) -> Document:
         """Replace all but status and server-owned metadata. No change makes no revision and no watch event.
@@ -199,18 +206,19 @@ class Store:
         with self._reading() as reader:
             return journal.newest(reader)
 
-    def changes(self, since: int, *, kind: str | None = None, limit: int = 1000) -> Sequence[Change]:
-        """Return changes with a revision greater than `since`, oldest first; `limit` 0 is no limit.
+    def changes(self, since: int, *, kind: str | frozenset[str] | None = None, limit: int = 1000) -> Sequence[Change]:
+        """Return changes of one or more kinds with a revision greater than `since`, oldest first; 0 is no limit.
 
         Raises:
             Expired: changes after `since` were compacted away, or `since` is not reached yet.
         """
         with self._reading() as reader:
-            at_hand = self._recent.after(since, journal.newest(reader), kind, limit)
+            kinds = frozenset((kind,)) if isinstance(kind, str) else kind
+            at_hand = self._recent.after(since, journal.newest(reader), kinds, limit)
             if at_hand is not None:
                 return at_hand
             with connection.snapshot(reader):
-                return watch.changes(reader, self._keyring, since, kind, limit)
+                return watch.changes(reader, self._keyring, since, kinds, limit)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""

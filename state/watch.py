@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 
 from api.errors import Expired
@@ -97,13 +97,13 @@ class Recent:
         with self._lock:
             self._rows.clear()
 
-    def after(self, since: int, newest: int, kind: str | None, limit: int) -> Sequence[Change] | None:
+    def after(self, since: int, newest: int, kinds: Collection[str] | None, limit: int) -> Sequence[Change] | None:
         """Return the changes after `since` up to `newest`, which is the journal's; None if they are not all at hand."""
         with self._lock:
             if not self._rows or self._rows[-1].row.revision != newest or not self._floor <= since <= newest:
                 return None
             later = list(takewhile(lambda kept: kept.row.revision > since, reversed(self._rows)))
-        wanted = [kept for kept in reversed(later) if kind in (None, kept.row.kind)]
+        wanted = [kept for kept in reversed(later) if kinds is None or kept.row.kind in kinds]
         return tuple(self._change(kept) for kept in (wanted[:limit] if limit else wanted))
 
     def _change(self, kept: _Kept) -> Change:
@@ -114,7 +114,7 @@ class Recent:
 
 
 def changes(
-    connection: sqlite3.Connection, keyring: Keyring, since: int, kind: str | None, limit: int
+    connection: sqlite3.Connection, keyring: Keyring, since: int, kinds: Collection[str] | None, limit: int
 ) -> Sequence[Change]:
     """Return the changes after revision `since`, oldest first; `connection` is inside a snapshot.
 
@@ -122,7 +122,7 @@ def changes(
         Expired: some of them were compacted away, or `since` was never reached.
     """
     check_readable(connection, since)
-    return tuple(_change(row, keyring) for row in journal.since(connection, since, kind, limit))
+    return tuple(_change(row, keyring) for row in journal.since(connection, since, kinds, limit))
 
 
 def check_readable(connection: sqlite3.Connection, revision: int) -> int:

@@ -166,18 +166,26 @@ class Writer:
         Raises:
             ServiceUnavailable: the file cannot be written.
         """
-        mine = _Write(decide)
-        self._waiting.append(cast(_Write[object], mine))
+        (mine,) = self._write((decide,))
+        return mine.outcome()
+
+    def write_all(self, decides: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
+        """Run each of `decides` as `write` does, in as few commits as can be; return the result or error of each."""
+        return [mine.error or mine.outcome() for mine in self._write(decides)]
+
+    def _write(self, decides: Sequence[Callable[[Transaction], T]]) -> list[_Write[T]]:
+        mine = [_Write(decide) for decide in decides]
+        self._waiting.extend(cast(list[_Write[object]], mine))
         rows = 0
         try:
             with self._lock:
-                while not mine.is_done:
-                    rows += self._commit_waiting(cast(_Write[object], mine))
+                while (undone := next((write for write in mine if not write.is_done), None)) is not None:
+                    rows += self._commit_waiting(cast(_Write[object], undone))
         finally:
-            # Without the lock, for a watcher may write; and whatever became of this thread's own write.
+            # Without the lock, for a watcher may write; and whatever became of this thread's own writes.
             if rows:
                 self._hooks.wake()
-        return mine.outcome()
+        return mine
 
     def close(self) -> None:
         """Wait for the write in progress, then close; the last to close moves the WAL into the file."""

@@ -15,7 +15,6 @@ from api.meta import Document
 from api.ports import Storage
 
 _KINDS = frozenset(kind.name for kind in ACCESS_KINDS)
-_MOST_CHANGES = 256  # After more of them it is read anew.
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,16 @@ class Directory:
         moment = self._moment
         if moment is None:
             return None
+        newest = self._storage.revision()
+        if newest == moment.revision:
+            return moment
         try:
-            changes = self._storage.changes(moment.revision, limit=_MOST_CHANGES)
+            is_other = bool(self._storage.changes(moment.revision, kind=_KINDS, limit=1))
         except Expired:
             return None
-        if not changes:
-            return moment
-        if len(changes) == _MOST_CHANGES or any(change.key.kind in _KINDS for change in changes):
+        if is_other:
             return None
-        self._moment = moment = _Moment(changes[-1].revision, moment.snapshot)
+        self._moment = moment = _Moment(newest, moment.snapshot)
         return moment
 
     def _read(self) -> Snapshot:

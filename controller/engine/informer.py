@@ -70,6 +70,7 @@ class Informer:
         self._clock = clock
         self._kind = kind
         self._sources = sources
+        self._kinds = frozenset(source.kind for source in sources)
         self._enqueue = enqueue
         self._resync = resync or enqueue
         self._resync_seconds = resync_seconds
@@ -126,16 +127,18 @@ class Informer:
         return min(_LOOK_ANYWAY_SECONDS, max(self._resync_at - now, 0.0))
 
     def _watch(self, seen: int) -> int:
-        """Deal with the changes after `seen`; return the revision of the last."""
-        while True:
-            changes = self._storage.changes(seen, limit=_PAGE)
+        """Deal with the changes after `seen`; return the revision up to which there are no others."""
+        head = self._storage.revision()
+        while seen != head:
+            changes = self._storage.changes(seen, kind=self._kinds, limit=_PAGE)
             for change in changes:
                 for source in self._sources:
                     if source.kind == change.key.kind:
                         self._enqueue_all(source.keys(change))
-            seen = changes[-1].revision if changes else seen
             if len(changes) < _PAGE:
-                return seen
+                return max([head, *(change.revision for change in changes[-1:])])
+            seen = changes[-1].revision
+        return seen
 
     def _enqueue_all(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:

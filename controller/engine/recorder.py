@@ -9,6 +9,7 @@ Source: client-go tools/record, events_cache.go: 25 events at once for an object
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -101,12 +102,27 @@ class Recorder:
         with self._writing:
             with self._condition:
                 batch, self._pending = self._pending, OrderedDict()
+            allowed = {said: pending for said, pending in batch.items() if self._has_token(said.uid or said.name)}
+            news = self._write_news(allowed)
             for said, pending in batch.items():
-                self._counts[self._write(said, pending)].inc(pending.count)
+                result = EventResult.DROPPED
+                if said in allowed:
+                    result = EventResult.WRITTEN if said in news else self._write(said, pending)
+                self._counts[result].inc(pending.count)
+
+    def _write_news(self, allowed: Mapping[Saying, _Pending]) -> frozenset[Saying]:
+        """Write, all in one go, what was not said before; return which that was. What is left, others write."""
+        first = [self._first(said, pending) for said, pending in allowed.items()]
+        try:
+            outcomes = self._storage.create_all(first)
+        except Exception:  # noqa: BLE001 -- each is tried by itself next, and told of.
+            return frozenset()
+        return frozenset(said for said, made in zip(allowed, outcomes, strict=True) if not isinstance(made, Exception))
+
+    def _first(self, said: Saying, pending: _Pending) -> Document:
+        return events.event(said, pending.count, pending.first, pending.last, self._component, self._host)
 
     def _write(self, said: Saying, pending: _Pending) -> EventResult:
-        if not self._has_token(said.uid or said.name):
-            return EventResult.DROPPED
         for _ in range(_MOST_TRIES):
             try:
                 return self._store(said, pending)
@@ -120,8 +136,7 @@ class Recorder:
     def _store(self, said: Saying, pending: _Pending) -> EventResult:
         existing = self._storage.get(said.key)
         if existing is None:
-            first = events.event(said, pending.count, pending.first, pending.last, self._component, self._host)
-            self._storage.create(first)
+            self._storage.create(self._first(said, pending))
             return EventResult.WRITTEN
         self._storage.update(events.counted_again(existing, pending.count, pending.last))
         return EventResult.COUNTED

@@ -1,5 +1,7 @@
 """The store's operations, on a real file."""
 
+import contextlib
+
 import pytest
 
 from api.errors import AlreadyExists, BadRequest, Conflict, Expired, Invalid, NotFound, ServiceUnavailable
@@ -373,3 +375,32 @@ def test_a_closed_store_refuses_and_says_so(tmp_path):
         store.get(job_key())
     with pytest.raises(ServiceUnavailable, match=r"cannot write the store .*store.db: Cannot operate on a closed"):
         store.create(a_document("other"))
+
+
+@pytest.mark.invariant("S5")
+def test_of_many_created_at_once_each_has_its_own_outcome(store):
+    there = store.create(a_document("there"))
+
+    made, refused, unfit, last = store.create_all(
+        [a_document("a"), a_document("there"), a_document("b", resourceVersion="7"), a_document("c")]
+    )
+
+    assert (made, last) == (store.get(job_key("a")), store.get(job_key("c")))
+    assert (type(refused), type(unfit)) == (AlreadyExists, BadRequest)
+    assert (store.get(job_key("there")), store.get(job_key("b"))) == (there, None)
+
+
+def test_many_created_at_once_share_commits_and_wake_ups(tmp_path, clock):
+    commits: list[int] = []
+    with contextlib.closing(
+        Store.open(tmp_path / "s.db", clock, on_commit=lambda _, rows: commits.append(rows))
+    ) as store:
+        woken: list[int] = []
+        store.subscribe(lambda: woken.append(1))
+        store.create_all([a_document(f"a-{number}") for number in range(100)])
+
+    assert (sum(commits), len(commits), len(woken)) == (100, 2, 1)
+
+
+def test_nothing_created_at_once_is_nothing(store):
+    assert store.create_all([]) == []

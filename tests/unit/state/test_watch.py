@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from api.errors import Conflict, Expired
+from api.errors import Conflict, Expired, ServiceUnavailable
 from state import watch
 from state.store import Store
 from support.secret_objects import a_secret
@@ -115,7 +115,7 @@ def test_what_is_at_hand_is_what_the_journal_says(store):
     asked = [
         (since, kind, limit)
         for since in (0, 1, newest - watch._RECENT - 1, newest - watch._RECENT, newest - 7, newest - 1, newest)
-        for kind in (None, "Job", "Event", "Runtime")
+        for kind in (None, "Job", "Event", "Runtime", frozenset({"Job", "Event"}), frozenset({"Runtime", "Event"}))
         for limit in (0, 1, 5)
     ]
 
@@ -158,3 +158,20 @@ def test_after_a_compaction_what_was_forgotten_is_not_at_hand(store):
 
     with pytest.raises(Expired):
         store.changes(store.revision() - 1)
+
+
+@pytest.mark.parametrize("is_at_hand", [True, False])
+def test_a_secret_that_cannot_be_read_is_in_nobodys_way_who_did_not_ask_for_it(store, is_at_hand):
+    secret = a_secret()
+    store.create(secret | {"metadata": secret["metadata"] | {"namespace": "default"}})
+    store.create(a_document())
+    store.create(an_event())
+    store._keyring._ciphers.clear()
+    if not is_at_hand:
+        store._recent.forget()
+
+    found = store.changes(0, kind=frozenset({"Job", "Event"}))
+
+    assert [change.key.kind for change in found] == ["Job", "Event"]
+    with pytest.raises(ServiceUnavailable):
+        store.changes(0, kind="Secret")

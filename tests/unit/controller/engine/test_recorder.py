@@ -127,3 +127,18 @@ def test_stopping_writes_what_is_pending(store: Store, recorder: Recorder):
     recorder.stop()
 
     assert events(store) == [("Painted", "red", 1)]
+
+
+def test_what_is_new_is_written_in_one_go_and_what_is_not_is_counted(store: Store, recorder: Recorder):
+    toys = [a_stored_toy(store, f"ball-{number}") for number in range(5)]
+    recorder.record(toys[0], "Warning", "NoPaint", "no")
+    recorder.flush()
+    woken: list[int] = []
+    unsubscribe = store.subscribe(lambda: woken.append(1))
+    for toy in toys:
+        recorder.record(toy, "Warning", "NoPaint", "no")
+    recorder.flush()
+    unsubscribe()
+
+    assert sorted(count for _, _, count in events(store)) == [1, 1, 1, 1, 2]
+    assert len(woken) == 2
