@@ -121,8 +121,9 @@ class Actor:
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
-                has_devices = bool(given_devices(job, attempt))
-                remains.remove(self._cgroups, self._dirs, uid, attempt, to_its_end=has_devices)
+                # Its devices are its own that long; and of a job that is gone there is no process.
+                to_its_end = job.meta.is_deleting or bool(given_devices(job, attempt))
+                remains.remove(self._cgroups, self._dirs, uid, attempt, to_its_end=to_its_end)
                 self._devices.free(job, attempt)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)

@@ -1,5 +1,6 @@
 """Devices of CDI specs, from the directory to the run: given to one at a time, whoever is killed, and freed at the end."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -24,7 +25,15 @@ def limits(count=1, kind=KIND):
 
 
 @pytest.fixture(scope="module")
-def shared():
+def devices_of_the_host():
+    """Other runs of these tests on this host would have the same devices, and wait for ours: so they take turns."""
+    with open("/run/runwright-test.devices", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared(devices_of_the_host):
     """A daemon for all tests here, and the directory it reads specs from; all of it is gone afterwards."""
     before = host.snapshot()
     root = host.directory_on_disk("runwright-test-")
@@ -235,8 +244,8 @@ def test_a_device_that_a_run_of_another_daemon_has_is_waited_for_and_named(daemo
 
     neighbour.shell("second", SHOW, resources=limits())
     told = waits(neighbour, "second", "DevicesUnavailable")
-    for end in (os.kill, lambda pid, number: daemon.wait_daemon()):
-        end(daemon.pid, signal.SIGKILL)
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.wait_daemon()
     daemon.kill_launcher()
     neighbour.shell("third", SHOW, resources=limits())
     told_again = waits(neighbour, "third", "DevicesUnavailable")
