@@ -67,14 +67,6 @@ class Host:
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
 
-    def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
-        raise ServiceUnavailable("cannot go into the run: it is a test's")
-
-    def copy_out(self, job: Document, attempt: int, path: str) -> RunSession:
-        raise ServiceUnavailable("cannot go into the run: it is a test's")
-
-    copy_in = copy_out
-
     def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
         raise CannotConnect(f"cannot connect to port {port} of the run: it is a test's")
 
