@@ -38,11 +38,6 @@ class Protocol(WSProtocol):
         super().__init__(*arguments, **named)
         self.logger = _quiet
 
-    def handle_ping(self, event: Ping) -> None:
-        """Answer, unless the client does not read: then answers would only heap up."""
-        if self.writable.is_set():
-            super().handle_ping(event)
-
     async def run_asgi(self) -> None:
         """Run the application, and let it look at the socket."""
         scope = cast(MutableMapping[str, Any], self.scope)
@@ -54,6 +49,18 @@ class Protocol(WSProtocol):
         if self.conn.state is ConnectionState.OPEN and not self.transport.is_closing():
             self.transport.write(self.conn.send(CloseConnection(event.code, event.reason)))
         super().handle_close(event)
+
+    def handle_ping(self, event: Ping) -> None:
+        """Answer; who pings and does not read the answers is not heard until it has, as they would have to be kept."""
+        super().handle_ping(event)
+        if not self.writable.is_set():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on, unless what it has sent is not taken so far."""
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
 
 
 async def serve_or_refuse(websocket: WebSocket, serve: Callable[[WebSocket], Awaitable[None]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from controller.cgroup import choose
 from controller.linux import mountinfo
 
-_TRIES = 300
+_TRIES = 1500
 _TRY_MILLISECONDS = 10
 
 
@@ -37,7 +37,7 @@ def snapshot() -> Snapshot:
 
 
 def assert_as_before(before: Snapshot) -> None:
-    """Fail, saying what is left, unless the host comes to be as it was within three seconds: the kernel also tidies."""
+    """Fail, saying what is left, unless the host comes to be as it was within fifteen seconds: the kernel also tidies."""
     left = difference(before, snapshot())
     for _ in range(_TRIES):
         if not left:

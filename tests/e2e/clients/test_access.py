@@ -27,8 +27,8 @@ class Kube:
             [str(BINARY), "--kubeconfig", str(self.path), *words], input=stdin, capture_output=True, text=True,
             env={"HOME": str(self.home), "PATH": os.defpath}, timeout=30, check=False,
         )  # fmt: skip
-        assert done.returncode == code, (words, done.stdout, done.stderr)
-        return done.stdout if code == 0 else done.stderr
+        assert code in (None, done.returncode), (words, done.stdout, done.stderr)
+        return done.stdout if done.returncode == 0 else done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def test_what_is_revoked_is_refused_and_the_rest_survives_a_restart(daemon, kube
 
 
 def test_an_expired_kubeconfig_is_refused(daemon, kubeconfig):
-    late = kubeconfig("late", "--groups", "admins", "--duration", "0s")
+    late = kubeconfig("late", "--groups", "admins", "--duration", "1s")
 
-    assert "must be logged in" in late("get", "jobs.runwright.dev", code=1)
+    daemon.until("it is over", lambda: "must be logged in" in late("get", "jobs.runwright.dev", code=None))
 
 
 def test_a_token_is_shown_once_and_is_nowhere_on_the_disk(daemon):
