@@ -29,7 +29,7 @@ def found(served, kubeconfig, tmp_path_factory):
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-e", json.dumps(variables), str(PLAYBOOK)],
         env={
-            "HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8", "K8S_AUTH_KUBECONFIG": str(kubeconfig),
+            "HOME": str(home), "TMPDIR": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8", "K8S_AUTH_KUBECONFIG": str(kubeconfig),
             "ANSIBLE_COLLECTIONS_PATH": str(CLIENTS), "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_HOME": str(home), "ANSIBLE_LOCAL_TEMP": str(home / "tmp"), "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
         },
