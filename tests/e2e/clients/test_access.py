@@ -111,6 +111,8 @@ def test_an_expired_kubeconfig_is_refused(daemon, kubeconfig):
 
     daemon.until("it is over", lambda: "must be logged in" in late("get", "jobs.runwright.dev", code=None))
 
+    assert "must be logged in" in late("get", "jobs.runwright.dev", code=1)
+
 
 def test_a_token_is_shown_once_and_is_nowhere_on_the_disk(daemon):
     token = daemon.rnx("admin", "token", "create", "ci", "--group", "developers").stdout.strip()
