@@ -318,7 +318,7 @@ class Manager:
             clock=self._clock,
             run_logs=JobLogs(self._paths.job_logs, self._clock, self._run_is_over),
             run_access=Entering(
-                self._run_dirs, self.launcher, self._runtimes_for_jobs, self._run_defaults.cgroup_parent
+                self._run_dirs, self.launcher, self._runtimes_for_jobs, self._run_defaults.cgroup_parent, self.store.get
             ),
             run_usages=Usages(
                 self._cgroups, self._run_defaults.cgroup_parent, self._watch.active, self.store, self._clock

@@ -12,6 +12,7 @@ from api.meta import Document
 from api.ports import CannotConnect, CannotExecute, Execution, RunSession
 from api.types.job import Job
 from api.types.pod import pod_name
+from controller.job import references
 from controller.job.environment import environment
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
@@ -28,15 +29,25 @@ _TERMINAL = {"TERM": "xterm"}
 class Entering:
     """Goes into the runs of this host; what `api.ports.RunAccess` asks for. Thread-safe."""
 
-    def __init__(self, dirs: RunDirs, launcher: LauncherClient, runtimes: Runtimes, cgroup_parent: str) -> None:
-        """Use these parts; none of them is owned."""
+    def __init__(
+        self,
+        dirs: RunDirs,
+        launcher: LauncherClient,
+        runtimes: Runtimes,
+        cgroup_parent: str,
+        look: references.Look,
+    ) -> None:
+        """Use these parts; none of them is owned. `look` reads what jobs refer to."""
         self._dirs = dirs
         self._launcher = launcher
         self._runtimes = runtimes
         self._cgroup_parent = cgroup_parent
+        self._look = look
 
     def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
         """Execute a command in a run, with the environment and the working directory of its job.
+
+        Of Secrets and ConfigMaps it has the values of now: those that the run began with are nowhere but in the run.
 
         Raises:
             BadRequest: the run is not running.
@@ -113,7 +124,14 @@ class Entering:
             if isinstance(found, RuntimeMissing):
                 raise ServiceUnavailable(f"cannot tell the environment of {job.key}: {found.message}")
             runtime = found
-        return environment(job, attempt, runtime.environment, runtime.cache)
+        return environment(self._resolved(job), attempt, runtime.environment, runtime.cache)
+
+    def _resolved(self, job: Job) -> Job:
+        """Return the job with values in place of its references, as they are now; without any if one is gone."""
+        try:
+            return references.resolve(job, self._look)
+        except references.Unresolved:
+            return job
 
     def _join(self, request: JoinRequest) -> RunSession:
         return _Reported(self._joined(request))

@@ -47,6 +47,24 @@ def test_a_job_has_values_as_variables_and_as_files(daemon, db):
     daemon.gone("all")
 
 
+def test_who_goes_into_the_job_has_its_variables_too_with_the_values_of_now(daemon, db):
+    daemon.shell("entered", "echo ready; sleep 1000", env=[FROM_SECRET])
+    daemon.printed("entered", "ready")
+    asked = ("exec", "entered", "--", "sh", "-c", 'echo "$PASSWORD"')
+
+    first = daemon.rnx(*asked).stdout
+    changed = a_secret(metadata={"namespace": "default"}, data={"password": b64("another")})
+    daemon.client.apply(SECRET, "default", changed)
+
+    assert first == f"{PASSWORD}\n"
+    assert daemon.rnx(*asked).stdout == "another\n"
+    daemon.client.delete(SECRET, "default", "db")
+    assert daemon.rnx(*asked).stdout == "\n"
+    daemon.client.apply(SECRET, "default", a_secret(metadata={"namespace": "default"}))
+    daemon.delete("entered")
+    daemon.gone("entered")
+
+
 @pytest.mark.invariant("J20")
 @pytest.mark.invariant("S20")
 def test_no_file_has_a_value_while_the_job_runs_or_after_it_nor_is_it_told(daemon, db, tmp_path):
