@@ -52,14 +52,14 @@ def kubectl(url, space, kubectl_home, kubectl_binary):
     return Kubectl(url, kubectl_home, space, kubectl_binary)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served():
-    """A daemon whose API is served over TLS: one for all of these modules, which each have namespaces of their own."""
+    """A daemon whose API is served over TLS; gone when the module is, as the tests after it look at what is left."""
     with a_served_daemon() as daemon:
         yield daemon
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def kubeconfig(served, tmp_path_factory):
     """The path of a kubeconfig of somebody who may do everything."""
     return kubeconfig_of(served, tmp_path_factory.mktemp("kubeconfigs"), "boss", "--groups", "admins")
