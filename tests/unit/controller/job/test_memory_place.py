@@ -9,6 +9,8 @@ import pytest
 from api.types.job_spec import JobFile
 from controller.job.memory_place import MemoryPlace, NoMemoryPlace
 from controller.job.run_dirs import RunDirs
+from controller.linux.removal import remove_tree
+from support.host import directory_on_disk
 from support.secret_objects import PASSWORD, b64, files_with
 
 
@@ -16,6 +18,14 @@ from support.secret_objects import PASSWORD, b64, files_with
 def memory():
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         yield Path(directory) / "place"
+
+
+@pytest.fixture
+def on_disk():
+    """Not of pytest, which makes its own where there may be memory only."""
+    directory = directory_on_disk("runwright-test-")
+    yield directory
+    remove_tree(directory)
 
 
 def secret_file(path="conf/key"):
@@ -26,8 +36,8 @@ def secret_file(path="conf/key"):
 
 
 @pytest.mark.invariant("J20")
-def test_where_one_file_is_secret_none_is_on_the_disk_and_all_are_in_memory_for_root_alone(tmp_path, memory):
-    dirs = RunDirs(tmp_path / "runs", MemoryPlace((tmp_path / "run", memory)))
+def test_where_one_file_is_secret_none_is_on_the_disk_and_all_are_in_memory_for_root_alone(on_disk, memory):
+    dirs = RunDirs(on_disk / "runs", MemoryPlace((on_disk / "run", memory)))
     dirs.make("u", 1)
 
     staged = dirs.stage("u", 1, (secret_file(), JobFile(path="own", text="x")))
@@ -35,7 +45,7 @@ def test_where_one_file_is_secret_none_is_on_the_disk_and_all_are_in_memory_for_
     assert staged.is_relative_to(memory)
     assert (staged / "conf/key").read_text() == PASSWORD
     assert (staged / "own").read_text() == "x"
-    assert files_with(tmp_path) == []
+    assert files_with(on_disk) == []
     assert memory.stat().st_mode & 0o777 == 0o700
     dirs.remove("u", 1)
     assert not memory.exists()
@@ -50,12 +60,12 @@ def test_files_that_are_not_secret_are_staged_beside_the_records(tmp_path, memor
 
 
 @pytest.mark.invariant("J20")
-def test_without_a_place_in_memory_nothing_is_written_anywhere(tmp_path):
-    dirs = RunDirs(tmp_path / "runs", MemoryPlace((tmp_path / "run",)))
+def test_without_a_place_in_memory_nothing_is_written_anywhere(on_disk):
+    dirs = RunDirs(on_disk / "runs", MemoryPlace((on_disk / "run",)))
     dirs.make("u", 1)
     with pytest.raises(NoMemoryPlace, match="cannot keep secret files off the disk: none of .* mount a tmpfs there"):
         dirs.stage("u", 1, (secret_file(),))
-    assert files_with(tmp_path) == []
+    assert files_with(on_disk) == []
 
 
 @pytest.mark.parametrize("make", [lambda place: place.mkdir(mode=0o755), lambda place: place.symlink_to("/dev/shm")])
