@@ -42,10 +42,10 @@ check: setup ## format, lint, types, contracts, generated files
 	@.venv/bin/lint-imports --no-cache
 	@$(PYTEST) -q tests/architecture
 
-test: setup ## everything CI runs
+test: setup ## everything CI runs, in two halves beside each other
 	@scripts/install-test-tools
 	@scripts/install-test-clients
-	@$(PYTEST) -q -m "not slow"
+	@scripts/run-tests $(PY)
 
 test-unit: setup ## unit and quick property tests
 	@$(PYTEST) -q tests/unit tests/property -m "not slow"

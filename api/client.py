@@ -1,7 +1,7 @@
 """The typed client: what may be asked of runwrightd, one method a verb.
 
 Objects are documents (`api.meta.Document`) as the API sent them. Transport is in `client_transport`,
-watches and waiting in `client_watch`. Never here: rendering, and anything of the host.
+watches and waiting in `client_watch`, files of jobs in `client_files`. Never here: rendering, and anything of the host.
 """
 
 import threading
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import quote
 
+from api.client_files import FileVerbs
+from api.client_paths import path_of_all, path_of_one, path_of_pod, path_of_usages
 from api.client_transport import Address, Answer, Transport
 from api.copying.wire import MEDIA_TYPE
 from api.errors import Conflict, NotFound
@@ -50,13 +51,14 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
-    """Which part of a run's log; `stream` is stdout, stderr or empty for both."""
+    """Which part of a run's log; `stream` is stdout, stderr or empty for both. A `whole` one lacks nothing or fails."""
 
     follow: bool = False
     tail_lines: int | None = None
     since_seconds: int | None = None
     timestamps: bool = False
     stream: str = ""
+    whole: bool = False
 
     def params(self) -> dict[str, str]:
         """Return the query parameters that say so."""
@@ -66,12 +68,16 @@ class LogRequest:
             "sinceSeconds": "" if self.since_seconds is None else str(self.since_seconds),
             "timestamps": "true" if self.timestamps else "",
             "stream": self.stream.capitalize(),
+            "whole": "true" if self.whole else "",
         }
         return {name: text for name, text in params.items() if text}
 
 
-class Client:
-    """Speaks to one runwrightd; safe to use from several threads. Close it, or use it in `with`."""
+class Client(FileVerbs):
+    """Speaks to one runwrightd; safe to use from several threads. Close it, or use it in `with`.
+
+    Whatever is done with one object raises `client_paths.BadName`, before anything is sent, if it is not named.
+    """
 
     def __init__(self, address: Address, *, field_manager: str = "rnx") -> None:
         """Prepare to talk to `address`; `field_manager` signs what this client writes."""
@@ -95,34 +101,39 @@ class Client:
     def list(self, kind: Kind, namespace: str | None = None, selection: Selection | None = None) -> Document:
         """Return the list document; `namespace` None is all of them. Long lists are fetched in pages."""
         params = {**(selection or Selection()).params(), "limit": str(PAGE)}
-        first = page = self.transport.send("GET", path_of(kind, namespace), params=params).document
+        first = page = self.transport.send("GET", path_of_all(kind, namespace), params=params).document
         items = [*page.get("items", ())]
         while token := (page.get("metadata") or {}).get("continue"):
-            page = self.transport.send("GET", path_of(kind, namespace), params={**params, "continue": token}).document
+            page = self.transport.send(
+                "GET", path_of_all(kind, namespace), params={**params, "continue": token}
+            ).document
             items += page.get("items", ())
         metadata = {k: v for k, v in first.get("metadata", {}).items() if k not in ("continue", "remainingItemCount")}
         return {**first, "metadata": metadata, "items": items}
 
     def get(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return one object. Raises NotFound."""
-        return self.transport.send("GET", path_of(kind, namespace, name)).document
+        return self.transport.send("GET", path_of_one(kind, namespace, name)).document
 
     def table(
         self,
         kind: Kind,
         namespace: str | None,
-        name: str = "",
+        name: str | None = None,
         selection: Selection | None = None,
         *,
         whole: bool = False,
     ) -> Document:
-        """Return objects as the server's Table; `whole` asks for the objects with the rows."""
+        """Return objects, or the one of that name, as a Table; `whole` asks for the objects with the rows."""
+        path = path_of_all(kind, namespace) if name is None else path_of_one(kind, namespace, name)
         params = (selection or Selection()).params() | ({"includeObject": "Object"} if whole else {})
-        return self.transport.send("GET", path_of(kind, namespace, name), params=params, accept=TABLE).document
+        return self.transport.send("GET", path, params=params, accept=TABLE).document
 
     def create(self, kind: Kind, namespace: str, document: Document, *, dry_run: bool = False) -> Answer:
         """Create an object. Raises AlreadyExists, Invalid."""
-        return self.transport.send("POST", path_of(kind, namespace), params=self._write(dry_run=dry_run), body=document)
+        return self.transport.send(
+            "POST", path_of_all(kind, namespace), params=self._write(dry_run=dry_run), body=document
+        )
 
     def apply(
         self, kind: Kind, namespace: str, document: Document, *, force: bool = False, dry_run: bool = False
@@ -138,7 +149,7 @@ class Client:
         params = self._write(dry_run=dry_run) | ({"force": "true"} if force else {})
         answer = self.transport.send(
             "PATCH",
-            path_of(kind, namespace, name),
+            path_of_one(kind, namespace, name),
             params=params,
             body=document,
             content_type="application/apply-patch+yaml",
@@ -150,7 +161,7 @@ class Client:
     def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Document, *, dry_run: bool = False) -> Document:
         """Change the fields that `patch` names; null removes one (RFC 7396). Raises NotFound, Conflict, Invalid."""
         params = self._write(dry_run=dry_run)
-        path = path_of(kind, namespace, name)
+        path = path_of_one(kind, namespace, name)
         return self.transport.send(
             "PATCH", path, params=params, body=patch, content_type="application/merge-patch+json"
         ).document
@@ -177,7 +188,7 @@ class Client:
         body |= {"preconditions": wanted} if wanted else {}
         body |= {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
         params = {"dryRun": "All"} if dry_run else {}
-        return self.transport.send("DELETE", path_of(kind, namespace, name), params=params, body=body).document
+        return self.transport.send("DELETE", path_of_one(kind, namespace, name), params=params, body=body).document
 
     def change(self, kind: Kind, namespace: str, name: str, patch_for: Any) -> Document:
         """Merge-patch what `patch_for(current)` returns, again when someone else wrote meanwhile.
@@ -225,9 +236,13 @@ class Client:
 
         return Stream.open(self.transport.address, f"{path_of_pod(namespace, pod)}/exec", params)
 
-    def attach(self, namespace: str, pod: str) -> "Stream":
-        """Give what a run prints from now on; the caller closes the stream. Raises as `execute`."""
-        params = [("stdout", "true"), ("stderr", "true")]
+    def attach(self, namespace: str, pod: str, *, takes_input: bool = False, shows: bool = True) -> "Stream":
+        """Give what a run prints from now on, and take what it is to read; the caller closes the stream.
+
+        If it `shows` nothing, it is over when the input has ended and the run's has. Raises as `execute`.
+        """
+        params = [("stdout", "true"), ("stderr", "true")] if shows else []
+        params += [("stdin", "true")] if takes_input else []
         from api.client_stream import Stream
 
         return Stream.open(self.transport.address, f"{path_of_pod(namespace, pod)}/attach", params)
@@ -245,25 +260,29 @@ class Client:
 
     def usages(self, namespace: str | None) -> Document:
         """Return what runs use: a PodMetricsList, with more in `runwright` of each item; None is all namespaces."""
-        inside = f"/namespaces/{namespace}" if namespace else ""
-        return self.transport.send("GET", f"/apis/metrics.k8s.io/v1beta1{inside}/pods").document
+        return self.transport.send("GET", path_of_usages(namespace)).document
+
+    def node_usage(self) -> Document:
+        """Return what the host uses: its NodeMetrics, with more in `runwright`."""
+        listing = self.transport.send("GET", "/apis/metrics.k8s.io/v1beta1/nodes").document
+        return dict(listing["items"][0])
 
     @contextmanager
     def build_logs(self, runtime: str, version: str = "", *, follow: bool = False) -> Iterator[Iterator[bytes]]:
         """Give the log of a runtime's build, of the last one if no version is named. Raises NotFound, Unreachable."""
         params = ({"version": version} if version else {}) | ({"follow": "true"} if follow else {})
-        path = f"{path_of(RUNTIME, None, runtime)}/log"
+        path = f"{path_of_one(RUNTIME, None, runtime)}/log"
         with self.transport.stream(path, params=params, accept="text/plain, */*", silence_seconds=None) as chunks:
             yield chunks
 
     def catalogue(self, registry: str, *, refresh: bool = False) -> Document:
         """Return what a registry offers: {fetchedAt, problem, runtimes}. Raises NotFound, ServiceUnavailable."""
         params = {"refresh": "true"} if refresh else {}
-        return self.transport.send("GET", f"{path_of(REGISTRY, None, registry)}/catalogue", params=params).document
+        return self.transport.send("GET", f"{path_of_one(REGISTRY, None, registry)}/catalogue", params=params).document
 
     def explain(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return why an object is where it is: {object, summary, reasons, plan, sandbox}. Raises NotFound."""
-        return self.transport.send("GET", f"{path_of(kind, namespace, name)}/explain").document
+        return self.transport.send("GET", f"{path_of_one(kind, namespace, name)}/explain").document
 
     def authority(self) -> Document:
         """Return the CA's {certificate, server}: what the server is known by, and its URL if it has one."""
@@ -286,27 +305,6 @@ class Client:
     def _write(self, *, dry_run: bool) -> dict[str, str]:
         params = {"fieldManager": self.field_manager, "fieldValidation": "Strict"}
         return params | ({"dryRun": "All"} if dry_run else {})
-
-
-def path_of(kind: Kind, namespace: str | None, name: str = "") -> str:
-    """Return the path of a kind's objects, or of one of them.
-
-    >>> from api import kinds
-    >>> path_of(kinds.JOB, "default", "etl")
-    '/apis/runwright.dev/v1alpha1/namespaces/default/jobs/etl'
-    """
-    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    inside = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
-    return f"{root}{inside}/{kind.plural}" + (f"/{name}" if name else "")
-
-
-def path_of_pod(namespace: str, pod: str) -> str:
-    """Return the path of a Pod.
-
-    >>> path_of_pod("default", "etl-1")
-    '/api/v1/namespaces/default/pods/etl-1'
-    """
-    return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}"
 
 
 def _content(document: Document) -> Document:

@@ -5,8 +5,9 @@ Invariant: a caller sees an `api.errors` class, `Unreachable`, or an answer; nev
 """
 
 import json
+import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from api.errors import About, ApiError, Cause
 from api.kubeconfigs import BadKubeconfig, Credentials
 
 DEFAULT_SOCKET = Path("/run/runwright/api.sock")
+SOCKET_BELOW_ROOT = "run/runwright/api.sock"
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 _LONGEST_SOCKET_PATH = 107  # sizeof(sockaddr_un.sun_path) - 1: unix(7).
@@ -71,6 +73,11 @@ class Address:
         return cls(None, credentials.server, credentials)
 
     @classmethod
+    def of_root(cls, root: Path) -> Self:
+        """Return the address of the daemon that runs with `--root root`. Raises BadAddress."""
+        return cls.of_socket(root.absolute() / SOCKET_BELOW_ROOT)
+
+    @classmethod
     def of_socket(cls, path: Path) -> Self:
         """Return the address of the unix socket at `path`. Raises BadAddress if the path is too long for one."""
         if len(bytes(path)) > _LONGEST_SOCKET_PATH:
@@ -115,12 +122,12 @@ class Transport:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Answer:
-        """Send one request and return its answer.
+        """Send one request, its body as JSON unless it is bytes, and return its answer.
 
         Raises:
             ApiError: the server refused; the class says why.
@@ -128,7 +135,7 @@ class Transport:
         """
         self._require_socket()
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        content = None if body is None else json.dumps(body).encode()
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             response = self._http.request(method, path, params=dict(params or {}), content=content, headers=headers)
         except httpx.HTTPError as error:
@@ -150,7 +157,13 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, params: Mapping[str, str], accept: str, silence_seconds: float | None
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        accept: str,
+        silence_seconds: float | None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[Iterator[bytes]]:
         """Open a long answer and give its bytes as they come; `silence_seconds` None waits for ever.
 
@@ -163,7 +176,7 @@ class Transport:
         timeout = httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS)
         try:
             with self._http.stream(
-                "GET", path, params=dict(params), headers={"Accept": accept}, timeout=timeout
+                "GET", path, params=dict(params), headers={"Accept": accept, **(headers or {})}, timeout=timeout
             ) as response:
                 if response.is_error:
                     raise error_of(response.status_code, response.read())
@@ -173,14 +186,19 @@ class Transport:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def upload(self, path: str, params: Mapping[str, str], content: Iterable[bytes], content_type: str) -> Answer:
+    def upload(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        content: Iterable[bytes],
+        content_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Send a long body by PUT, as it comes. Raises ApiError, Unreachable."""
         self._require_socket()
-        headers, timeout = {"Content-Type": content_type}, httpx.Timeout(None, connect=CONNECT_SECONDS)
+        said, timeout = {"Content-Type": content_type, **(headers or {})}, httpx.Timeout(None, connect=CONNECT_SECONDS)
         try:
-            response = self._http.put(
-                path, params=dict(params), content=iter(content), headers=headers, timeout=timeout
-            )
+            response = self._http.put(path, params=dict(params), content=iter(content), headers=said, timeout=timeout)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.is_error:
@@ -193,6 +211,12 @@ class Transport:
 
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
         cause = str(error) or type(error).__name__
+        if name_error := _of_the_name(error):
+            host = urlsplit(self.address.url).hostname
+            why = f"the name {host} cannot be looked up now: is there a network?"
+            if name_error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+                why = f"the name {host} is not known: check it, or name another with --server or --host"
+            return Unreachable(f"cannot reach {self.address}: {why}")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return self._not_there((cause.partition("] ")[2] or cause).lower())
         return Unreachable(f"cannot talk to {self.address}: {cause}: did runwrightd stop? Try again")
@@ -200,6 +224,13 @@ class Transport:
     def _not_there(self, why: str) -> Unreachable:
         fix = "is runwrightd running? Start it, or name another with --server or --root"
         return Unreachable(f"cannot reach {self.address}: {why}: {fix}")
+
+
+def _of_the_name(error: BaseException | None) -> socket.gaierror | None:
+    """Return the failure to look up a name that is behind `error`, if that is what it is."""
+    while error is not None and not isinstance(error, socket.gaierror):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def context_of(credentials: Credentials) -> ssl.SSLContext:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from api.client import TABLE, Client, Selection, path_of
+from api.client import TABLE, Client, Selection
+from api.client_paths import field_selector, path_of_all
 from api.client_transport import Silence, Unreachable, error_of
 from api.errors import Expired
 from api.kinds import Kind
@@ -52,7 +53,7 @@ class Watch:
     ) -> None:
         """Watch `kind`; `deadline` is a time of the monotonic clock at which `TimedOut` is raised."""
         self._client, self._kind = client, kind
-        self._path = path_of(kind, namespace)
+        self._path = path_of_all(kind, namespace)
         self._namespace, self._selection = namespace, selection or Selection()
         self._accept = TABLE if tables else "application/json"
         self._tables = tables
@@ -162,10 +163,11 @@ def wait_for(
 
     Raises:
         TimedOut: it did not come true within `timeout_seconds`; None waits for ever.
+        BadName: it is not named.
         Whatever `until` raises.
     """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    watch = Watch(client, kind, namespace, Selection(fields=f"metadata.name={name}"), deadline=deadline)
+    watch = Watch(client, kind, namespace, Selection(fields=field_selector(kind, name)), deadline=deadline)
     present = [event.document for event in watch.begin()]
     seen: Document | None = present[0] if present else None
     if until(seen):

@@ -3,11 +3,12 @@
 Source: Kubernetes API conventions, "Typical status properties".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from api.meta import ApiModel, wire_time
 
@@ -55,13 +56,22 @@ class Condition(ApiModel):
     observed_generation: int | None = Field(default=None, description="The generation this was said of.")
 
 
-def merge(current: Sequence[Condition], wanted: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+LIST: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+"""How conditions are declared: each is somebody's own, whoever else sets others."""
+
+
+def merge(
+    current: Sequence[Condition], wanted: Iterable[Condition], now: datetime, *, ours: Collection[str]
+) -> tuple[Condition, ...]:
     """Return `wanted` with the transition times of `current` kept where the status did not change.
 
-    Conditions of `current` that `wanted` does not name are dropped: a status is a fresh observation.
+    Of the types in `ours`, those that `wanted` does not name are dropped: a status is a fresh observation. All others
+    are somebody else's, and stay as they are.
     """
     before = {condition.type: condition for condition in current}
-    return tuple(_stamped(condition, before.get(condition.type), now) for condition in wanted)
+    said = tuple(_stamped(condition, before.get(condition.type), now) for condition in wanted)
+    named = {condition.type for condition in said}
+    return (*said, *(each for each in current if each.type not in ours and each.type not in named))
 
 
 def _stamped(condition: Condition, before: Condition | None, now: datetime) -> Condition:

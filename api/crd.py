@@ -170,7 +170,12 @@ def _columns(kind: Kind) -> list[Document]:
     for column in kind.columns:
         path = getattr(column.cell, "json_path", "")
         if path:
-            row = {"name": column.name, "type": "string", "jsonPath": path, "description": column.description}
+            row = {
+                "name": column.name,
+                "type": "date" if column.ago else "string",
+                "jsonPath": path,
+                "description": column.description,
+            }
             columns.append(row | ({"priority": 1} if column.wide else {}))
     return [*columns, {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]
 

@@ -4,106 +4,57 @@ A new kind is a type in `api/types/`, a row here, and a package in `controller/`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-from api.errors import Cause
-from api.meta import GROUP, VERSION, Document, Resource
+from api.access_kinds import (
+    ACCESS_KINDS,
+    CERTIFICATE,
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    ROLE,
+    ROLE_BINDING,
+    TOKEN,
+)
+from api.kind import Cell, Column, Kind, field
+from api.meta import GROUP as GROUP
+from api.meta import Document, Resource
 from api.runtime_spec import LATEST
-from api.types import config_map, secret
-from api.types.access import ACCESS_GROUP, ACCESS_VERSION, Certificate, Token
+from api.types import (
+    config_map,
+    core,
+    cron_job,
+    job,
+    job_many,
+    job_network,
+    network,
+    pod,
+    priority_class,
+    registry,
+    resource_quota,
+    runtime,
+    secret,
+    volume,
+    volume_snapshot,
+    workflow,
+)
 from api.types.config_map import ConfigMap
 from api.types.core import Event, Namespace, NewEvent, Node
+from api.types.cron_job import CronJob
 from api.types.job import Job
-from api.types.rbac import RBAC_GROUP, ClusterRole, ClusterRoleBinding, Role, RoleBinding
+from api.types.network import Network
+from api.types.priority_class import SCHEDULING_GROUP, PriorityClass
 from api.types.registry import Registry
+from api.types.resource_quota import ResourceQuota
 from api.types.runtime import FIRST_VERSION, MADE_SOURCES, Runtime
 from api.types.runtime_template import RuntimeTemplate
 from api.types.secret import Secret
+from api.types.volume import Volume
+from api.types.volume_snapshot import VolumeSnapshot
+from api.types.workflow import Workflow
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of `get`; `wide` ones are shown with `-o wide` only."""
-
-    name: str
-    cell: Callable[[Document], str]
-    wide: bool = False
-    description: str = ""
-
-
-def _as_it_is(document: Document) -> Document:
-    return document
-
-
-def _any_change(_live: Document, _changed: Document) -> list[Cause]:
-    return []
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """All that the API needs to know of a kind.
-
-    What is sent goes through `fold` before anything else; `given` is filled in at the top of what is stored, as
-    nobody's own; `problems_with_change` says why an object may not become another. Of a `confidential` one no message
-    has a value, and it is stored encrypted.
-    """
-
-    name: str
-    plural: str
-    short_names: tuple[str, ...]
-    namespaced: bool
-    type: type[Resource]
-    columns: tuple[Column, ...]
-    group: str = GROUP
-    version: str = VERSION
-    finalizer: str | None = None
-    has_status: bool = True
-    categories: tuple[str, ...] = ("runwright",)
-    confidential: bool = False
-    fold: Callable[[Document], Document] = _as_it_is
-    given: tuple[tuple[str, str], ...] = ()
-    problems_with_change: Callable[[Document, Document], list[Cause]] = _any_change
-
-    @property
-    def api_version(self) -> str:
-        """Group and version as objects carry them."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def singular(self) -> str:
-        """The kind in lower case."""
-        return self.name.lower()
-
-    @property
-    def resource(self) -> str:
-        """The plural with its group, as error messages name it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell that shows what is at a JSONPath, so that a CRD can show the same column."""
-
-    read: Callable[[Document], str]
-    json_path: str
-
-    def __call__(self, document: Document) -> str:
-        """Return the cell's text for an object."""
-        return self.read(document)
-
-
-def field(path: str) -> Cell:
-    """Return a cell that shows the value at a dotted path, empty where there is none."""
-    names = path.split(".")
-
-    def read(document: Document) -> str:
-        value: Any = document
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        return "" if value is None else str(value)
-
-    return Cell(read, f".{path}")
+__all__ = [
+    "ACCESS_KINDS", "CERTIFICATE", "CLUSTER_ROLE", "CLUSTER_ROLE_BINDING", "GROUP", "ROLE", "ROLE_BINDING", "TOKEN",
+    "Cell", "Column", "Kind", "by_name", "field",
+]  # fmt: skip
 
 
 def _command(document: Document) -> str:
@@ -155,19 +106,75 @@ def _object_of(involved: Document) -> str:
 
 JOB = Kind(
     name="Job", plural="jobs", short_names=("jo",), namespaced=True, type=Job,
+    conditions=job.CONDITIONS,
     columns=(
         Column("Phase", field("status.phase"), description="A summary of the job's conditions."),
         Column("Reason", field("status.reason"), description="Why it is in this phase."),
+        Column("Completions", job_many.completions, description="Runs that succeeded, and how many have to."),
         Column("Runs", field("status.attempts"), description="Runs begun so far."),
         Column("Exit", _exit_code, description="The exit code of the last run."),
         Column("Runtime", field("spec.runtime"), description="The runtime asked for."),
+        Column("Priority", field("status.priority"), wide=True, description="Its priority in the queue."),
+        Column("Message", field("status.message"), wide=True, description="What it waits for, or what happened."),
         Column("Resolved", field("status.resolvedRuntime"), wide=True, description="The runtime version in use."),
+        Column("Starts-At", field("spec.startAt"), wide=True, description="When it may start at the earliest."),
+        Column("Address", job_network.address_of, wide=True, description="The address of the last run in its network."),
+        Column("Ports", job_network.ports_of, wide=True, description="The host's ports that lead to the last run's."),
         Column("Command", _command, wide=True, description="What is run."),
     ),
     finalizer="runwright.dev/job", categories=("all", "runwright"),
+    problems_with_change=job_many.problems_with_change,
+)  # fmt: skip
+
+
+def _named_or_none(path: str) -> Cell:
+    cell = field(path)
+    return Cell(lambda document: cell(document) or "<none>", cell.json_path)
+
+
+def _is_suspended(document: Document) -> str:
+    return str(bool(document.get("spec", {}).get("suspend")))
+
+
+def _active(document: Document) -> str:
+    return str(len(document.get("status", {}).get("active") or ()))
+
+
+def _template_command(document: Document) -> str:
+    return _command(document.get("spec", {}).get("jobTemplate", {}))
+
+
+CRON_JOB = Kind(
+    name="CronJob", plural="cronjobs", short_names=("cj",), namespaced=True, type=CronJob,
+    conditions=cron_job.CONDITIONS,
+    columns=(
+        Column("Schedule", field("spec.schedule"), description="When it starts jobs."),
+        Column("Timezone", _named_or_none("spec.timeZone"), description="The time zone that this is meant in."),
+        Column("Suspend", _is_suspended, description="Whether it starts none."),
+        Column("Active", _active, description="Its jobs that have not ended."),
+        Column("Last Schedule", field("status.lastScheduleTime"), ago=True, description="How long ago it was time."),
+        Column("Next", field("status.nextScheduleTime"), wide=True, description="When it is time next."),
+        Column("Command", _template_command, wide=True, description="What its jobs run."),
+    ),
+    finalizer="runwright.dev/cronjob", categories=("all", "runwright"),
+)  # fmt: skip
+WORKFLOW = Kind(
+    name="Workflow", plural="workflows", short_names=("wf",), namespaced=True, type=Workflow,
+    conditions=workflow.CONDITIONS,
+    columns=(
+        Column("Phase", field("status.phase"), description="A summary of its conditions."),
+        Column("Reason", field("status.reason"), description="Why it is in this phase."),
+        Column("Done", workflow.done, description="How many of its jobs have ended, and how many there are."),
+        Column("Active", field("status.active"), description="Its jobs that were begun and have not ended."),
+        Column("Failed", field("status.failed"), description="Its jobs that failed."),
+        Column("Skipped", field("status.skipped"), description="Its jobs whose requirements can never hold."),
+        Column("Message", field("status.message"), wide=True, description="What happened and what to do."),
+    ),
+    problems_with_change=workflow.problems_with_change,
 )  # fmt: skip
 RUNTIME = Kind(
     name="Runtime", plural="runtimes", short_names=("rt",), namespaced=False, type=Runtime,
+    conditions=runtime.CONDITIONS,
     columns=(
         Column("Ready", _condition("Ready", "status"), description="Whether every wanted version is installed."),
         Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
@@ -187,6 +194,7 @@ RUNTIME_TEMPLATE = Kind(
 )  # fmt: skip
 REGISTRY = Kind(
     name="Registry", plural="registries", short_names=("reg",), namespaced=False, type=Registry,
+    conditions=registry.CONDITIONS,
     columns=(
         Column("Ready", _condition("Ready", "status"), description="Whether there is a catalogue to install from."),
         Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
@@ -195,6 +203,47 @@ REGISTRY = Kind(
         Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/registry",
+)  # fmt: skip
+
+VOLUME = Kind(
+    name="Volume", plural="volumes", short_names=("vol",), namespaced=True, type=Volume,
+    conditions=volume.CONDITIONS,
+    columns=(
+        Column("Phase", field("status.phase"), description="A summary of the volume's conditions."),
+        Column("Type", field("spec.type"), description="What it is made of."),
+        Column("Size", volume.capacity, description="How much it can hold."),
+        Column("Used", volume.used, description="How much of that is in use."),
+        Column("Used-By", volume.used_by, description="The jobs whose runs have it."),
+        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    finalizer="runwright.dev/volume", problems_with_change=volume.problems_with_change,
+)  # fmt: skip
+VOLUME_SNAPSHOT = Kind(
+    name="VolumeSnapshot", plural="volumesnapshots", short_names=("vs",), namespaced=True, type=VolumeSnapshot,
+    conditions=volume_snapshot.CONDITIONS,
+    columns=(
+        Column("ReadyToUse", volume_snapshot.ready_to_use, description="Whether volumes can be made of it."),
+        Column("SourceVolume", field("spec.source.volumeName"), description="What it is of."),
+        Column("RestoreSize", field("status.restoreSize"), description="The least size of a volume made of it."),
+        Column("Disk", volume_snapshot.disk, description="How much of the host's disk it takes."),
+        Column("CreationTime", field("status.creationTime"), ago=True, description="How long ago it was taken."),
+        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    finalizer="runwright.dev/volumesnapshot", problems_with_change=volume_snapshot.problems_with_change,
+)  # fmt: skip
+NETWORK = Kind(
+    name="Network", plural="networks", short_names=("net",), namespaced=True, type=Network,
+    conditions=network.CONDITIONS,
+    columns=(
+        Column("Ready", _condition("Ready", "status"), description="Whether jobs can be in it."),
+        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("CIDR", field("status.cidr"), description="Its addresses."),
+        Column("Egress", network.egress, description="What its jobs reach outside of it."),
+        Column("IPv6-CIDR", field("status.ipv6Cidr"), wide=True, description="Its addresses of IPv6."),
+        Column("Refused", field("status.refused"), wide=True, description="What its jobs tried and may not reach."),
+        Column("Bridge", field("status.bridge"), wide=True, description="Its link on the host."),
+    ),
+    finalizer="runwright.dev/network", problems_with_change=network.problems_with_change,
 )  # fmt: skip
 EVENT = Kind(
     name="Event", plural="events", short_names=("ev",), namespaced=True, type=Event,
@@ -235,55 +284,22 @@ SECRET = Kind(
 )  # fmt: skip
 
 
-def _role_ref(document: Document) -> str:
-    reference = document.get("roleRef", {})
-    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
-
-
-def _subjects(document: Document) -> str:
-    return ",".join(str(subject.get("name", "")) for subject in document.get("subjects") or ())
-
-
-def _in_groups(document: Document) -> str:
-    return ",".join(document.get("spec", {}).get("groups", ()))
-
-
-_OF_BINDINGS = (
-    Column("Role", _role_ref, description="The role whose rules it gives."),
-    Column("Subjects", _subjects, description="Who gets them."),
-)
-ROLE = Kind(
-    name="Role", plural="roles", short_names=(), namespaced=True, type=Role, columns=(),
-    group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+RESOURCE_QUOTA = Kind(
+    name="ResourceQuota", plural="resourcequotas", short_names=("quota",), namespaced=True, type=ResourceQuota,
+    columns=(Column("Used", resource_quota.used, description="What is used, of how much."),),
+    group="", version="v1", categories=(),
 )  # fmt: skip
-CLUSTER_ROLE = Kind(
-    name="ClusterRole", plural="clusterroles", short_names=(), namespaced=False, type=ClusterRole, columns=(),
-    group=RBAC_GROUP, version="v1", has_status=False, categories=(),
+PRIORITY_CLASS = Kind(
+    name="PriorityClass", plural="priorityclasses", short_names=("pc",), namespaced=False, type=PriorityClass,
+    columns=(
+        Column("Value", field("value"), description="Jobs of a higher value come first."),
+        Column("Global-Default", lambda document: str(document.get("globalDefault", False)).lower(),
+               description="Whether it is the class of jobs that name none."),
+        Column("PreemptionPolicy", field("preemptionPolicy"), wide=True, description="Whether its jobs may preempt."),
+    ),
+    group=SCHEDULING_GROUP, version="v1", has_status=False, categories=(),
+    problems_with_change=priority_class.problems_with_change,
 )  # fmt: skip
-ROLE_BINDING = Kind(
-    name="RoleBinding", plural="rolebindings", short_names=(), namespaced=True, type=RoleBinding,
-    columns=_OF_BINDINGS, group=RBAC_GROUP, version="v1", has_status=False, categories=(),
-)  # fmt: skip
-CLUSTER_ROLE_BINDING = Kind(
-    name="ClusterRoleBinding", plural="clusterrolebindings", short_names=(), namespaced=False,
-    type=ClusterRoleBinding, columns=_OF_BINDINGS, group=RBAC_GROUP, version="v1", has_status=False, categories=(),
-)  # fmt: skip
-_OF_IDENTITIES = (
-    Column("User", field("spec.user"), description="Who is known by it."),
-    Column("Groups", _in_groups, description="The groups that the user is in."),
-    Column("Expires", field("spec.expires"), description="When it ends."),
-)
-TOKEN = Kind(
-    name="Token", plural="tokens", short_names=(), namespaced=False, type=Token,
-    columns=(*_OF_IDENTITIES, Column("Description", field("spec.description"), wide=True, description="Its use.")),
-    group=ACCESS_GROUP, version=ACCESS_VERSION, has_status=False, categories=(),
-)  # fmt: skip
-CERTIFICATE = Kind(
-    name="Certificate", plural="certificates", short_names=(), namespaced=False, type=Certificate,
-    columns=_OF_IDENTITIES, group=ACCESS_GROUP, version=ACCESS_VERSION, has_status=False, categories=(),
-)  # fmt: skip
-ACCESS_KINDS: tuple[Kind, ...] = (ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING, TOKEN, CERTIFICATE)
-"""Kinds that say who may do what, and by what users are known."""
 
 
 def _pod_ready(document: Document) -> str:
@@ -297,6 +313,7 @@ def _pod_status(document: Document) -> str:
 
 POD = Kind(
     name="Pod", plural="pods", short_names=("po",), namespaced=True, type=Resource,
+    conditions=pod.CONDITIONS,
     columns=(
         Column("Ready", _pod_ready, description="Whether its container runs."),
         Column("Status", _pod_status, description="Its phase, or why it ended."),
@@ -336,6 +353,7 @@ def _node_status(document: Document) -> str:
 
 NODE = Kind(
     name="Node", plural="nodes", short_names=("no",), namespaced=False, type=Node,
+    conditions=core.NODE_CONDITIONS,
     columns=(
         Column("Status", _node_status, description="Whether it takes runs."),
         Column("Version", field("status.nodeInfo.kubeletVersion"), description="The version of runwright."),
@@ -360,10 +378,17 @@ KINDS: tuple[Kind, ...] = (
     RUNTIME,
     RUNTIME_TEMPLATE,
     REGISTRY,
+    CRON_JOB,
+    WORKFLOW,
+    VOLUME,
+    VOLUME_SNAPSHOT,
+    NETWORK,
     EVENT,
     NAMESPACE,
     CONFIG_MAP,
     SECRET,
+    PRIORITY_CLASS,
+    RESOURCE_QUOTA,
     *ACCESS_KINDS,
 )
 _BY_NAME = {kind.name: kind for kind in KINDS}

@@ -73,6 +73,9 @@ def read(path: Path) -> Credentials:
     """
     try:
         document = yaml.safe_load(path.read_text())
+        if not isinstance(document, dict):
+            what = "it is empty" if document is None else "it is no map of clusters, users and contexts"
+            raise BadKubeconfig(f"cannot read the kubeconfig {path}: {what}: rnx admin kubeconfig writes one")
         context = _named(document, "contexts", document["current-context"])["context"]
         cluster = _named(document, "clusters", context["cluster"])["cluster"]
         user = _named(document, "users", context["user"])["user"]
@@ -88,8 +91,11 @@ def read(path: Path) -> Credentials:
         raise BadKubeconfig(f"cannot read the kubeconfig {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadKubeconfig(f"cannot read the kubeconfig {path}: it is no YAML") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
         raise BadKubeconfig(f"cannot read the kubeconfig {path}: its current context lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        why = "a part of its current context is not what it should be: rnx admin kubeconfig writes one that is"
+        raise BadKubeconfig(f"cannot read the kubeconfig {path}: {why}") from error
 
 
 def _named(document: Any, section: str, name: str) -> Any:

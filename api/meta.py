@@ -5,6 +5,8 @@ Unknown fields are kept when an object is read back, so that a downgrade loses n
 `api/objects/admission.py` finds and prunes them on the way in.
 """
 
+import functools
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -125,6 +127,9 @@ class Resource(ApiModel):
         return ObjectKey(self.kind, self.metadata.namespace, self.metadata.name)
 
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
 def wire_time(moment: datetime) -> str:
     """Return `moment` as the API writes times: RFC 3339, UTC, whole seconds, `Z`.
 
@@ -152,3 +157,19 @@ def read_time(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f'cannot read "{text}" as a time: there is no such year') from None
+
+
+@functools.lru_cache(maxsize=1024)
+def read_rfc3339(text: str) -> datetime:
+    """Return the moment that a user wrote as RFC 3339 wants it, in UTC; unlike `read_time`, nothing else will do.
+
+    Raises:
+        ValueError: it is written in another way, or there is no such moment; the message says how to write one.
+    """
+    how = "write it as RFC 3339, such as 2026-12-31T23:59:00Z"
+    if not _RFC3339.fullmatch(text):
+        raise ValueError(f'cannot read "{text[:60]}" as a time: {how}')
+    try:
+        return read_time(re.sub(r"(\.\d{6})\d+", r"\1", text.upper()))
+    except ValueError:
+        raise ValueError(f'cannot read "{text[:60]}" as a time: there is no such moment: {how}') from None

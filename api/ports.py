@@ -5,12 +5,13 @@ the store's integers; on the wire they are the opaque strings of `metadata.resou
 """
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from api.input_ports import RunInputs
 from api.meta import Document, ObjectKey
 
 
@@ -120,10 +121,10 @@ class Storage(Protocol):
         """
         ...
 
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` after each commit, from the writer's thread; return what ends it.
+    def subscribe(self, wake: Callable[[], None], kinds: Collection[str] | None = None) -> Callable[[], None]:
+        """Call `wake` after each commit that changes one of `kinds`, None is all; return what ends it.
 
-        A wake-up is only a hint: read `changes`. `wake` must be quick and never raise.
+        The writer's thread calls it. A wake-up is only a hint: read `changes`. `wake` must be quick and never raise.
         """
         ...
 
@@ -183,7 +184,7 @@ class Catalogues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Which part of a log is wanted; streams None is both."""
+    """Which part of a log is wanted; streams None is both. With `whole`, Expired is raised if some of it is gone."""
 
     follow: bool = False
     tail_lines: int | None = None
@@ -192,6 +193,7 @@ class LogOptions:
     limit_bytes: int | None = None
     timestamps: bool = False
     stream: str | None = None
+    whole: bool = False
 
 
 class Explainer(Protocol):
@@ -223,6 +225,10 @@ class HostReport(Protocol):
 
     def node(self) -> Document:
         """Return metadata, spec and status of the host as a core/v1 Node."""
+        ...
+
+    def usage(self) -> "HostUsage":
+        """Return what the host as a whole uses."""
         ...
 
 
@@ -331,7 +337,7 @@ class RunSession(Protocol):
         """Let go of it, which ends it; a second time does nothing."""
 
 
-class RunAccess(Protocol):
+class RunAccess(RunInputs, Protocol):
     """Goes into runs. All methods raise BadRequest if the run is not running, ServiceUnavailable if that fails."""
 
     def execute(self, job: Document, attempt: int, execution: Execution) -> RunSession:
@@ -352,6 +358,23 @@ class RunAccess(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HostUsage:
+    """What the host uses, and used since it was started; everything together, whoever used it."""
+
+    running_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+    memory_total_bytes: int
+    disk_bytes: int
+    disk_total_bytes: int
+    processes: int
+    read_bytes: int
+    written_bytes: int
+    received_bytes: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunUsage:
     """What a running run uses, and used since its start; None is what this host does not count."""
 
@@ -365,6 +388,7 @@ class RunUsage:
     processes: int
     read_bytes: int | None = None
     written_bytes: int | None = None
+    index: int | None = None
 
 
 class RunUsages(Protocol):

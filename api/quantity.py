@@ -12,7 +12,7 @@ _SUFFIXES = {
     "E": Decimal(10**18), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
     "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_FORM = re.compile(r"^([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d+)|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?))$")
+_FORM = re.compile(r"^([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d+)|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?))\Z")
 _LONGEST = 32
 
 
@@ -62,6 +62,19 @@ def from_bytes(count: int) -> str:
         size = int(_SUFFIXES[suffix])
         if count and count % size == 0:
             return f"{count // size}{suffix}"
+    return str(count)
+
+
+def rounded(count: int) -> str:
+    """Return about `count` bytes in few characters, for people; what is exact stays so.
+
+    >>> rounded(67108864), rounded(67108865), rounded(1610612736), rounded(12)
+    ('64Mi', '64.0Mi', '1.5Gi', '12')
+    """
+    for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
+        size = int(_SUFFIXES[suffix])
+        if count >= size:
+            return f"{count // size}{suffix}" if count % size == 0 else f"{count / size:.1f}{suffix}"
     return str(count)
 
 

@@ -28,6 +28,10 @@ IS_WORKING = "works"
 """What a result says after the versions, `1.0.0, 1.1.0 works`, of which there is nothing else to say."""
 
 
+NOTHING_NEWER = "there is nothing newer"
+"""What a result of an update says that found no newer version, and every place where one could be."""
+
+
 class Request(StrEnum):
     """What may be asked of a Runtime."""
 
@@ -88,6 +92,19 @@ def is_collectable(kept_because: str) -> bool:
     (True, False)
     """
     return kept_because.endswith((GOES_NOW, GOES_AT_GC))
+
+
+def is_newest(result: str) -> bool:
+    """Say whether an update found out what is newest: it says what an entry means now, or that nothing is newer.
+
+    >>> is_newest("latest means 1.2.0"), is_newest("there is nothing newer; 1.3.0 does not work: it is sick")
+    (True, True)
+    >>> is_newest("cannot look up tool@latest: there is no enabled Registry: declare one")
+    False
+    """
+    first = result.partition("; ")[0]
+    asked, means, version = first.partition(" means ")
+    return first == NOTHING_NEWER or bool(asked and means and runtime_spec.is_version(version))
 
 
 def is_good(result: str) -> bool:

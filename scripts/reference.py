@@ -16,9 +16,12 @@ from pydantic import BaseModel
 from api import conditions, reference
 from api.cli import reference as cli_reference
 from api.conditions import ReasonEnum
+from api.types.cron_job import CronJobReason
 from api.types.job import Reason
 from api.types.registry import RegistryReason
 from api.types.runtime import RuntimeReason
+from api.types.volume import VolumeReason
+from api.types.volume_snapshot import SnapshotReason
 from controller.daemon.settings import Settings
 from scripts import reference_metrics
 
@@ -28,11 +31,14 @@ _REASONS: tuple[tuple[str, str, type[ReasonEnum]], ...] = (
     (
         "Job",
         "As the reason of `status`, of a run in `status.runs`, and of the conditions `Complete`, `Failed` and "
-        "`Suspended`.",
+        "`Suspended` and `Scheduled`.",
         Reason,
     ),
+    ("CronJob", "As the reason of the condition `Ready`: it starts jobs at its times.", CronJobReason),
     ("Runtime", "As the reason of the condition `Ready`: every wanted version is installed.", RuntimeReason),
     ("Registry", "As the reason of the condition `Ready`: there is a catalogue to install from.", RegistryReason),
+    ("Volume", "As the reason of the conditions `Ready`, that runs can have it, and `Resizing`.", VolumeReason),
+    ("VolumeSnapshot", "As the reason of the condition `Ready`: volumes can be made of it.", SnapshotReason),
     ("Any kind", "When a pass of the reconcile loop fails.", conditions.CommonReason),
 )
 _CONDITIONS = """\

@@ -116,6 +116,11 @@ def _keys(*, one_namespace: bool) -> str:
     return _sql(statement.order_by(col(_J.namespace), col(_J.name)))
 
 
+def _uids() -> str:
+    uid = func.json_extract(col(_J.value), text("'$.metadata.uid'")).label("uid")
+    return _sql(_objects((col(_J.namespace), col(_J.name), uid)))
+
+
 def _since(*which: Any) -> str:
     columns: list[Any] = [col(getattr(_J, name)) for name in Row._fields]
     later = select(*columns).where(col(_J.revision) > bindparam("since"), *which)
@@ -131,6 +136,8 @@ CURRENT = _sql(_CURRENT.order_by(col(_J.prev_revision).desc())) + " LIMIT 1"
 _BOTH = (False, True)
 PAGE = {one: _page(one_namespace=one) for one in _BOTH}
 KEYS = {one: _keys(one_namespace=one) for one in _BOTH}
+UIDS = _uids()
+KINDS = _sql(select(col(_J.kind)).distinct())
 COUNT = {one: _sql(_objects((func.count(),), one_namespace=one)) for one in _BOTH}
 _STALE = _objects((col(_J.namespace), col(_J.name))).where(col(_J.written_at) < bindparam("before"))
 STALE = _sql(_STALE.order_by(col(_J.revision))) + _LIMIT
@@ -219,10 +226,21 @@ def each(connection: sqlite3.Connection, kind: str, namespace: str | None, at: i
     return (Found(*row) for row in connection.execute(PAGE[namespace is not None], parameters))
 
 
-def keys(connection: sqlite3.Connection, kind: str, namespace: str | None) -> tuple[ObjectKey, ...]:
-    """Return the keys of all objects of a kind that are there now, in order."""
-    parameters = _selection(kind, namespace, newest(connection), None)
+def keys(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int) -> tuple[ObjectKey, ...]:
+    """Return the keys of all objects of a kind that were there at revision `at`, in order."""
+    parameters = _selection(kind, namespace, at, None)
     return tuple(ObjectKey(kind, *row) for row in connection.execute(KEYS[namespace is not None], parameters))
+
+
+def kinds(connection: sqlite3.Connection) -> set[str]:
+    """Return the kinds that there are rows of."""
+    return {kind for (kind,) in connection.execute(KINDS)}
+
+
+def uids(connection: sqlite3.Connection, kind: str, at: int) -> dict[str, ObjectKey]:
+    """Return the keys of all objects of a kind there at `at`, by their uids; it is not a confidential kind."""
+    parameters = _selection(kind, None, at, None)
+    return {uid: ObjectKey(kind, namespace, name) for namespace, name, uid in connection.execute(UIDS, parameters)}
 
 
 def count(connection: sqlite3.Connection, kind: str, namespace: str | None, at: int, after: ObjectKey | None) -> int:

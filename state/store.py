@@ -7,7 +7,7 @@ here: SQL, nor what an object's life is. What it promises are the S invariants o
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -72,19 +72,22 @@ class Store:
         except BaseException:
             opened.close()
             raise
-        watchers, recent = watch.Watchers(), watch.Recent(keyring)
+        watchers, recent = watch.Watchers(), watch.Recent(keyring, journal.newest(opened), journal.kinds(opened))
         writer = Writer(opened, str(path), clock, Hooks(on_commit, watchers.wake, recent.add), keyring)
         return cls(path, writer, watchers, recent, new_uid, keyring)
 
     def close(self) -> None:
-        """Wait for the write in progress and close the file; later calls are refused."""
+        """Wait for the write in progress and close the file; what needs the file later is refused."""
         self._readers.close()
         self._writer.close()
+        self._recent.forget()
 
     def get(self, key: ObjectKey) -> Document | None:
         """Return the object, or None."""
-        with self._reading() as reader:
-            row = journal.current(reader, key)
+        row: journal.Row | journal.Stored | None = self._recent.row(key)
+        if row is None:
+            with self._reading() as reader:
+                row = journal.current(reader, key)
         if row is None or row.deleted:
             return None
         return documents.decode(self._keyring.open(key, row.value), row.revision)
@@ -105,7 +108,7 @@ class Store:
         """
         with self._reading() as reader, connection.snapshot(reader):
             if at_revision is None:
-                at_revision = journal.newest(reader)
+                at_revision = self._present(reader)
             else:
                 watch.check_readable(reader, at_revision)
             rows = journal.page(reader, kind, namespace, at_revision, after, limit)
@@ -120,16 +123,31 @@ class Store:
         Of `words`, each as it is in JSON, an object has at least one: a cheap way not to look at those without, though
         one or the other of these may come too.
         """
+        if not self._recent.has_any(kind):
+            return
         with self._reading() as reader, connection.snapshot(reader):
             wanted = () if encryption.is_confidential(kind) else words
-            for row in journal.each(reader, kind, namespace, journal.newest(reader)):
+            for row in journal.each(reader, kind, namespace, self._present(reader)):
                 if not wanted or any(word in row.value for word in wanted):
                     yield self._decoded(kind, row)
 
     def keys(self, kind: str, namespace: str | None = None) -> Sequence[ObjectKey]:
         """Return the keys of all objects of a kind, in order."""
+        if not self._recent.has_any(kind):
+            return ()
         with self._reading() as reader, connection.snapshot(reader):
-            return journal.keys(reader, kind, namespace)
+            return journal.keys(reader, kind, namespace, self._present(reader))
+
+    def uids(self, kind: str) -> Mapping[str, ObjectKey]:
+        """Return the keys of all objects of a kind by their uids, without a look at the rest of them.
+
+        Raises:
+            ValueError: the kind is confidential.
+        """
+        if encryption.is_confidential(kind):
+            raise ValueError(f"cannot read uids of {kind} objects: they are encrypted")
+        with self._reading() as reader, connection.snapshot(reader):
+            return journal.uids(reader, kind, self._present(reader))
 
     def create(self, document: Document) -> Document:
         """Store a new object with uid, creationTimestamp, generation 1.
@@ -148,9 +166,10 @@ class Store:
         key, uid = ObjectKey.of(document), self._new_uid()
 
         def decide(tx: Transaction) -> Document:
-            if tx.current(key) is not None:
+            after = tx.vacancy(key)
+            if after is None:
                 raise AlreadyExists.of(lifecycle.about(key))
-            return tx.create(key, lifecycle.for_create(document, uid=uid, now=tx.now))
+            return tx.create(key, lifecycle.for_create(document, uid=uid, now=tx.now), after)
 
         return decide
 
@@ -174,7 +193,8 @@ class Store:
             Conflict: it changed since the caller read it, or is another object of that name.
             Invalid: no resourceVersion.
         """
-        return self._replace(document, lifecycle.for_status)
+        told = {name: value for name, value in document.items() if name != "spec"}  # Nothing else of it counts here.
+        return self._replace(told, lifecycle.for_status)
 
     def delete(
         self, key: ObjectKey, *, uid: str | None = None, revision: int | None = None, grace_seconds: int | None = None
@@ -203,8 +223,7 @@ class Store:
 
     def revision(self) -> int:
         """Return the newest revision."""
-        with self._reading() as reader:
-            return journal.newest(reader)
+        return self._recent.newest
 
     def changes(self, since: int, *, kind: str | frozenset[str] | None = None, limit: int = 1000) -> Sequence[Change]:
         """Return changes of one or more kinds with a revision greater than `since`, oldest first; 0 is no limit.
@@ -212,17 +231,22 @@ class Store:
         Raises:
             Expired: changes after `since` were compacted away, or `since` is not reached yet.
         """
-        with self._reading() as reader:
-            kinds = frozenset((kind,)) if isinstance(kind, str) else kind
-            at_hand = self._recent.after(since, journal.newest(reader), kinds, limit)
-            if at_hand is not None:
-                return at_hand
-            with connection.snapshot(reader):
-                return watch.changes(reader, self._keyring, since, kinds, limit)
+        kinds = frozenset((kind,)) if isinstance(kind, str) else kind
+        at_hand = self._recent.after(since, kinds, limit)
+        if at_hand is not None:
+            return at_hand
+        newest = self._recent.newest
+        with self._reading() as reader, connection.snapshot(reader):
+            found = watch.changes(reader, self._keyring, since, kinds, limit)
+        # Of what is committed and not acknowledged yet nobody hears: who asks for the object could get an older one.
+        return tuple(change for change in found if change.revision <= newest)
 
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` after each commit; return what ends it. Subscribe first, then read the backlog."""
-        return self._watchers.subscribe(wake)
+    def subscribe(self, wake: Callable[[], None], kinds: Collection[str] | None = None) -> Callable[[], None]:
+        """Call `wake` after each commit that changes one of `kinds`, None is all; return what ends it.
+
+        Subscribe first, then read the backlog.
+        """
+        return self._watchers.subscribe(wake, kinds)
 
     def compact(self, keep: int = compaction.KEEP_REVISIONS) -> int:
         """Forget history but the newest `keep` revisions; return how many revisions were gone through."""
@@ -268,6 +292,15 @@ class Store:
                 total += some
             encryption.save(path, fresh)
         return total
+
+    def _present(self, reader: Connection) -> int:
+        """Begin the snapshot of a reader, and return the newest revision in it that everybody may hear of.
+
+        What is told of is read first, so that the snapshot has it; a compaction that went on beyond it meanwhile has
+        taken away what is needed to go back there, and moves only to where all was told of.
+        """
+        told = self._recent.newest
+        return max(told, journal.floor(reader))
 
     def _decoded(self, kind: str, row: journal.Found) -> Document:
         text = self._keyring.open(ObjectKey(kind, row.namespace, row.name), row.value)

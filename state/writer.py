@@ -11,7 +11,7 @@ queue; whoever gets the lock next commits all that wait, each decided on what th
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -33,10 +33,10 @@ OnCommit = Callable[[float, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Who is told of a commit: `on_commit` and `keep` still under the writer's lock, `wake` after it."""
+    """Who is told of a commit: `on_commit` and `keep` under the writer's lock still, `wake` of its kinds after it."""
 
     on_commit: OnCommit
-    wake: Callable[[], None]
+    wake: Callable[[Set[str]], None]
     keep: Callable[[Sequence[journal.Row]], None]
 
 
@@ -84,33 +84,43 @@ class Transaction:
         text = self._keyring.open(key, row.value)
         return Current(documents.decode(text, row.revision), row.revision, row.value)
 
-    def create(self, key: ObjectKey, document: Document) -> Document:
-        """Append the first row of an object; where it was deleted before, after its tombstone."""
-        tombstone = journal.current(self.connection, key)
-        prev_revision = NO_REVISION if tombstone is None else tombstone.revision
-        return self._append(key, documents.encode(document), journal.Change.CREATED, prev_revision)
+    def vacancy(self, key: ObjectKey) -> int | None:
+        """Return the revision that a new object follows, its tombstone's or 0; None if there is an object."""
+        row = journal.current(self.connection, key)
+        if row is None:
+            return NO_REVISION
+        return row.revision if row.deleted else None
+
+    def create(self, key: ObjectKey, document: Document, after: int = NO_REVISION) -> Document:
+        """Append the first row of an object, after what `vacancy` has returned."""
+        written, fresh = documents.encode(document)  # What the caller gave stays the caller's.
+        return self._append(key, fresh, written, journal.Change.CREATED, after)
 
     def replace(self, key: ObjectKey, document: Document, current: Current) -> Document:
-        """Append the next row of an object; `document` is plain JSON."""
+        """Append the next row of an object; `document` is plain JSON that nobody else has, and is what is returned."""
         written = documents.encode_plain(document)
-        return self._append(key, written, journal.Change.REPLACED, current.revision, current.written)
+        return self._append(key, document, written, journal.Change.REPLACED, current.revision, current.written)
 
     def remove(self, key: ObjectKey, document: Document, current: Current) -> Document:
-        """Append the tombstone of an object, which holds its last state; `document` is plain JSON."""
+        """Append the tombstone of an object, which holds its last state; `document` is as for `replace`."""
         written = documents.encode_plain(document)
-        return self._append(key, written, journal.Change.REMOVED, current.revision, current.written)
+        return self._append(key, document, written, journal.Change.REMOVED, current.revision, current.written)
 
     def _append(
-        self, key: ObjectKey, written: str, change: journal.Change, prev_revision: int, old_value: str | None = None
+        self,
+        key: ObjectKey,
+        document: Document,
+        written: str,
+        change: journal.Change,
+        prev_revision: int,
+        old_value: str | None = None,
     ) -> Document:
-        document = documents.decode(written, NO_REVISION)
         metadata = document["metadata"]
         sealed = self._keyring.seal(key, metadata.get("uid", ""), written)
         entry = journal.Entry(key, change, sealed, old_value, prev_revision, int(self.now.timestamp()))
         revision = journal.append(self.connection, entry)
         self.appended.append(journal.row_of(entry, revision))
-        metadata["resourceVersion"] = str(revision)
-        return document
+        return {**document, "metadata": {**metadata, "resourceVersion": str(revision)}}
 
 
 class _Write(Generic[T]):
@@ -176,15 +186,15 @@ class Writer:
     def _write(self, decides: Sequence[Callable[[Transaction], T]]) -> list[_Write[T]]:
         mine = [_Write(decide) for decide in decides]
         self._waiting.extend(cast(list[_Write[object]], mine))
-        rows = 0
+        changed: set[str] = set()
         try:
             with self._lock:
                 while (undone := next((write for write in mine if not write.is_done), None)) is not None:
-                    rows += self._commit_waiting(cast(_Write[object], undone))
+                    changed |= self._commit_waiting(cast(_Write[object], undone))
         finally:
             # Without the lock, for a watcher may write; and whatever became of this thread's own writes.
-            if rows:
-                self._hooks.wake()
+            if changed:
+                self._hooks.wake(changed)
         return mine
 
     def close(self) -> None:
@@ -192,9 +202,10 @@ class Writer:
         with self._lock:
             self._connection.close()
 
-    def _commit_waiting(self, mine: _Write[object]) -> int:
-        """Commit what waits, all in one transaction; return the rows it added, 0 if it was rolled back."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_A_COMMIT))]
+    def _commit_waiting(self, mine: _Write[object]) -> set[str]:
+        """Commit what waits, all in one transaction; return the kinds of the rows it added, none if rolled back."""
+        popped = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_A_COMMIT))]
+        batch = [write for write in popped if not write.is_done]  # Who was told that it failed is not served later.
         running = mine
         started = self._clock.monotonic()
         outcomes: list[Callable[[], None]] = []
@@ -208,7 +219,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - raised again in the thread whose write it is.
             running.fail(self._unavailable(error) if isinstance(error, sqlite3.Error) else error)
             self._wait_again(batch)
-            return 0
+            return set()
         except BaseException:
             mine.is_done = True  # This thread is being interrupted: it leaves, and takes its write along.
             self._wait_again(batch)
@@ -218,7 +229,7 @@ class Writer:
             tell()
         if tx.rows:
             self._hooks.on_commit(self._clock.monotonic() - started, tx.rows)
-        return tx.rows
+        return {row.kind for row in tx.appended}
 
     def _wait_again(self, batch: list[_Write[object]]) -> None:
         """After a rollback: those without an outcome go back to the head of the queue, in their order."""

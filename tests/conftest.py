@@ -1,7 +1,9 @@
 """What all tests share: root where a test needs it, and a host that is as clean after as before."""
 
 import os
+import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +11,30 @@ from support import host
 from support.building import Building
 from support.launching import Launching
 
+TESTS = Path(__file__).parent
 IN_CI = os.environ.get("CI") == "true"
 SKIPPED = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """Heed signals as in a terminal: shells have what they start in the background ignore two, and it inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs root without it."""
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         pytest.skip("needs root: it makes namespaces, mounts or cgroups")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what may run beside the tests of whole daemons and of isolation, which measure and have most to do."""
+    for item in items:
+        room = item.path.relative_to(TESTS).parts
+        if room[0] not in ("e2e", "security") or room[:2] == ("e2e", "clients"):
+            item.add_marker("beside")
 
 
 @pytest.hookimpl(wrapper=True)

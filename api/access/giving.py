@@ -1,9 +1,9 @@
 """What a write gives away, and whether its sender has it to give. Pure.
 
 Being allowed to write a kind is not enough where an object gives rights: roles and bindings, tokens and
-certificates; nor where it has others of ours do something: references to owners, which let one object end or hold up
-another, and fields of manifest sources, which delete what they have and declare no longer. Invariant: nobody gets by
-writing an object, for whomever, what they may not do themselves.
+certificates; nor where it has others of ours do something: CronJobs and workflows, which make jobs; references to
+owners, which let one object end or hold up another; and fields of manifest sources, which delete what they have and
+declare no longer. Invariant: nobody gets by writing an object, for whomever, what they may not do themselves.
 Source: kubernetes.io, "Privilege escalation prevention and bootstrapping"; the admission plugin
 OwnerReferencesPermissionEnforcement.
 """
@@ -16,11 +16,23 @@ from api.access.policy import RBAC, Policy, refusal, role_of
 from api.access.rules import Asked, Rule
 from api.access.users import AUTHENTICATED, User, is_reserved
 from api.errors import About, Cause, Forbidden, Invalid
-from api.kinds import CERTIFICATE, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, TOKEN, Kind
+from api.kinds import (
+    CERTIFICATE,
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    CRON_JOB,
+    JOB,
+    ROLE,
+    ROLE_BINDING,
+    TOKEN,
+    WORKFLOW,
+    Kind,
+)
 from api.meta import MANIFESTS_MANAGER_PREFIX, Document
 from api.types.access import ACCESS_GROUP
 
 _ROLES, _BINDINGS, _IDENTITIES = (ROLE, CLUSTER_ROLE), (ROLE_BINDING, CLUSTER_ROLE_BINDING), (TOKEN, CERTIFICATE)
+_MAKES_JOBS = (WORKFLOW, CRON_JOB)
 IMPERSONATE = "impersonate"
 MOST_ATOMS = 10_000
 """So many pairs of verb and resource may be in one role that is judged: they grow as the product of its lists."""
@@ -35,6 +47,7 @@ def check(policy: Policy, user: User, kind: Kind, before: Document | None, after
     """
     _check_owners(policy, user, kind, before, after)
     _check_deputies(policy, user, kind, before, after)
+    _check_made(policy, user, kind, before, after)
     if kind in _ROLES:
         _check_role(policy, user, kind, before, after)
     elif kind in _BINDINGS:
@@ -186,6 +199,25 @@ def _check_deputies(policy: Policy, user: User, kind: Kind, before: Document | N
         about, why = About(kind.group, kind.plural, asked.name), refusal(user, asked, decision.reason).message
         what = "cannot change what it is deleted with, its owners and manifest sources"
         raise Forbidden(f"{about} is forbidden: {what}: {why}", about)
+
+
+def _check_made(policy: Policy, user: User, kind: Kind, before: Document | None, after: Document) -> None:
+    """Who writes an object that jobs are made of has to be able to make jobs, and to change them: it does both."""
+    if kind not in _MAKES_JOBS or (before is not None and _deeds(before) == _deeds(after)):
+        return
+    metadata = after["metadata"]
+    for verb in ("create", "patch"):
+        asked = Asked(verb, JOB.group, JOB.plural, "", metadata.get("namespace", ""))
+        decision = policy.decide(user, asked)
+        if not decision.allowed:
+            about, why = About(kind.group, kind.plural, metadata.get("name", "")), decision.reason
+            told = refusal(user, asked, why).message
+            raise Forbidden(f"{about} is forbidden: jobs are made of it, and changed by it: {told}", about)
+
+
+def _deeds(document: Document) -> object:
+    """What of such an object says what is done: also annotations, as they ask for stops."""
+    return document.get("spec"), document["metadata"].get("annotations")
 
 
 def _owners(document: Document) -> list[Document]:

@@ -13,6 +13,7 @@ AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "update", "patch", "delete", "deletecollection")
 _METRICS = "metrics.k8s.io"
+_SCHEDULING = "scheduling.k8s.io"
 
 VIEWER = (
     Rule(_READ, (GROUP,), (ALL,)),
@@ -28,17 +29,21 @@ VIEWER = (
             "namespaces/status",
             "nodes",
             "configmaps",
+            "resourcequotas",
+            "resourcequotas/status",
             "services",
         ),
     ),
     Rule(_READ, ("events.k8s.io",), ("events",)),
+    Rule(_READ, (_SCHEDULING,), ("priorityclasses",)),
     Rule(("get", "list"), (_METRICS,), ("pods", "nodes")),
     Rule(("get",), paths=("/metrics",)),
 )
 DEVELOPER = (
     *VIEWER,
-    Rule(_WRITE, (GROUP,), ("jobs", "volumes", "networks")),
-    Rule(("update",), (GROUP,), ("jobs/finalizers",)),
+    Rule(_WRITE, (GROUP,), ("jobs", "cronjobs", "workflows", "volumes", "volumesnapshots", "networks")),
+    Rule(("create",), (GROUP,), ("uploads",)),
+    Rule(("update",), (GROUP,), ("jobs/finalizers", "cronjobs/finalizers")),
     Rule(("delete", "deletecollection"), ("",), ("pods",)),
     Rule(("create",), ("",), ("pods/attach", "pods/exec", "pods/files", "pods/portforward")),
     Rule((*_READ, *_WRITE), ("",), ("configmaps", "secrets")),
@@ -48,6 +53,8 @@ MAINTAINER = (
     *DEVELOPER,
     Rule((ALL,), (GROUP,), (ALL,)),
     Rule((ALL,), ("", "events.k8s.io"), ("namespaces", "namespaces/status", "namespaces/finalize", "pods", "events")),
+    Rule((ALL,), (_SCHEDULING,), ("priorityclasses",)),
+    Rule((ALL,), ("",), ("resourcequotas", "resourcequotas/status")),
     Rule(_READ, (RBAC,), (ALL,)),
 )
 ADMIN = (Rule((ALL,), (ALL,), (ALL,)), Rule((ALL,), paths=(ALL,)))

@@ -9,12 +9,15 @@ import click
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
 from api.cli.lazy import Lazy, LazyGroup
-from api.cli.output import note, printable, show_columns
+from api.cli.output import note, printable, show_columns, show_json
 
 if TYPE_CHECKING:
+    from api.kind import Kind
     from api.meta import Document
 
 _DAY = 86400.0
+_LONGEST_USUAL = 366 * _DAY
+"""What is good for longer outlives who asked for it and what it was for."""
 COMMANDS = {
     "kubeconfig": Lazy("api.cli.admin:kubeconfig", "Print a kubeconfig of a user, with a certificate or a token."),
     "token": Lazy("api.cli.admin:token", "Make, list and revoke bearer tokens."),
@@ -58,6 +61,7 @@ def ca() -> None:
 @click.option("--endpoint", metavar="URL", default="", help="The server it is for. Default: the daemon's api.listen.")
 @click.option("--duration", type=SECONDS, default="365d", show_default=True, help="How long it is good.")
 @click.option("--token", "with_token", is_flag=True, help="With a bearer token in place of a certificate.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, which clients read as well.")
 @pass_connection
 def kubeconfig(
     connection: Connection,
@@ -68,6 +72,7 @@ def kubeconfig(
     duration: float,
     *,
     with_token: bool,
+    as_json: bool,
 ) -> None:
     """Print a kubeconfig that makes kubectl, rnx and all other clients be a user.
 
@@ -92,7 +97,11 @@ def kubeconfig(
         proof, serial = _new_certificate(connection, _identity(user, everything, duration))
         said = f"certificate {serial}"
     written = kubeconfigs.render(address, authority["certificate"], user, proof, connection.namespace)
-    click.echo(yaml.safe_dump(written, sort_keys=False), nl=False)
+    if as_json:
+        show_json(written)
+    else:
+        click.echo(yaml.safe_dump(written, sort_keys=False), nl=False)
+    _warn_if_long(duration, _expires(duration), f"rnx admin {'token' if with_token else 'ca'} revoke")
     note(f"{said} of {printable(user)}, good until {_expires(duration)}")
 
 
@@ -106,6 +115,7 @@ def kubeconfig(
 @click.option("--resource", "resources", multiple=True, metavar="NAME", help="Only for this resource; repeatable.")
 @click.option("--in", "namespaces", multiple=True, metavar="NAMESPACE", help="Only in this namespace; repeatable.")
 @click.option("--description", default="", metavar="TEXT", help="What it is used for.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the token, and the object as the API said it.")
 @pass_connection
 def create_token(
     connection: Connection,
@@ -117,6 +127,8 @@ def create_token(
     resources: tuple[str, ...],
     namespaces: tuple[str, ...],
     description: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Make a token called NAME and print it. It is shown this once: nothing but its digest is kept.
 
@@ -127,56 +139,63 @@ def create_token(
         part: Document = {"verbs": list(verbs or ("*",)), "resources": list(resources or ("*",))}
         spec["scope"] = [part | ({"namespaces": list(namespaces)} if namespaces else {})]
     spec |= {"description": description} if description else {}
-    secret, _made = _new_token(connection, name, spec)
-    click.echo(secret)
+    secret, made = _new_token(connection, name, spec)
+    show_json({"token": secret, "object": made}) if as_json else click.echo(secret)
+    _warn_if_long(duration, spec["expires"], f"rnx admin token revoke {name}")
 
 
 @click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, as the API said it.")
 @reaching
 @pass_connection
-def list_tokens(connection: Connection) -> None:
+def list_tokens(connection: Connection, *, as_json: bool) -> None:
     """List the tokens: whose, until when, what for."""
     from api.kinds import TOKEN
 
-    _show_table(connection.client.table(TOKEN, None))
+    _show(connection, TOKEN, as_json=as_json)
 
 
 @click.command("revoke")
 @reaching
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: what was revoked.")
 @pass_connection
-def revoke_token(connection: Connection, name: str) -> None:
+def revoke_token(connection: Connection, name: str, *, as_json: bool) -> None:
     """Revoke the token called NAME; requests with it are refused from now on."""
     from api.kinds import TOKEN
 
     connection.client.delete(TOKEN, "", name)
-    click.echo(f'token "{printable(name)}" revoked')
+    show_json({"revoked": [name]}) if as_json else click.echo(f'token "{printable(name)}" revoked')
 
 
 @click.command("show")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the server's address.")
 @reaching
 @pass_connection
-def show_ca(connection: Connection) -> None:
+def show_ca(connection: Connection, *, as_json: bool) -> None:
     """Print the CA's certificate, by which clients know the server."""
-    click.echo(connection.client.authority()["certificate"], nl=False)
+    authority = connection.client.authority()
+    show_json(authority) if as_json else click.echo(authority["certificate"], nl=False)
 
 
 @click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, as the API said it.")
 @reaching
 @pass_connection
-def list_certificates(connection: Connection) -> None:
+def list_certificates(connection: Connection, *, as_json: bool) -> None:
     """List the certificates of clients: whose, and until when."""
     from api.kinds import CERTIFICATE
 
-    _show_table(connection.client.table(CERTIFICATE, None))
+    _show(connection, CERTIFICATE, as_json=as_json)
 
 
 @click.command("revoke")
 @reaching
 @click.argument("name", required=False)
 @click.option("--user", metavar="NAME", default="", help="All certificates of this user.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: what was revoked.")
 @pass_connection
-def revoke_certificate(connection: Connection, name: str | None, user: str) -> None:
+def revoke_certificate(connection: Connection, name: str | None, user: str, *, as_json: bool) -> None:
     """Revoke the certificate called NAME; requests with it are refused from now on, also on open connections."""
     from api.kinds import CERTIFICATE
 
@@ -186,20 +205,25 @@ def revoke_certificate(connection: Connection, name: str | None, user: str) -> N
     found = [name] if name else _of_user(client.list(CERTIFICATE), user)
     for each in found:
         client.delete(CERTIFICATE, "", each)
-        click.echo(f'certificate "{printable(each)}" revoked')
+        if not as_json:
+            click.echo(f'certificate "{printable(each)}" revoked')
+    if as_json:
+        show_json({"revoked": found})
     if not found:
         note(f"{printable(user)} has no certificate")
 
 
 @click.command("rotate-secrets-key")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: how many texts are under the new key.")
 @reaching
 @pass_connection
-def rotate_secrets_key(connection: Connection) -> None:
+def rotate_secrets_key(connection: Connection, *, as_json: bool) -> None:
     """Encrypt all Secrets anew, with a new key, while everything goes on.
 
     The old key is needed for older backups only. Cut off anywhere, it can be done again.
     """
-    click.echo(f"{connection.client.rotate_secrets_key()} stored texts of Secrets are under a new key")
+    count = connection.client.rotate_secrets_key()
+    show_json({"rotated": count}) if as_json else click.echo(f"{count} stored texts of Secrets are under a new key")
 
 
 def _of_user(listed: Document, user: str) -> list[str]:
@@ -220,6 +244,11 @@ def _expires(duration: float) -> str:
         return wire_time(datetime.now(UTC) + timedelta(seconds=duration))
     except OverflowError:
         raise click.UsageError("the duration is longer than there are years") from None
+
+
+def _warn_if_long(duration: float, expires: str, command: str) -> None:
+    if duration > _LONGEST_USUAL:
+        note(f"Warning: it is good until {expires}, for whoever has it: {command} ends it sooner")
 
 
 def _new_certificate(connection: Connection, spec: Document) -> tuple[dict[str, Any], str]:
@@ -248,7 +277,11 @@ def _new_token(connection: Connection, name: str, spec: Document) -> tuple[str, 
     return secret, connection.client.create(TOKEN, "", document | {"spec": spec}).document
 
 
-def _show_table(table: Document) -> None:
+def _show(connection: Connection, kind: Kind, *, as_json: bool) -> None:
+    if as_json:
+        show_json(connection.client.list(kind))
+        return
+    table = connection.client.table(kind, None)
     shown = [place for place, column in enumerate(table["columnDefinitions"]) if not column.get("priority")]
     rows: list[list[object]] = [[table["columnDefinitions"][place]["name"].upper() for place in shown]]
     rows += [[printable(row["cells"][place]) for place in shown] for row in table["rows"]]

@@ -7,11 +7,16 @@ import click
 from api.cli import targets
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.files import BadManifest, Manifest, read
-from api.cli.output import note, show_json, show_yaml
+from api.cli.joblet_workflow import is_one
+from api.cli.json_flag import also_json
+from api.cli.output import note, show_json_of, show_yaml
 from api.cli.problems import CommandFailed, describe, say
 from api.client import Applied
-from api.errors import ApiError, Conflict
+from api.client_paths import BadName
+from api.errors import ApiError, BadRequest, Conflict, Invalid
 from api.meta import API_VERSION, Document
+from api.nearest import nearest
+from api.objects import admission
 
 _NOT_DECLARED = ("Pod", "Manifest", "Event", "Node")
 _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
@@ -39,6 +44,7 @@ _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
 )
 @click.option("--force-conflicts", is_flag=True, help="Take over fields that other managers own.")
 @click.option("-o", "--output", type=click.Choice(["name", "json", "yaml"]), help="Print the objects, or their names.")
+@also_json
 @reaching
 @pass_connection
 def apply(
@@ -55,24 +61,32 @@ def apply(
     The fields that a file names become rnx's; what others set stays as it is.
     """
     failures = found = 0
+    shown: list[Document] = []
     for manifest in read(sources, recursive=recursive):
         found += 1
         try:
             if isinstance(manifest, BadManifest):
                 raise manifest
-            done = _apply_one(connection, manifest, force=force_conflicts, dry_run=dry_run == "server")
+            done = apply_one(connection, manifest, force=force_conflicts, dry_run=dry_run == "server")
         except BadManifest as error:
             failures += 1
             say(str(error))
             continue
-        _show(done, output, dry_run=dry_run == "server")
+        if output == "json":
+            _warn(done)
+            shown.append(done.document)
+        else:
+            _show(done, output, dry_run=dry_run == "server")
+    if shown:
+        show_json_of(shown, several=False)
     if not found:
         raise CommandFailed("nothing to apply: the files hold no objects")
     if failures:
         raise CommandFailed()
 
 
-def _apply_one(connection: Connection, manifest: Manifest, *, force: bool, dry_run: bool) -> Applied:
+def apply_one(connection: Connection, manifest: Manifest, *, force: bool, dry_run: bool) -> Applied:
+    """Apply one document. Raises BadManifest: it cannot be, or was refused; the message says where and why."""
     document = manifest.document
     kind = targets.of_document(document)
     if kind is None:
@@ -85,6 +99,8 @@ def _apply_one(connection: Connection, manifest: Manifest, *, force: bool, dry_r
         return connection.client.apply(kind, namespace, applicable(document), force=force, dry_run=dry_run)
     except ApiError as error:
         raise BadManifest(_refusal(manifest, error)) from error
+    except BadName as error:
+        raise BadManifest(f"{manifest.place_of('metadata.name')}: {error}") from error
 
 
 def applicable(document: Document) -> Document:
@@ -105,12 +121,17 @@ def _namespace(connection: Connection, manifest: Manifest) -> str:
 
 def _unknown_kind(manifest: Manifest) -> str:
     said = (manifest.document.get("apiVersion") or "", manifest.document.get("kind") or "")
+    if is_one(manifest.document):
+        return f"{manifest.place}: cannot apply it: {admission.RUN_WORKFLOW}"
     if not all(said):
         return f"{manifest.place}: cannot apply it: {_untyped(*said)}"
-    served = ", ".join(f"{kind.api_version} {kind.name}" for kind in targets.SERVED if kind.name not in _NOT_DECLARED)
-    return (
-        f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served: use one of {served}'
-    )
+    declared = [kind for kind in targets.SERVED if kind.name not in _NOT_DECLARED]
+    what = f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served'
+    near = nearest(str(said[1]), [kind.name for kind in declared])
+    if near:
+        version = next(kind.api_version for kind in declared if kind.name == near)
+        return f"{what}: did you mean apiVersion: {version} and kind: {near}?"
+    return f"{what}: use one of {', '.join(f'{kind.api_version} {kind.name}' for kind in declared)}"
 
 
 def _untyped(api_version: str, kind: str) -> str:
@@ -130,6 +151,9 @@ def _untyped(api_version: str, kind: str) -> str:
 def _refusal(manifest: Manifest, error: ApiError) -> str:
     if not error.causes:
         return f"{manifest.place}: {describe(error)}"
+    if len(error.causes) == 1 and error.causes[0].field and isinstance(error, Invalid | BadRequest):
+        (cause,) = error.causes
+        return f"{manifest.place_of(cause.field.lstrip('.'))}: {cause}"
     lines = [f"{manifest.place}: {describe(error).splitlines()[0]}"]
     lines += [f"  {manifest.place_of(cause.field.lstrip('.'))}: {cause}" for cause in error.causes]
     if isinstance(error, Conflict):
@@ -137,13 +161,18 @@ def _refusal(manifest: Manifest, error: ApiError) -> str:
     return "\n".join(lines)
 
 
-def _show(done: Applied, output: str | None, *, dry_run: bool) -> None:
+def _warn(done: Applied) -> None:
     for warning in done.warnings:
         note(f"Warning: {warning}")
+
+
+def _show(done: Applied, output: str | None, *, dry_run: bool) -> None:
+    _warn(done)
     kind = targets.of_document(done.document)
     name = targets.full_name(kind, done.document["metadata"]["name"]) if kind else json.dumps(done.document["metadata"])
-    if output in ("json", "yaml"):
-        (show_json if output == "json" else show_yaml)(done.document)
+    if output == "yaml":
+        click.echo("---")
+        show_yaml(done.document)
         return
     what = "created" if done.created else "configured" if done.changed else "unchanged"
     click.echo(name if output == "name" else f"{name} {what}{' (server dry run)' if dry_run else ''}")

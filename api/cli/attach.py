@@ -1,4 +1,4 @@
-"""`rnx attach`: what a running job prints, from now on."""
+"""`rnx attach`: what a running job prints, from now on, and with `-i` what it reads."""
 
 import click
 
@@ -14,16 +14,23 @@ from api.meta import Document
 
 @click.command("attach")
 @click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
+@click.option("-i", "--stdin", "takes_input", is_flag=True, help="Pass standard input on, if the job has spec.stdin.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the running one.")
+@run_targets.of_index
 @reaching
 @pass_connection
-def attach(connection: Connection, *, word: str) -> None:
+def attach(
+    connection: Connection, *, word: str, takes_input: bool, attempt: int | None, index: int | None
+) -> None:  # fmt: skip
     """Copy what a running job prints, from now on, until it ends; then exit as it did.
 
-    An interrupt leaves the job to itself. What it printed before is in its log: rnx logs.
+    An interrupt leaves the job to itself. What it printed before is in its log: rnx logs. With spec.stdinOnce, the
+    job's standard input ends when yours does, or when you leave.
     """
-    run = run_targets.find(connection, word)
-    with connection.client.attach(run.namespace, run.pod) as stream:
-        streaming.converse(stream, takes_input=False, is_terminal=False, sends_signals=False)
+    connection.only_one_host("attach")
+    run = run_targets.find(connection, word, attempt, index)
+    with connection.client.attach(run.namespace, run.pod, takes_input=takes_input) as stream:
+        streaming.converse(stream, takes_input=takes_input, is_terminal=False, sends_signals=False)
     if run.job and (code := _exit_code(connection, run)):
         raise CommandFailed(exit_code=code)
 

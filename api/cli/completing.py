@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 def names(connection: "Connection", word: str, incomplete: str) -> list[str]:
     """Return the names of objects of the kind `word` that begin with `incomplete`."""
     from api.cli import targets
+    from api.client_paths import BadName
     from api.client_transport import BadAddress, Unreachable
     from api.errors import ApiError
 
     try:
         kind = targets.kind_of(word)
         listing = connection.client.list(kind, connection.namespace if kind.namespaced else None)
-    except (ApiError, Unreachable, BadAddress, click.UsageError):
+    except (ApiError, Unreachable, BadAddress, BadName, click.UsageError):
         return []  # A shell that prints errors while one types is of no use.
     found = (str(item["metadata"]["name"]) for item in listing["items"])
     return [name for name in found if name.startswith(incomplete)]
@@ -45,11 +46,39 @@ def complete_job(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
     return names(ctx.ensure_object(Connection), "jobs", incomplete)
 
 
+def complete_workflow(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a workflow."""
+    from api.cli.connection import Connection
+
+    return names(ctx.ensure_object(Connection), "workflows", incomplete)
+
+
 def complete_runtime(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a runtime."""
     from api.cli.connection import Connection
 
     return names(ctx.ensure_object(Connection), "runtimes", incomplete)
+
+
+def complete_volume(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a volume."""
+    from api.cli.connection import Connection
+
+    return names(ctx.ensure_object(Connection), "volumes", incomplete)
+
+
+def complete_snapshot(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a snapshot of a volume."""
+    from api.cli.connection import Connection
+
+    return names(ctx.ensure_object(Connection), "volumesnapshots", incomplete)
+
+
+def complete_priority(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a PriorityClass."""
+    from api.cli.connection import Connection
+
+    return names(ctx.ensure_object(Connection), "priorityclasses", incomplete)
 
 
 def complete_offer(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

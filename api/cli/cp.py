@@ -31,9 +31,10 @@ class _Place:
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the running one.")
+@run_targets.of_index
 @reaching
 @pass_connection
-def copy(connection: Connection, *, source: str, target: str, attempt: int | None) -> None:
+def copy(connection: Connection, *, source: str, target: str, attempt: int | None, index: int | None) -> None:
     """Copy SOURCE, a file or a directory with all that is in it, to TARGET, or into TARGET if that is a directory.
 
     \b
@@ -43,10 +44,11 @@ def copy(connection: Connection, *, source: str, target: str, attempt: int | Non
     Links are copied as links, and none is followed but SOURCE itself. Modes and times are kept, owners and
     setuid bits are not, nor on this machine what the umask forbids. The job needs no tar for it.
     """
+    connection.only_one_host("copy files")
     of, to = _place(source), _place(target)
     if bool(of.word) == bool(to.word):
         raise click.UsageError("one of SOURCE and TARGET must be in a job, as JOB:PATH, and the other on this machine")
-    run = run_targets.find(connection, of.word or to.word, attempt)
+    run = run_targets.find(connection, of.word or to.word, attempt, index)
     copying = _copy_out if of.word else _copy_in
     problems = copying(connection, run, of.path, to.path)
     for problem in problems:

@@ -9,15 +9,19 @@ import click
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
-from api.cli.durations import SECONDS
 from api.cli.files import BadManifest, read
-from api.cli.output import note
+from api.cli.json_flag import also_json
+from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed, describe
 from api.cli.targets import Target
-from api.client import Client, Selection
-from api.client_watch import TimedOut, wait_for
+from api.cli.wait_flags import GONE, waits_until
+from api.client import Client
+from api.client_paths import BadName, check_name
+from api.client_watch import TimedOut, condition, wait_for
 from api.errors import ApiError, NotFound
 from api.meta import Document
+
+_IN_USE = "InUse"
 
 
 @click.command("delete")
@@ -34,17 +38,7 @@ from api.meta import Document
 @click.option("-R", "--recursive", is_flag=True, help="Look for files in all directories below DIR.")
 @click.option("--all", "everything", is_flag=True, help="Delete all objects of the kind.")
 @click.option("-l", "--selector", default="", metavar="SELECTOR", help="Delete objects with these labels.")
-@click.option(
-    "--wait",
-    default=True,
-    is_flag=False,
-    flag_value="true",
-    type=bool,
-    metavar="true|false",
-    show_default=True,
-    help="Wait until they are gone.",
-)
-@click.option("--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never.")
+@waits_until(GONE)
 @click.option(
     "--grace-period", type=click.IntRange(min=0), metavar="SECONDS", help="Seconds between SIGTERM and SIGKILL."
 )
@@ -57,7 +51,8 @@ from api.meta import Document
     flag_value="server",
     help="server: check everything, change nothing.",
 )
-@click.option("-o", "--output", type=click.Choice(["name"]), help="Print names only.")
+@click.option("-o", "--output", type=click.Choice(["name", "json"]), help="Print names only.")
+@also_json
 @reaching
 @pass_connection
 def delete(
@@ -78,8 +73,9 @@ def delete(
     """Delete objects and wait until they are gone; a job's run is stopped first."""
     wanted = _wanted(connection, words, sources, recursive=recursive, everything=everything, selector=selector)
     options = Options(
-        dry_run == "server", grace_period, ignore_not_found, wait and dry_run == "none", timeout, bool(output)
-    )
+        dry_run == "server", grace_period, ignore_not_found, wait and dry_run == "none", timeout, output == "name",
+        as_json=output == "json",
+    )  # fmt: skip
     delete_and_wait(connection, wanted, options)
 
 
@@ -94,6 +90,7 @@ class Options:
     timeout_seconds: float | None = None
     names_only: bool = False
     quiet: bool = False
+    as_json: bool = False
 
 
 def delete_and_wait(
@@ -119,10 +116,12 @@ def delete_and_wait(
         said = (
             f'{str(target).partition("/")[0]} "{target.name}" deleted{" (server dry run)" if options.dry_run else ""}'
         )
-        if not options.quiet:
+        if not (options.quiet or options.as_json):
             click.echo(str(target) if options.names_only else said)
     if options.wait:
         _wait_until_gone(connection.client, going, options.timeout_seconds)
+    if options.as_json:
+        show_json({"deleted": [str(target) for _, target, _ in going]})
     if failed:
         raise CommandFailed()
 
@@ -140,18 +139,8 @@ def _wanted(
         raise click.UsageError("name what to delete: KIND NAME, KIND/NAME, or -f FILE (and not both)")
     if sources:
         return _from_files(connection, sources, recursive=recursive)
-    kinds, named = targets.parse(words)
-    if named and (everything or selector):
-        raise click.UsageError("names cannot be given together with --all or -l")
-    if not named and not everything and not selector:
-        raise click.UsageError(f"name the {kinds[0].plural} to delete, or say --all or -l SELECTOR")
-    if named:
-        return [(connection.namespace, target) for target in named]
-    return [
-        (connection.namespace, Target(kind, item["metadata"]["name"]))
-        for kind in kinds
-        for item in connection.client.list(kind, connection.namespace, Selection(selector))["items"]
-    ]
+    found = targets.chosen(connection, words, everything=everything, selector=selector)
+    return [(connection.namespace, target) for target in found]
 
 
 def _from_files(connection: Connection, sources: tuple[str, ...], *, recursive: bool) -> list[tuple[str, Target]]:
@@ -160,10 +149,16 @@ def _from_files(connection: Connection, sources: tuple[str, ...], *, recursive: 
         if isinstance(manifest, BadManifest):
             raise CommandFailed(str(manifest))
         kind = targets.of_document(manifest.document)
-        metadata = manifest.document.get("metadata") or {}
-        if kind is None or not metadata.get("name"):
+        metadata = manifest.document.get("metadata")
+        if kind is None or not isinstance(metadata, dict) or not metadata.get("name"):
             raise CommandFailed(f"{manifest.place}: cannot delete it: it names no object that is served")
-        wanted.append((metadata.get("namespace") or connection.namespace, Target(kind, metadata["name"])))
+        namespace = metadata.get("namespace") or connection.namespace
+        try:
+            check_name("namespace", namespace)
+            check_name(kind.singular, metadata["name"])
+        except BadName as error:
+            raise CommandFailed(f"{manifest.place_of('metadata.name')}: {error}") from error
+        wanted.append((namespace, Target(kind, metadata["name"])))
     return wanted
 
 
@@ -178,7 +173,7 @@ def _wait_until_gone(client: Client, going: list[tuple[str, Target, str]], timeo
     deadline = None if timeout is None else time.monotonic() + timeout
     for namespace, target, uid in going:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        last = _Last(uid)
+        last = _Last(target, uid)
         try:
             wait_for(client, target.kind, namespace, target.name, until=last.is_gone, timeout_seconds=left)
         except TimedOut:
@@ -188,13 +183,23 @@ def _wait_until_gone(client: Client, going: list[tuple[str, Target, str]], timeo
 class _Last:
     """The last state of an object that is going, to say what holds it."""
 
-    def __init__(self, uid: str) -> None:
+    def __init__(self, target: Target, uid: str) -> None:
         self.uid, self.document = uid, None  # type: str, Document | None
+        self._target, self._told = target, ""
 
     def is_gone(self, document: Document | None) -> bool:
         """Say whether it is gone; a new object of its name is another one."""
         self.document = document
+        self._tell(document)
         return document is None or bool(self.uid and document["metadata"].get("uid") != self.uid)
+
+    def _tell(self, document: Document | None) -> None:
+        """Say once whose runs have it, as it goes only when they have ended."""
+        ready = condition(document, "Ready") if document and "deletionTimestamp" in document["metadata"] else None
+        why = str(ready.get("message", "")) if ready and ready.get("reason") == _IN_USE else ""
+        if why and why != self._told:
+            note(f"waiting for {self._target} to be gone: {printable(why)}")
+        self._told = why
 
     def why(self) -> str:
         """Return what it still waits for."""

@@ -4,26 +4,28 @@ Jobs get their own summary of limits and runs; other kinds are shown field by fi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
 
 from api import kinds, quantity
-from api.cli import events, targets
+from api.cli import events, many_runs, network_lines, targets, workflow_lines
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
-from api.cli.output import age, coloured, columns, note, printable, size
+from api.cli.output import age, coloured, columns, note, note_none, printable, show_json, size
 from api.cli.problems import CommandFailed
 from api.cli.problems import describe as describe_error
 from api.cli.targets import Target
 from api.client import Selection
 from api.errors import ApiError
 from api.meta import Document
+from api.types import job_network
 from api.types.job_spec import JobSpec
 
 _WIDTH = 18
 _INDENT = "  "
+_IS_FIELD = re.compile(r"[a-z][A-Za-z0-9]*")
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -32,9 +34,12 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 @click.argument("words", nargs=-1, required=True, metavar="KIND [NAME…] | KIND/NAME…", shell_complete=complete_target)
 @click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only objects with these labels.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: a list, of each object and its events.")
 @reaching
 @pass_connection
-def describe(connection: Connection, *, words: tuple[str, ...], selector: str, all_namespaces: bool) -> None:
+def describe(
+    connection: Connection, *, words: tuple[str, ...], selector: str, all_namespaces: bool, as_json: bool
+) -> None:
     """Show all that matters of objects, with their events."""
     found_kinds, named = targets.parse(words)
     documents: list[tuple[Target, Document]] = []
@@ -49,23 +54,24 @@ def describe(connection: Connection, *, words: tuple[str, ...], selector: str, a
         namespace = None if all_namespaces or not kind.namespaced else connection.namespace
         listing = connection.client.list(kind, namespace, Selection(selector))
         documents += [(Target(kind, item["metadata"]["name"]), item) for item in listing["items"]]
-    for number, (target, document) in enumerate(documents):
+    if as_json:
+        show_json([{"object": each, "events": _events(connection, target, each)} for target, each in documents])
+    for number, (target, document) in enumerate(() if as_json else documents):
         if number:
             click.echo("\n")
         show(connection, target, document)
     if failed:
         raise CommandFailed()
-    if not documents:
-        note("No resources found")
+    if not documents and not as_json:
+        is_placed = not all_namespaces and any(kind.namespaced for kind in found_kinds)
+        note_none(connection.namespace if is_placed else "")
 
 
 def show(connection: Connection, target: Target, document: Document) -> None:
     """Print one object and its events."""
     for line in lines_of(document):
         click.echo(line)
-    namespace = document["metadata"].get("namespace") or None
-    selection = Selection(fields=events.selector_for(target))
-    found = events.in_order(connection.client.list(kinds.EVENT, namespace, selection)["items"])
+    found = _events(connection, target, document)
     if not found:
         click.echo("Events:  <none>")
         return
@@ -76,6 +82,12 @@ def show(connection: Connection, target: Target, document: Document) -> None:
         rows.append([seen, type_, reason, message])
     for line in columns(rows):
         click.echo(_INDENT + line)
+
+
+def _events(connection: Connection, target: Target, document: Document) -> list[Document]:
+    namespace = document["metadata"].get("namespace") or None
+    selection = Selection(fields=events.selector_for(target))
+    return events.in_order(connection.client.list(kinds.EVENT, namespace, selection)["items"])
 
 
 def lines_of(document: Document) -> Iterator[str]:
@@ -94,7 +106,7 @@ def lines_of(document: Document) -> Iterator[str]:
     if document.get("kind") == "Secret":
         yield from _secret(document)
     else:
-        yield from _job(document) if document.get("kind") == "Job" else _generic(document)
+        yield from _BY_KIND.get(document.get("kind", ""), _generic)(document)
     yield from _conditions(status.get("conditions") or ())
 
 
@@ -111,17 +123,30 @@ def _job(document: Document) -> Iterator[str]:
         else "<none: the host's directories>",
     )
     yield _pair("Command", " ".join(_quoted(word) for word in [*spec.get("command", ()), *spec.get("args", ())]))
+    yield from _block("After", [_after(each, status.get("after") or ()) for each in spec.get("after") or ()])
     yield _pair("Working Dir", spec.get("workingDir", _default("working_dir")))
     yield from _limits(spec)
     yield from _enforced(status.get("runs") or ())
     yield from _devices(status.get("runs") or ())
+    yield from _network(spec.get("network") or {}, status.get("runs") or ())
     yield from _block("Environment", [_variable(each) for each in spec.get("env") or ()])
     yield from _block("Environment from", [_whole(each) for each in spec.get("envFrom") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
-    yield _pair("Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else ""))
+    if "backoffLimit" in spec or spec.get("backoffLimitPerIndex") is None:
+        yield _pair(
+            "Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else "")
+        )
+    yield from (_pair(name, text) for name, text in many_runs.rows(document))
     yield from _runs(status.get("runs") or ())
+    yield from network_lines.refused(status)
+
+
+def _after(wanted: Document, known: Any) -> str:
+    condition = wanted.get("condition", "Complete")
+    found = (each for each in known if (each["job"], each["condition"]) == (wanted["job"], condition))
+    return f"job/{wanted['job']} {condition}: {next(found, {'state': 'Waiting'})['state']}"
 
 
 def _file(file: Document) -> str:
@@ -166,6 +191,8 @@ def _limits(spec: Document) -> Iterator[str]:
     shown += [f"{name} {limits[name]}" for name in _RARE_LIMITS if limits.get(name) is not None]
     shown += [f"io {name} {rate}" for name, rate in (limits.get("io") or {}).items()]
     shown += [f"{name} {resources[name]}" for name in ("cpuWeight", "cpuSet") if resources.get(name) is not None]
+    bandwidth = (spec.get("network") or {}).get("bandwidth") or {}
+    shown += [f"network {name} {bandwidth[name]}bit/s" for name in ("ingress", "egress") if bandwidth.get(name)]
     if spec.get("activeDeadlineSeconds"):
         shown.append(f"deadline {spec['activeDeadlineSeconds']:g}s")
     yield _pair("Limits", ", ".join(shown) or "<none>")
@@ -191,17 +218,39 @@ def _devices(runs: Any) -> Iterator[str]:
         yield _pair("Devices", ", ".join(runs[-1]["devices"]))
 
 
+def _network(wanted: Document, runs: Any) -> Iterator[str]:
+    """Where the newest run is in its network and which ports of the host lead to it; before it is, what is wanted."""
+    if not wanted:
+        return
+    given: Document = next((run["network"] for run in reversed(runs) if run.get("network")), {})
+    addresses = [given[name] for name in ("address", "ipv6Address") if given.get(name)]
+    names = given.get("names") or wanted.get("aliases") or ()
+    called = [f"names {' '.join(names)}"] if names else []
+    yield _pair("Network", ", ".join([wanted["name"], *addresses, *called]))
+    if ports := given.get("ports") or wanted.get("ports"):
+        yield _pair("Ports", ", ".join(job_network.port_of(port) for port in ports))
+
+
 def _runs(runs: Any) -> Iterator[str]:
     if not runs:
         yield _pair("Runs", "<none>")
         return
     yield "Runs:"
     rows = [["RUN", "STATE", "REASON", "EXIT", "STARTED", "FINISHED", "CPU", "MEMORY PEAK", "MESSAGE"]]
+    has_indexes = any("index" in run for run in runs)
+    rows[0][1:1] = ["INDEX"] if has_indexes else []
     for run in runs:
         usage = run.get("usage") or {}
         cpu = f"{usage['cpuSeconds']:.2f}s" if usage.get("cpuSeconds") is not None else ""
         exit_code = "" if run.get("exitCode") is None else str(run["exitCode"])
-        row = [str(run["attempt"]), run.get("state", ""), run.get("reason", ""), exit_code, run.get("startedAt", "")]
+        row = [
+            str(run["attempt"]),
+            *([str(run.get("index", ""))] if has_indexes else []),
+            run.get("state", ""),
+            run.get("reason", ""),
+            exit_code,
+            run.get("startedAt", ""),
+        ]
         rows.append([*row, run.get("finishedAt", ""), cpu, size(usage.get("memoryPeakBytes")), run.get("message", "")])
     for line in columns(rows):
         yield _INDENT + line
@@ -247,27 +296,50 @@ def _worth_showing(annotations: Document | None) -> Document:
 
 
 def _generic(document: Document) -> Iterator[str]:
+    from api import crd
+
+    kind = targets.of_document(document)
+    schema = crd.schema_of(kind) if kind else {}
     for name, value in document.items():
         if name not in ("apiVersion", "kind", "metadata", "status"):
-            yield from _tree(title_of(name), value, "")
-    status = {name: value for name, value in document.get("status", {}).items() if name != "conditions"}
+            yield from _tree(title_of(name), value, "", _below(schema, name))
+    refused = list(network_lines.refused(document.get("status", {})))
+    apart = ("conditions", "refused", "refusals") if refused else ("conditions",)
+    status = {name: value for name, value in document.get("status", {}).items() if name not in apart}
     if status:
-        yield from _tree("Status", status, "")
+        yield from _tree("Status", status, "", _below(schema, "status"))
+    yield from refused
 
 
-def _tree(name: str, value: Any, indent: str) -> Iterator[str]:
+def _tree(name: str, value: Any, indent: str, schema: Document) -> Iterator[str]:
     if isinstance(value, dict) and value:
         yield f"{indent}{name}:"
         for key, below in value.items():
-            yield from _tree(title_of(key), below, indent + _INDENT)
+            yield from _tree(_title(key, schema), below, indent + _INDENT, _below(schema, key))
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield f"{indent}{name}:"
+        of_items = schema.get("items") or {}
         for item in value:
             for number, (key, below) in enumerate(item.items()):
-                yield from _tree(("- " if number == 0 else "  ") + title_of(key), below, indent + _INDENT)
+                title = ("- " if number == 0 else "  ") + _title(key, of_items)
+                yield from _tree(title, below, indent + _INDENT, _below(of_items, key))
     else:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         yield f"{indent}{_pair(name, shown)}"
+
+
+_BY_KIND: Mapping[str, Callable[[Document], Iterator[str]]] = {"Job": _job, "Workflow": workflow_lines.detailed}
+
+
+def _title(key: str, schema: Document) -> str:
+    """Return the key of an object as words, if it is a field: what people chose, as in `data`, is left as it is."""
+    is_field = key in schema.get("properties", ()) or not schema.get("additionalProperties")
+    return title_of(key) if is_field and _IS_FIELD.fullmatch(key) else key
+
+
+def _below(schema: Document, key: str) -> Document:
+    known = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+    return known if isinstance(known, dict) else {}
 
 
 def title_of(name: str) -> str:

@@ -1,6 +1,6 @@
 """`rnx events`: what happened, oldest first, and then as it happens."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -8,10 +8,12 @@ from api import kinds
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.json_flag import also_json
 from api.cli.output import age, columns, note, show_columns, show_json, show_yaml
 from api.client import Selection
 from api.meta import Document
 
+_TYPES = ("Normal", "Warning")
 _HEAD = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
 
 
@@ -24,6 +26,7 @@ _HEAD = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
 @click.option("--types", default="", metavar="TYPE,…", help="Only Normal, or only Warning.")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Another form of output.")
 @click.option("--no-headers", is_flag=True, help="Leave out the headers of columns.")
+@also_json
 @reaching
 @pass_connection
 def events(
@@ -40,7 +43,10 @@ def events(
     selection = Selection(fields=selector_for(targets.parse_objects((about,))[0]) if about else "")
     target_kind = targets.parse_objects((about,))[0].kind if about else None
     namespace = None if all_namespaces or (target_kind and not target_kind.namespaced) else connection.namespace
-    wanted = tuple(word.strip().capitalize() for word in types.split(",") if word.strip())
+    wanted = _types(types)
+    if watch and output:
+        _watch_documents(connection, namespace, selection, wanted, show_json if output == "json" else show_yaml)
+        return
     if watch:
         _watch(connection, namespace, selection, wanted, headers=not no_headers, all_namespaces=all_namespaces)
         return
@@ -54,6 +60,34 @@ def events(
         return
     rows = [row_of(event, all_namespaces=all_namespaces) for event in found]
     show_columns([*([] if no_headers else [_head(all_namespaces=all_namespaces)]), *rows])
+
+
+def _watch_documents(
+    connection: Connection, namespace: str | None, selection: Selection, wanted: tuple[str, ...],
+    show: Callable[[Document], None],
+) -> None:  # fmt: skip
+    """Print each event as a document, those that are there too."""
+    from api.client_watch import Watch
+
+    connection.only_one_host("watch")
+    watch = Watch(connection.client, kinds.EVENT, namespace, selection)
+    for document in in_order(event.document for event in watch.begin()):
+        _show_if(document, wanted, show)
+    for event in watch.changes():
+        if event.type != "DELETED":
+            _show_if(event.document, wanted, show)
+
+
+def _show_if(event: Document, wanted: tuple[str, ...], show: Callable[[Document], None]) -> None:
+    if not wanted or event.get("type") in wanted:
+        show(event)
+
+
+def _types(text: str) -> tuple[str, ...]:
+    wanted = tuple(word.strip().capitalize() for word in text.split(",") if word.strip())
+    if odd := next((word for word in wanted if word not in _TYPES), ""):
+        raise click.UsageError(f'there are no events of type "{odd}": use {" or ".join(_TYPES)}')
+    return wanted
 
 
 def selector_for(target: targets.Target) -> str:
@@ -95,6 +129,7 @@ def _watch(
 ) -> None:
     from api.client_watch import Watch
 
+    connection.only_one_host("watch")
     watch = Watch(connection.client, kinds.EVENT, namespace, selection)
     present = in_order(e.document for e in watch.begin() if not wanted or e.document.get("type") in wanted)
     rows = [row_of(event, all_namespaces=all_namespaces) for event in present]

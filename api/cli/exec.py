@@ -17,6 +17,7 @@ from api.cli.problems import CommandFailed
 @click.option("-i", "--stdin", "takes_input", is_flag=True, help="Pass standard input on.")
 @click.option("-t", "--tty", "terminal", is_flag=True, help="Give it a terminal.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the running one.")
+@run_targets.of_index
 @reaching
 @pass_connection
 def exec_(
@@ -27,17 +28,20 @@ def exec_(
     takes_input: bool,
     terminal: bool,
     attempt: int | None,
+    index: int | None,
 ) -> None:
     """Execute a command in a job's run, and exit as it exits.
 
     It has the job's files, limits, network and environment, and no more rights than the job. It ends when rnx
-    does, and with the job; how it ends changes nothing about the job.
+    does, and with the job; how it ends changes nothing about the job. It neither sees the job's processes nor can
+    signal them: rnx job stop does.
     """
+    connection.only_one_host("execute a command")
     if terminal and not (takes_input and streaming.is_terminal()):
         if takes_input:
             note("standard input is no terminal: the command is given none")
         terminal = terminal and not takes_input
-    run = run_targets.find(connection, word, attempt)
+    run = run_targets.find(connection, word, attempt, index)
     with connection.client.execute(
         run.namespace, run.pod, command, takes_input=takes_input, terminal=terminal
     ) as stream:

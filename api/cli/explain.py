@@ -12,6 +12,7 @@ from api import kinds
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.json_flag import also_json
 from api.cli.output import coloured, printable, show_json, show_yaml
 from api.meta import Document
 
@@ -27,6 +28,7 @@ _INDENT = "  "
     help="wide also shows the sandbox; json and yaml all of it.",
 )
 @click.option("--recursive", is_flag=True, help="Show the fields below the field too.")
+@also_json
 @reaching
 @pass_connection
 def explain(connection: Connection, *, words: tuple[str, ...], output: str | None, recursive: bool) -> None:
@@ -36,21 +38,30 @@ def explain(connection: Connection, *, words: tuple[str, ...], output: str | Non
     rnx explain job/etl              rnx explain job/etl -o wide
     rnx explain job.spec.env         rnx explain runtime --recursive
     """
+    if len(words) == 1 and "/" not in words[0] and output in ("json", "yaml"):
+        (show_json if output == "json" else show_yaml)(_at(words[0])[2])
+        return
     if len(words) == 1 and "/" not in words[0]:
         for line in field_lines(words[0], recursive=recursive):
             click.echo(line)
         return
+    answers: list[Document] = []
     for target in targets.parse_objects(words):
-        if not target.kind.finalizer:
+        if not target.kind.is_explained:
             what = f"{target.kind.singular}/{target.name}"
             raise click.UsageError(f"cannot explain {what}: nothing is to be done for it: use rnx describe {what}")
         namespace = connection.namespace if target.kind.namespaced else ""
         answer = connection.client.explain(target.kind, namespace, target.name)
-        if output in ("json", "yaml"):
-            (show_json if output == "json" else show_yaml)(answer)
+        if output == "json":
+            answers.append(answer)
+            continue
+        if output == "yaml":
+            show_yaml(answer)
             continue
         for line in reason_lines(answer, wide=output == "wide"):
             click.echo(line)
+    if output == "json":
+        show_json(answers[0] if len(answers) == 1 else answers)
 
 
 def reason_lines(answer: Document, *, wide: bool) -> Iterator[str]:
@@ -74,7 +85,7 @@ def reason_lines(answer: Document, *, wide: bool) -> Iterator[str]:
 
 def _nothing(answer: Document) -> str:
     again = answer.get("checkAgainSeconds")
-    return "nothing to do" + (f"; it is looked at again in {again:g} s" if again else "")
+    return "nothing to do" + (f"; it is looked at again in {max(1, round(again))} s" if again else "")
 
 
 def _steps(steps: Iterable[Document]) -> Iterator[str]:
@@ -88,8 +99,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
-    """Yield what the field at `KIND.FIELD.FIELD` means, as kubectl explain does. Raises UsageError."""
+def _at(path: str) -> tuple[kinds.Kind, list[str], Document]:
+    """Return the kind, the names of fields, and the schema of the field at `KIND.FIELD.FIELD`. Raises UsageError."""
     from api import crd
 
     word, *names = path.split(".")
@@ -106,6 +117,12 @@ def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
             known = f"it has {', '.join(below)}" if below else "it has no fields"
             raise click.UsageError(f'field "{name}" does not exist in {where}: {known}')
         schema = below[name]
+    return kind, names, schema
+
+
+def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
+    """Yield what the field at `KIND.FIELD.FIELD` means, as kubectl explain does. Raises UsageError."""
+    kind, names, schema = _at(path)
     yield f"GROUP:      {kind.group}" if kind.group else "GROUP:      (core)"
     yield f"KIND:       {kind.name}"
     yield f"VERSION:    {kind.version}"
@@ -122,13 +139,21 @@ def field_lines(path: str, *, recursive: bool) -> Iterator[str]:
         yield from _field_list(schema, _INDENT, recursive=recursive)
 
 
+def _inner(schema: Document) -> Document:
+    """Return the schema of what a list, or an object with members of any name, is made of; of what is none, its own."""
+    while True:
+        below = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
+        if not isinstance(below, dict):
+            return schema
+        schema = below
+
+
 def _fields(schema: Document) -> dict[str, Document]:
-    inner = schema.get("items", schema) if schema.get("type") == "array" else schema
-    return dict(inner.get("properties", {}))
+    return dict(_inner(schema).get("properties", {}))
 
 
 def _field_list(schema: Document, indent: str, *, recursive: bool) -> Iterator[str]:
-    inner = schema.get("items", schema) if schema.get("type") == "array" else schema
+    inner = _inner(schema)
     for name, below in _fields(schema).items():
         required = " -required-" if name in inner.get("required", ()) else ""
         yield f"{indent}{name}  <{_type(below)}>{required}"

@@ -58,6 +58,12 @@ def read(sources: tuple[str, ...], *, recursive: bool) -> Iterator[Manifest | Ba
         if source == "-":
             yield from parse("stdin", sys.stdin.buffer.read(MOST_TEXT_BYTES + 1))
             continue
+        if not source:
+            raise click.UsageError("the name of a file is empty: write FILE, DIR or -")
+        if "://" in source:
+            raise click.UsageError(
+                f'cannot read "{source}": addresses are not fetched: curl -fsS {source} | rnx … -f -'
+            )
         for path in _files(Path(source), recursive=recursive):
             yield from _read_file(path)
 

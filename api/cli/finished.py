@@ -30,7 +30,27 @@ def has_begun(run: Document) -> bool:
 
 def pod_of(job: Document, run: Document) -> str:
     """Return the name of the pod that shows a run."""
-    return f"{job['metadata']['name']}-{run['attempt']}"
+    index = "" if run.get("index") is None else f"{run['index']}-"
+    return f"{job['metadata']['name']}-{index}{run['attempt']}"
+
+
+def has_many_runs(job: Document) -> bool:
+    """Say whether a job may have several runs that go on, or several that succeed."""
+    spec = job.get("spec", {})
+    is_plain = spec.get("completions") in (None, 1) and spec.get("parallelism") in (None, 1)
+    is_indexed = spec.get("completionMode") == "Indexed"
+    return job.get("status", {}).get("ready") is not None or is_indexed or not is_plain
+
+
+def last_of_each(runs: list[Document]) -> list[Document]:
+    """Return the last run of each index, in their order; all of them where there are no indexes."""
+    last = {run.get("index", -run["attempt"]): run for run in runs}
+    return [run for _, run in sorted(last.items(), key=lambda each: abs(each[0]))]
+
+
+def of_index(job: Document, index: int) -> list[Document]:
+    """Return the runs of an index on record, oldest first."""
+    return [run for run in runs_of(job) if run.get("index") == index]
 
 
 def exit_code(job: Document) -> int:
@@ -40,13 +60,18 @@ def exit_code(job: Document) -> int:
         return 0
     if _reasons(job) & {"DeadlineExceeded"}:
         return DEADLINE_EXIT
-    ended = [run["exitCode"] for run in runs_of(job) if run.get("exitCode") is not None]
+    ended = [run["exitCode"] for run in runs_of(job) if _tells(run) and run.get("exitCode") is not None]
     return int(ended[-1]) or 1 if ended else NEVER_RAN_EXIT
+
+
+def _tells(run: Document) -> bool:
+    """Say whether a run's end says something of its job's: not one that was stopped for the job's end."""
+    return run.get("reason") not in ("JobEnded", "ScaledDown")
 
 
 def was_stopped(job: Document) -> bool:
     """Say whether an ended job ended as somebody asked for its stop."""
-    return exit_code(job) != 0 and "Stopped" in _reasons(job)
+    return exit_code(job) != 0 and bool({"Stopped", "Canceled"} & _reasons(job))
 
 
 def why_failed(job: Document) -> str:
@@ -56,6 +81,8 @@ def why_failed(job: Document) -> str:
         return ""
     failed: Document = condition(job, "Failed") or {}
     last: Document = (runs_of(job) or [{}])[-1]
+    if has_many_runs(job):
+        return _joined(failed.get("reason") or "Failed", failed.get("message"))
     for said in (last, failed, job.get("status", {})):
         if said.get("reason", "") not in _PLAIN:
             return _joined(said["reason"], said.get("message"))
@@ -71,6 +98,13 @@ def waiting_for(job: Document) -> str:
     return _joined(
         " ".join(filter(None, (phase, f"({status['reason']})" if status.get("reason") else ""))), status.get("message")
     )
+
+
+def reason_of(job: Document) -> str:
+    """Return why a job is in its phase, in a word or two: of one that is scheduled, when it starts."""
+    reason = str(job.get("status", {}).get("reason", ""))
+    start = job.get("spec", {}).get("startAt")
+    return f"{reason} {start}" if reason == "Scheduled" and start else reason
 
 
 def _reasons(job: Document) -> set[Any]:

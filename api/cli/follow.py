@@ -20,19 +20,23 @@ from typing import Any
 import click
 
 from api import kinds
-from api.cli import finished, run_log, waiting
+from api.cli import finished, many_logs, run_log, streaming, waiting
 from api.cli.output import note, printable
 from api.cli.problems import INTERRUPTED, PIPE_CLOSED, CommandFailed
 from api.cli.progress import InstallProgress
+from api.cli.runs_seen import RunsSeen, is_gone
 from api.cli.waiting import Wait
 from api.client import Client, LogRequest, Selection
+from api.client_paths import field_selector
 from api.client_transport import Unreachable
-from api.client_watch import TimedOut, Watch
-from api.errors import ApiError, NotFound
+from api.client_watch import TimedOut, Watch, wait_for
+from api.errors import ApiError, BadRequest, NotFound
 from api.meta import Document, wire_time
 
 STOP_ANNOTATION = "runwright.dev/stop-requested"
 _READ_AGAIN_BYTES = 1 << 20
+_TOLD_SECONDS = 10.0
+_STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +66,22 @@ def request_stop(client: Client, namespace: str, name: str) -> Document:
 
 
 def attached(
-    client: Client, namespace: str, name: str, *, quiet: bool = False, wait_seconds: float | None = None
-) -> Document:
-    """Copy the job's output until it has ended, and return it as it was then.
+    client: Client, namespace: str, name: str, *, quiet: bool = False, wait_seconds: float | None = None,
+    takes_input: bool = False,
+) -> Document:  # fmt: skip
+    """Copy the job's output until it has ended, and its input if it takes any; return it as it was then.
 
     An interrupt asks for the job's stop and goes on to its end, and so does a job that does not run within
     `wait_seconds`, unless it ends by itself before it is stopped; a further interrupt leaves it.
 
     Raises:
-        CommandFailed: interrupted, or the job was deleted.
+        CommandFailed: interrupted, or the job was deleted; it cannot run on this host, and was stopped.
         TimedOut: it did not run in time, and was stopped.
         Unreachable, ApiError: it cannot be followed any more.
     """
     with InstallProgress() as progress:
         wait = Wait(time.monotonic(), wait_seconds)
-        follower = _Follower(client, namespace, name, progress, wait, quiet=quiet)
+        follower = _Follower(client, namespace, name, progress, wait, quiet=quiet, takes_input=takes_input)
         with follower.told_of_interrupts():
             try:
                 job = follower.run()
@@ -84,8 +89,8 @@ def attached(
                 note(f"stopping job {name}; interrupt again to leave it to itself")
                 _stop_and_follow(client, namespace, name, follower)
                 raise CommandFailed(exit_code=INTERRUPTED) from None
-            except TimedOut:
-                wait.limit_seconds = None
+            except (TimedOut, _InVain):
+                wait.limit_seconds, wait.has_given_up = None, True
                 note(f"stopping job {name}, as it does not run; interrupt to leave it to itself")
                 ended = _stop_and_follow(client, namespace, name, follower)
                 if ended is None or finished.was_stopped(ended):
@@ -105,6 +110,10 @@ def exit_code(job: Document) -> int:
     return finished.exit_code(job)
 
 
+class _InVain(CommandFailed):
+    """The job waits for what cannot come on this host."""
+
+
 class _Interrupted(Exception):
     """Somebody pressed Ctrl-C, or sent SIGTERM."""
 
@@ -121,15 +130,18 @@ class _Follower:
     """The threads around one job and what they have said so far; `run` may be called again after an interrupt."""
 
     def __init__(
-        self, client: Client, namespace: str, name: str, progress: InstallProgress, wait: Wait, *, quiet: bool
-    ) -> None:
+        self, client: Client, namespace: str, name: str, progress: InstallProgress, wait: Wait, *, quiet: bool,
+        takes_input: bool = False,
+    ) -> None:  # fmt: skip
         self._client, self._namespace, self._name = client, namespace, name
         self._progress, self._wait, self._quiet = progress, wait, quiet
+        self._takes_input = takes_input
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._job: Document | None = None
-        self._copied = 0
-        self._copies: dict[str, run_log.Copy] = {}
-        self._hurried: set[str] = set()
+        self._runs = RunsSeen()
+        self._copies: dict[tuple[int, str], run_log.Copy] = {}
+        self._hurried: set[tuple[int, str]] = set()
+        self._stdout, self._stderr = many_logs.to_stdout(), many_logs.to_stderr()
         self._on_terminal = sys.stderr.isatty()
         self._watches_runtimes = False
         self._start(self._watch_job)
@@ -156,6 +168,7 @@ class _Follower:
 
         Raises:
             TimedOut: it did not run in time.
+            _InVain: it cannot run on this host.
         """
         while True:
             job = self._job
@@ -163,6 +176,7 @@ class _Follower:
                 self._copy_next_run(job)
                 self._hurry(job)
                 if finished.is_finished(job) and not self._copies:
+                    self._tell_what_is_missing()
                     return job
                 self._show_waiting(job)
                 self._give_up_in_time(job)
@@ -175,51 +189,108 @@ class _Follower:
                 if message.value is None:
                     raise CommandFailed(f"job {self._name} was deleted")
                 self._job = message.value
+                self._runs.learn(message.value)
+            case "lost":
+                self._runs.lose(message.value)
             case "runtime":
                 self._progress.show(message.value)
             case "output ended":
-                stream, out = message.value
-                if self._copies.get(stream) is out:
-                    del self._copies[stream]
+                place, out = message.value
+                if self._copies.get(place) is out:
+                    self._copies.pop(place).end()
             case "broken":
                 raise message.value
             case "interrupt":
                 raise _Interrupted
 
     def _copy_next_run(self, job: Document) -> None:
-        """Begin to copy the oldest run that was not copied yet, when the one before it is done."""
-        fresh = [run for run in finished.runs_of(job) if run["attempt"] > self._copied and finished.has_begun(run)]
-        if not fresh or self._copies:
-            return
-        self._copied = fresh[0]["attempt"]
-        pod = finished.pod_of(job, fresh[0])
-        self._hurried.clear()
-        self._copies["stdout"] = run_log.to_stderr() if self._quiet else run_log.to_stdout()
-        self._copies["stderr"] = run_log.to_stderr()
-        for stream, out in self._copies.items():
-            self._start(self._copier(pod, LogRequest(follow=True, stream=stream), out))
+        """Begin to copy the oldest run that was not copied yet, when the one before it is done; of many, each."""
+        many = finished.has_many_runs(job)
+        while self._runs.are_waiting and len(self._copies) < (many_logs.MOST_FOLLOWED if many else 1):
+            self._copy(*self._runs.take(), many=many)
+
+    def _copy(self, attempt: int, pod: str, *, many: bool) -> None:
+        outs = self._lines(pod) if many else self._outputs()
+        for stream, out in zip(_STREAMS, outs, strict=True):
+            self._copies[attempt, stream] = out
+            request = LogRequest(follow=True, stream=stream, whole=_is_to_be_whole(stream))
+            self._start(self._copier(pod, request, (attempt, stream), out))
+        if self._takes_input:
+            self._start(lambda: self._feed(pod))
+
+    def _outputs(self) -> tuple[run_log.Copy, run_log.Copy]:
+        return run_log.to_stderr() if self._quiet else run_log.to_stdout(), run_log.to_stderr()
+
+    def _lines(self, pod: str) -> tuple[run_log.Copy, run_log.Copy]:
+        return (self._stderr if self._quiet else self._stdout).of(pod), self._stderr.of(pod)
+
+    def _feed(self, pod: str) -> None:
+        """Pass our input on to a run. One that ends before it has read all leaves the rest to the next."""
+        try:
+            stream = self._client.attach(self._namespace, pod, takes_input=True, shows=False)
+        except (BadRequest, NotFound):
+            if self._ends_soon(pod):
+                return
+            raise
+        with stream:
+            try:
+                streaming.feed(stream)
+            except Unreachable as error:
+                goes_on = f"it goes on: rnx attach -i {self._name} gives it more, rnx job stop {self._name} ends it"
+                why = f"cannot tell what of standard input job {self._name} was given: {error}: {goes_on}"
+                raise CommandFailed(why) from error
+
+    def _ends_soon(self, pod: str) -> bool:
+        """Whether a run has ended; that it has is told a little later."""
+
+        def is_over(job: Document | None) -> bool:
+            runs = [] if job is None else [run for run in finished.runs_of(job) if finished.pod_of(job, run) == pod]
+            return all(run.get("state") == "Ended" for run in runs)
+
+        try:
+            wait_for(self._client, kinds.JOB, self._namespace, self._name, until=is_over, timeout_seconds=_TOLD_SECONDS)
+        except TimedOut:
+            return False
+        return True
 
     def _hurry(self, job: Document) -> None:
-        """When the run has ended, read what is left at once: who follows a log learns of its end a little later."""
-        ended = [r for r in finished.runs_of(job) if r["attempt"] == self._copied and r.get("state") == "Ended"]
-        for stream, out in self._copies.items():
-            if ended and stream not in self._hurried and out.written < _READ_AGAIN_BYTES:
-                self._hurried.add(stream)
-                self._start(self._copier(finished.pod_of(job, ended[0]), LogRequest(stream=stream), out))
+        """When a run has ended, read what is left at once: who follows a log learns of its end a little later."""
+        ended = {run["attempt"]: run for run in finished.runs_of(job) if run.get("state") == "Ended"}
+        for place, out in self._copies.items():
+            attempt, stream = place
+            if attempt in ended and place not in self._hurried and out.written < _READ_AGAIN_BYTES:
+                self._hurried.add(place)
+                request = LogRequest(stream=stream, whole=_is_to_be_whole(stream))
+                self._start(self._copier(finished.pod_of(job, ended[attempt]), request, place, out))
 
-    def _copier(self, pod: str, request: LogRequest, out: run_log.Copy) -> Callable[[], None]:
+    def _copier(
+        self, pod: str, request: LogRequest, place: tuple[int, str], out: run_log.Copy
+    ) -> Callable[[], None]:  # fmt: skip
         def copy() -> None:
             try:
                 run_log.copy(self._client, self._namespace, pod, request, out)
-            except NotFound:
-                pass  # The run ended before it wrote anything.
+            except NotFound:  # Or the run ended before it wrote anything.
+                if is_gone(self._client, self._namespace, self._name, place[0]):
+                    self._messages.put(_Message("lost", place[0]))
+            except (ApiError, Unreachable) as error:
+                self._messages.put(
+                    _Message("broken", error)
+                )  # Before the end, which may be the last that is waited for.
             finally:
-                self._messages.put(_Message("output ended", (request.stream, out)))
+                self._messages.put(_Message("output ended", (place, out)))
 
         return copy
 
+    def _tell_what_is_missing(self) -> None:
+        """Raises CommandFailed where somebody counts on all of it."""
+        missing = self._runs.missing()
+        if missing and not sys.stdout.isatty():
+            raise CommandFailed(f"cannot give all of the output of job {self._name}: {missing}")
+        if missing:
+            note(f"job {self._name}: {missing}")
+
     def _watch_job(self) -> None:
-        watch = Watch(self._client, kinds.JOB, self._namespace, Selection(fields=f"metadata.name={self._name}"))
+        watch = Watch(self._client, kinds.JOB, self._namespace, Selection(fields=field_selector(kinds.JOB, self._name)))
         for event in watch:
             self._messages.put(_Message("job", None if event.type == "DELETED" else event.document))
             if event.type == "DELETED" or finished.is_finished(event.document):
@@ -253,6 +324,10 @@ class _Follower:
         if self._wait.is_over(job, time.monotonic()):
             why = finished.waiting_for(job) or "its status is not known yet"
             raise TimedOut(f"timed out waiting for job {self._name} to run: {printable(why)}: it was stopped")
+        if self._wait.is_in_vain(job, time.monotonic()):
+            hint = waiting.what_to_do(job, self._runtime_of(job)) or f"rnx explain job/{self._name} says more"
+            why = f"cannot run job {self._name}: {printable(finished.waiting_for(job))}: {hint}"
+            raise _InVain(why, exit_code=finished.NEVER_RAN_EXIT)
 
     def _start(self, work: Callable[[], None]) -> None:
         def body() -> None:
@@ -262,3 +337,8 @@ class _Follower:
                 self._messages.put(_Message("broken", error))
 
         threading.Thread(target=body, daemon=True).start()
+
+
+def _is_to_be_whole(stream: str) -> bool:
+    """Whether somebody counts on each byte: not on a terminal; anything else gets all of it, or is told."""
+    return stream == "stdout" and not sys.stdout.isatty()

@@ -9,7 +9,8 @@ import click
 from api.cli import jsonpath, targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
-from api.cli.output import items_of, note, show_columns, show_json, show_yaml
+from api.cli.json_flag import also_json
+from api.cli.output import items_of, list_of, note, note_none, show_columns, show_json, show_yaml
 from api.cli.problems import CommandFailed, describe
 from api.cli.targets import Target
 from api.client import Selection
@@ -49,6 +50,7 @@ class View:
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @click.option("--no-headers", is_flag=True, help="Leave out the headers of columns.")
 @click.option("--sort-by", default="", metavar="PATH", help="Sort by a field, such as .metadata.creationTimestamp.")
+@also_json
 @reaching
 @pass_connection
 def get(
@@ -71,6 +73,7 @@ def get(
     rnx get jobs -l team=data        rnx get manifests
     """
     _check_output(output)
+    _check_path(sort_by)
     kinds, named = targets.parse(words)
     view = View(output, not no_headers, all_namespaces, sort_by, prefixed=len(kinds) > 1)
     selection = Selection(selector, field_selector)
@@ -85,6 +88,22 @@ def get(
 def _check_output(output: str) -> None:
     if output not in ("", "wide", "yaml", "json", "name") and not output.startswith("jsonpath="):
         raise click.UsageError(f'cannot print as "{output}": use -o {_FORMATS}')
+    if output.startswith("jsonpath="):
+        _expanded(output, {})  # Before anything is asked, and also where nothing is found.
+
+
+def _check_path(sort_by: str) -> None:
+    try:
+        jsonpath.find(sort_by, {})
+    except jsonpath.BadPath as error:
+        raise click.UsageError(f"--sort-by: {error}") from error
+
+
+def _expanded(output: str, document: Document) -> str:
+    try:
+        return jsonpath.expand(output.removeprefix("jsonpath=").strip("'"), document)
+    except jsonpath.BadPath as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _namespace(connection: Connection, kind: Kind, view: View) -> str | None:
@@ -106,12 +125,8 @@ def _show_tables(
     if failed:
         raise CommandFailed()
     if not shown:
-        place = (
-            f" in {connection.namespace} namespace"
-            if any(k.namespaced for k in kinds) and not view.all_namespaces
-            else ""
-        )
-        note(f"No resources found{place}")
+        is_placed = not view.all_namespaces and any(kind.namespaced for kind in kinds)
+        note_none(connection.namespace if is_placed else "")
 
 
 def _table(
@@ -139,7 +154,7 @@ def rows_of(table: Document, kind: Kind, view: View, *, headers: bool | None = N
     shown = [i for i, column in enumerate(definitions) if view.output == "wide" or not column.get("priority")]
     names = [i for i in shown if definitions[i].get("format") == "name"]
     rows = []
-    for row in _sorted(table.get("rows", []), view.sort_by):
+    for row in _sorted(table.get("rows", []), view.sort_by, lambda row: row.get("object", {})):
         cells = [
             targets.full_name(kind, row["cells"][i]) if view.prefixed and i in names else row["cells"][i] for i in shown
         ]
@@ -151,12 +166,12 @@ def rows_of(table: Document, kind: Kind, view: View, *, headers: bool | None = N
     return [["NAMESPACE", *head] if view.all_namespaces and kind.namespaced else head, *rows]
 
 
-def _sorted(rows: list[Document], path: str) -> list[Document]:
+def _sorted(rows: list[Document], path: str, object_of: Callable[[Document], Document]) -> list[Document]:
     if not path:
         return rows
 
     def key(row: Document) -> tuple[bool, Any]:
-        found = jsonpath.find(path, row.get("object", {}))
+        found = jsonpath.find(path, object_of(row))
         value = found[0] if found else None
         return (isinstance(value, str), value) if isinstance(value, str | int | float) else (False, -1)
 
@@ -168,14 +183,16 @@ def _show_objects(
 ) -> None:
     client = connection.client
     if named:
-        documents = [client.get(t.kind, connection.namespace, t.name) for t in named]
+        found = [client.get(t.kind, connection.namespace, t.name) for t in named]
+        documents = _sorted(found, view.sort_by, dict)
     else:
         documents = [client.list(kind, _namespace(connection, kind, view), selection) for kind in kinds]
+        documents = [{**each, "items": _sorted(each["items"], view.sort_by, dict)} for each in documents]
     if len(documents) == 1:
         show_document(documents[0], view)
         return
     items = [item for document in documents for item in items_of(document)]
-    show_document({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}, view)
+    show_document(list_of(items), view)
 
 
 def show_document(document: Document, view: View) -> None:
@@ -189,23 +206,22 @@ def show_document(document: Document, view: View) -> None:
             kind = targets.of_document(item)
             click.echo(targets.full_name(kind, item["metadata"]["name"]) if kind else item["metadata"]["name"])
     else:
-        try:
-            click.echo(jsonpath.expand(view.output.removeprefix("jsonpath=").strip("'"), document))
-        except jsonpath.BadPath as error:
-            raise click.UsageError(str(error)) from error
+        click.echo(_expanded(view.output, document))
 
 
 def _watch(
     connection: Connection, kinds: tuple[Kind, ...], named: tuple[Target, ...], selection: Selection, view: View
 ) -> None:
+    from api.client_paths import field_selector
     from api.client_watch import Watch
 
+    connection.only_one_host("watch")
     if len(kinds) != 1 or len(named) > 1:
         raise click.UsageError("cannot watch several kinds or several names at once: watch one kind, or one object")
     kind = kinds[0]
     if named:
         connection.client.get(kind, connection.namespace, named[0].name)  # An unknown name is an error, not a wait.
-        selection = Selection(selection.labels, f"metadata.name={named[0].name}")
+        selection = Selection(selection.labels, field_selector(kind, named[0].name))
     namespace = connection.namespace if named and kind.namespaced else _namespace(connection, kind, view)
     tables = view.output in ("", "wide")
     show = _table_printer(kind, view) if tables else lambda document: show_document(document, view)

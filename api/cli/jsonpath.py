@@ -48,6 +48,12 @@ def find(path: str, document: Any) -> list[Any]:
 
 def expand(template: str, document: Any) -> str:
     """Return `template` with each {path} replaced by its values, separated by spaces. Raises BadPath."""
+    _, brace, rest = re.sub(r"\{[^}]*\}", "", template).partition("{")
+    if brace:
+        raise BadPath(f'cannot read "{template}" as a template: a {{ is not closed: write {{{rest}}}')
+    if "{" not in template:
+        path = template if template.startswith(".") else f".{template or 'status.phase'}"
+        raise BadPath(f'cannot read "{template}" as a template: it has no path in braces: write {{{path}}}')
     return re.sub(r"\{[^}]*\}", lambda match: _piece(match.group(), document), template)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from api.cli.connection import Connection
+
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
@@ -44,7 +46,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command, or None if there is none of that name."""
         lazy = self.table.get(cmd_name)
-        return lazy.load() if lazy else None
+        return refusing_empty(lazy.load()) if lazy else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -52,10 +54,14 @@ class LazyGroup(click.Group):
         """Find the command that `args` names, or suggest what was meant."""
         name = args[0]
         if name not in self.table and not name.startswith("-"):
+            from api.nearest import nearest
+
             near = nearest(name, self.list_commands(ctx))
             hint = f": did you mean {near}?" if near else f": see {ctx.command_path} --help"
             ctx.fail(f'unknown command "{name}"{hint}')
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        ctx.ensure_object(Connection).only_commands_that_reach(found[1])
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one."""
@@ -64,8 +70,20 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
-def nearest(word: str, candidates: list[str]) -> str:
-    """Return the candidate that `word` most likely meant, or nothing."""
-    import difflib
+def refusing_empty(command: click.Command) -> click.Command:
+    """Have a command refuse an empty argument: a shell makes one of a variable that is not set, and means no object.
 
-    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)), "")
+    What is left out may mean all objects; what is there, and empty, never does. Words of a job's own are its own.
+    """
+    for argument in command.params:
+        if isinstance(argument, click.Argument) and argument.type is not click.UNPROCESSED:
+            argument.callback = argument.callback or _refuse_empty
+    return command
+
+
+def _refuse_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
+    if "" in (value if isinstance(value, tuple) else (value,)):
+        takes_all = any("--all" in option.opts for option in ctx.command.params)
+        instead = ", or say --all" if takes_all else ""
+        raise click.UsageError(f"a name is empty: write {argument.make_metavar(ctx)}{instead}", ctx)
+    return value

@@ -5,7 +5,7 @@ import math
 import click
 
 from api import kinds
-from api.cli import finished, run_log, targets
+from api.cli import finished, many_logs, run_log, targets
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
@@ -26,6 +26,7 @@ from api.meta import Document
 @click.option("--stderr", "stream", flag_value="stderr", help="Only standard error.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the last.")
 @click.option("-p", "--previous", is_flag=True, help="The run before the last.")
+@click.option("--index", type=click.IntRange(min=0), metavar="N", help="The last run of this index of an indexed job.")
 @reaching
 @pass_connection
 def logs(
@@ -39,8 +40,12 @@ def logs(
     stream: str | None,
     attempt: int | None,
     previous: bool,
+    index: int | None,
 ) -> None:
-    """Print what a job wrote: both streams, as they came."""
+    """Print what a job wrote: both streams, as they came.
+
+    Of a job of many runs, that is what each index wrote last, or each run; each line has its pod before it.
+    """
     request = LogRequest(
         follow=follow,
         tail_lines=None if tail == -1 else tail,
@@ -50,24 +55,30 @@ def logs(
     )
     if attempt is not None and previous:
         raise click.UsageError("--attempt and --previous cannot be given together")
-    show_log(connection, word, request, attempt=attempt, previous=previous)
+    if attempt is not None and index is not None:
+        raise click.UsageError("--attempt and --index cannot be given together")
+    show_log(connection, word, request, attempt=attempt, previous=previous, index=index)
 
 
 def show_log(
-    connection: Connection, word: str, request: LogRequest, *, attempt: int | None = None, previous: bool = False
-) -> None:
+    connection: Connection, word: str, request: LogRequest, *, attempt: int | None = None, previous: bool = False,
+    index: int | None = None,
+) -> None:  # fmt: skip
     """Print the log of the job or pod that `word` names."""
+    if request.follow:
+        connection.only_one_host("follow a log")
     client, namespace = connection.client, connection.namespace
     kind, name = _named(word)
     job = None if kind is kinds.POD else _job(client, namespace, name, guess=kind is None)
     if job is None:
         run_log.copy(client, namespace, name, request, run_log.to_stdout())
-    elif request.follow and attempt is None and not previous:
+    elif finished.has_many_runs(job) and attempt is None and index is None and not previous:
+        (many_logs.follow if request.follow else many_logs.show)(client, namespace, job, request)
+    elif request.follow and attempt is None and index is None and not previous:
         _follow(client, namespace, job, request)
     else:
-        run_log.copy(
-            client, namespace, finished.pod_of(job, _run(job, attempt, previous=previous)), request, run_log.to_stdout()
-        )
+        run = _run(job, attempt, previous=previous, index=index)
+        run_log.copy(client, namespace, finished.pod_of(job, run), request, run_log.to_stdout())
 
 
 def _named(word: str) -> tuple[kinds.Kind | None, str]:
@@ -84,14 +95,18 @@ def _job(client: Client, namespace: str, name: str, *, guess: bool) -> Document 
     try:
         return client.get(kinds.JOB, namespace, name)
     except NotFound:
-        stem, _, number = name.rpartition("-")
+        stem, _, number = name.rpartition("-")  # JOB-ATTEMPT, or JOB-INDEX-ATTEMPT.
         if not (guess and stem and number.isdigit()):
             raise
         return None
 
 
-def _run(job: Document, attempt: int | None, *, previous: bool) -> Document:
+def _run(job: Document, attempt: int | None, *, previous: bool, index: int | None) -> Document:
     runs, name = finished.runs_of(job), job["metadata"]["name"]
+    if index is not None:
+        runs = finished.of_index(job, index)
+        if not runs:
+            raise CommandFailed(f"job {name} has no run of index {index} on record: rnx describe job {name} shows them")
     if attempt is not None:
         found = [run for run in runs if run["attempt"] == attempt]
         if not found:

@@ -25,17 +25,36 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def note_none(namespace: str = "") -> None:
+    """Say that there is nothing, in `namespace` if it is of one, in kubectl's words."""
+    note("No resources found" + (f" in {namespace} namespace" if namespace else ""))
+
+
 def show_json(document: Any) -> None:
     """Print a document as JSON, nothing added or left out."""
     click.echo(json.dumps(document, indent=4, ensure_ascii=False))
 
 
+def show_json_of(documents: Sequence[Document], *, several: bool) -> None:
+    """Print objects as one JSON document: the only one by itself, unless it is one of `several`; else a List."""
+    show_json(documents[0] if len(documents) == 1 and not several else list_of(documents))
+
+
+def list_of(documents: Sequence[Document]) -> Document:
+    """Return objects of any kinds as one List, as kubectl has it."""
+    return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": list(documents)}
+
+
 def show_yaml(document: Any) -> None:
     """Print a document as YAML, without managedFields, which a person does not want to see."""
+    click.echo(yaml_of(without_managed_fields(document)), nl=False)
+
+
+def yaml_of(document: Any, *, sort_keys: bool = False) -> str:
+    """Return a document as YAML, its fields in the order that they have, or sorted."""
     import yaml
 
-    text = yaml.safe_dump(without_managed_fields(document), sort_keys=False, allow_unicode=True, width=1000)
-    click.echo(text, nl=False)
+    return str(yaml.safe_dump(document, sort_keys=sort_keys, allow_unicode=True, width=1000))
 
 
 def without_managed_fields(document: Any) -> Any:

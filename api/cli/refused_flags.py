@@ -13,14 +13,25 @@ from api.meta import Document
 _FLAGS = {
     "spec.securityContext.capabilities.add": "--cap-add",
     "spec.securityProfile": "--security-profile",
-    "spec.env": "--env", "spec.files": "--upload", "spec.resources.limits.memory": "--max-memory",
+    "spec.env": "--env", "spec.files": "--upload", "spec.artifacts": "--artifact",
+    "spec.resources.limits.memory": "--max-memory",
+    "spec.resources.limits.ephemeral-storage": "--max-disk",
     "spec.resources.limits.cpu": "--max-cpu", "spec.resources.limits.io": "--max-iobps",
+    "spec.resources.requests.cpu": "--request-cpu", "spec.resources.requests.memory": "--request-memory",
+    "spec.resources.requests.ephemeral-storage": "--request-disk",
+    "spec.resources.requests": "--request-cpu, --request-memory or --request-disk",
+    "spec.priorityClassName": "--priority",
     "spec.resources.cpuSet": "--cpu-cores", "spec.activeDeadlineSeconds": "--max-runtime",
+    "spec.volumeMounts": "--volume",
+    "spec.network.aliases": "--alias", "spec.network.ports": "--publish", "spec.network.egress": "--egress",
+    "spec.network.ingress": "--ingress", "spec.network.bandwidth.ingress": "--max-receive",
+    "spec.network.bandwidth.egress": "--max-send", "spec.network": "--network",
+    "spec.completions": "--completions", "spec.parallelism": "--parallelism", "spec.completionMode": "--indexed",
     "spec.runtime": "--runtime", "spec.backoffLimit": "--backoff-limit", "spec.ttlSecondsAfterFinished": "--ttl",
     "spec.resources.limits[nvidia.com/gpu]": "--gpu", "spec.command": "COMMAND", "metadata.name": "--name",
 }  # fmt: skip
-_ELEMENT = re.compile(r"^spec\.(env|files)\[(\d+)\]")
-_NAMED_BY = {"env": "name", "files": "path"}
+_ELEMENT = re.compile(r"^spec\.(env|files|volumeMounts)\[(\d+)\]")
+_NAMED_BY = {"env": "name", "files": "path", "volumeMounts": "name"}
 
 
 def as_usage(error: Invalid, document: Document) -> Exception:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Lazy, LazyGroup
-from api.cli.output import note, printable
+from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed
 from api.packages.findings import Refused
 
@@ -45,33 +45,42 @@ def serve(directory: Path, listen: str) -> None:
 
 @click.command("keygen")
 @click.argument("file", type=click.Path(path_type=Path))
-def keygen(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def keygen(file: Path, *, as_json: bool) -> None:
     """Write a new private key to FILE and its public key to FILE.pub, and print the public key."""
     from api.packages import signing
 
-    click.echo(signing.generate(file))
+    public = signing.generate(file)
+    show_json({"file": str(file), "publicKey": public}) if as_json else click.echo(public)
 
 
 @click.command("sign")
 @click.argument("directory", type=_DIRECTORY)
 @click.option("--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="The private key.")
-def sign(directory: Path, key: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def sign(directory: Path, key: Path, *, as_json: bool) -> None:
     """Write DIRECTORY/registry.json.sig."""
     from api.packages import registry_json, signing
 
-    click.echo(f"{registry_json.sign(directory, signing.private_key(key))} written")
+    written = str(registry_json.sign(directory, signing.private_key(key)))
+    show_json({"written": written}) if as_json else click.echo(f"{written} written")
 
 
 @click.command("verify")
 @click.argument("path", metavar="DIR|FILE", type=click.Path(exists=True, path_type=Path))
 @click.option("--public-key", metavar="KEY|FILE", help="Whose signature it must have.")
-def verify(path: Path, public_key: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def verify(path: Path, public_key: str | None, *, as_json: bool) -> None:
     """Check a registry.json, the archives beside it and, with --public-key, its signature."""
     from api.packages import registry_json, signing
 
     key = signing.public_key(_key_text(public_key)) if public_key else None
     report = registry_json.check(path / registry_json.FILE if path.is_dir() else path, key)
-    for finding in report.findings:
+    if as_json:
+        from api.cli.runtime_author import findings_of
+
+        show_json(findings_of(report))
+    for finding in () if as_json else report.findings:
         click.echo(printable(finding))
     if report.errors:
         raise CommandFailed

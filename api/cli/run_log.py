@@ -40,11 +40,17 @@ def to_stderr() -> "Copy":
 class Copy:
     """One log on its way to one output; what two readers of it bring is written once."""
 
-    def __init__(self, write: Write) -> None:
-        """Write with `write`."""
+    def __init__(self, write: Write, end: Callable[[], None] = lambda: None) -> None:
+        """Write with `write`; when there is no more, call `end`."""
         self._write = write
+        self._end = end
         self._lock = threading.Lock()
         self.written = 0
+
+    def end(self) -> None:
+        """Know that there is no more."""
+        with self._lock:
+            self._end()
 
     def take(self, offset: int, chunk: bytes) -> None:
         """Write what of `chunk`, which is at `offset` of the log, was not written yet."""

@@ -123,9 +123,10 @@ def _lines_of_tree(path: Path) -> Iterator[tuple[str, str]]:
 @click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
 @click.option("--force", is_flag=True, help="Although jobs use it.")
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: what was removed.")
 @reaching
 @pass_connection
-def remove(connection: Connection, *, spec: str, force: bool, timeout: float | None) -> None:
+def remove(connection: Connection, *, spec: str, force: bool, timeout: float | None, as_json: bool) -> None:
     """Remove a runtime, or with NAME@VERSION one version of it; refused while jobs use it."""
     from api.cli.runtime_install import drop
 
@@ -137,4 +138,4 @@ def remove(connection: Connection, *, spec: str, force: bool, timeout: float | N
     if users and not force:
         raise CommandFailed(f"cannot remove {spec}: it is used by {', '.join(users)}: stop them first, or say --force")
     drop(connection, document, asked, timeout)
-    click.echo(f"Runtime {spec} removed")
+    show_json({"removed": [spec]}) if as_json else click.echo(f"Runtime {spec} removed")

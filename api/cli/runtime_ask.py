@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from api import kinds, runtime_requests
+from api import kinds, runtime_requests, runtime_spec
 from api.cli import runtimes as words
 from api.cli.completing import complete_runtime
 from api.cli.connection import Connection, pass_connection, reaching
@@ -88,9 +88,10 @@ def verify(connection: Connection, *, spec: str, timeout: float | None, as_json:
 @click.command("accept")
 @click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
 @_TIMEOUT
+@_JSON
 @reaching
 @pass_connection
-def accept(connection: Connection, *, spec: str, timeout: float | None) -> None:
+def accept(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
     """Take a runtime whose content is another than before as it is now: it is what is expected from then on.
 
     \b
@@ -103,7 +104,14 @@ def accept(connection: Connection, *, spec: str, timeout: float | None) -> None:
     name, there = str(found["metadata"]["name"]), found.get("status", {}).get("versions") or ()
     seen = [str(e["digest"]) for e in there if e.get("digest") and wanted.version in (None, e["version"])]
     runtime = ask(connection.client, name, Request.ACCEPT, wanted.version, timeout, digests=seen)
-    click.echo(printable(f"Runtime {name}: {result_of(runtime, Request.ACCEPT)}"))
+    _say(runtime, Request.ACCEPT, as_json=as_json)
+
+
+def _say(runtime: Document, request: Request, *, as_json: bool) -> None:
+    if as_json:
+        show_json(runtime)
+    else:
+        click.echo(printable(f"Runtime {runtime['metadata']['name']}: {result_of(runtime, request)}"))
 
 
 def tell(runtime: Document, request: Request, *, as_json: bool) -> None:
@@ -120,22 +128,27 @@ def tell(runtime: Document, request: Request, *, as_json: bool) -> None:
 @click.command("update")
 @click.argument("spec", metavar="SPEC", shell_complete=complete_runtime)
 @_TIMEOUT
+@_JSON
 @reaching
 @pass_connection
-def update(connection: Connection, *, spec: str, timeout: float | None) -> None:
+def update(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
     """Have latest and ranges mean the newest version that works, installing it; also under updatePolicy Manual."""
     name, _ = _meant(connection, spec)
     _refresh(connection.client, connection.client.get(kinds.RUNTIME, "", name))
     runtime = ask(connection.client, name, Request.UPDATE, None, timeout)
-    click.echo(printable(f"Runtime {name}: {result_of(runtime, Request.UPDATE)}"))
+    result = result_of(runtime, Request.UPDATE)
+    if not runtime_requests.is_newest(result):
+        raise CommandFailed(printable(f"cannot update runtime {name}: {result}"))
+    _say(runtime, Request.UPDATE, as_json=as_json)
 
 
 @click.command("rollback")
 @click.argument("spec", metavar="NAME[@VERSION]", shell_complete=complete_runtime)
 @_TIMEOUT
+@_JSON
 @reaching
 @pass_connection
-def rollback(connection: Connection, *, spec: str, timeout: float | None) -> None:
+def rollback(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
     """Have latest and ranges mean the version before, or VERSION, until the next update."""
     name, version = _meant(connection, spec)
     before = connection.client.get(kinds.RUNTIME, "", name).get("status", {}).get("history") or []
@@ -144,7 +157,7 @@ def rollback(connection: Connection, *, spec: str, timeout: float | None) -> Non
     text = printable(f"Runtime {name}: {result}")
     if (runtime["status"].get("history") or []) == before:
         raise CommandFailed(f"cannot roll back: {text}")
-    click.echo(text)
+    show_json(runtime) if as_json else click.echo(text)
 
 
 @click.command("gc")
@@ -177,9 +190,12 @@ def gc(connection: Connection, *, names: tuple[str, ...], dry_run: bool, timeout
 def history(connection: Connection, *, spec: str, as_json: bool) -> None:
     """Show what latest and ranges of a runtime meant, and since when; the newest last."""
     runtime = words.find(connection.client, words.parse(spec))
+    open_ones = [each for each in runtime["spec"].get("versions") or () if not runtime_spec.is_version(each)]
     entries = runtime.get("status", {}).get("history") or []
     if as_json:
         show_json(entries)
+    elif not entries and open_ones:
+        note(f"Runtime {runtime['metadata']['name']}: {', '.join(open_ones)} meant no version yet")
     elif not entries:
         note(f"Runtime {runtime['metadata']['name']} asks for exact versions only: they never changed")
     else:

@@ -3,12 +3,14 @@
 No server is asked. What a package may be is `api.packages`'; here is how it is called and what is printed.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from api.cli.output import note, printable, show_columns, size
+from api.cli.output import note, printable, show_columns, show_json, size
 from api.cli.problems import CommandFailed
 from api.packages import checks, listing, packing
 from api.packages.archives import Format
@@ -18,6 +20,7 @@ from api.packages.listing import MANIFEST_YAML, RUNTIME_YML
 _COLOURS = {Level.RIGHT: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _ANY = click.Path(exists=True, path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _FORMAT = click.option("--format", "wanted", type=click.Choice([str(each) for each in Format]),
                        help="What to pack a directory in; default: as the output is called, or tar.gz.")  # fmt: skip
 
@@ -27,7 +30,10 @@ _FORMAT = click.option("--format", "wanted", type=click.Choice([str(each) for ea
 @click.option("--language", metavar="python|java|node|go", help="A declared build of this language, not a recipe.")
 @click.option("--from-example", metavar="EXAMPLE", help="A copy of this example, called NAME.")
 @click.option("--list-examples", is_flag=True, help="Print the examples that there are.")
-def init(*, name: str | None, language: str | None, from_example: str | None, list_examples: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the files that were written, or the examples.")
+def init(
+    *, name: str | None, language: str | None, from_example: str | None, list_examples: bool, as_json: bool
+) -> None:
     """Make a directory NAME with a first package: a recipe, with --language a declared build, or an example.
 
     \b
@@ -36,6 +42,9 @@ def init(*, name: str | None, language: str | None, from_example: str | None, li
     """
     from api.packages import scaffold
 
+    if list_examples and as_json:
+        show_json(dict(scaffold.examples()))
+        return
     if list_examples:
         show_columns([("EXAMPLE", "DESCRIPTION"), *scaffold.examples().items()])
         return
@@ -45,6 +54,9 @@ def init(*, name: str | None, language: str | None, from_example: str | None, li
     if language is not None and language not in scaffold.LANGUAGES:
         raise click.UsageError(f"cannot begin with {language}: use one of {', '.join(scaffold.LANGUAGES)}")
     written = scaffold.write_example(name, from_example) if from_example else scaffold.write(name, language or "")
+    if as_json:
+        show_json([str(file) for file in written])
+        return
     for file in written:
         click.echo(f"{file} written")
     note(f"Check it with rnx runtime validate {name}, build it with rnx runtime build {name}")
@@ -52,21 +64,34 @@ def init(*, name: str | None, language: str | None, from_example: str | None, li
 
 @click.command("validate")
 @click.argument("paths", nargs=-1, required=True, metavar="DIR|FILE…", type=_ANY)
-def validate(paths: tuple[Path, ...]) -> None:
+@_JSON
+def validate(paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Check packages: recipes, trees, archives, build manifests and registries.
 
     \b
     Exit status: 0 nothing is wrong, though there may be warnings; 1 errors.
     """
-    reports = [report for path in paths for report in reports_of(path)]
-    for report in reports:
-        _show(report)
+    found = {path: list(reports_of(path)) for path in paths}
+    reports = [report for each in found.values() for report in each]
+    empty = ", ".join(str(path) for path, each in found.items() if not each)
+    if as_json:
+        show_json([findings_of(report) for report in reports])
+    else:
+        for report in reports:
+            _show(report)
+    if empty:
+        raise CommandFailed(f"{empty} holds no package and no Runtime")
+    if not as_json:
+        _sum_up(reports)
+    if any(report.errors for report in reports):
+        raise CommandFailed
+
+
+def _sum_up(reports: Sequence[Report]) -> None:
     errors, warnings = (sum(len(found) for found in each) for each in zip(*map(_counted, reports), strict=True))
     right = sum(1 for report in reports if not report.errors)
     click.echo(f"Checked {_counts(len(reports), 'package')}: {right} valid, {_counts(errors, 'error')}, "
                f"{_counts(warnings, 'warning')}")  # fmt: skip
-    if errors:
-        raise CommandFailed
 
 
 @click.command("pack")
@@ -76,10 +101,15 @@ def validate(paths: tuple[Path, ...]) -> None:
 )
 @click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
 @_FORMAT
-def pack(directory: Path, output: Path | None, version: str, wanted: str | None) -> None:
+@_JSON
+def pack(directory: Path, output: Path | None, version: str, wanted: str | None, *, as_json: bool) -> None:
     """Pack a recipe or a tree into an archive: the same files give the same bytes."""
     packed = packing.pack_directory(directory, output, version, Format(wanted) if wanted else None)
     _warn(packed.warnings)
+    if as_json:
+        about = {"path": str(packed.path), "package": str(packed.identity)}
+        show_json({**about, "sizeBytes": packed.size_bytes, "sha256": packed.sha256})
+        return
     click.echo(f"{packed.path}: {packed.identity}, {size(packed.size_bytes)}, sha256:{packed.sha256}")
 
 
@@ -91,9 +121,11 @@ def pack(directory: Path, output: Path | None, version: str, wanted: str | None)
 @click.option("--version", default="", metavar="X.Y.Z", help="The package's version, where the files do not give it.")
 @click.option("--platform", "platforms", multiple=True, metavar="NAME", help="Where it runs, such as ubuntu-amd64.")
 @_FORMAT
+@_JSON
 def publish(
-    package: Path, registry_dir: Path, sign: Path | None, version: str, platforms: tuple[str, ...], wanted: str | None
-) -> None:
+    package: Path, registry_dir: Path, sign: Path | None, version: str, platforms: tuple[str, ...], wanted: str | None,
+    *, as_json: bool,
+) -> None:  # fmt: skip
     """Add a package to a registry on this machine; a version that is there already never changes."""
     import dataclasses
     import tempfile
@@ -117,6 +149,10 @@ def publish(
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         published = registry_json.publish(registry_dir, packed, now, key)
     _warn(packed.warnings)
+    if as_json:
+        about = {"package": str(packed.identity), "registry": str(registry_dir)}
+        show_json({**about, "archive": str(published.archive), "isNew": published.is_new})
+        return
     what = "published to" if published.is_new else "is already published in"
     click.echo(f"{packed.identity} {what} {registry_dir}: {published.archive}")
 
@@ -171,6 +207,12 @@ def _declared(path: Path) -> list[Report]:
             report = declared.check(found.document, found.place)
         reports.append(report)
     return reports
+
+
+def findings_of(report: Report) -> dict[str, Any]:
+    """Return what was found of a package, for programs."""
+    found = [{"level": str(each.level), "message": each.message} for each in report.findings]
+    return {"subject": report.subject, "valid": not report.errors, "findings": found}
 
 
 def _show(report: Report) -> None:

@@ -10,7 +10,7 @@ from api.cli import runtimes as words
 from api.cli.completing import complete_runtime
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
-from api.cli.output import note, printable, size
+from api.cli.output import note, printable, show_json, size
 from api.cli.problems import CommandFailed
 from api.client import Client
 from api.client_watch import wait_for
@@ -27,9 +27,12 @@ _BUILT = frozenset({"recipe", "build", "extends", "template", "archive"})
 @click.argument("package", metavar="DIR|FILE", type=click.Path(exists=True, path_type=Path))
 @click.option("--pack", "packed", metavar="FILE", type=click.Path(path_type=Path), help="Pack the tree that is built.")
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="As JSON: the Runtime as the API said it; its log goes to standard error."
+)
 @reaching
 @pass_connection
-def build(connection: Connection, *, package: Path, packed: Path | None, timeout: float | None) -> None:
+def build(connection: Connection, *, package: Path, packed: Path | None, timeout: float | None, as_json: bool) -> None:
     """Build a recipe's directory, or a Runtime manifest with a build, on the daemon's host; its log is shown.
 
     The Runtime is declared as if by rnx apply and stays; the directory of a recipe must stay too.
@@ -41,17 +44,20 @@ def build(connection: Connection, *, package: Path, packed: Path | None, timeout
         note(f"Warning: {warning}")
     name = document["metadata"]["name"]
     (version,) = applied.document["spec"].get("versions") or ("1.0.0",)
-    done = _built(client, applied.document, version, timeout)
+    done = _built(client, applied.document, version, timeout, aside=as_json)
     found = words.version_of(done, version)
     reason, message = words.readiness(done)
     if found.get("state") != "Installed" or found.get("health") == "Unhealthy":
         why = printable(found.get("message") or found.get("healthMessage") or message)
         head = f"cannot build {name}@{version}: "
         raise CommandFailed(head + ": ".join(filter(None, (reason, why.removeprefix(head)))))
-    click.echo(f"Runtime {name}@{version} is built: {found.get('path')}")
+    click.echo(f"Runtime {name}@{version} is built: {found.get('path')}", err=as_json)
     if packed is not None:
         archive = packing.pack_directory(Path(found["path"]), packed, version)
-        click.echo(f"{archive.path}: {archive.identity}, {size(archive.size_bytes)}, sha256:{archive.sha256}")
+        about = f"{archive.path}: {archive.identity}, {size(archive.size_bytes)}, sha256:{archive.sha256}"
+        click.echo(about, err=as_json)
+    if as_json:
+        show_json(done)
 
 
 @click.command("logs")
@@ -128,7 +134,7 @@ def _runtime(name: str, spec: Document) -> Document:
     return {"apiVersion": API_VERSION, "kind": "Runtime", "metadata": {"name": name}, "spec": spec}
 
 
-def _built(client: Client, runtime: Document, version: str, timeout: float | None) -> Document:
+def _built(client: Client, runtime: Document, version: str, timeout: float | None, *, aside: bool) -> Document:
     """Show the log while `version` is built; return the Runtime when that has worked, or failed."""
     name, generation = runtime["metadata"]["name"], runtime["metadata"]["generation"]
 
@@ -147,7 +153,7 @@ def _built(client: Client, runtime: Document, version: str, timeout: float | Non
     begun = wait_for(client, kinds.RUNTIME, "", name, until=is_begun, timeout_seconds=timeout)
     if words.version_of(begun or {}, version).get("state") == "Installing":
         try:
-            _copy_log(client, name, version, follow=True)
+            _copy_log(client, name, version, follow=True, aside=aside)
         except ApiError as error:
             note(f"no log of the build: {error.message}")
     return wait_for(client, kinds.RUNTIME, "", name, until=is_over, timeout_seconds=timeout) or {}
@@ -157,7 +163,7 @@ _STUCK = frozenset({"Conflict", "RuntimesDisabled", "SourceUnsupported", "InUse"
 """Why a build may never begin, though nothing of it failed."""
 
 
-def _copy_log(client: Client, name: str, version: str, *, follow: bool) -> None:
+def _copy_log(client: Client, name: str, version: str, *, follow: bool, aside: bool = False) -> None:
     with client.build_logs(name, version, follow=follow) as chunks:
         for chunk in chunks:
-            click.echo(chunk, nl=False)
+            click.echo(chunk, nl=False, err=aside)

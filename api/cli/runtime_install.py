@@ -11,7 +11,7 @@ from api.cli.completing import complete_offer
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
-from api.cli.output import note, printable
+from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed
 from api.cli.progress import InstallProgress
 from api.cli.runtime_ask import ask, result_of
@@ -58,38 +58,45 @@ class _Hopeless(CommandFailed):
     show_default=True,
     help="Wait until it is installed.",
 )
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the Runtime as the API said it.")
 @reaching
 @pass_connection
 def install(
-    connection: Connection, *, spec: str, registry: str, force: bool, timeout: float | None, wait: bool
+    connection: Connection, *, spec: str, registry: str, force: bool, timeout: float | None, wait: bool, as_json: bool
 ) -> None:
     """Install a runtime; without a version the latest of its registry. VERSION may be a range, such as ^1.3."""
-    wanted = words.parse(spec)
+    wanted = words.parse(connection.config.runtime(spec))
     if wanted.name is None:
         raise click.UsageError(
             f"cannot install {spec}: name the runtime, such as python-3.11-ml: a language may mean several"
         )
+    said = _installed(connection, wanted, wanted.name, registry=registry, force=force, timeout=timeout, wait=wait)
+    show_json(connection.client.get(kinds.RUNTIME, "", wanted.name)) if as_json else click.echo(said)
+
+
+def _installed(
+    connection: Connection, wanted: RuntimeSpec, name: str, *, registry: str, force: bool, timeout: float | None,
+    wait: bool,
+) -> str:  # fmt: skip
+    """Have it installed; return what to say of it."""
     client = connection.client
-    before = _find(client, wanted.name)
+    before = _find(client, name)
     version = _wanted_of(before, wanted)
     if before is not None and _is_installed(before, version):
         if force:
-            _install_again(client, before, wanted, timeout)
-        else:
-            click.echo(f"Runtime {_resolved(before, wanted)} is already installed")
-        return
-    declared = _declare(client, before, wanted.name, version, _registry_name(client, registry))
+            return _install_again(client, before, wanted, timeout)
+        return f"Runtime {_resolved(before, wanted)} is already installed"
+    declared = _declare(client, before, name, version, _registry_of(connection, registry))
     if not wait:
-        click.echo(f"Runtime {wanted} is declared")
-        return
+        return f"Runtime {wanted} is declared"
     try:
-        ready = _wait_for_install(client, wanted.name, version, timeout)
+        ready = _wait_for_install(client, name, version, timeout)
     except _Hopeless as error:
-        done = _take_back(client, wanted.name, version, declared)
+        done = _take_back(client, name, version, declared)
         raise CommandFailed(f"{error.message}{': ' if done else ''}{done}") from error
-    click.echo(f"Runtime {_resolved(ready, wanted)} installed")
     if connection.address.socket is not None:  # The server's files are ours.
         _warn_of_manifest(words.version_of(ready, words.meant(ready, wanted) or ""))
+    return f"Runtime {_resolved(ready, wanted)} installed"
 
 
 def _warn_of_manifest(installed: Document) -> None:
@@ -116,13 +123,12 @@ def _find(client: Client, name: str) -> Document | None:
         return None
 
 
-def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeout: float | None) -> None:
-    """Have what is installed verified, and wait until what differs is installed again."""
+def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeout: float | None) -> str:
+    """Have what is installed verified, and wait until what differs is installed again; return what to say of it."""
     name, resolved = runtime["metadata"]["name"], _resolved(runtime, wanted)
     heard = ask(client, name, Request.VERIFY, words.meant(runtime, wanted), timeout)
     if runtime_requests.is_good(result_of(heard, Request.VERIFY)):
-        click.echo(f"Runtime {resolved} is already installed, and is what was installed")
-        return
+        return f"Runtime {resolved} is already installed, and is what was installed"
 
     def is_mended(now: Document | None) -> bool:
         if now is None:
@@ -131,7 +137,7 @@ def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeo
         return not differs and _is_installed(now, wanted.wanted)
 
     wait_for(client, kinds.RUNTIME, "", name, until=is_mended, timeout_seconds=timeout)
-    click.echo(f"Runtime {resolved} installed again")
+    return f"Runtime {resolved} installed again"
 
 
 def _is_installed(runtime: Document, version: str) -> bool:
@@ -215,8 +221,18 @@ def _without(runtime: Document, version: str) -> Document | None:
     return {"spec": {"versions": [each for each in versions if each != version]}} if version in versions else None
 
 
-def _registry_name(client: Client, text: str) -> str:
-    """Return the Registry that `text` names; one of that address is declared if there is none."""
+def _registry_of(connection: Connection, text: str) -> str:
+    """Return the Registry that `text` names; those of the person's file are declared if they are not there."""
+    configured = connection.config.registries
+    if text:
+        return _registry_name(connection.client, configured.get(text, text), text if text in configured else "")
+    for name, url in configured.items():
+        _registry_name(connection.client, url, name)
+    return ""
+
+
+def _registry_name(client: Client, text: str, name: str = "") -> str:
+    """Return the Registry that `text` names; one of that address, called `name`, is declared if there is none."""
     if not text or "/" not in text:
         if text:
             client.get(kinds.REGISTRY, "", text)
@@ -224,7 +240,8 @@ def _registry_name(client: Client, text: str) -> str:
     for item in client.list(kinds.REGISTRY)["items"]:
         if item["spec"].get("url") == text:
             return str(item["metadata"]["name"])
-    name = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in text.lower()).split("-")))[:63].strip("-")
+    words_of_url = "".join(c if c.isalnum() else "-" for c in text.lower()).split("-")
+    name = name or "-".join(filter(None, words_of_url))[:63].strip("-")
     document = {"apiVersion": API_VERSION, "kind": "Registry", "metadata": {"name": name}, "spec": {"url": text}}
     client.create(kinds.REGISTRY, "", document)
     note(f"Registry {name} declared for {text}")

@@ -23,7 +23,7 @@ _WIDE = ("SHARED", "IN USE", "DIGEST")
 
 @click.command("list")
 @click.option(
-    "--registry", is_flag=False, flag_value="*", metavar="NAME",
+    "--registry", "--github-repo", "registry", is_flag=False, flag_value="*", metavar="NAME",
     help="What registries offer, not what is here: of all, or with --registry=NAME of one.",
 )  # fmt: skip
 @click.option("--refresh", is_flag=True, help="With --registry: ask them anew, however young what is known is.")

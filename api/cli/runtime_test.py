@@ -9,6 +9,7 @@ from api.cli.completing import complete_runtime
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
 from api.cli.job_run import document_of
+from api.cli.output import show_json
 from api.cli.problems import CommandFailed
 from api.cli.runtime_ask import ask, tell
 from api.runtime_requests import Request
@@ -30,23 +31,26 @@ def test(connection: Connection, *, spec: str, command: tuple[str, ...], timeout
     if command and command[0].startswith("-"):
         raise click.UsageError(f"cannot run {command[0]}: options of rnx runtime test stand before {spec}")
     if command:
-        _run(connection, spec, command)
+        _run(connection, spec, command, as_json=as_json)
         return
     wanted = words.parse(spec)
     name = str(words.find(connection.client, wanted)["metadata"]["name"])
     tell(ask(connection.client, name, Request.TEST, wanted.version, timeout), Request.TEST, as_json=as_json)
 
 
-def _run(connection: Connection, spec: str, command: tuple[str, ...]) -> None:
+def _run(connection: Connection, spec: str, command: tuple[str, ...], *, as_json: bool) -> None:
     document = document_of(command, runtime=spec, max_runtime=60.0)
     document["metadata"] = {"generateName": "test-"}
     answer = connection.client.create(kinds.JOB, connection.namespace, document)
     name = str(answer.document["metadata"]["name"])
     try:
-        job = follow.attached(connection.client, connection.namespace, name)
+        job = follow.attached(connection.client, connection.namespace, name, quiet=as_json)
     finally:
         connection.client.delete(kinds.JOB, connection.namespace, name)
+    if as_json:
+        show_json(job)
     code = follow.exit_code(job)
     if code:
         raise CommandFailed(f"runtime {spec} does not work: {' '.join(command)} ended with {code}", exit_code=code)
-    click.echo(f"Runtime {spec} works")
+    if not as_json:
+        click.echo(f"Runtime {spec} works")

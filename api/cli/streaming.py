@@ -43,10 +43,19 @@ def converse(stream: Stream, *, takes_input: bool, is_terminal: bool, sends_sign
         return _Conversation(stream, signal_fd, takes_input=takes_input, is_terminal=is_terminal).run()
 
 
+def feed(stream: Stream) -> None:
+    """Pass standard input on until that has ended, or the process; in any thread.
+
+    Raises:
+        CommandFailed, Unreachable: there is no telling what of it arrived.
+    """
+    _Conversation(stream, None, takes_input=True, is_terminal=False).run()
+
+
 class _Conversation:
     """What goes on until the end."""
 
-    def __init__(self, stream: Stream, signal_fd: int, *, takes_input: bool, is_terminal: bool) -> None:
+    def __init__(self, stream: Stream, signal_fd: int | None, *, takes_input: bool, is_terminal: bool) -> None:
         self._stream = stream
         self._signal_fd = signal_fd
         self._takes_input = takes_input
@@ -60,7 +69,7 @@ class _Conversation:
         while self._status is None and not self._stream.is_over:
             events = dict(self._poll().poll())
             if self._signal_fd in events:
-                self._take_signals()
+                self._take_signals(self._signal_fd)
             if events.get(self._stream.fileno(), 0) & select.POLLOUT:
                 self._stream.flush()
             if events.get(self._stream.fileno(), 0) & ~select.POLLOUT:
@@ -71,7 +80,8 @@ class _Conversation:
 
     def _poll(self) -> select.poll:
         poll = select.poll()
-        poll.register(self._signal_fd, select.POLLIN)
+        if self._signal_fd is not None:
+            poll.register(self._signal_fd, select.POLLIN)
         poll.register(self._stream, select.POLLIN | (select.POLLOUT if self._stream.is_behind else 0))
         if self._takes_input and self._stream.may_send:
             poll.register(_STDIN, select.POLLIN)
@@ -96,8 +106,8 @@ class _Conversation:
         self._takes_input = False
         self._stream.send(channels.frame(Channel.CLOSE, bytes((Channel.STDIN,))))
 
-    def _take_signals(self) -> None:
-        for number in os.read(self._signal_fd, _READ_BYTES):
+    def _take_signals(self, signal_fd: int) -> None:
+        for number in os.read(signal_fd, _READ_BYTES):
             if number == signal.SIGWINCH:
                 self._tell_size()
             elif number in _SENT_ON:

@@ -7,7 +7,7 @@ import click
 
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
-from api.cli.output import note, show_columns
+from api.cli.output import note, show_columns, show_json
 from api.meta import Document
 
 _HEAD = ["NAME", "CPU(cores)", "MEMORY", "PEAK", "PROCESSES", "READ", "WRITTEN", "READ/s", "WRITTEN/s"]
@@ -20,14 +20,18 @@ _KIB = 1024.0
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @click.option("--once", is_flag=True, help="Print it once, as is done where there is no terminal.")
 @click.option("--interval", type=SECONDS, default=2.0, metavar="DURATION", help="Between two looks; by default 2s.")
+@click.option("--json", "as_json", is_flag=True, help="Once, as JSON, as the API said it.")
 @reaching
 @pass_connection
-def top(connection: Connection, *, all_namespaces: bool, once: bool, interval: float) -> None:
+def top(connection: Connection, *, all_namespaces: bool, once: bool, interval: float, as_json: bool) -> None:
     """Show what running jobs use: cores, memory, processes, bytes read and written.
 
     CPU is the rate since the last look; at first, since somebody looked before, or since the run began.
     """
     namespace = None if all_namespaces else connection.namespace
+    if as_json:
+        show_json(connection.client.usages(namespace))
+        return
     is_live = sys.stdout.isatty() and not once
     before: dict[str, Document] = {}
     looked_at = time.monotonic()

@@ -3,6 +3,7 @@
 import click
 
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.json_flag import also_json
 from api.cli.output import show_json
 from api.version import VERSION
 
@@ -10,6 +11,7 @@ from api.version import VERSION
 @click.command("version")
 @click.option("--client", "client_only", is_flag=True, help="Do not ask the server.")
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Another form of output.")
+@also_json
 @reaching
 @pass_connection
 def version(connection: Connection, *, client_only: bool, output: str | None) -> None:

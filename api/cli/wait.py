@@ -9,18 +9,16 @@ from api.cli import jsonpath, targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
+from api.cli.output import show_json
 from api.cli.problems import CommandFailed
 from api.cli.targets import Target
-from api.client import Selection
 from api.client_watch import TimedOut, condition, wait_for
 from api.errors import NotFound
 from api.meta import Document
 
 Test = Callable[[Document | None], bool]
 _OPPOSITE = {"complete": "Failed", "failed": "Complete"}
-_CONDITIONS = {
-    "Job": ("Complete", "Failed", "Suspended"), "Runtime": ("Ready",), "Registry": ("Ready",), "Pod": ("Ready",),
-}  # fmt: skip
+_ENDING = ("Job", "Workflow")
 
 
 @click.command("wait")
@@ -37,11 +35,13 @@ _CONDITIONS = {
 )
 @click.option("--all", "everything", is_flag=True, help="Wait for all objects of the kind.")
 @click.option("-l", "--selector", default="", metavar="SELECTOR", help="Wait for objects with these labels.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the objects as they were then, null for one deleted.")
 @reaching
 @pass_connection
 def wait(
-    connection: Connection, *, words: tuple[str, ...], wanted: str, timeout: float, everything: bool, selector: str
-) -> None:
+    connection: Connection, *, words: tuple[str, ...], wanted: str, timeout: float, everything: bool, selector: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Wait until something is true of objects.
 
     \b
@@ -55,37 +55,29 @@ def wait(
     deadline = time.monotonic() + timeout
     found = _targets(connection, words, everything=everything, selector=selector)
     tests = [test_of(wanted, target) for target in found]
+    ended: list[Document | None] = []
     for target, holds in zip(found, tests, strict=True):
         left = max(0.0, deadline - time.monotonic())
         namespace = connection.namespace if target.kind.namespaced else ""
         try:
-            wait_for(
-                connection.client,
-                target.kind,
-                namespace,
-                target.name,
-                until=holds,
-                timeout_seconds=left,
+            ended.append(
+                wait_for(connection.client, target.kind, namespace, target.name, until=holds, timeout_seconds=left)
             )
         except TimedOut:
             raise TimedOut(f"timed out waiting for {wanted} of {target}: see rnx describe {target}") from None
-        click.echo(f"{target} {_met(wanted)}")
+        if not as_json:
+            click.echo(f"{target} {_met(wanted)}")
+    if as_json:
+        show_json(ended[0] if len(words) == 1 and len(ended) == 1 and not (everything or selector) else ended)
 
 
 def _targets(connection: Connection, words: tuple[str, ...], *, everything: bool, selector: str) -> tuple[Target, ...]:
     if not everything and not selector:
         return targets.parse_objects(words)
-    kinds, named = targets.parse(words)
-    if named:
-        raise click.UsageError("names cannot be given together with --all or -l")
-    found = [
-        Target(kind, item["metadata"]["name"])
-        for kind in kinds
-        for item in connection.client.list(kind, connection.namespace, Selection(selector))["items"]
-    ]
+    found = targets.chosen(connection, words, everything=everything, selector=selector)
     if not found:
         raise CommandFailed("no matching resources found")
-    return tuple(found)
+    return found
 
 
 def _met(wanted: str) -> str:
@@ -111,7 +103,7 @@ def test_of(wanted: str, target: Target) -> Test:
 
 def _check_condition(type_: str, target: Target) -> None:
     """Refuse a condition that objects of that kind never have: it would be waited for in vain."""
-    known = _CONDITIONS.get(target.kind.name, ())
+    known = sorted(target.kind.conditions)
     if type_.lower() not in [name.lower() for name in known]:
         kind = target.kind.singular
         article = "an" if kind[0] in "aeiou" else "a"
@@ -120,7 +112,7 @@ def _check_condition(type_: str, target: Target) -> None:
 
 
 def _condition_test(type_: str, status: str, target: Target) -> Test:
-    opposite = _OPPOSITE.get(type_.lower()) if target.kind.name == "Job" and status.lower() == "true" else None
+    opposite = _OPPOSITE.get(type_.lower()) if target.kind.name in _ENDING and status.lower() == "true" else None
 
     def holds(document: Document | None) -> bool:
         if document is None:

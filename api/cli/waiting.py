@@ -13,6 +13,11 @@ QUIET_SECONDS = 3.0
 """How long a job may wait before anybody is told: an install that is over by then is no news."""
 
 _SOON_OVER = (None, "", "Pending", "Running")
+_NEVER_HERE = frozenset({
+    "LimitUnenforceable", "Unschedulable", "DevicesInsufficient", "DevicesNotFound", "PolicyForbids",
+    "VolumeModeForbidden", "RequirementsNotMet", "RuntimesDisabled", "DependencyCycle",
+})  # fmt: skip
+"""What does not pass by itself: somebody has to change the job, the host or its settings."""
 _OF_RUNTIMES = frozenset({"RuntimeNotReady", "RuntimeNotFound", "RuntimeBroken"})
 _HINTS = {
     "BuildFailed": "rnx runtime logs {name} shows what the build said",
@@ -26,7 +31,12 @@ _JOB_HINTS = {
     "RequirementsNotMet": "give it more with --max-memory",
     "LimitUnenforceable": "rnx explain job/{job} says more",
     "InvalidRun": "rnx explain job/{job} says more",
+    "WaitingForJobs": "rnx explain job/{job} says how far each of them is",
     "HostBusy": "it starts when another one has ended",
+    "InsufficientCPU": "it starts when enough others have ended; rnx explain job/{job} tells its place",
+    "InsufficientMemory": "it starts when enough others have ended; rnx explain job/{job} tells its place",
+    "Queued": "it starts when it is its turn; rnx explain job/{job} tells its place",
+    "Unschedulable": "rnx describe node shows what there is",
 }
 
 
@@ -37,6 +47,7 @@ class Wait:
     since: float
     limit_seconds: float | None = None
     told: str = ""
+    has_given_up: bool = False
 
     def is_news(self, job: Document, now: float, *, all_of_it: bool) -> str:
         """Return why the job does not run if that is to be told now, and take it for told; else nothing.
@@ -55,6 +66,13 @@ class Wait:
     def is_over(self, job: Document, now: float) -> bool:
         """Say whether the job should have run by now, and never did."""
         return self._is_limited(job) and now >= self.since + (self.limit_seconds or 0)
+
+    def is_in_vain(self, job: Document, now: float) -> bool:
+        """Say whether the job never ran, and cannot on this host as it is; not if it is said how long to wait."""
+        if self.has_given_up or self.limit_seconds is not None or finished.is_finished(job):
+            return False
+        is_stuck = job.get("status", {}).get("reason") in _NEVER_HERE and now >= self.since + QUIET_SECONDS
+        return is_stuck and not any(map(finished.has_begun, finished.runs_of(job)))
 
     def seconds_to(self, job: Document | None, now: float) -> float | None:
         """Return in how long there may be something to tell or to end though nothing was heard; None for never."""

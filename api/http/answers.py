@@ -5,7 +5,7 @@ Here: how an answer travels. Never here: what it says.
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 import anyio
@@ -58,6 +58,10 @@ def _header_text(text: str) -> str:
     return printable.replace("\\", "\\\\").replace('"', '\\"')
 
 
+class CutShort(Exception):
+    """A stream cannot go on: its client is to see that it is not whole, and to ask again, to be told why."""
+
+
 class Stream(Response):
     """A chunked answer: headers at once, each chunk as it comes, over when the client is gone.
 
@@ -66,15 +70,27 @@ class Stream(Response):
     """
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str] | None = None
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+        held: AbstractContextManager[object] | None = None,
     ) -> None:
-        """Send `chunks`, which are closed in the end whatever happens."""
+        """Send `chunks`, which are closed in the end whatever happens, and `held` is let go of.
+
+        A generator that was never begun lets go of nothing, and the headers may be as far as it gets.
+        """
         super().__init__(None, 200, headers, media_type)
         del self.headers["content-length"]
         self._chunks = chunks
+        self._held = held or nullcontext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
+        with self._held:
+            await self._send(receive, send)
+
+    async def _send(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         is_complete = False
         async with anyio.create_task_group() as tasks:
@@ -86,13 +102,16 @@ class Stream(Response):
 
     async def _send_chunks(self, send: Send) -> bool:
         async with aclosing(self._chunks) as chunks:
-            async for chunk in chunks:
-                if not chunk:
-                    continue
-                with anyio.move_on_after(SLOWEST_READER_SECONDS) as patience:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                if patience.cancelled_caught:
-                    return False
+            try:
+                async for chunk in chunks:
+                    if not chunk:
+                        continue
+                    with anyio.move_on_after(SLOWEST_READER_SECONDS) as patience:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    if patience.cancelled_caught:
+                        return False
+            except CutShort:
+                return False
         return True
 
 

@@ -21,7 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import kinds
 from api.access.directory import Directory
 from api.errors import ApiError
+from api.file_ports import Artifacts, Uploads
 from api.http import answers, metrics_group, reviews
+from api.http.artifacts import ArtifactPages
 from api.http.audit import Audit
 from api.http.authorization import Access, Gate
 from api.http.certificates import CertificatePages
@@ -38,7 +40,8 @@ from api.http.runtime_pages import RuntimePages
 from api.http.secrets_key import SecretsKeyPages
 from api.http.served import served
 from api.http.sessions import ENTERING_THREADS, Sessions
-from api.http.usage import PodUsages
+from api.http.uploads import UploadPages
+from api.http.usage import NodeUsages, PodUsages
 from api.objects.projections import Manifests, Pods
 from api.objects.verbs import Clock, Verbs
 from api.ports import (
@@ -78,6 +81,8 @@ class Surroundings:
     run_logs: RunLogs
     run_access: RunAccess
     run_usages: RunUsages
+    uploads: Uploads
+    artifacts: Artifacts
     build_logs: BuildLogs
     catalogues: Catalogues
     explainer: Explainer
@@ -119,16 +124,18 @@ def build_app(
         (kinds.POD.name, "log"): logs.answer,
         **{(kinds.POD.name, what): unready.answer for what in _STREAMS},
         (kinds.POD.name, "files"): files.pack,
+        (kinds.JOB.name, "artifacts"): ArtifactPages(surroundings.verbs, surroundings.artifacts).answer,
         (kinds.RUNTIME.name, "log"): of_runtimes.log,
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
-    everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS))
+    everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS, metrics_group.NODES))
     discovered = DiscoveryPages(everything, surroundings.version, threads)
     issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes: list[BaseRoute] = [
         *issuing.routes(),
         *SecretsKeyPages(access.secrets_key, threads).routes(),
+        *UploadPages(surroundings.verbs, surroundings.uploads).routes(),
         *_of_runs(surroundings, pods, files, threads, sessions, slow),
         *discovered.routes(),
         *reviews.routes(),
@@ -170,11 +177,14 @@ def _of_runs(
     streams = PodStreams(pods, surroundings.run_access, surroundings.run_logs, threads, sessions, slow)
     ports = PodPorts(pods, surroundings.run_access, threads, sessions)
     usages = PodUsages(surroundings.run_usages, surroundings.clock, threads)
+    of_host = NodeUsages(surroundings.host, surroundings.node_name, surroundings.clock, threads)
     return [
         WebSocketRoute(f"{_POD}/portforward", ports.serve),
         WebSocketRoute(f"{_POD}/{{what}}", streams.serve),
         *(Route(f"{_POD}/{what}", UpgradeRequired(pods, threads).answer_post, methods=["POST"]) for what in _STREAMS),
         Route(f"{_POD}/files", files.unpack, methods=["PUT"]),
+        Route(f"{metrics_group.ROOT}/nodes", of_host.answer),
+        Route(f"{metrics_group.ROOT}/nodes/{{name}}", of_host.answer),
         Route(f"{metrics_group.ROOT}/pods", usages.answer),
         Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods", usages.answer),
         Route(f"{metrics_group.ROOT}/namespaces/{{namespace}}/pods/{{name}}", usages.answer),

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from api.access.rules import Asked
 from api.errors import NotFound
 from api.http import paths, requests
+from api.meta import GROUP
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 _ENTERING = ("exec", "attach", "portforward", "files")
@@ -22,17 +23,19 @@ def asked_of(connection: HTTPConnection) -> Asked:
     """Return what is asked for.
 
     Raises:
-        NotFound: the path has control characters, so that nothing is there.
+        NotFound: the path has control characters, or a slash within a name, so that nothing is there.
         BadRequest: a parameter cannot be read.
     """
     path, method = connection.scope["path"], connection.scope.get("method", "GET")
-    if not path.isprintable():
+    if not path.isprintable() or b"%2f" in connection.scope.get("raw_path", b"").lower():
         raise NotFound("the server could not find the requested resource")
     found = paths.parse(path)
     if found is None:
         return Asked(_VERBS["GET"] if method == "HEAD" else method.lower(), path=path)
     name, verb = found.name, _VERBS.get(method, method.lower())
-    if found.subresource in _ENTERING:
+    if (found.group, found.plural, method) == (GROUP, "uploads", "PUT"):
+        verb = "create"  # Whoever may upload may begin, and go on after a break.
+    elif found.subresource in _ENTERING:
         verb = "create"  # To enter a run is no reading, though a WebSocket and a copy of its files begin with GET.
     elif not name and verb in ("get", "delete"):
         verb = _of_many(connection, verb)

@@ -157,10 +157,13 @@ class Gate:
         facts.reason = decision.reason
         return user, asked
 
-    def _user_of_token(self, token: str) -> User | None:
+    async def _user_of_token(self, token: str) -> User | None:
+        if not token.isascii():
+            return None  # No header carries it: nobody could ask with it.
+        snapshot = await self._newest()
         try:
             headers = Headers({"authorization": f"Bearer {token}"})
-            return user_of(headers, _UNKNOWN, self._directory.current(), self._clock.now(), self._access.host_user)
+            return user_of(headers, _UNKNOWN, snapshot, self._clock.now(), self._access.host_user)
         except Unauthorized:
             return None
 
@@ -205,7 +208,7 @@ def _admission(snapshot: Snapshot, user: User, applied: Asked | None, facts: Fac
     return admit
 
 
-def _know_nobody(_token: str) -> User | None:
+async def _know_nobody(_token: str) -> User | None:
     return None
 
 

@@ -1,4 +1,4 @@
-"""`pods/NAME/exec` and `pods/NAME/attach`: a process in a run, or its output, over a WebSocket.
+"""`pods/NAME/exec` and `pods/NAME/attach`: a process in a run, or its output and input, over a WebSocket.
 
 Nothing is kept here beyond one message a stream: a client that does not read holds up the process that writes,
 and nobody else. When the client goes, so does what it had executed. Never here: how one gets into a run
@@ -8,7 +8,7 @@ and nobody else. When the client goes, so does what it had executed. Never here:
 import contextlib
 import os
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -24,7 +24,7 @@ from api.errors import ApiError, BadRequest, NotFound
 from api.http import answers, requests, runs
 from api.http.feed import Threads
 from api.http.logs import busy, streamed
-from api.http.presence import has_gone
+from api.http.run_input import Fed, Feeding, give
 from api.http.sessions import Sessions, ended, open_session, read_from
 from api.http.websockets import serve_or_refuse
 from api.meta import Document
@@ -32,12 +32,13 @@ from api.objects.projections import Pods
 from api.ports import CannotExecute, Execution, LogOptions, RunAccess, RunLogs, RunSession
 
 _FIRST_SIZE = (80, 24)
-_LOOK_SECONDS = 1.0
 _HEAD_START_SECONDS = 0.1
 SPDY_IN_WEBSOCKET = "SPDY/3.1+portforward.k8s.io"
 """The subprotocol in which kubectl forwards ports."""
 _PIPE_BYTES = 1 << 18  # The most that is in a pipe of a session.
 _OUTPUTS = (("stdout", Channel.STDOUT), ("stderr", Channel.STDERR))
+_UNSHOWN: tuple[str, Channel | None] = ("stderr", None)
+"""What is read, and not sent, for who wants to see nothing: by its end we know that of the run."""
 
 
 class UpgradeRequired:
@@ -76,6 +77,7 @@ class PodStreams:
     ) -> None:
         """Go into runs by `access`, in `sessions`; those who follow a log hold one of `slow` while they wait."""
         self._sessions = sessions
+        self._feeding = Feeding()
         self._pods = pods
         self._access = access
         self._logs = logs
@@ -108,9 +110,11 @@ class PodStreams:
             session = await open_session(self._sessions, lambda: self._access.execute(job, attempt, execution))
         except CannotExecute as error:
             await _accept(websocket, subprotocol)
+            # A client that asked for no stderr, as with a terminal none is, shows nothing of it.
+            channel = Channel.STDERR if "stderr" in wanted and execution.terminal is None else Channel.STDOUT
             async with anyio.create_task_group() as tasks:
                 sender = _Sender(websocket, tasks)
-                await sender.send(Channel.STDERR, f"{error}\n".encode())
+                await sender.send(channel, f"{error}\r\n".encode() if execution.terminal else f"{error}\n".encode())
                 await sender.finish(channels.end_of(error.exit_code))
             return
         with closing(session):
@@ -120,32 +124,66 @@ class PodStreams:
     async def _attach(
         self, websocket: WebSocket, subprotocol: str, job: Document, attempt: int, wanted: tuple[str, ...]
     ) -> None:
-        """Copy what the run prints from now on, until it ends."""
-        if "stdin" in wanted:
-            raise BadRequest("cannot send anything to a run's standard input: it is /dev/null: use exec -i")
+        """Copy what the run prints from now on, until it ends, and give it what the client sends, if it takes that."""
+        if "stdin" not in wanted:
+            await self._copy_logs(websocket, subprotocol, job, attempt, wanted, None)
+            return
+        with self._feeding.alone(job, attempt):
+            opened = await open_session(self._sessions, lambda: self._access.open_stdin(job, attempt))
+            once = bool(job["spec"].get("stdinOnce"))
+            fed = Fed(websocket, opened, self._threads, once=once, can_close=subprotocol == channels.V5)
+            try:
+                await self._copy_logs(websocket, subprotocol, job, attempt, wanted, fed)
+            finally:
+                await fed.leave()
+
+    async def _copy_logs(
+        self, websocket: WebSocket, subprotocol: str, job: Document, attempt: int, wanted: tuple[str, ...],
+        fed: Fed | None,
+    ) -> None:  # fmt: skip
         if self._slow.are_busy:
             raise busy()
-        stopped = threading.Event()
-        logs = [
-            (channel, self._logs.read(job, attempt, LogOptions(follow=True, tail_lines=0, stream=name), stopped.is_set))
-            for name, channel in _OUTPUTS
-            if name in wanted
-        ]
+        shown: list[tuple[str, Channel | None]] = [each for each in _OUTPUTS if each[0] in wanted]
+        logs = [(channel, *self._output(job, attempt, name)) for name, channel in shown or [_UNSHOWN]]
+        # Each is read once, before there is anything to answer: so what is printed from here on is in it.
+        begun = [await self._slow.call(next, chunks, None) for _, chunks, _ in logs]
         await _accept(websocket, subprotocol)
         async with anyio.create_task_group() as tasks:
             sender = _Sender(websocket, tasks)
-            tasks.start_soon(_until_gone, websocket, tasks)
+            if fed is None:
+                tasks.start_soon(_until_gone, websocket, tasks)
+            else:
+                tasks.start_soon(fed.listen, tasks)
+            failures: list[ApiError] = []
             async with anyio.create_task_group() as copies:
-                for channel, chunks in logs:
-                    copies.start_soon(self._copy_log, sender, channel, streamed(self._slow, b"", chunks, stopped))
-            await sender.finish(channels.end_of(0))
+                if fed is not None and not shown:
+                    tasks.start_soon(fed.until_ended, copies)
+                for first, (channel, chunks, stopped) in zip(begun, logs, strict=True):
+                    output = streamed(self._slow, first, chunks, stopped)
+                    copies.start_soon(self._copy_log, sender, channel, output, failures)
+            status = channels.end_of(0) if fed is None else fed.over()
+            await sender.finish(failures[0].status() if failures else status)
+
+    def _output(self, job: Document, attempt: int, name: str) -> tuple[Iterator[bytes], threading.Event]:
+        """Return what is printed on one stream, and what stops it: each has its own, for one may end before another."""
+        stopped = threading.Event()
+        options = LogOptions(follow=True, tail_lines=0, stream=name)
+        return self._logs.read(job, attempt, options, stopped.is_set), stopped
 
     @staticmethod
-    async def _copy_log(sender: "_Sender", channel: Channel, chunks: AsyncGenerator[bytes, None]) -> None:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                for start in range(0, len(chunk), channels.MOST_BYTES):
-                    await sender.send(channel, chunk[start : start + channels.MOST_BYTES])
+    async def _copy_log(
+        sender: "_Sender", channel: Channel | None, chunks: AsyncGenerator[bytes, None], failures: list[ApiError]
+    ) -> None:
+        """Copy it to its end. What is wrong with it is one of `failures`: the client is accepted already."""
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if channel is None:
+                        continue
+                    for start in range(0, len(chunk), channels.MOST_BYTES):
+                        await sender.send(channel, chunk[start : start + channels.MOST_BYTES])
+        except ApiError as error:
+            failures.append(error)
 
 
 class _Sender:
@@ -255,19 +293,12 @@ class _Conversation:
                 pass  # As a server may that has no such channel.
 
     async def _give(self, payload: bytes) -> None:
-        """Write to its stdin. Nothing is read from the client meanwhile: so it is looked at, whether it has gone."""
-        left = memoryview(payload)
-        while left and (fd := self._session.stdin) is not None:
-            try:
-                left = left[os.write(fd, left) :]
-            except BlockingIOError:
-                with anyio.move_on_after(_LOOK_SECONDS):
-                    await anyio.wait_writable(fd)
-                if has_gone(self._websocket.scope):
-                    raise WebSocketDisconnect from None
-            except OSError:  # It reads no more: what is for it is of no use, and its output goes on.
-                self._session.close_stdin()
-                return
+        if (fd := self._session.stdin) is None:
+            return
+        try:
+            await give(self._websocket, fd, payload)
+        except OSError:  # It reads no more: what is for it is of no use, and its output goes on.
+            self._session.close_stdin()
 
 
 async def _accept(websocket: WebSocket, subprotocol: str) -> None:

@@ -104,8 +104,11 @@ class Feed:
                 await self._wait()
                 try:
                     await self._read_on()
-                except ApiError as error:
-                    log.warning("cannot follow the store", extra={"error": error.message})
+                except Exception as error:
+                    if isinstance(error, ApiError):
+                        log.warning("cannot follow the store", extra={"error": error.message})
+                    else:  # Whatever it is: nobody else would go on, and all watches would be silent.
+                        log.exception("cannot follow the store")
                     self._forget()
                     await anyio.sleep(_AFTER_FAILURE_SECONDS)
         finally:
@@ -131,11 +134,11 @@ class Feed:
         """Return the changes of a kind after `revision`; empty when there are none yet.
 
         Raises:
-            Expired: some of them were compacted away.
+            Expired: some of them were compacted away, or `revision` was never reached.
         """
-        if self._floor is not None and revision >= self._floor:
+        if self._floor is not None and self._floor <= revision <= self._revision:
             newer = list(takewhile(lambda change: change.revision > revision, reversed(self._newest)))
-            return Batch([change for change in newer[::-1] if change.key.kind == kind], max(revision, self._revision))
+            return Batch([change for change in newer[::-1] if change.key.kind == kind], self._revision)
         return await self._threads.call(self._read, revision, kind)
 
     def _read(self, since: int, kind: str) -> Batch:

@@ -58,7 +58,7 @@ class PodFiles:
                 return session, first
 
             session, first = await unless_gone(request.scope, begin)
-            return answers.Stream(_packed(session, first, stack.pop_all()), wire.MEDIA_TYPE)
+            return answers.Stream(_packed(session, first), wire.MEDIA_TYPE, held=stack.pop_all())
 
     async def unpack(self, request: Request) -> Response:
         """Unpack the tar stream that is the body at a path.
@@ -92,13 +92,12 @@ class PodFiles:
         return found
 
 
-async def _packed(session: RunSession, first: bytes, held: ExitStack) -> AsyncGenerator[bytes, None]:
+async def _packed(session: RunSession, first: bytes) -> AsyncGenerator[bytes, None]:
     """Yield the stream. One that is cut short lacks the end that each has: so the client sees that it is."""
-    with held:
-        chunk = first
-        while chunk:
-            yield chunk
-            chunk = await read_from(session.stdout or 0, _BLOCK)
+    chunk = first
+    while chunk:
+        yield chunk
+        chunk = await read_from(session.stdout or 0, _BLOCK)
 
 
 async def _fed(request: Request, session: RunSession) -> int:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.errors import NotFound
 from api.http import answers
 from api.http.feed import Threads
 from api.meta import Document
@@ -107,7 +108,11 @@ async def _events(threads: Threads, telling: Telling, first: _Taken) -> AsyncGen
             if taken.is_all:
                 break
             taken = await threads.call(_take, telling.records)
-        yield end(await threads.call(telling.pod))
+        try:
+            pod = await threads.call(telling.pod)
+        except NotFound:
+            return  # Its job was deleted meanwhile, and how it ended with it.
+        yield end(pod)
     finally:
         telling.stopped.set()
         if isinstance(telling.records, Generator):

@@ -8,10 +8,12 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import BadRequest, TooManyRequests
+from api.errors import BadRequest, Expired, NotFound, TooManyRequests
 from api.http import answers, log_events, requests, runs
 from api.http.feed import Threads
+from api.kinds import POD
 from api.meta import Document, read_time
+from api.objects import admission
 from api.objects.projections import Pods
 from api.ports import LogOptions, RunLogs
 from api.types.pod import CONTAINER_NAME
@@ -62,10 +64,19 @@ class PodLogs:
         after = log_events.last_id(request)
         if after == log_events.END_ID:
             return log_events.nothing_more()
+        if options.limit_bytes is not None:
+            raise BadRequest("cannot end a log of events after limitBytes: leave it out, or read the log as text")
         options = replace(options, follow=options.follow or log_events.follows(request))
         records = await self._follow_threads.call(self._logs.records, *run, options, after, stopped.is_set)
-        telling = log_events.Telling(records, options.timestamps, stopped, lambda: self._pods.get(*pod))
+        telling = log_events.Telling(records, options.timestamps, stopped, lambda: self._pod_of(run, *pod))
         return await log_events.answer(self._follow_threads, telling)
+
+    def _pod_of(self, run: tuple[Document, int], namespace: str, name: str) -> Document:
+        """Return the pod of this very run. Raises NotFound: its job was deleted, whatever has its name now."""
+        pod, (job, _) = self._pods.get(namespace, name), run
+        if pod["metadata"]["ownerReferences"][0]["uid"] != job["metadata"]["uid"]:
+            raise NotFound.of(admission.about(POD, name))
+        return pod
 
 
 async def streamed(
@@ -77,6 +88,8 @@ async def streamed(
         while chunk is not None:
             yield chunk
             chunk = await threads.call(next, chunks, None)
+    except Expired as error:
+        raise answers.CutShort from error
     finally:
         stopped.set()
         _close(chunks)
@@ -121,4 +134,5 @@ def _options(request: Request) -> LogOptions:
         limit_bytes=limit,
         timestamps=requests.is_set(request, "timestamps"),
         stream=_STREAMS[stream],
+        whole=requests.is_set(request, "whole"),
     )

@@ -1,4 +1,4 @@
-"""The group `metrics.k8s.io` as discovery tells of it: one resource, which is read only. Data."""
+"""The group `metrics.k8s.io` as discovery tells of it: two resources, which are read only. Data."""
 
 from api.http.served import Served
 from api.kinds import Kind
@@ -12,5 +12,12 @@ POD_METRICS = Kind(
     name="PodMetrics", plural="pods", short_names=(), namespaced=True, type=Resource, columns=(), group=GROUP,
     version=VERSION, has_status=False, categories=(),
 )  # fmt: skip
+NODE_METRICS = Kind(
+    name="NodeMetrics", plural="nodes", short_names=(), namespaced=False, type=Resource, columns=(), group=GROUP,
+    version=VERSION, has_status=False, categories=(),
+)  # fmt: skip
 PODS = Served(POD_METRICS, ("get", "list"))
 """What runs use, by their pods; answered by `usage.py`."""
+
+NODES = Served(NODE_METRICS, ("get", "list"))
+"""What the host uses."""

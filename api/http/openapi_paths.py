@@ -133,7 +133,7 @@ def _of_logs() -> list[Document]:
         _query("follow", "Go on until it ends.", "boolean"),
         _query("previous", "Taken and refused: each retry is a pod of its own.", "boolean"),
         _query("tailLines", "The last so many lines.", "integer", minimum=0),
-        _query("limitBytes", "So many bytes at most.", "integer", minimum=1),
+        _query("limitBytes", "So many bytes at most; of text, not of events.", "integer", minimum=1),
         _query("sinceSeconds", "What came in the last so many seconds.", "integer", minimum=0),
         _query("sinceTime", "What came since then, RFC 3339."),
         _query("timestamps", "Each line begins with its time.", "boolean"),

@@ -9,8 +9,11 @@ import asyncio
 import socket
 import ssl
 import struct
+from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any, cast
 
+from api.http.long_bodies import show_connection
 from api.http.patience import PatientProtocol
 
 _SO_PEERGROUPS = 59  # Linux 4.13, asm-generic/socket.h; Python has no name for it.
@@ -35,6 +38,11 @@ class PeerProtocol(PatientProtocol):
         """Note who it is; once, for a connection does not change hands."""
         super().connection_made(transport)
         self.app_state = self.app_state | {"peer": peer_of(transport)}
+
+    def on_message_begin(self) -> None:
+        """Begin a request, whose body may be taken from the connection if it is long."""
+        super().on_message_begin()
+        show_connection(cast(MutableMapping[str, Any], self.scope), self)
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:

@@ -131,6 +131,7 @@ class _Tunnel:
         self._run = run
         self._writer = spdy.Writer()
         self._error_streams: dict[str, int] = {}
+        """Of the requests whose stream of data is still to come."""
         self._forwards: dict[int, Forward] = {}
 
     async def serve(self) -> None:
@@ -151,7 +152,7 @@ class _Tunnel:
                     return
                 await self._client.send(self._writer.reply(stream))
                 if stream in self._forwards:
-                    self._tasks.start_soon(self._forward, stream, headers)
+                    self._tasks.start_soon(self._forward, stream, int(headers["port"]))
                     await self._end_input(stream, ended=ended)
             case spdy.Data(stream, content, ended) if stream in self._forwards:
                 await self._client.give(self._forwards[stream], content)
@@ -167,26 +168,26 @@ class _Tunnel:
 
     def _open(self, stream: int, headers: dict[str, str]) -> Cause | None:
         """Make room for a stream; return why there is none for it."""
-        request = headers.get("requestid", "")
+        is_error = headers.get("streamtype") == "error"
+        request = headers.get("requestid", str(stream if is_error else stream - 2))  # Without: it follows its errors'.
         is_port = _is_port(headers.get("port", ""))
         match headers.get("streamtype"):
             case "error" if is_port and request not in self._error_streams:
-                if len(self._error_streams) >= MOST_CONNECTIONS:
+                if len(self._error_streams) + len(self._forwards) >= MOST_CONNECTIONS:
                     return Cause.REFUSED_STREAM
                 self._error_streams[request] = stream
             case "data" if is_port and request in self._error_streams and stream not in self._forwards:
-                outlet = _SpdyOutlet(self._client, self._writer, stream, self._error_streams[request])
+                outlet = _SpdyOutlet(self._client, self._writer, stream, self._error_streams.pop(request))
                 self._forwards[stream] = Forward(outlet)
             case _:
                 return Cause.PROTOCOL_ERROR
         return None
 
-    async def _forward(self, stream: int, headers: dict[str, str]) -> None:
+    async def _forward(self, stream: int, port: int) -> None:
         try:
-            await self._run(self._forwards[stream], int(headers["port"]))
+            await self._run(self._forwards[stream], port)
         finally:
             del self._forwards[stream]
-            self._error_streams.pop(headers["requestid"], None)
 
     async def _end_input(self, stream: int, *, ended: bool) -> None:
         if ended and stream in self._forwards:

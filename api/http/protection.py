@@ -24,6 +24,7 @@ from api.errors import RequestTimeout, TooManyRequests
 from api.http import answers, paths
 from api.http.requests import MOST_BODY_BYTES, too_large
 from api.http.turnstile import Room, Turn, Turnstile
+from api.meta import GROUP
 
 MASTERS = "system:masters"
 HEALTH = frozenset(("/livez", "/readyz", "/healthz", "/metrics"))
@@ -38,6 +39,7 @@ class Scarce(Enum):
 
     SESSION = "commands and copies are in runs"
     FOLLOWER = "logs are followed"
+    CONTENT = "files are on their way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,11 @@ class Bounds:
     streams: int = 4000
     sessions: Share = Share(50, 80)  # Of `sessions.MOST_SESSIONS`.
     followers: Share = Share(32, 56)  # Of `app.LOG_THREADS`.
+    contents: Share = Share(16, 32)  # Each holds a few MiB of memory.
 
     def share_of(self, what: Scarce) -> Share:
         """Return how much of it there is."""
-        return self.sessions if what is Scarce.SESSION else self.followers
+        return {Scarce.SESSION: self.sessions, Scarce.FOLLOWER: self.followers, Scarce.CONTENT: self.contents}[what]
 
 
 USUAL_BOUNDS = Bounds()
@@ -165,7 +168,8 @@ class Protection:
 
         with self._counted(scope, client, is_master=is_master):
             try:
-                if not _is_copy(scope):  # A run answers when it likes, and how many copies there are is bounded.
+                # A run answers when it likes, a client sends when it likes, and how many of them there are is bounded.
+                if not (_is_copy(scope) or _is_content(scope)):
                     held.append(await self._turn(client, is_master=is_master))
                 await self._app(scope, receive, sending)
             finally:
@@ -271,8 +275,8 @@ def client_of(scope: Scope) -> tuple[str, bool]:
 
 
 def is_stream(scope: Scope) -> bool:
-    """Whether it goes on for as long as the client likes: a watch, a log that is followed, files of or for a run."""
-    if _is_copy(scope):
+    """Whether it goes on for as long as the client likes: a watch, a log that is followed, files of or for a job."""
+    if _is_copy(scope) or _is_content(scope):
         return True
     if scope["method"] != "GET":
         return False
@@ -289,6 +293,8 @@ def scarce(scope: Scope) -> tuple[Scarce, ...]:
         return (Scarce.SESSION, Scarce.FOLLOWER, Scarce.FOLLOWER) if is_attached else (Scarce.SESSION,)
     if _is_copy(scope):
         return (Scarce.SESSION,)
+    if _is_content(scope):
+        return (Scarce.CONTENT,)
     is_watch = QueryParams(scope.get("query_string", b"")).get("watch") in _TRUE
     return () if is_watch else (Scarce.FOLLOWER,)
 
@@ -298,6 +304,15 @@ def _is_copy(scope: Scope) -> bool:
     path = paths.parse(scope["path"])
     is_of_files = path is not None and (path.group, path.plural, path.subresource) == ("", "pods", "files")
     return is_of_files and scope["method"] in ("GET", "PUT")
+
+
+def _is_content(scope: Scope) -> bool:
+    """Whether a content is passed on as it comes, to or from the disk: an upload, or a file that a run left."""
+    path = paths.parse(scope["path"])
+    if path is None or path.group != GROUP:
+        return False
+    asked = (path.plural, path.subresource, scope["method"])
+    return asked in (("uploads", "", "PUT"), ("jobs", "artifacts", "GET"))
 
 
 def _count(counter: Counter[str], client: str, by: int) -> None:

@@ -140,6 +140,8 @@ def _value(field: Field, raw: int | bytes, depth: int) -> Any:
             return _json(_bytes(raw))
         case Type.TIME | Type.MICRO_TIME:
             return _time(_bytes(raw), with_micros=field.type is Type.MICRO_TIME)
+        case Type.QUANTITY:
+            return next((_text(of) for number, of in _fields(_bytes(raw)) if number == 1), "0")
         case Type.MESSAGE:
             return _message(_bytes(raw), field.message, depth + 1)
 

@@ -18,6 +18,7 @@ class Type(Enum):
     JSON = auto()
     TIME = auto()
     MICRO_TIME = auto()
+    QUANTITY = auto()
     MESSAGE = auto()
 
 
@@ -35,7 +36,7 @@ class Field:
 
 _TYPES = {
     "text": Type.TEXT, "number": Type.NUMBER, "bool": Type.BOOL, "bytes": Type.BASE64, "json": Type.JSON,
-    "time": Type.TIME, "micro": Type.MICRO_TIME,
+    "time": Type.TIME, "micro": Type.MICRO_TIME, "quantity": Type.QUANTITY,
 }  # fmt: skip
 
 
@@ -105,6 +106,12 @@ MESSAGES: Mapping[str, Mapping[int, Field]] = {
     "RoleBinding": _fields(_META, "subjects:[Subject]", "roleRef:RoleRef"),
     "Subject": _fields("kind", "apiGroup", "name", "namespace"),
     "RoleRef": _fields("apiGroup", "kind", "name"),
+    "PriorityClass": _fields(_META, "value:number", "globalDefault:bool", "description", "preemptionPolicy:text?"),
+    "ResourceQuota": _fields(_META, "spec:QuotaSpec", "status:QuotaStatus"),
+    "QuotaSpec": _fields("hard:{quantity}", "scopes:[text]", "scopeSelector:ScopeSelector"),
+    "QuotaStatus": _fields("hard:{quantity}", "used:{quantity}"),
+    "ScopeSelector": _fields("matchExpressions:[ScopeRequirement]"),
+    "ScopeRequirement": _fields("scopeName", "operator", "values:[text]"),
 }  # fmt: skip
 
 _RBAC = "rbac.authorization.k8s.io/v1"
@@ -113,6 +120,8 @@ BODIES: Mapping[tuple[str, str], str] = {
     ("v1", "ConfigMap"): "ConfigMap",
     ("v1", "Secret"): "Secret",
     ("v1", "Event"): "Event",
+    ("v1", "ResourceQuota"): "ResourceQuota",
+    ("scheduling.k8s.io/v1", "PriorityClass"): "PriorityClass",
     ("v1", "DeleteOptions"): "DeleteOptions",
     ("meta.k8s.io/v1", "DeleteOptions"): "DeleteOptions",
     ("events.k8s.io/v1", "Event"): "NewEvent",

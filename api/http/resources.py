@@ -18,7 +18,7 @@ from api.http.negotiation import View
 from api.http.paths import ResourcePath
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
-from api.kinds import NAMESPACE, REGISTRY, RUNTIME, Kind
+from api.kinds import JOB, NAMESPACE, REGISTRY, RUNTIME, Kind
 from api.meta import GROUP, ObjectKey
 from api.objects import admission, host_objects, projections, reading, selectors
 from api.objects.new_events import NewEvents, NewEventVerbs
@@ -28,7 +28,7 @@ from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer, HostReport
 
-_PAGES = {REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
+_PAGES = {JOB.name: ("artifacts",), REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
 _SMALL_BYTES = 16 << 10
 _INCLUDE = ("None", "Metadata", "Object")
 
@@ -308,7 +308,7 @@ def subresources(source: Source) -> tuple[str, ...]:
         return ("attach", "exec", "files", "log", "portforward", "status")
     if not isinstance(source, Stored):
         return ()
-    explained = ("explain",) if source.kind.finalizer else ()
+    explained = ("explain",) if source.kind.is_explained else ()
     return (("status",) if source.kind.has_status else ()) + explained + _PAGES.get(source.kind.name, ())
 
 
@@ -346,6 +346,7 @@ def _verb(request: Request, target: Target) -> str:
     if method == "PATCH" and requests.media_type(request) == PatchType.APPLY:
         method = "APPLY"
     if method == "DELETE" and not target.name:
+        _refuse_empty_name(request)
         method = "DELETECOLLECTION"
     needs_name = method in ("PUT", "PATCH", "APPLY", "DELETE")
     if (needs_name and not target.name) or (method == "POST" and target.name):
@@ -355,6 +356,14 @@ def _verb(request: Request, target: Target) -> str:
     if method not in ("GET", "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"):
         raise _not_allowed()
     return method
+
+
+def _refuse_empty_name(request: Request) -> None:
+    """Refuse `…/jobs/`, which is `…/jobs/$NAME` of somebody whose NAME is not set: it never means all."""
+    if request.scope["path"].endswith("/"):
+        raise BadRequest(
+            'cannot delete an object without a name: the path ends in "/": name it; who means all leaves "/" out'
+        )
 
 
 def _wanted_revision(request: Request) -> tuple[int | None, int]:

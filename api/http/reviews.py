@@ -71,9 +71,9 @@ def _token(rights: Rights, _review: TokenReview) -> Document:
     return {"authenticated": True, "user": _user(rights)}
 
 
-def _of_token(request: Request, token: str) -> Document:
+async def _of_token(request: Request, token: str) -> Document:
     """Say whose a token is: who has it could ask as that user anyway."""
-    user = request.state.user_of_token(token)
+    user = await request.state.user_of_token(token)
     if user is None:
         return {"authenticated": False, "error": "the token is not known here, or is over"}
     return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}
@@ -112,7 +112,7 @@ def _endpoint(kind: Kind, judge: _Judge) -> Callable[[Request], Any]:
         except ValidationError as error:
             raise BadRequest(f"cannot read the {kind.name}: {error.errors()[0]['msg']}") from error
         if isinstance(review, TokenReview) and review.spec.token:
-            status = _of_token(request, review.spec.token)
+            status = await _of_token(request, review.spec.token)
             document["spec"] = {**document["spec"], "token": ""}  # Nobody needs to see it again.
         else:
             status = judge(rights_of(request), review)

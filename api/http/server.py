@@ -23,6 +23,9 @@ from api.http.peers import PeerProtocol
 
 _BACKLOG = 512
 _GRACE_SECONDS = 3
+IDLE_SECONDS = 100
+"""How long a connection is kept for a further request. Longer than clients keep theirs (Go 90 s, httpx 5 s): whoever
+closes first is to be the client, or its next request may meet a connection that is closing."""
 _HANDSHAKE_SECONDS = 10
 _GOODBYE_SECONDS = 3
 _TLS_READ_BYTES = 32 << 10  # asyncio has 256 KiB for each connection, from its first byte on, whoever it is.
@@ -83,6 +86,7 @@ class ApiServer:
             log_config=None,
             proxy_headers=False,  # Nobody stands between, so nobody says for another where it comes from.
             server_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._encrypted = self._listen_encrypted()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from api.http.negotiation import View
-from api.kinds import EVENT, Kind
+from api.kinds import EVENT, Column, Kind
 from api.meta import Document, read_time
 from api.objects.listing import Page
 
@@ -125,7 +125,7 @@ def _row(showing: Showing, columns: Sequence[_Column], document: Document) -> Do
 
 def _columns(kind: Kind) -> list[_Column]:
     """Return the columns in kubectl's order: Name first, Age last, wide ones after it."""
-    own = [_Column(each.name, _ignoring_time(each.cell), each.wide, each.description) for each in kind.columns]
+    own = [_Column(each.name, _cell_of(each), each.wide, each.description) for each in kind.columns]
     narrow, wide = [each for each in own if not each.wide], [each for each in own if each.wide]
     if kind.name == EVENT.name:
         seen = _Column("Last Seen", _last_seen, wide=False, description="How long ago it last happened.")
@@ -134,7 +134,10 @@ def _columns(kind: Kind) -> list[_Column]:
     return [name, *narrow, _Column("Age", _age, wide=False, description="How long ago it was created."), *wide]
 
 
-def _ignoring_time(cell: Callable[[Document], str]) -> Callable[[Document, datetime], str]:
+def _cell_of(column: Column) -> Callable[[Document, datetime], str]:
+    cell = column.cell
+    if column.ago:
+        return lambda document, now: _since(moment, now) if (moment := cell(document)) else "<none>"
     return lambda document, _now: cell(document)
 
 

@@ -41,11 +41,13 @@ class Turnstile:
         """Return a turn when it is this client's; None at once if too much waits already, and after `seconds`."""
         if self._is_free(is_master=is_master) and not (self._masters if is_master else self._others):
             return self._begin(is_master=is_master)
-        queue = self._masters if is_master else self._others.setdefault(client, deque())
+        queue = self._masters if is_master else self._others.get(client, deque())
         if len(queue) >= self._room.waiting_of_one or self._waiting >= self._room.waiting:
             return None
         mine: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         queue.append(mine)
+        if not is_master:
+            self._others[client] = queue  # Only here: who does not wait has no queue.
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds):

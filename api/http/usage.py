@@ -1,10 +1,9 @@
-"""What runs use, as `metrics.k8s.io` says it: so `kubectl top pods` works, and `rnx top` has more than that in it.
+"""What runs and the host use, as `metrics.k8s.io` says it: so `kubectl top` works, and `rnx top` has more in it.
 
-Rates are of the time since somebody asked before, or of the run's life so far; nothing is sampled in between. All that
-the kernel counts is in `runwright` of each item, as it was counted.
+All that the kernel counts is in `runwright` of each item, as it was counted. How rates are made is in `rates.py`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 
 from starlette.requests import Request
@@ -14,24 +13,14 @@ from api.errors import NotFound
 from api.http import answers
 from api.http.feed import Threads
 from api.http.metrics_group import GROUP_VERSION
+from api.http.rates import Rates
 from api.meta import Document, wire_time
 from api.objects.verbs import Clock
-from api.ports import RunUsage, RunUsages
+from api.ports import HostReport, RunUsage, RunUsages
 from api.types.pod import CONTAINER_NAME, pod_name
 
-_SHORTEST_WINDOW = 1.0
-_NANOCORES = 1_000_000_000
 _KIB = 1024
-
-
-@dataclass(slots=True)
-class _Sample:
-    """What a run had used when, and how fast it was then."""
-
-    moment: datetime
-    cpu_seconds: float
-    cores: float
-    window: float
+_NAMING = ("namespace", "job", "attempt", "index")
 
 
 class PodUsages:
@@ -42,7 +31,7 @@ class PodUsages:
         self._usages = usages
         self._clock = clock
         self._threads = threads
-        self._samples: dict[str, _Sample] = {}
+        self._rates = Rates()
 
     async def answer(self, request: Request) -> Response:
         """Answer with the usage of all runs, of those of a namespace, or of one.
@@ -56,7 +45,7 @@ class PodUsages:
         now = self._clock.now()
         items = [self._item(usage, now) for usage in found]
         if namespace is None:
-            self._forget_but({_key(usage) for usage in found})
+            self._rates.forget_but({_key(usage) for usage in found})
         if name is None:
             return answers.answer(
                 {"kind": "PodMetricsList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": items}
@@ -67,12 +56,12 @@ class PodUsages:
         raise NotFound(f'podmetrics.metrics.k8s.io "{name}" not found')
 
     def _item(self, usage: RunUsage, now: datetime) -> Document:
-        sample = self._sample(usage, now)
-        counted = {"cpu": f"{round(sample.cores * _NANOCORES)}n", "memory": f"{-(-usage.memory_bytes // _KIB)}Ki"}
-        own = {name: value for name, value in asdict(usage).items() if name not in ("namespace", "job", "attempt")}
+        sample = self._rates.sample(_key(usage), now, usage.cpu_seconds, usage.running_seconds)
+        counted = {"cpu": sample.cpu, "memory": f"{-(-usage.memory_bytes // _KIB)}Ki"}
+        own = {name: value for name, value in asdict(usage).items() if name not in _NAMING}
         return {
             "metadata": {
-                "name": pod_name(usage.job, usage.attempt),
+                "name": pod_name(usage.job, usage.attempt, usage.index),
                 "namespace": usage.namespace,
                 "creationTimestamp": wire_time(now),
             },
@@ -82,24 +71,41 @@ class PodUsages:
             "runwright": {_camel(name): value for name, value in own.items() if value is not None},
         }
 
-    def _sample(self, usage: RunUsage, now: datetime) -> _Sample:
-        """Return the newest sample; one that is very young is used again, as a rate over nothing says nothing."""
-        before = self._samples.get(_key(usage))
-        if before is None:
-            life = max(usage.running_seconds, 1e-3)
-            before = _Sample(now, usage.cpu_seconds, usage.cpu_seconds / life, life)
-        elif (window := (now - before.moment).total_seconds()) >= _SHORTEST_WINDOW:
-            cores = max(0.0, usage.cpu_seconds - before.cpu_seconds) / window
-            before = _Sample(now, usage.cpu_seconds, cores, window)
-        self._samples[_key(usage)] = before
-        return before
 
-    def _forget_but(self, keys: set[str]) -> None:
-        self._samples = {key: sample for key, sample in self._samples.items() if key in keys}
+class NodeUsages:
+    """Answers the requests for what the host as a whole uses."""
+
+    def __init__(self, host: HostReport, name: str, clock: Clock, threads: Threads) -> None:
+        """Read `host`, which is the node `name`."""
+        self._host = host
+        self._name = name
+        self._clock = clock
+        self._threads = threads
+        self._rates = Rates()
+
+    async def answer(self, request: Request) -> Response:
+        """Answer with the usage of the one node. Raises NotFound for any other."""
+        request.scope["runwright.asked"] = ("LIST", "nodemetrics")
+        name = request.path_params.get("name")
+        if name not in (None, self._name):
+            raise NotFound(f'nodemetrics.metrics.k8s.io "{name}" not found')
+        usage, now = await self._threads.call(self._host.usage), self._clock.now()
+        sample = self._rates.sample(self._name, now, usage.cpu_seconds, usage.running_seconds)
+        item = {
+            "metadata": {"name": self._name, "creationTimestamp": wire_time(now)},
+            "timestamp": wire_time(now),
+            "window": f"{sample.window:.3f}s",
+            "usage": {"cpu": sample.cpu, "memory": f"{-(-usage.memory_bytes // _KIB)}Ki"},
+            "runwright": {_camel(field): value for field, value in asdict(usage).items()},
+        }
+        if name is None:
+            listed = {"kind": "NodeMetricsList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": [item]}
+            return answers.answer(listed)
+        return answers.answer({"kind": "NodeMetrics", "apiVersion": GROUP_VERSION} | item)
 
 
 def _key(usage: RunUsage) -> str:
-    return f"{usage.namespace}/{pod_name(usage.job, usage.attempt)}"
+    return f"{usage.namespace}/{pod_name(usage.job, usage.attempt, usage.index)}"
 
 
 def _camel(name: str) -> str:

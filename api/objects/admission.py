@@ -9,7 +9,7 @@ manifest twice is no change, and reconcilers read defaults from the types.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,11 +19,13 @@ from api import kinds
 from api.errors import About, BadRequest, Cause, Invalid, TooLarge
 from api.kinds import Kind
 from api.meta import Document
+from api.nearest import did_you_mean, nearest
 from api.objects import causes, managed_fields, names, shapes
 
 MOST_BYTES = 3 << 19
 """1.5 MiB, what etcd lets one object have."""
 
+_MOST_HINTS = 10
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -58,6 +60,12 @@ def about(kind: Kind, name: str) -> About:
     return About(kind.group, kind.plural, name)
 
 
+RUN_WORKFLOW = (
+    "it is a workflow as Joblet writes them, which is run each time anew: rnx workflow run FILE; with --print it says "
+    "the objects that can be declared"
+)
+
+
 def about_kind(kind: Kind, name: str) -> About:
     """Say which object an error is about, by its Kind, as Invalid wants it."""
     return About(kind.group, kind.name, name)
@@ -72,6 +80,8 @@ def identify(document: object) -> Kind:
     if not isinstance(document, dict):
         raise BadRequest("cannot read the object: it is not a mapping: write apiVersion, kind, metadata and spec")
     name, version = document.get("kind"), document.get("apiVersion")
+    if name is None and version is None and isinstance(document.get("jobs"), dict):
+        raise BadRequest(f"cannot read the object: {RUN_WORKFLOW}")
     if not isinstance(name, str) or not name:
         raise BadRequest("cannot read the object: it has no kind: write kind: Job, for example")
     if not isinstance(version, str) or not version:
@@ -79,8 +89,10 @@ def identify(document: object) -> Kind:
         raise BadRequest(f"cannot read the {name[:60]}: it has no apiVersion: {hint}")
     served = [kind for kind in kinds.KINDS if kind.name == name]
     if not served:
-        known = ", ".join(kind.name for kind in kinds.KINDS)
-        raise BadRequest(f'no matches for kind "{name[:60]}" in version "{version[:60]}": there are {known}')
+        known = [kind.name for kind in kinds.KINDS]
+        near = nearest(name[:60], known)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+        raise BadRequest(f'no matches for kind "{name[:60]}" in version "{version[:60]}": {hint}')
     if served[0].api_version != version:
         raise BadRequest(f'no matches for kind "{name}" in version "{version[:60]}": use {served[0].api_version}')
     return served[0]
@@ -113,7 +125,7 @@ def receive(
     received = kind.fold(typed | {k: v for k, v in pruned.items() if k not in typed})
     if unknown and options.field_validation == "Strict":
         _refuse_unknown(kind, unknown, received)
-    return Admitted(received, _warnings(unknown, options.field_validation))
+    return Admitted(received, _warnings(kind, unknown, options.field_validation))
 
 
 def _refuse_unknown(kind: Kind, unknown: Sequence[str], received: Document) -> NoReturn:
@@ -127,9 +139,12 @@ def _refuse_unknown(kind: Kind, unknown: Sequence[str], received: Document) -> N
     except Invalid as error:
         others = [cause for cause in error.causes if cause.reason != "FieldValueRequired"]
     what = f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}'
-    fields = ", ".join(f'unknown field "{path}"' for path in unknown)
+    fields = ", ".join(_unknown(kind, unknown))
     rest = "".join(f"; {cause}" for cause in others)
-    told = [Cause(path, "FieldValueInvalid", "unknown field") for path in unknown]
+    told = [
+        Cause(path, "FieldValueInvalid", f"unknown field{_meant(kind, path, number)}")
+        for number, path in enumerate(unknown)
+    ]
     about = about_kind(kind, str(received["metadata"].get("name", "")))
     raise BadRequest(f"{what}: strict decoding error: {fields}{rest}", about, [*told, *others])
 
@@ -158,10 +173,22 @@ def _placed(kind: Kind, metadata: Document, namespace: str, name: str) -> Docume
     return placed
 
 
-def _warnings(unknown: Iterable[str], field_validation: str) -> tuple[str, ...]:
+def _unknown(kind: Kind, paths: Iterable[str]) -> Iterator[str]:
+    for number, path in enumerate(paths):
+        yield f'unknown field "{path}"{_meant(kind, path, number)}'
+
+
+def _meant(kind: Kind, path: str, number: int) -> str:
+    """Return a hint at what the unknown field is to be; of many, for the first ones: it takes time to find."""
+    if number >= _MOST_HINTS:
+        return ""
+    return did_you_mean(path.rpartition(".")[2], shapes.fields_beside(shapes.of(kind.type), path))
+
+
+def _warnings(kind: Kind, unknown: Iterable[str], field_validation: str) -> tuple[str, ...]:
     match field_validation:
         case "Warn" | "":
-            return tuple(f'unknown field "{path}"' for path in unknown)
+            return tuple(_unknown(kind, unknown))
         case "Ignore" | "Strict":
             return ()
     raise Invalid(f'fieldValidation: Unsupported value: "{field_validation[:40]}": use Strict, Warn or Ignore')

@@ -67,9 +67,15 @@ def _in_order(entries: Iterable[Entry], before: Sequence[Entry]) -> list[Entry]:
 
 
 def _taken(live: Document, laid: Document, want: FieldSet, shape: Shape) -> FieldSet:
-    """Return the applied leaves whose value the apply changes."""
-    old, new = field_sets.leaves(live, shape), field_sets.leaves(laid, shape)
-    return frozenset(path for path in want if path in new and path in old and old[path] != new[path])
+    """Return what the apply makes another: leaves whose value it changes, and what was a leaf, or one was in it.
+
+    Where anything goes, a leaf may become a map, and a map a leaf. An empty map or list that is filled is none of it.
+    """
+    old, old_containers = field_sets.leaves_and_containers(live, shape)
+    new = field_sets.leaves(laid, shape)
+    changed = {path for path in want if path in new and path in old and old[path] != new[path]}
+    gone = {path for path, value in old.items() if path not in new and value not in ({}, [])}
+    return frozenset(changed | gone | (old_containers & new.keys()))
 
 
 def _refuse_conflicts(others: Sequence[Entry], taken: FieldSet, about: About, *, force: bool) -> None:

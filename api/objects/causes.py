@@ -85,7 +85,8 @@ def _cause(error: Mapping[str, Any]) -> Cause:
         return Cause(path, "FieldValueNotSupported", message)
     name, _, ending = type_.rpartition("_")
     if ending in ("type", "parsing") and name in _TYPE_NAMES:
-        return Cause(path, "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: must be {_TYPE_NAMES[name]}")
+        how = f": write {path.rpartition('.')[2]}: {{NAME: …}}" if name == "dict" and isinstance(value, list) else ""
+        return Cause(path, "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: must be {_TYPE_NAMES[name]}{how}")
     return invalid(path, value, _rule(error["msg"]))
 
 

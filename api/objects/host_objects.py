@@ -6,21 +6,16 @@ nobody knows the word; dashboards draw nodes first.
 
 from collections.abc import Callable, Iterable
 
-from api.errors import NotFound
 from api.kinds import NODE, SERVICE, Kind
 from api.meta import Document
-from api.objects import admission
-from api.objects.listing import Page
-from api.objects.projections import Step
-from api.objects.selectors import EVERYTHING, Selector
+from api.objects.projections import Shown
 from api.objects.verbs import Verbs
-from api.ports import Change
 
 NOBODY_FOLLOWS = ""
 """What a source follows that can be watched, and whose changes are in no store: a watch shows what is there."""
 
 
-class HostObjects:
+class HostObjects(Shown):
     """Objects of one kind that the host has, as it says each time."""
 
     followed: str | None = NOBODY_FOLLOWS
@@ -31,35 +26,14 @@ class HostObjects:
         self.kind = kind
         self._look = look
 
-    def get(self, namespace: str, name: str) -> Document:
-        """Return one of them. Raises NotFound."""
-        for item in self._items(self._verbs.revision()):
-            if item["metadata"]["name"] == name and item["metadata"].get("namespace", "") == namespace:
-                return item
-        raise NotFound.of(admission.about(self.kind, name))
-
-    def list(
-        self,
-        namespace: str | None,
-        selector: Selector = EVERYTHING,
-        *,
-        limit: int = 0,
-        continue_: str = "",
-        at_revision: int | None = None,
-    ) -> Page:
-        """Return all of them in one page."""
+    def all_of(self, namespace: str | None, at_revision: int | None = None) -> tuple[Iterable[Document], int]:
+        """Return what the host has now."""
         revision = self._verbs.revision()
-        items = tuple(item for item in self._items(revision) if selector.matches(item))
-        return Page(items, revision)
+        return (self._shown(item, revision) for item in self._look()), revision
 
-    def steps(self, change: Change) -> Iterable[Step]:
-        """Return nothing: no change of the store is theirs."""
-        return ()
-
-    def _items(self, revision: int) -> Iterable[Document]:
-        for item in self._look():
-            metadata = item["metadata"] | {"resourceVersion": str(revision)}
-            yield item | {"apiVersion": self.kind.api_version, "kind": self.kind.name, "metadata": metadata}
+    def _shown(self, item: Document, revision: int) -> Document:
+        metadata = item["metadata"] | {"resourceVersion": str(revision)}
+        return item | {"apiVersion": self.kind.api_version, "kind": self.kind.name, "metadata": metadata}
 
 
 def nodes(verbs: Verbs, look: Callable[[], Document]) -> HostObjects:

@@ -18,6 +18,8 @@ _IS_LABEL, _IS_SUBDOMAIN = re.compile(_LABEL), re.compile(_SUBDOMAIN)
 _IS_QUALIFIED, _IS_LABEL_VALUE = re.compile(_QUALIFIED), re.compile(_LABEL_VALUE)
 
 MOST_LABEL, MOST_SUBDOMAIN = 63, 253
+MOST_CRON_JOB = 52
+"""Of a label's characters, 11 are left for what the names of a CronJob's jobs end in, as in Kubernetes."""
 ANNOTATIONS_MOST_BYTES = 256 << 10
 
 _LABEL_RULE = (
@@ -43,14 +45,16 @@ def most_characters(kind: Kind) -> int:
     """Return how long a name of this kind may be."""
     if kind.name == "Runtime":
         return runtime_spec.MAX_NAME_LENGTH
-    return MOST_LABEL if kind.name in ("Job", "Namespace") else MOST_SUBDOMAIN
+    return {"Job": MOST_LABEL, "Workflow": MOST_LABEL, "Namespace": MOST_LABEL, "CronJob": MOST_CRON_JOB}.get(
+        kind.name, MOST_SUBDOMAIN
+    )
 
 
 def problem_with_name(kind: Kind, name: str) -> str:
     """Say what is wrong with the name of an object of this kind.
 
-    Names of jobs become labels and host names, so they are labels, as namespaces are; the names of
-    runtimes have their own grammar.
+    Names of jobs become labels and host names, so they are labels, as namespaces are, and what jobs are named
+    after; the names of runtimes have their own grammar.
     """
     if kind.name == "Runtime":
         try:
@@ -62,7 +66,7 @@ def problem_with_name(kind: Kind, name: str) -> str:
         return _problem_with_segment(name)
     if len(name) > most_characters(kind):
         return f"must be no more than {most_characters(kind)} characters"
-    if most_characters(kind) == MOST_LABEL:
+    if most_characters(kind) <= MOST_LABEL:
         return "" if _IS_LABEL.fullmatch(name) else _LABEL_RULE
     return "" if _IS_SUBDOMAIN.fullmatch(name) else _SUBDOMAIN_RULE
 

@@ -56,6 +56,15 @@ def owner_key(dependent: Document, reference: Mapping[str, Any]) -> ObjectKey | 
     return ObjectKey(kind.name, space if kind.namespaced else "", str(reference.get("name", "")))
 
 
+def is_to(owner: Document, dependent: Document, reference: Mapping[str, Any]) -> bool:
+    """Return whether a reference of `dependent` is to `owner`: by its uid, and by what may be said of it besides.
+
+    Whoever writes a reference is asked whether they may name that owner, by kind, namespace and name: so a uid that is
+    another object's counts for nothing.
+    """
+    return reference.get("uid") == owner["metadata"]["uid"] and owner_key(dependent, reference) == ObjectKey.of(owner)
+
+
 def _kind_of(reference: Mapping[str, Any]) -> Kind | None:
     group = str(reference.get("apiVersion", "")).rpartition("/")[0]
     return next((kind for kind in kinds.KINDS if (kind.group, kind.name) == (group, reference.get("kind"))), None)
@@ -100,12 +109,12 @@ def without(dependent: Document, uids: Iterable[str]) -> Document:
 
 def dependents(storage: Storage, owner: Document) -> Iterator[Document]:
     """Yield the objects that refer to `owner`."""
-    space, uid = owner["metadata"].get("namespace"), owner["metadata"]["uid"]
+    space = owner["metadata"].get("namespace")
     for kind in kinds.KINDS:
         if kind is EVENT or (space and not kind.namespaced):
             continue
         for item in storage.each(kind.name, space or None):
-            if any(each.get("uid") == uid for each in references(item)):
+            if any(is_to(owner, item, each) for each in references(item)):
                 yield item
 
 

@@ -91,10 +91,11 @@ class PodVerbs(Verbs):
         return {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
 
     def _now(self, namespace: str, name: str, before: Document) -> Deleted:
+        """Return the pod as it is; as it was if it has gone: clients count on a Pod, as Kubernetes answers one."""
         try:
             return Deleted(self._pods.get(namespace, name), gone=False)
         except NotFound:
-            return Deleted(before, gone=True)
+            return Deleted(before, gone=False)
 
 
 def _grace_of(job: Document) -> int:

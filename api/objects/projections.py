@@ -4,6 +4,7 @@ Each source can get and list, and says what a change of the store means to those
 but for reading through the verbs and ports. Never here: HTTP.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,10 @@ from api.objects.selectors import EVERYTHING, Selector
 from api.objects.verbs import Verbs
 from api.ports import Change, ChangeType, ManifestReports
 from api.types.job import Job
+from api.types.job_many import is_indexed
 from api.types.pod import pods_of
+
+_LONGEST = 10
 
 
 class Step(NamedTuple):
@@ -93,7 +97,43 @@ class Stored:
         return (Step(before, None if change.type is ChangeType.DELETED else change.document),)
 
 
-class Pods:
+class Shown(ABC):
+    """Objects of one kind that are made of something else each time they are read: all of them come in one page."""
+
+    kind: Kind
+    followed: str | None = None
+
+    @abstractmethod
+    def all_of(self, namespace: str | None, at_revision: int | None = None) -> tuple[Iterable[Document], int]:
+        """Return the objects of a namespace, None being all, and the revision that they are of."""
+
+    def get(self, namespace: str, name: str) -> Document:
+        """Return an object. Raises NotFound."""
+        for item in self.all_of(namespace)[0]:
+            metadata = item["metadata"]
+            if (metadata["name"], metadata.get("namespace", "")) == (name, namespace):
+                return item
+        raise NotFound.of(admission.about(self.kind, name))
+
+    def list(
+        self,
+        namespace: str | None,
+        selector: Selector = EVERYTHING,
+        *,
+        limit: int = 0,
+        continue_: str = "",
+        at_revision: int | None = None,
+    ) -> Page:
+        """Return all of them in one page, as a server may."""
+        items, revision = self.all_of(namespace, at_revision)
+        return Page(tuple(item for item in items if selector.matches(item)), revision)
+
+    def steps(self, change: Change) -> Iterable[Step]:
+        """Return nothing: no change of the store is theirs."""
+        return ()
+
+
+class Pods(Shown):
     """The runs of jobs as core/v1 Pods."""
 
     kind = POD
@@ -113,27 +153,28 @@ class Pods:
 
     def job_of(self, namespace: str, name: str) -> Document:
         """Return the job whose run the pod `name` is. Raises NotFound."""
-        job_name, _, attempt = name.rpartition("-")
-        try:
-            if not (job_name and attempt.isascii() and attempt.isdigit()):
-                raise NotFound.of(admission.about(POD, name))
-            return self._verbs.get(JOB, namespace, job_name)
-        except NotFound:
-            raise NotFound.of(admission.about(POD, name)) from None
+        stem, attempt = _split(name)
+        if attempt is None:
+            raise NotFound.of(admission.about(POD, name))
+        job = self._job(namespace, stem)
+        if job is not None and not is_indexed(job):
+            return job
+        stem, index = _split(stem)
+        job = None if index is None else self._job(namespace, stem)
+        if job is None or not is_indexed(job):
+            raise NotFound.of(admission.about(POD, name))
+        return job
 
-    def list(
-        self,
-        namespace: str | None,
-        selector: Selector = EVERYTHING,
-        *,
-        limit: int = 0,
-        continue_: str = "",
-        at_revision: int | None = None,
-    ) -> Page:
-        """Return all pods in one page, as a server may."""
+    def _job(self, namespace: str, name: str) -> Document | None:
+        try:
+            return self._verbs.get(JOB, namespace, name)
+        except NotFound:
+            return None
+
+    def all_of(self, namespace: str | None, at_revision: int | None = None) -> tuple[Iterable[Document], int]:
+        """Return the runs of the jobs that are stored."""
         jobs = self._verbs.list(JOB, namespace, at_revision=at_revision)
-        pods = (pod for job in jobs.items for pod in self._pods(job))
-        return Page(tuple(pod for pod in pods if selector.matches(pod)), jobs.revision)
+        return (pod for job in jobs.items for pod in self._pods(job)), jobs.revision
 
     def steps(self, change: Change) -> Iterable[Step]:
         """Return what the change of a job did to its pods."""
@@ -154,6 +195,12 @@ class Pods:
             return ()  # Stored by a newer version, whose runs this one cannot show.
 
 
+def _split(name: str) -> tuple[str, int | None]:
+    """Return what a name is before the number that it ends with, and that; None if it ends otherwise."""
+    stem, _, number = name.rpartition("-")
+    return stem, int(number) if stem and number.isascii() and number.isdigit() and len(number) < _LONGEST else None
+
+
 def _is_same(step: Step) -> bool:
     if step.before is None or step.after is None:
         return False
@@ -162,46 +209,23 @@ def _is_same(step: Step) -> bool:
     return before | {"metadata": before["metadata"] | version} == after | {"metadata": after["metadata"] | version}
 
 
-class Manifests:
+class Manifests(Shown):
     """What the manifest sources hold, and what is wrong with it."""
 
     kind = MANIFEST
-    followed: str | None = None
 
     def __init__(self, verbs: Verbs, reports: ManifestReports) -> None:
         """Show `reports`."""
         self._verbs = verbs
         self._reports = reports
 
-    def get(self, namespace: str, name: str) -> Document:
-        """Return a report. Raises NotFound."""
-        for item in self._items():
-            if item["metadata"]["name"] == name:
-                return item
-        raise NotFound.of(admission.about(MANIFEST, name))
+    def all_of(self, namespace: str | None, at_revision: int | None = None) -> tuple[Iterable[Document], int]:
+        """Return the reports."""
+        return map(_manifest, self._reports.reports()), self._verbs.revision()
 
-    def list(
-        self,
-        namespace: str | None,
-        selector: Selector = EVERYTHING,
-        *,
-        limit: int = 0,
-        continue_: str = "",
-        at_revision: int | None = None,
-    ) -> Page:
-        """Return all reports in one page."""
-        items = tuple(item for item in self._items() if selector.matches(item))
-        return Page(items, self._verbs.revision())
 
-    def steps(self, change: Change) -> Iterable[Step]:
-        """Return nothing: reports are not in the store."""
-        return ()
-
-    def _items(self) -> Iterable[Document]:
-        for report in self._reports.reports():
-            place = ":".join(
-                str(report[part]) for part in ("source", "file", "line") if report.get(part) not in (None, "")
-            )
-            given = report.get("metadata", {})
-            metadata = {"name": place} | ({"creationTimestamp": report["since"]} if report.get("since") else {}) | given
-            yield report | {"apiVersion": MANIFEST.api_version, "kind": MANIFEST.name, "metadata": metadata}
+def _manifest(report: Document) -> Document:
+    place = ":".join(str(report[part]) for part in ("source", "file", "line") if report.get(part) not in (None, ""))
+    given = report.get("metadata", {})
+    metadata = {"name": place} | ({"creationTimestamp": report["since"]} if report.get("since") else {}) | given
+    return report | {"apiVersion": MANIFEST.api_version, "kind": MANIFEST.name, "metadata": metadata}

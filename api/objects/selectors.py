@@ -11,12 +11,13 @@ from typing import TypeAlias
 from api.errors import BadRequest
 from api.kinds import Kind, field
 from api.meta import Document
+from api.nearest import did_you_mean
 from api.objects import names
 
-_SET_BASED = re.compile(r"^(?P<key>[^\s!=(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)$")
-_EQUALITY = re.compile(r"^(?P<key>[^\s!=(),]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=(),]*)$")
-_FIELD = re.compile(r"^(?P<path>[^=!\s]+)\s*(?P<operator>==|=|!=)(?P<value>.*)$", re.DOTALL)
-_EXISTS = re.compile(r"^(?P<absent>!?)\s*(?P<key>[^\s!=(),]+)$")
+_SET_BASED = re.compile(r"^(?P<key>[^\s!=(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)\Z")
+_EQUALITY = re.compile(r"^(?P<key>[^\s!=(),]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=(),]*)\Z")
+_FIELD = re.compile(r"^(?P<path>[^=!\s]+)\s*(?P<operator>==|=|!=)(?P<value>.*)\Z", re.DOTALL)
+_EXISTS = re.compile(r"^(?P<absent>!?)\s*(?P<key>[^\s!=(),]+)\Z")
 
 MOST_TERMS = 100
 """Each is asked of each object that there is."""
@@ -138,7 +139,8 @@ def _field_term(kind: Kind, text: str) -> tuple[str, bool, str]:
     path, operator, value = match["path"], match["operator"], match["value"].strip()
     known = _BY_KIND.get(kind.resource) or _BY_KIND.get(kind.name, ())
     if path not in _FOR_ALL and path not in known:
-        raise BadRequest(f"field label not supported: {path[:80]}")
+        hint = did_you_mean(path[:80], (*_FOR_ALL, *known)) or f": use {', '.join((*_FOR_ALL, *known))}"
+        raise BadRequest(f"field label not supported: {path[:80]}{hint}")
     return path, operator != "!=", value
 
 

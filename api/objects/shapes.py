@@ -5,6 +5,7 @@ It says which fields there are and how lists merge: `x-kubernetes-list-type` (`a
 apply and field ownership all walk a document along its shape. Never here: whether values are valid.
 """
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ class Shape:
         return self.element or FREE
 
 
+_PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 LEAF = Shape(Form.LEAF)
 FREE = Shape(Form.FREE)
 
@@ -134,6 +136,14 @@ def _prune(value: Any, shape: Shape, path: str, unknown: list[str]) -> Any:
         elif member is not None:
             kept[name] = _prune(member, shape.child(name), inside, unknown)
     return kept
+
+
+def fields_beside(shape: Shape, path: str) -> tuple[str, ...]:
+    """Return the fields that there are where `path`, as `prune` tells it, names one that is not there."""
+    above = _PATH_PART.findall(path)[:-1]
+    for index, name in above:
+        shape = shape.item() if index else shape.child(name)
+    return tuple(shape.fields)
 
 
 def check_caps(value: Any) -> None:

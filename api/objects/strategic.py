@@ -64,8 +64,9 @@ def _member(target: Any, value: Any, shape: Shape) -> Any:
     before = target if isinstance(target, list) else []
     match shape.form:
         case Form.SET:
-            known, _ = _plain(before), _plain(value)
-            return [*before, *(each for each in value if each not in known)]
+            both = [*before, *value]
+            _plain(both)
+            return [each for _, each in dict.fromkeys((type(each), each) for each in both)]
         case Form.KEYED:
             return _keyed(before, value, shape)
         case _:

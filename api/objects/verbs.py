@@ -6,6 +6,7 @@ object is in `writes.py`; what an object must be, in `admission.py`. Never here:
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,12 @@ from api.objects.selectors import Selector
 from api.ports import Storage
 
 __all__ = ["Clock", "Page", "Verbs", "WriteOptions", "Written"]
+
+Judged = Callable[[Document, Document | None], AbstractContextManager[None]]
+"""Given an object that is to be stored, and what it was."""
+
+Advice = Callable[[Document], tuple[str, ...]]
+"""Given an object that is stored, returns what its sender should know of it."""
 
 MOST_RETRIES = 10
 """How often a write that names no version is tried again when others write in between."""
@@ -52,15 +59,21 @@ class Verbs:
     """What may be done to objects."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, judge: Callable[[Document], None] = lambda _document: None
+        self,
+        storage: Storage,
+        clock: Clock,
+        judged: Judged = lambda _new, _live: nullcontext(),
+        advice: Advice = lambda _new: (),
     ) -> None:
         """Work on `storage`; `clock` dates the fields that managers own.
 
-        `judge` raises Forbidden for what this host's policy does not allow. It is asked about each object whose spec
-        is new.
+        `judged` raises Forbidden for what this host's policy does not allow. It is entered with each object whose spec
+        is new, and what it was before, if it was there; the object is stored inside. `advice` is given to who creates
+        or applies.
         """
+        self._advice = advice
         self._storage = storage
-        self._judge = judge
+        self._judged = judged
         self._clock = clock
 
     @property
@@ -112,9 +125,9 @@ class Verbs:
         received = admission.receive(kind, document, self._space(kind, namespace, document), options)
         new = writes.for_create(kind, received.document, options, self._clock.now())
         self._check_space(kind, new)
-        if new["metadata"].get("name"):
-            return Written(self._store_new(kind, new, options), created=True, warnings=received.warnings)
-        return Written(self._store_named(kind, new, options), created=True, warnings=received.warnings)
+        store = self._store_new if new["metadata"].get("name") else self._store_named
+        stored = store(kind, new, options)
+        return Written(stored, created=True, warnings=received.warnings + self._advice(new))
 
     def replace(
         self, kind: Kind, namespace: str, name: str, document: object, options: WriteOptions, subresource: str = ""
@@ -192,9 +205,10 @@ class Verbs:
             try:
                 if live is None:
                     self._check_space(kind, new)
-                    return Written(self._store_new(kind, new, options), created=True, warnings=received.warnings)
-                written = self._store(kind, live, new, options, subresource)
-                return Written(written, created=False, warnings=received.warnings)
+                    stored = self._store_new(kind, new, options)
+                else:
+                    stored = self._store(kind, live, new, options, subresource)
+                return Written(stored, created=live is None, warnings=received.warnings + self._advice(new))
             except (AlreadyExists, _Raced):
                 continue
         raise self._too_busy(kind, name)
@@ -289,13 +303,13 @@ class Verbs:
 
     def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
         options.admit(kind, None, document)
-        self._judge(document)
-        if options.dry_run:
-            metadata = document["metadata"]
-            if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
-                raise AlreadyExists.of(admission.about(kind, metadata["name"]))
-            return writes.pretend(None, document, self._clock.now())
-        stored = self._storage.create(document)
+        with self._judged(document, None):
+            if options.dry_run:
+                metadata = document["metadata"]
+                if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
+                    raise AlreadyExists.of(admission.about(kind, metadata["name"]))
+                return writes.pretend(None, document, self._clock.now())
+            stored = self._storage.create(document)
         return namespaces.set_phase(self._storage, stored) if kind is NAMESPACE else stored
 
     def _store_named(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
@@ -337,12 +351,12 @@ class Verbs:
         options.admit(kind, live, document)
         if document is live:
             return live
-        if not subresource and document.get("spec") != live.get("spec"):
-            self._judge(document)
-        if options.dry_run:
-            return writes.pretend(live, document, self._clock.now())
+        is_judged = not subresource and document.get("spec") != live.get("spec")
         try:
-            return self._storage.update_status(document) if subresource else self._storage.update(document)
+            with self._judged(document, live) if is_judged else nullcontext():
+                if options.dry_run:
+                    return writes.pretend(live, document, self._clock.now())
+                return self._storage.update_status(document) if subresource else self._storage.update(document)
         except Conflict as error:
             raise _Raced from error
         except NotFound as error:

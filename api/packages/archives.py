@@ -70,8 +70,10 @@ def members(path: Path, wanted: Wanted) -> Iterator[Member]:
             head = file.read(4)
         yield from _zip_members(path, wanted) if head in _ZIP else _tar_members(path, wanted, is_zstd=head == _ZSTD)
     except _TORN as error:
-        what = "zip" if path.suffix == ".zip" else format_of(path.name) or Format.GZIP
-        raise Refused(f"cannot read {path}: it is no whole .{what}: {error}") from None
+        what = "zip" if path.suffix == ".zip" else format_of(path.name)
+        why = "" if "\n" in str(error) else f": {error}"  # tarfile has a line for each form that it tried.
+        of_what = f"whole .{what}" if what else "archive: give a .zip or a .tar, packed or not"
+        raise Refused(f"cannot read {path}: it is no {of_what}{why}") from None
     except OSError as error:
         raise Refused(f"cannot read {path}: {error.strerror or error}") from None
 

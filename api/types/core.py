@@ -6,6 +6,8 @@ from pydantic import Field
 
 from api.meta import ApiModel, Resource
 
+NODE_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+
 
 class ObjectReference(ApiModel):
     """Names the object that an event is about."""

@@ -5,7 +5,7 @@ to is not known here; `controller/job/host_limits.py` looks.
 """
 
 import re
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -88,13 +88,46 @@ class IoLimits(ApiModel):
         }
 
 
-class Limits(ApiModel):
+class Amounts(ApiModel):
+    """Amounts of what a host has, by the names that limits and requests share; devices by the name of their kind."""
+
+    model_config = ConfigDict(json_schema_extra={OPEN: True})
+
+    cpu: str | None = None
+    memory: str | None = None
+    ephemeral_storage: str | None = Field(default=None, alias="ephemeral-storage")
+
+    @model_validator(mode="after")
+    def _devices_are_counted(self) -> Self:
+        device_resources.counts(self.model_extra or {})
+        return self
+
+    @property
+    def millicpu(self) -> int | None:
+        """Thousandths of a core, or None."""
+        return None if self.cpu is None else quantity.to_millicpu(self.cpu)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes of memory, or None."""
+        return _bytes(self.memory)
+
+    @property
+    def storage_bytes(self) -> int | None:
+        """Bytes of /work, or None."""
+        return _bytes(self.ephemeral_storage)
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """How many devices of each kind; none is left out."""
+        return {kind: count for kind, count in device_resources.counts(self.model_extra or {}).items() if count}
+
+
+class Limits(Amounts):
     """What a run may use at most; the kernel holds it to that.
 
     Besides, how many devices it is given for itself, by the name of their kind: `nvidia.com/gpu: 2`.
     """
-
-    model_config = ConfigDict(json_schema_extra={OPEN: True})
 
     cpu: str | None = Field(default=None, description='Cores, such as "500m", "1.5" or 2; unset is all cores.')
     memory: str | None = Field(
@@ -160,21 +193,6 @@ class Limits(ApiModel):
         return value
 
     @property
-    def millicpu(self) -> int | None:
-        """Thousandths of a core, or None."""
-        return None if self.cpu is None else quantity.to_millicpu(self.cpu)
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """Bytes of memory, or None."""
-        return _bytes(self.memory)
-
-    @property
-    def storage_bytes(self) -> int | None:
-        """Bytes of /work, or None."""
-        return _bytes(self.ephemeral_storage)
-
-    @property
     def tmp_bytes(self) -> int | None:
         """Bytes of /tmp, or None."""
         return _bytes(self.tmp_storage)
@@ -194,20 +212,45 @@ class Limits(ApiModel):
         """Bytes of a core file, or None."""
         return _bytes(self.core_size)
 
-    @model_validator(mode="after")
-    def _devices_are_counted(self) -> "Limits":
-        device_resources.counts(self.model_extra or {})
-        return self
 
-    @property
-    def devices(self) -> dict[str, int]:
-        """How many devices of each kind; none is left out."""
-        return {kind: count for kind, count in device_resources.counts(self.model_extra or {}).items() if count}
+class Requests(Amounts):
+    """What is kept for a run: it begins when this host can promise so much, beside all that is promised already."""
+
+    cpu: str | None = Field(default=None, description="Cores; unset is the limit, or else the setting's default.")
+    memory: str | None = Field(default=None, description="Bytes; unset is the limit, or else the setting's default.")
+    ephemeral_storage: str | None = Field(
+        default=None,
+        alias="ephemeral-storage",
+        description="Bytes of the disk; unset is the limit, or else the setting's default.",
+    )
+
+    @field_validator("cpu", "memory", "ephemeral_storage", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        return _text(value)
+
+    @field_validator("cpu")
+    @classmethod
+    def _is_cpu(cls, value: str | None) -> str | None:
+        if value is not None and _quantity(value, quantity.to_millicpu) < 0:
+            raise PydanticCustomError("FieldValueInvalid", "must not be negative")
+        return value
+
+    @field_validator("memory", "ephemeral_storage")
+    @classmethod
+    def _is_bytes(cls, value: str | None) -> str | None:
+        if value is not None and _quantity(value, quantity.to_bytes) < 0:
+            raise PydanticCustomError("FieldValueInvalid", "must not be negative")
+        return value
 
 
 class Resources(ApiModel):
     """The resources of a run."""
 
+    requests: Requests = Field(
+        default_factory=Requests,
+        description="What is kept for a run; it begins when this host has that much to promise. At most the limits.",
+    )
     limits: Limits = Field(
         default_factory=Limits,
         description="What a run may use at most; and devices for itself, by kind: nvidia.com/gpu.",
@@ -233,6 +276,25 @@ class Resources(ApiModel):
         if value is not None:
             _read(value, cpu_numbers)
         return value
+
+    @model_validator(mode="after")
+    def _requests_are_within_limits(self) -> "Resources":
+        wanted, limits = self.requests, self.limits
+        for name, asked, most, text in (
+            ("cpu", wanted.millicpu, limits.millicpu, limits.cpu),
+            ("memory", wanted.memory_bytes, limits.memory_bytes, limits.memory),
+            ("ephemeral-storage", wanted.storage_bytes, limits.storage_bytes, limits.ephemeral_storage),
+        ):
+            if asked is not None and most is not None and asked > most:
+                context = {"name": name, "limit": text, "member": "requests"}
+                raise PydanticCustomError(
+                    "FieldValueInvalid", "{name} must be less than or equal to {name} limit of {limit}", context
+                )
+        for kind, count in wanted.devices.items():
+            if limits.devices.get(kind) != count:
+                context = {"name": kind, "member": "requests"}
+                raise PydanticCustomError("FieldValueInvalid", "{name} must be equal to {name} limit", context)
+        return self
 
     @property
     def cpus(self) -> tuple[int, ...]:

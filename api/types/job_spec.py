@@ -1,31 +1,37 @@
 """What a job wants: its command, runtime, environment, files, limits and what to do on failure.
 
 Field names are batch/v1's and Pod's wherever they have one. Here: the spec and its rules, all of which are checked at
-admission. Limits are in `job_resources.py`, the kind itself and its status in `job.py`.
+admission. Files are in `job_file.py`, limits in `job_resources.py`, the kind itself and its status in `job.py`.
 """
 
-import base64
-import binascii
 import hashlib
 import json
-import posixpath
 import re
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
-from pathlib import PurePosixPath
+from functools import cached_property
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import runtime_spec
-from api.meta import ApiModel
+from api.meta import ApiModel, read_rfc3339
+from api.types import job_after, job_file, job_many
+from api.types.artifacts import check_patterns
+from api.types.job_after import After
+from api.types.job_file import JobFile
+from api.types.job_many import CompletionMode
+from api.types.job_network import JobNetwork
 from api.types.job_resources import Resources
 from api.types.job_security import SecurityContext, SecurityProfile
-from api.types.references import EnvFromSource, EnvVarSource, KeySelector
+from api.types.references import EnvFromSource, EnvVarSource
 
-ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+VOLUME_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 RESERVED_ENV_PREFIX = "JOB_"
 _LONGEST_NAME = 255
-FILES_MOST_BYTES = 1_000_000
 LONGEST_WORD_BYTES = 131_071
 """One argument, or one NAME=VALUE, without its NUL. Source: execve(2), MAX_ARG_STRLEN."""
 
@@ -60,7 +66,7 @@ class EnvVar(ApiModel):
     def _has_no_nul(cls, value: str) -> str:
         if "\0" in value:
             raise PydanticCustomError("FieldValueInvalid", "must not contain a NUL character")
-        if len(value.encode()) > LONGEST_WORD_BYTES - _LONGEST_NAME:
+        if len(value.encode()) > LONGEST_WORD_BYTES - len("=") - _LONGEST_NAME:
             raise PydanticCustomError("FieldValueInvalid", "is too long to be passed on: use a file of spec.files")
         return value
 
@@ -71,60 +77,38 @@ class EnvVar(ApiModel):
         return self
 
 
-class JobFile(ApiModel):
-    """A file, or a symbolic link, put into /work before the command starts."""
+class VolumeMount(ApiModel):
+    """A volume of the job's namespace, and where its runs see it."""
 
-    path: str = Field(description="Where in /work, relative, without `..`; example `conf/app.ini`.")
-    text: str | None = Field(default=None, description="Its content as text.")
-    base64: str | None = Field(default=None, description="Its content as base64, for anything that is not text.")
-    link: str | None = Field(
-        default=None, description="Instead of a content: where a symbolic link leads, relative, inside /work."
+    name: str = Field(min_length=1, max_length=253, description="The Volume's name.")
+    mount_path: str = Field(
+        default="", max_length=4096, description="Where runs see it, an absolute path; unset is /volumes/NAME."
     )
-    secret_key_ref: KeySelector | None = Field(
-        default=None, description="Its content is a key of a Secret, looked up when a run starts."
-    )
-    config_map_key_ref: KeySelector | None = Field(
-        default=None, description="Its content is a key of a ConfigMap, looked up when a run starts."
-    )
-    mode: int = Field(
-        default=0o644, ge=0, le=0o777, description="Permission bits as a number; 420 is 0644, 493 is 0755."
-    )
+    read_only: bool = Field(default=False, description="True lets the job's runs only read it.")
 
-    @field_validator("path")
+    @field_validator("name")
     @classmethod
-    def _stays_inside(cls, path: str) -> str:
+    def _is_a_name(cls, name: str) -> str:
+        if not VOLUME_NAME.fullmatch(name):
+            raise PydanticCustomError("FieldValueInvalid", "must be lower-case letters, digits, `-` and `.`")
+        return name
+
+    @field_validator("mount_path")
+    @classmethod
+    def _is_a_place(cls, path: str) -> str:
+        if not path:
+            return path
         parts = path.split("/")
-        if not path or path.startswith("/") or ".." in parts or "" in parts or "." in parts or "\0" in path:
-            raise PydanticCustomError("FieldValueInvalid", "must be a relative path inside /work, without . or ..")
-        if len(path) > 1024 or any(len(part.encode()) > 255 for part in parts):
-            raise PydanticCustomError("FieldValueInvalid", "is too long for a file name")
+        if parts[0] or "\0" in path or any(part in ("", ".", "..") for part in parts[1:]):
+            raise PydanticCustomError("FieldValueInvalid", "must be an absolute path below /, without . or .. or //")
+        if parts[1] in ("proc", "sys", "dev") or path in ("/work", "/tmp", "/volumes", "/etc"):
+            raise PydanticCustomError("FieldValueForbidden", "each run has its own {at}", {"at": path})
         return path
 
-    @model_validator(mode="after")
-    def _leads_inside(self) -> "JobFile":
-        if self.link is not None:
-            end = posixpath.normpath(posixpath.join(posixpath.dirname(self.path), self.link))
-            if not self.link or "\0" in self.link or end.startswith(("/", "..")):
-                raise PydanticCustomError("FieldValueInvalid", "link must be a relative path that stays inside /work")
-        return self
-
-    @model_validator(mode="after")
-    def _has_one_content(self) -> "JobFile":
-        contents = (self.text, self.base64, self.link, self.secret_key_ref, self.config_map_key_ref)
-        if contents.count(None) != len(contents) - 1:
-            what = "text, base64, link, secretKeyRef and configMapKeyRef"
-            raise PydanticCustomError("FieldValueInvalid", "needs exactly one of {what}", {"what": what})
-        if self.base64 is not None:
-            try:
-                base64.b64decode(self.base64, validate=True)
-            except (binascii.Error, ValueError):
-                raise PydanticCustomError("FieldValueInvalid", "base64 cannot be decoded") from None
-        return self
-
     @property
-    def content(self) -> bytes:
-        """The file's bytes; a link has none, nor has what is not looked up yet."""
-        return self.text.encode() if self.text is not None else base64.b64decode(self.base64 or "")
+    def place(self) -> str:
+        """Where runs see it."""
+        return self.mount_path or f"/volumes/{self.name}"
 
 
 class JobSpec(ApiModel):
@@ -152,13 +136,35 @@ class JobSpec(ApiModel):
         default=(),
         description="Secrets and ConfigMaps whose keys are variables; later ones win over earlier, and env over all.",
     )
+    stdin: bool = Field(
+        default=False,
+        description="Whether attach gives it a standard input, which has no end until then; else it is /dev/null.",
+    )
+    stdin_once: bool = Field(
+        default=False,
+        description="With stdin: whether that ends when the first who attached to it ends theirs, or goes.",
+    )
     working_dir: str = Field(default="/work", description="The directory that the command starts in.")
     files: tuple[JobFile, ...] = Field(
         default=(),
-        description="Files put into /work, at most 1 MB together.",
+        description="What is put into /work: texts, of at most 1 MB together, and uploads, for which it has room.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
+    artifacts: tuple[str, ...] = Field(
+        default=(),
+        description="Patterns of files in /work that are kept when a run has ended, until the job is deleted: "
+        '["out/**/*.csv", "model.bin"]; rnx job download fetches them.',
+    )
+    volume_mounts: tuple[VolumeMount, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Volumes that runs see; one that nobody declared is made, where the settings say so.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     resources: Resources = Field(default_factory=Resources, description="Limits that the kernel enforces.")
+    network: JobNetwork | None = Field(
+        default=None, description="The network that its runs are in; unset is that of the setting network.default."
+    )
     security_profile: SecurityProfile = Field(
         default=SecurityProfile.STRICT,
         description="strict, or baseline, which allows the system calls that Docker's default profile does, such as "
@@ -166,6 +172,37 @@ class JobSpec(ApiModel):
     )
     security_context: SecurityContext = Field(
         default_factory=SecurityContext, description="Capabilities; there are none unless they are asked for."
+    )
+    priority_class_name: str | None = Field(
+        default=None,
+        description="The PriorityClass that says how soon its runs begin where others wait too; unset is the one that "
+        "is globalDefault, or priority 0.",
+    )
+    completions: int | None = Field(
+        default=None,
+        ge=0,
+        le=job_many.MOST_COMPLETIONS,
+        description="How many runs have to succeed. Unset: any one, and then none begins any more.",
+    )
+    parallelism: int | None = Field(
+        default=None,
+        ge=0,
+        le=job_many.MOST_PARALLELISM,
+        description="How many runs there are at a time at most, each with limits and a promise of its own; unset is 1.",
+    )
+    completion_mode: CompletionMode = Field(
+        default=CompletionMode.NON_INDEXED,
+        description="Indexed: each run has an index from 0 to completions - 1, in JOB_COMPLETION_INDEX, and one of "
+        "each has to succeed. NonIndexed: one run is as good as another.",
+    )
+    backoff_limit_per_index: int | None = Field(
+        default=None,
+        ge=0,
+        description="With Indexed: retries of each index before that has failed; the others go on, and a backoffLimit "
+        "that is unset is none.",
+    )
+    max_failed_indexes: int | None = Field(
+        default=None, ge=0, description="With backoffLimitPerIndex: the job fails when more indexes than this have."
     )
     backoff_limit: int = Field(
         default=6, ge=0, le=1000, description="Retries after failures before the job has failed."
@@ -189,6 +226,16 @@ class JobSpec(ApiModel):
         description="Seconds after its end when the job is deleted, unless a manifest declares it; unset keeps it.",
     )
     suspend: bool = Field(default=False, description="True holds the job: it is not started, or its run is frozen.")
+    start_at: str | None = Field(
+        default=None,
+        description="When the job may start at the earliest, RFC 3339, such as 2026-12-31T23:59:00Z; one in the past "
+        "starts it at once. Its runtime is installed before.",
+    )
+    after: tuple[After, ...] = Field(
+        default=(),
+        description="Other jobs that must have ended, each in the way it says, before a run of this one begins; "
+        "the job fails as soon as one of them can never have.",
+    )
 
     @field_validator("runtime")
     @classmethod
@@ -200,6 +247,11 @@ class JobSpec(ApiModel):
                 raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
         return text
 
+    @field_validator("after")
+    @classmethod
+    def _after_is_a_list(cls, after: tuple[After, ...]) -> tuple[After, ...]:
+        return job_after.check_list(after)
+
     @field_validator("command", "args")
     @classmethod
     def _has_no_nul(cls, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -210,6 +262,16 @@ class JobSpec(ApiModel):
         if any(len(word.encode()) > LONGEST_WORD_BYTES for word in words):
             raise PydanticCustomError("FieldValueInvalid", "has a word of over 128 KiB: use a file of spec.files")
         return words
+
+    @field_validator("start_at")
+    @classmethod
+    def _is_a_moment(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                read_rfc3339(text)
+            except ValueError as error:
+                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error)}) from None
+        return text
 
     @field_validator("working_dir")
     @classmethod
@@ -224,17 +286,65 @@ class JobSpec(ApiModel):
         _refuse_repeats([variable.name for variable in env])
         return env
 
+    @field_validator("artifacts")
+    @classmethod
+    def _artifacts_can_match(cls, artifacts: tuple[str, ...]) -> tuple[str, ...]:
+        return check_patterns(artifacts)
+
     @field_validator("files")
     @classmethod
     def _files_fit(cls, files: tuple[JobFile, ...]) -> tuple[JobFile, ...]:
         _refuse_repeats([file.path for file in files])
-        _refuse_files_as_directories({file.path for file in files})
-        total = sum(len(file.content) for file in files)
-        if total > FILES_MOST_BYTES:
-            raise PydanticCustomError(
-                "FieldValueInvalid", "must be at most 1 MB together, these are {n} bytes", {"n": total}
-            )
+        job_file.refuse_files_that_do_not_fit(files)
         return files
+
+    @model_validator(mode="after")
+    def _ends_what_it_has(self) -> "JobSpec":
+        if self.stdin_once and not self.stdin:
+            raise PydanticCustomError(
+                "FieldValueInvalid", "stdinOnce needs stdin to be true: set it, or leave both out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_complete_at_some_time(self) -> "JobSpec":
+        job_many.check(self)
+        return self
+
+    @field_validator("volume_mounts")
+    @classmethod
+    def _volumes_have_places(cls, mounts: tuple[VolumeMount, ...]) -> tuple[VolumeMount, ...]:
+        _refuse_repeats([mount.name for mount in mounts])
+        _refuse_repeats([mount.place for mount in mounts])
+        return mounts
+
+    @property
+    def has_many_runs(self) -> bool:
+        """Whether it is more than one command that is to succeed once."""
+        is_plain = self.completions in (None, 1) and self.parallelism in (None, 1)
+        return not is_plain or self.completion_mode is CompletionMode.INDEXED
+
+    @property
+    def most_active(self) -> int:
+        """How many runs there may be at a time."""
+        parallelism = 1 if self.parallelism is None else self.parallelism
+        return parallelism if self.completions is None else min(parallelism, self.completions)
+
+    @property
+    def most_failures(self) -> int | None:
+        """How many runs may fail before the job has; None: it depends on its indexes alone."""
+        if self.backoff_limit_per_index is not None and "backoff_limit" not in self.model_fields_set:
+            return None
+        return self.backoff_limit
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """The moment of `start_at`."""
+        return None if self.start_at is None else read_rfc3339(self.start_at)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the job may start, as far as its start time goes."""
+        return self.start_at is None or read_rfc3339(self.start_at) <= now
 
     def template_hash(self) -> str:
         """Return a short hash of everything that a run is made of: another hash, another run.
@@ -242,17 +352,23 @@ class JobSpec(ApiModel):
         Of what it means, not of how it is written: `500m` is `0.5`. Defaults are left out, so that a field
         that a later version adds changes no hash.
         """
+        return self._template_hash
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which may come to be made of something else."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_template_hash", None)
+        return copied
+
+    @cached_property
+    def _template_hash(self) -> str:
         wanted = {"runtime", "command", "args", "env", "env_from", "working_dir", "files", "security_profile"}
+        wanted |= {"stdin", "stdin_once", "volume_mounts", "artifacts", "network"}
         made_of = self.model_dump(mode="json", by_alias=True, include=wanted, exclude_defaults=True)
         if self.security_context.added:
             made_of["capabilities"] = self.security_context.added
         made_of["limits"] = self.resources.numbers()
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def _refuse_files_as_directories(paths: set[str]) -> None:
-    for above in sorted({str(above) for path in paths for above in PurePosixPath(path).parents} & paths):
-        raise PydanticCustomError("FieldValueInvalid", '"{at}" cannot be both a file and a directory', {"at": above})
 
 
 def _refuse_repeats(names: list[str]) -> None:

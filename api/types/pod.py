@@ -10,6 +10,9 @@ from datetime import timedelta
 
 from api.meta import Document, read_time, wire_time
 from api.types.job import Job, Run, RunState
+from api.types.job_many import FAILURES_ANNOTATION, INDEX_LABEL, INDEX_VARIABLE, is_indexed
+
+CONDITIONS = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
 
 JOB_NAME_LABEL = "runwright.dev/job-name"
 CONTAINER_NAME = "job"
@@ -46,9 +49,16 @@ def deleted_pods_text(deletions: Mapping[int, PodDeletion]) -> str:
     return json.dumps(listed, separators=(",", ":"))
 
 
-def pod_name(job_name: str, attempt: int) -> str:
-    """Return the name of the Pod that shows run `attempt` of a job."""
-    return f"{job_name}-{attempt}"
+def pod_name(job_name: str, attempt: int, index: int | None = None) -> str:
+    """Return the name of the Pod that shows run `attempt` of a job, which has this index if it has any."""
+    return f"{job_name}-{attempt}" if index is None else f"{job_name}-{index}-{attempt}"
+
+
+def pod_name_in(job: Document, attempt: int) -> str:
+    """Return the name of the Pod that shows run `attempt` of a job as it is stored."""
+    runs = job.get("status", {}).get("runs", ()) if is_indexed(job) else ()
+    index = next((run.get("index") for run in runs if run["attempt"] == attempt), None)
+    return pod_name(job["metadata"]["name"], attempt, index)
 
 
 def pods_of(job: Job, node_name: str) -> tuple[Document, ...]:
@@ -70,23 +80,54 @@ def _deleted(pod: Document, deletion: PodDeletion | None) -> Document:
 def _pod(job: Job, run: Run, node_name: str) -> Document:
     meta = job.meta
     owner = {"apiVersion": job.api_version, "kind": job.kind, "name": meta.name, "uid": meta.uid, "controller": True}
-    container = {"name": CONTAINER_NAME, "image": run.runtime or _IMAGE_OF_HOST, "command": list(job.spec.command)}
+    container: Document = {
+        "name": CONTAINER_NAME,
+        "image": run.runtime or _IMAGE_OF_HOST,
+        "command": list(job.spec.command),
+    }
     container |= {"args": list(job.spec.args)} if job.spec.args else {}
+    container |= {"env": [{"name": INDEX_VARIABLE, "value": str(run.index)}]} if run.index is not None else {}
+    container |= {"stdin": True} if job.spec.stdin else {}
+    container |= {"stdinOnce": True} if job.spec.stdin_once else {}
+    container["resources"] = _resources(job, run)
+    name = job.spec.priority_class_name
+    spec: Document = {"containers": [container], "restartPolicy": "Never", "nodeName": node_name}
+    spec |= {"priority": run.priority} | ({"priorityClassName": name} if name else {})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": pod_name(meta.name, run.attempt),
+            "name": pod_name(meta.name, run.attempt, run.index),
             "namespace": meta.namespace,
             "uid": f"{meta.uid}-{run.attempt}",
             "resourceVersion": meta.resource_version,
             "creationTimestamp": run.started_at or meta.creation_timestamp,
-            "labels": {**meta.labels, JOB_NAME_LABEL: meta.name},
+            "labels": {**meta.labels, JOB_NAME_LABEL: meta.name, **_index_of(run)},
+            **({"annotations": _index_of(run) | _failures_of(run)} if run.index is not None else {}),
             "ownerReferences": [owner],
         },
-        "spec": {"containers": [container], "restartPolicy": "Never", "nodeName": node_name},
+        "spec": spec,
         "status": _status(run),
     }
+
+
+def _index_of(run: Run) -> dict[str, str]:
+    return {} if run.index is None else {INDEX_LABEL: str(run.index)}
+
+
+def _failures_of(run: Run) -> dict[str, str]:
+    return {} if run.index_failures is None else {FAILURES_ANNOTATION: str(run.index_failures)}
+
+
+def _resources(job: Job, run: Run) -> Document:
+    """What the run was promised, and the limits of it that pods have too."""
+    requests = {name: amount for name, amount in run.requests.items() if name != "pods"}
+    limits = job.spec.resources.limits
+    have = {"cpu": limits.cpu, "memory": limits.memory, "ephemeral-storage": limits.ephemeral_storage}
+    told = {name: amount for name, amount in have.items() if amount is not None}
+    told |= {kind: str(count) for kind, count in limits.devices.items()}
+    is_its_own = run.template_hash == job.spec.template_hash()
+    return ({"limits": told} if told and is_its_own else {}) | ({"requests": requests} if requests else {})
 
 
 def _status(run: Run) -> Document:
@@ -117,12 +158,7 @@ def _conditions(run: Run) -> Iterator[Document]:
     is_over = run.state is RunState.ENDED
     since = run.finished_at if is_over else run.started_at
     why_not = {"reason": "PodCompleted"} if is_over and run.exit_code == 0 else {"reason": "ContainersNotReady"}
-    for type_, holds in (
-        ("PodScheduled", True),
-        ("Initialized", not pending),
-        ("ContainersReady", running),
-        ("Ready", running),
-    ):
+    for type_, holds in zip(CONDITIONS, (True, not pending, running, running), strict=True):
         condition: Document = {"type": type_, "status": "True" if holds else "False"}
         condition |= {"lastTransitionTime": since} if since else {}
         yield condition | ({} if holds else why_not)

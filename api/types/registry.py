@@ -6,6 +6,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from api import conditions
 from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
@@ -134,11 +135,19 @@ class RegistrySpec(ApiModel):
         return key
 
 
+CONDITIONS = frozenset({"Ready"})
+"""The types of conditions that runwright sets on registries."""
+
+
 class RegistryStatus(ApiModel):
     """What the last look at the catalogue gave."""
 
     observed_generation: int = Field(default=0, description="The generation that this status is about.")
-    conditions: tuple[Condition, ...] = Field(default=(), description="Ready: there is a catalogue to install from.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Ready: there is a catalogue to install from; what others add is left as it is.",
+        json_schema_extra=conditions.LIST,
+    )
     last_fetch_time: str | None = Field(default=None, description="When the catalogue was last fetched, RFC 3339.")
     runtimes: int = Field(default=0, description="Runtimes in the catalogue.")
     versions: int = Field(default=0, description="Versions in the catalogue, of all runtimes together.")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api import runtime_spec
+from api import conditions, runtime_spec
 from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 from api.types.runtime_sources import (
@@ -258,13 +258,19 @@ class HistoryEntry(ApiModel):
     reason: str = Field(default="", description="Why: first, update or rollback.")
 
 
+CONDITIONS = frozenset({"Ready", "Healthy", "Verified", "Reproducible", "DigestMismatch"})
+"""The types of conditions that runwright sets on runtimes."""
+
+
 class RuntimeStatus(ApiModel):
     """What is installed."""
 
     observed_generation: int = Field(default=0, description="The generation that this status is about.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
-        description="Ready: every wanted version is installed. Healthy, Verified, Reproducible, DigestMismatch.",
+        description="Ready: every wanted version is installed. Healthy, Verified, Reproducible, DigestMismatch. "
+        "What others add is left as it is.",
+        json_schema_extra=conditions.LIST,
     )
     versions: tuple[RuntimeVersion, ...] = Field(default=(), description="The versions on this host.")
     latest: str = Field(default="", description="The highest installed version.")

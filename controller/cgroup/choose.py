@@ -8,6 +8,7 @@ from controller.cgroup.detect import Hierarchies
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.cgroup.v1 import CgroupV1
 from controller.cgroup.v2 import CgroupV2
+from controller.linux import mountinfo
 
 
 def hierarchies_of_host(proc: str = "/proc") -> Hierarchies:
@@ -16,7 +17,7 @@ def hierarchies_of_host(proc: str = "/proc") -> Hierarchies:
     Raises:
         OSError: /proc cannot be read.
     """
-    text = Path(proc, "self/mountinfo").read_text(errors="surrogateescape")
+    text = mountinfo.decode(Path(proc, "self/mountinfo").read_bytes())
     unified = detect.unified_mount(text)
     controllers = Path(unified, "cgroup.controllers").read_text() if unified else ""
     return detect.detect(text, controllers)

@@ -42,7 +42,7 @@ class Disks:
         Raises:
             OSError: /proc cannot be read.
         """
-        text = Path(proc, "self/mountinfo").read_text(errors="surrogateescape")
+        text = mountinfo.decode(Path(proc, "self/mountinfo").read_bytes())
         return cls(mountinfo.parse(text), sys)
 
     def behind(self, paths: Iterable[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from controller.cgroup.slice import Slice
 from controller.daemon import builds
 from controller.daemon import lock as daemon_lock
 from controller.daemon.lock import AlreadyRunning
+from controller.daemon.networking import clean as clean_networks
 from controller.daemon.paths import Paths
 from controller.daemon.settings import Settings
 from controller.job.memory_place import MemoryPlace
@@ -18,6 +19,16 @@ from controller.job.run_dirs import RunDirs
 from controller.job.sweep import sweep
 from controller.launcher.client import LauncherClient, LauncherError
 from controller.runtime.build import sandbox
+from controller.volume.backing import Backing
+
+
+def _volumes(paths: Paths) -> tuple[str, ...]:
+    """Unmount all volumes: what they hold stays, but what was in memory."""
+    backing = Backing(paths.volumes)
+    try:
+        return backing.sweep(())
+    finally:
+        backing.close()
 
 
 class StillRunning(Exception):
@@ -47,6 +58,8 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
             return ()  # Without cgroups no run was ever started.
         dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
         swept = sweep((), dirs, cgroups, None)  # Logs stay: the jobs are still remembered.
+        swept += _volumes(paths)
+        swept += clean_networks(paths)
         swept += sandbox.sweep(builds.cgroup_parent(paths, settings))
         Slice(choose.hierarchies_of_host(), paths.cgroup_slice(settings)).remove()
         return swept

@@ -23,22 +23,37 @@ class Recording(Protocol):
         ...
 
 
+class Threaded(Protocol):
+    """What has threads of its own."""
+
+    def problems(self) -> dict[str, str]:
+        """Return each with an empty string when it runs, else what is wrong with it."""
+        ...
+
+
 class DaemonHealth:
     """Implements `api.ports.Health`."""
 
     def __init__(
-        self, controllers: Iterable[Controller], manifests: Synced, launcher: LauncherClient, record: Recording
+        self,
+        controllers: Iterable[Controller],
+        manifests: Synced,
+        launcher: LauncherClient,
+        record: Recording,
+        networking: Threaded,
     ) -> None:
         """Ask these parts."""
         self._controllers = tuple(controllers)
         self._manifests = manifests
         self._launcher = launcher
         self._record = record
+        self._networking = networking
 
     def checks(self) -> dict[str, str]:
         """Return each part with an empty string when it works, else what is wrong with it."""
         found = {f"controller-{c.name}": _controller(c) for c in self._controllers}
         found["manifests"] = "" if self._manifests.is_synced() else "the sources have not been read yet"
+        found |= self._networking.problems()
         return found | {"launcher": self._launcher_check(), "audit-log": self._record_check()}
 
     def _record_check(self) -> str:

@@ -9,6 +9,7 @@ from api.errors import ApiError
 from api.objects.verbs import Verbs
 from controller.daemon.authority import HostAuthority
 from controller.daemon.expiring import Expiring
+from controller.daemon.job_files import JobFiles
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
@@ -32,9 +33,11 @@ class Housekeeping:
         caches: PackageCaches,
         downloads: Parts,
         authority: HostAuthority,
+        files: JobFiles,
     ) -> None:
         """Keep these parts tidy."""
         self._authority = authority
+        self._files = files
         self._expiring = Expiring(verbs, clock)
         self._caches = caches
         self._downloads = downloads
@@ -66,6 +69,7 @@ class Housekeeping:
                 self._chore("remove proofs that are over", self._expiring.sweep)
                 self._chore("trim package caches", self._caches.trim)
                 self._chore("remove old parts of downloads", self._downloads.sweep)
+                self._chore("collect uploads", self._files.collect)
             if tick % self._every_ticks == 0:
                 self._chore("expire events", lambda: self._store.expire_events(self._clock.now() - self._event_ttl))
                 self._chore("compact the store", self._store.compact)

@@ -3,39 +3,77 @@
 What is judged, and how, is in `job.policy`. Here: the refusal at the first door, and the words at the second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from api.errors import Forbidden
-from api.kinds import JOB
+from api.errors import Cause, Forbidden
+from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS, Kind
+from api.meta import Document, ObjectKey
 from api.objects import admission
+from api.objects.verbs import Judged
 from api.types.job import Job
 from api.types.job_spec import JobSpec
 from controller.job import policy
 from controller.job.policy import Policy
 
+_TEMPLATE = "spec.jobTemplate.spec."
+
 
 class JobAdmission:
     """Refuses jobs that the policy does not allow."""
 
-    def __init__(self, rules: Policy, landlock_abi: int) -> None:
-        """Judge by `rules` on a kernel with this version of Landlock; 0 for none."""
+    def __init__(
+        self,
+        rules: Policy,
+        landlock_abi: int,
+        look: Callable[[ObjectKey], Document | None],
+        quotas: Judged = lambda _new, _live: nullcontext(),
+    ) -> None:
+        """Judge by `rules` on a kernel with this version of Landlock, 0 for none; `look` reads what jobs refer to.
+
+        `quotas` has room for what is stored, as long as it is entered.
+        """
+        self._quotas = quotas
         self._rules = rules
+        self._look = look
         self._lacking = policy.why_not_here(rules, landlock_abi)
 
-    def judge(self, document: Mapping[str, Any]) -> None:
-        """Refuse to store a job that the policy does not allow; other kinds have none.
+    @contextmanager
+    def judged(self, document: Document, live: Document | None) -> Iterator[None]:
+        """Refuse to store what the policy does not allow, or the quotas of its namespace have no room for.
+
+        Raises:
+            Forbidden: as `judge` does; or a quota would be exceeded.
+        """
+        self.judge(document, live)
+        with self._quotas(document, live):
+            yield
+
+    def judge(self, document: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
+        """Refuse a job, or what makes jobs, that the policy does not allow, or whose class is not there.
+
+        `live` is what it was. Other kinds have no policy.
 
         Raises:
             Forbidden: it names each field, the setting that forbids it, and what to do.
         """
-        if document.get("kind") != JOB.name:
+        kind, template = _jobs_in(document)
+        if kind is None:
             return
         metadata = document["metadata"]
-        spec = JobSpec.model_validate(document["spec"])
+        spec = JobSpec.model_validate(template)
         causes = policy.judge(self._rules, metadata.get("namespace", ""), spec)
+        if kind is CRON_JOB:
+            causes = [
+                Cause(cause.field.replace("spec.", _TEMPLATE, 1), cause.reason, cause.message) for cause in causes
+            ]
+        about = admission.about(kind, metadata.get("name", ""))
+        name = spec.priority_class_name
+        is_new = live is None or _jobs_in(live)[1].get("priorityClassName") != name
+        if name and is_new and not self._look(ObjectKey(PRIORITY_CLASS.name, "", name)):
+            raise Forbidden(f"{about} is forbidden: no PriorityClass with name {name} was found", about)
         if causes:
-            about = admission.about(JOB, metadata.get("name", ""))
             said = "; ".join(map(str, causes))
             raise Forbidden(f"{about} is forbidden: it violates this host's policy: {said}", about, causes)
 
@@ -43,3 +81,12 @@ class JobAdmission:
         """Return why no run of a job may be begun; empty if one may."""
         causes = policy.judge(self._rules, job.meta.namespace, job.spec)
         return "; ".join((*map(str, causes), *((self._lacking,) if self._lacking else ())))
+
+
+def _jobs_in(document: Mapping[str, Any]) -> tuple[Kind | None, Mapping[str, Any]]:
+    """Return the kind of an object that is a job or makes jobs, and the spec of these; None of any other."""
+    if document.get("kind") == JOB.name:
+        return JOB, document["spec"]
+    if document.get("kind") == CRON_JOB.name:
+        return CRON_JOB, document["spec"]["jobTemplate"]["spec"]
+    return None, {}

@@ -5,9 +5,7 @@ controller alone: runs and the launcher go on, and the next start finds them.
 """
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -16,20 +14,22 @@ from api import quantity
 from api.http.app import Surroundings, build_app
 from api.http.authorization import Access
 from api.http.server import ApiServer, Tls
-from api.kinds import CONFIG_MAP, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, SECRET
+from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, VOLUME
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.types.job import Job
 from api.version import VERSION
 from controller.cgroup import choose
 from controller.cgroup import slice as slices
-from controller.cgroup.absent import AbsentCgroups
-from controller.cgroup.lifecycle import CgroupError, Lifecycle
-from controller.daemon import builds, first_start, lock
+from controller.cron_job.starts import settle
+from controller.daemon import builds, cron_jobs, first_start, lock
 from controller.daemon import host as hosts
+from controller.daemon import workflows as workflows_of
+from controller.daemon.allocatable import HostAmounts
 from controller.daemon.api_settings import split_listen
 from controller.daemon.audit_file import AuditFiles
 from controller.daemon.authority import HostAuthority
+from controller.daemon.clock_steps import ClockSteps
 from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
@@ -38,19 +38,26 @@ from controller.daemon.host_devices import open_devices
 from controller.daemon.host_users import HostUsers
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.job_admission import JobAdmission
+from controller.daemon.job_files import JobFiles
 from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.networking import Networking
 from controller.daemon.node import NodeReport
+from controller.daemon.order_admission import OrderAdmission
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
+from controller.daemon.queueing import COUNTED, open_capacity, open_quotas
+from controller.daemon.run_defaults import open_cgroups, run_defaults
 from controller.daemon.runtimes_for_jobs import (
-    PARENTS_MANAGER,
     InstalledTrees,
     RuntimeRequests,
     RuntimesForJobs,
 )
+from controller.daemon.runtimes_here import open_runtimes
+from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
-from controller.daemon.settings import Settings, share_of_cpu, share_of_memory
+from controller.daemon.settings import Settings
+from controller.daemon.volumes_here import open_volumes
 from controller.daemon.waking import Waking
 from controller.devices.fitting import Fitting
 from controller.engine.clock import SystemClock
@@ -58,10 +65,9 @@ from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from controller.job import host_limits
+from controller.job import advice, host_limits
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
-from controller.job.crowd import Crowd
 from controller.job.entering import Entering
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
@@ -69,32 +75,26 @@ from controller.job.logs import JobLogs
 from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer, is_ended
 from controller.job.observed import RuntimeReady
+from controller.job.queue_metrics import QueueCollector
 from controller.job.run_dirs import RunDirs
-from controller.job.run_spec import RunDefaults
+from controller.job.run_spec import log_files
 from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
 from controller.job.usage import RunningJobsCollector
 from controller.job.usages import Usages
+from controller.job.waiters import Waiters
 from controller.launcher.client import LauncherClient
 from controller.linux import landlock
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
 from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import Feed
-from controller.registry import fetch, platforms
-from controller.registry.cache import CatalogueCache
-from controller.registry.kind import RegistryKind
 from controller.registry.parts import Parts
+from controller.resource_quota.kind import ResourceQuotaKind
 from controller.runtime.build import sandbox
-from controller.runtime.build.recipe import RecipeBuilder
 from controller.runtime.choosing import Dependents
-from controller.runtime.inspections import Pace
-from controller.runtime.installer import RuntimeMetrics
-from controller.runtime.kind import RuntimeKind, released_by
-from controller.runtime.pressure import DiskLimits
-from controller.runtime.sources.offers import Offers
+from controller.runtime.kind import released_by
 from controller.runtime.trees import install
-from controller.sandbox.legacy import legacy_binds
 from state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -123,8 +123,22 @@ class Manager:
         self._make_store()
         self._make_runs()
         self._make_runtimes()
+        self._networking = Networking(
+            settings.network, paths, self.store, self.verbs, self._clock, self._run_dirs, self._look_at, self._metrics
+        )  # fmt: skip
+        self._networks = self._controller(self._networking.kind, workers=1)
         self._make_jobs()
-        self._controllers = (self._registries, self._runtimes, self._jobs)
+        self._make_quota_uses()
+        parts = cron_jobs.make(self._clock, self.verbs, self._recorder, self._metrics)
+        self._cron_jobs = self._controller(parts.kind, workers=4, also=((JOB.name, parts.children.woken),))
+        self._cron_job_explainer = parts.explainer
+        self._clock_steps = ClockSteps(self._clock, self._clock_stepped)
+        workflows, also = workflows_of.parts(self._clock, self.verbs, self._recorder, self._metrics)
+        self._workflows = self._controller(workflows, also=also)
+        self._controllers = (
+            self._registries, self._runtimes, self._quota_uses, self._volumes, self._snapshots, self._networks,
+            self._jobs, self._cron_jobs, self._workflows,
+        )  # fmt: skip
         self._make_access()
         self._make_sources()
         self._make_api()
@@ -142,6 +156,7 @@ class Manager:
         for controller in self._controllers:
             controller.watch()
         self._manifests.start()
+        self._networking.start()
         self._housekeeping.start()
         self._collector.start()
         self._server.start()
@@ -149,32 +164,43 @@ class Manager:
         self._manifests.wait_until_synced()
         for controller in self._controllers:
             controller.work()
+        self._clock_steps.start()
         _log.info("ready", extra=keys(socket=str(self._paths.api_socket), host=self._host.name, version=VERSION))
 
     def _clear(self) -> None:
         """End and remove what nobody knows; watch the runs that go on."""
-        known = {job["metadata"]["uid"]: ObjectKey.of(job) for job in self.store.each(JOB.name)}
+        known = self.store.uids(JOB.name)
         for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
             _log.warning("removed what no job knows", extra=keys(item=item))
+        self._files.sweep(known)
         adopt(known, self._run_dirs, self._watch)
+        settle(self.store)
+        self._waiters.start_over(self.store)
+        for item in self._volumes_here.sweep():
+            _log.warning("cleared what a volume left", extra=keys(item=item))
+        for item in self._networking.sweep():
+            _log.warning("removed a link that nobody knows", extra=keys(item=item))
         for item in sandbox.sweep(builds.cgroup_parent(self._paths, self._settings)):
             _log.warning("ended a build that was cut off", extra=keys(item=item))
         install.clean_staging(self._paths.runtimes)
 
     def stop(self) -> None:
         """Stop everything in the opposite order; runs and the launcher stay alive. May be called half started."""
+        self._clock_steps.stop()
         self._server.stop()
         self._collector.stop()
         self._housekeeping.stop()
         self._manifests.stop()
+        self._networking.stop()
         for controller in reversed(self._controllers):
             controller.stop()
-        self._runtime_kind.stop()
+        self._runtimes_here.kind.stop()
         self._watch.stop()
         self._recorder.stop()
         self.launcher.close()
         self._caches.close()
-        self._http_client.close()
+        self._volumes_here.backing.close()
+        self._runtimes_here.http_client.close()
         self.store.close()
         self._audit.close()
         self._lock.close()
@@ -182,8 +208,12 @@ class Manager:
 
     def _make_store(self) -> None:
         self.store = Store.open(self._paths.database, self._clock, on_commit=StoreMetrics(self._metrics))
-        self._admission = JobAdmission(self._settings.policy.policy(), landlock.abi())
-        self.verbs = Verbs(self.store, self._clock, self._admission.judge)
+        self._quotas = open_quotas(self._settings, self.store)
+        self._files = JobFiles(self._settings, self._paths, self._clock, self.store, self._host.boot_id)
+        policy = self._settings.policy.policy()
+        self._admission = JobAdmission(policy, landlock.abi(), self.store.get, self._quotas.charged)
+        order = OrderAdmission(self.store.get, self._admission.judge, self._files.judged_inside(self._admission.judged))
+        self.verbs = Verbs(self.store, self._clock, order.judged, lambda new: advice.of(new, self._amounts.for_runs()))
         self.verbs.bootstrap()
         self._waking = Waking(self.store)
         self._engine_metrics = EngineMetrics(self._metrics)
@@ -194,71 +224,74 @@ class Manager:
         self._run_dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
         launcher_cgroup = f"{paths.cgroup_slice(settings)}/{slices.LAUNCHER}"
         self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log, launcher_cgroup)
-        self._cgroups, self._unenforceable = _open_cgroups(paths.cgroup_parent(settings))
+        self._cgroups, self._unenforceable = open_cgroups(paths.cgroup_parent(settings))
         slice_name = paths.cgroup_slice(settings)
         whole = None if self._unenforceable else slices.Slice(choose.hierarchies_of_host(), slice_name)
         self._held_together = HeldTogether(whole, settings.cgroup, self._host)
-        self._run_defaults = _run_defaults(settings, paths, self._host)
+        self._run_defaults = run_defaults(settings, paths, self._host)
 
     def _make_jobs(self) -> None:
         settings, paths = self._settings, self._paths
         trees = InstalledTrees(paths.runtimes)
         self._caches = PackageCaches(paths.package_caches, quantity.to_bytes(settings.jobs.cache_size))
-        runtimes = RuntimesForJobs(trees, self.store, self._offers, self._caches, enabled=settings.runtime.enabled)
+        runtimes = RuntimesForJobs(
+            trees, self.store, self._runtimes_here.offers, self._caches, enabled=settings.runtime.enabled
+        )
         self._runtimes_for_jobs = runtimes
-        self._watch = RunWatch(self._a_run_ended)
-        self._crowd = Crowd(lambda: len(self._watch.active()), settings.jobs.max_active)
-        devices = open_devices(settings, paths.root, self.store, self._run_dirs, lambda key: self._jobs.enqueue(key))
+        self._watch = RunWatch(self._look_at)
+        devices = open_devices(settings, paths.root, self.store, self._run_dirs, self._look_at)
+        self._volumes_here = here = open_volumes(
+            settings, paths, self.store, self.verbs, self._run_dirs, self._clock, self._look_at, self._metrics,
+            self._recorder,
+        )  # fmt: skip
+        volumes = here.for_jobs
+        self._volumes = self._controller(here.kind, also=here.also)
+        self._snapshots = self._controller(here.snapshots, workers=2, also=here.also_of_snapshots)
         job_metrics = JobMetrics(self._metrics)
+        self._amounts = HostAmounts(self._host, settings, paths.runs, devices.counts_of_all)
+        capacity = open_capacity(
+            settings, self.store, self._run_dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics
+        )
+        self._waiters = Waiters(self.store.get)
         defaults = self._run_defaults
         observer = Observer(
             self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            self._crowd, devices, self._unenforceable, self._why_not_held,
-            self._admission.why_not, look=self.store.get,
+            capacity, devices, volumes, self._unenforceable, self._why_not_held,
+            self._admission.why_not, look=self.store.get, waiters=self._waiters, contents=self._files.contents,
+            artifacts=self._files.artifacts, host_files=self._files.host_files, networks=self._networking.networks,
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
-            RuntimeRequests(self.verbs, self.store), defaults, job_metrics, devices,
+            RuntimeRequests(self.verbs, self.store), defaults, job_metrics, devices, capacity, volumes,
+            self._files.contents, self._files.artifacts, self._files.host_files, self._networking.networks,
         )  # fmt: skip
         self._jobs = self._controller(
             JobKind(self._clock, observer, actor, defaults),
             workers=settings.jobs.workers,
             also=(
-                (RUNTIME.name, self._waking.jobs_that_wait),
-                (REGISTRY.name, self._waking.jobs_that_wait),
+                *self._waking.of_jobs(),
                 (JOB.name, Announcer(self._recorder, job_metrics).keys),
-                *((kind.name, self._waking.jobs_that_lack) for kind in (SECRET, CONFIG_MAP)),
+                (JOB.name, self._waiters.changed),
+                (JOB.name, capacity.forget),
+                (PRIORITY_CLASS.name, capacity.reorder),
             ),
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)
+        self._metrics.register(QueueCollector(capacity.pending, capacity.promised))
         self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
 
+    def _make_quota_uses(self) -> None:
+        counted = ((kind.name, self._quotas.quotas_of) for kind in COUNTED)
+        self._quota_uses = self._controller(ResourceQuotaKind(self._quotas), workers=1, also=tuple(counted))
+
     def _make_runtimes(self) -> None:
-        settings = self._settings
-        self._http_client = fetch.new_client(self._paths.credentials)
-        self._cache = cache = CatalogueCache(self._paths.registry_cache, self._http_client, self._clock)
-        release = Path("/etc/os-release")
-        self._platform = platforms.host_platform(release.read_text() if release.exists() else "", self._host.machine)
-        build_host = builds.build_host(self._paths, settings, self._host.memory_bytes, self._held_together.why_not)
-        host = install.Host(
-            self._paths.runtimes,
-            self._platform,
-            self._clock,
-            self._http_client,
-            quantity.to_bytes(settings.runtime.minimum_free),
-            build_recipe=RecipeBuilder(build_host, self._platform, self._clock),
-        )
-        self._offers = Offers(self.store, cache)
-        self._runtime_kind = kind = RuntimeKind(
-            host, self.store, self._offers, self._recorder, RuntimeMetrics(self._metrics),
-            enabled=settings.runtime.enabled, parents=RuntimeRequests(self.verbs, self.store, PARENTS_MANAGER),
-            builds=build_host, prober=self._prober(),
-            pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
-            limits=DiskLimits(settings.runtime.disk_used_percent),
+        self._runtimes_here = here = open_runtimes(
+            self._settings, self._paths, self._host, self._clock, self.verbs, self._recorder, self._metrics,
+            self._held_together.why_not, self._prober(),
         )  # fmt: skip
         dependents = Dependents(self.store)
         self._runtimes = self._controller(
-            kind,
+            here.kind,
             workers=4,
             also=(
                 (REGISTRY.name, self._waking.runtimes_of_registry),
@@ -267,7 +300,7 @@ class Manager:
                 (RUNTIME_TEMPLATE.name, dependents.of_template),
             ),
         )
-        self._registries = self._controller(RegistryKind(cache, self._clock), workers=2)
+        self._registries = self._controller(here.registries, workers=2)
 
     def _why_not_held(self, job: Job, runtime: RuntimeReady, devices: Fitting) -> str:
         return self._held_together.why_not() or host_limits.why_not(job, runtime, devices, self._run_defaults)
@@ -303,30 +336,37 @@ class Manager:
         self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
-            Parts.below(self._paths.runtimes, self._clock), self._authority,
+            Parts.below(self._paths.runtimes, self._clock), self._authority, self._files,
         )  # fmt: skip
 
     def _make_api(self) -> None:
         settings = self._settings
         node = NodeReport(
-            self._host, self._clock, self._paths.runs, settings.jobs.max_active, settings.runtime.disk_used_percent,
+            self._host, self._clock, self._paths.runs, self._amounts, settings.runtime.disk_used_percent,
             lambda: self._unenforceable,
         )  # fmt: skip
         surroundings = Surroundings(
             verbs=self.verbs,
             storage=self.store,
             clock=self._clock,
-            run_logs=JobLogs(self._paths.job_logs, self._clock, self._run_is_over),
+            run_logs=JobLogs(
+                self._paths.job_logs,
+                self._clock,
+                self._run_is_over,
+                lambda job: log_files(job["metadata"].get("annotations") or {}, self._run_defaults),
+            ),
             run_access=Entering(
                 self._run_dirs, self.launcher, self._runtimes_for_jobs, self._run_defaults.cgroup_parent, self.store.get
             ),
             run_usages=Usages(
                 self._cgroups, self._run_defaults.cgroup_parent, self._watch.active, self.store, self._clock
             ),
+            uploads=self._files.uploads,
+            artifacts=ServedArtifacts(self._files.artifacts),
             build_logs=ServedBuildLogs(self._paths.build_logs, self.store),
-            catalogues=ServedCatalogues(self._cache, self._platform),
-            explainer=Explaining(self.store, self._job_explainer),
-            health=DaemonHealth(self._controllers, self._manifests, self.launcher, self._audit),
+            catalogues=ServedCatalogues(self._runtimes_here.catalogues, self._runtimes_here.platform),
+            explainer=Explaining(self.store, self._job_explainer, self._cron_job_explainer),
+            health=DaemonHealth(self._controllers, self._manifests, self.launcher, self._audit, self._networking),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
             host=node,
@@ -341,43 +381,15 @@ class Manager:
         parts = reconciler, self.store, self._clock, self._recorder, self._engine_metrics
         return Controller(*parts, resync_seconds=self._settings.engine.resync_seconds, **options)
 
-    def _a_run_ended(self, key: ObjectKey) -> None:
-        for job in (key, *self._crowd.woken()):
-            self._jobs.enqueue(job)
+    def _look_at(self, key: ObjectKey) -> None:
+        others = {VOLUME.name: self._volumes, self._networking.kind.kind.name: self._networks}
+        others.get(key.kind, self._jobs).enqueue(key)
+
+    def _clock_stepped(self) -> None:
+        for controller, kind in ((self._jobs, JOB), (self._cron_jobs, CRON_JOB)):
+            for key in self.store.keys(kind.name):
+                controller.enqueue(key)
 
     def _run_is_over(self, job: Document, attempt: int) -> bool:
         now = self.store.get(ObjectKey.of(job))
-        return now is None or is_ended(now, attempt)
-
-
-def _open_cgroups(parent: str) -> tuple[Lifecycle, str]:
-    """Return the cgroups of our runs, or why runs cannot be held to their limits here, which is told to each job."""
-    try:
-        return choose.open_lifecycle(choose.hierarchies_of_host(), parent), ""
-    except CgroupError as error:
-        _log.error("cannot limit runs on this host, so none is started", extra=keys(problem=str(error)))
-        return AbsentCgroups(str(error)), str(error)
-
-
-def _run_defaults(settings: Settings, paths: Paths, host: hosts.Host) -> RunDefaults:
-    binds, symlinks = legacy_binds(_links(Path("/")), _links(Path("/etc")))
-    jobs = settings.jobs
-    return RunDefaults(
-        pids=jobs.pids,
-        memory_bytes=share_of_memory(jobs.memory, host.memory_bytes),
-        work_bytes=quantity.to_bytes(jobs.work_size),
-        tmp_bytes=quantity.to_bytes(jobs.tmp_size),
-        shm_bytes=quantity.to_bytes(jobs.shm_size),
-        log_max_bytes=quantity.to_bytes(settings.logs.max_size),
-        log_max_files=settings.logs.max_files,
-        cgroup_parent=paths.cgroup_parent(settings),
-        legacy_binds=binds,
-        legacy_symlinks=symlinks,
-        needs_landlock=settings.policy.require_landlock,
-        cpu_cap_millicpu=share_of_cpu(settings.cgroup.cpu, host.cpus),
-    )
-
-
-def _links(directory: Path) -> dict[str, str | None]:
-    """Return the names in a directory, each with what it points to if it is a symbolic link."""
-    return {entry.name: os.readlink(entry) if entry.is_symlink() else None for entry in directory.iterdir()}
+        return now is None or now["metadata"]["uid"] != job["metadata"]["uid"] or is_ended(now, attempt)

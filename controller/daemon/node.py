@@ -7,12 +7,16 @@ follows from a condition.
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from api.meta import Document, wire_time
+from api.ports import HostUsage
 from api.version import VERSION
+from controller.capacity.amounts import MEMORY, STORAGE, wire
+from controller.daemon import host_usage
+from controller.daemon.allocatable import HostAmounts
 from controller.daemon.host import Host
 from controller.engine.clock import Clock
 
@@ -31,15 +35,15 @@ class NodeReport:
         host: Host,
         clock: Clock,
         disk: Path,
-        most_runs: int,
+        amounts: HostAmounts,
         most_used_percent: float,
         is_ready: Callable[[], str],
     ) -> None:
-        """Report of `host` and the disk of `disk`; `is_ready` says what is wrong, or an empty string."""
+        """Report of `host`, its `amounts` and the disk of `disk`; `is_ready` says what is wrong, or an empty string."""
         self._host = host
         self._clock = clock
         self._disk = disk
-        self._most_runs = most_runs
+        self._amounts = amounts
         self._most_used_percent = most_used_percent
         self._is_ready = is_ready
         self._since: dict[str, tuple[str, str]] = {}
@@ -51,28 +55,24 @@ class NodeReport:
         arch = _ARCHITECTURES.get(host.machine, host.machine)
         labels = {"kubernetes.io/hostname": host.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": arch}
         space = os.statvfs(self._disk)
-        capacity = self._capacity(host.memory_bytes, space.f_blocks * space.f_frsize)
+        devices = self._amounts.devices()
         return {
             "metadata": {
                 "name": host.name, "uid": host.boot_id, "creationTimestamp": self._created, "labels": labels
             },
             "spec": {},
             "status": {
-                "capacity": capacity,
-                "allocatable": self._capacity(host.memory_bytes, space.f_bavail * space.f_frsize),
+                "capacity": _quantities({**self._amounts.all(), **devices}),
+                "allocatable": _quantities({**self._amounts.for_runs(), **devices}),
                 "conditions": self._conditions(space, self._clock.now()),
                 "addresses": [{"type": "Hostname", "address": host.name}],
                 "nodeInfo": _info(host, arch),
             },
         }  # fmt: skip
 
-    def _capacity(self, memory: int, disk: int) -> dict[str, str]:
-        return {
-            "cpu": str(self._host.cpus),
-            "memory": f"{memory >> 10}Ki",
-            "pods": str(self._most_runs),
-            "ephemeral-storage": f"{disk >> 10}Ki",
-        }
+    def usage(self) -> HostUsage:
+        """Return what the host uses now."""
+        return host_usage.look(self._disk)
 
     def _conditions(self, space: os.statvfs_result, now: datetime) -> list[Document]:
         used = 100.0 * (1 - space.f_bavail / max(1, space.f_blocks))
@@ -101,6 +101,12 @@ class NodeReport:
             "type": type_, "status": status, "reason": reason, "message": message,
             "lastHeartbeatTime": wire_time(now), "lastTransitionTime": since,
         }  # fmt: skip
+
+
+def _quantities(amounts: Mapping[str, int]) -> dict[str, str]:
+    """Return amounts as Kubernetes' nodes say them: sizes in kibibytes."""
+    sizes = (MEMORY, STORAGE)
+    return {name: f"{amount >> 10}Ki" if name in sizes else wire(name, amount) for name, amount in amounts.items()}
 
 
 def _info(host: Host, arch: str) -> dict[str, str]:

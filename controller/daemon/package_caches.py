@@ -6,13 +6,8 @@ Invariants: two runtimes share nothing unless both say so. What lies in a cache 
 followed, opened or believed here.
 """
 
-import contextlib
-import heapq
 import logging
 import os
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.packages.manifest import PackageManager
@@ -20,15 +15,11 @@ from controller.engine.log import keys
 from controller.job.observed import PackageCache
 from controller.linux import mount_api
 from controller.linux.libc import SyscallError
-from controller.linux.removal import remove_tree
 from controller.sandbox.sources import open_neutral_owners
 from controller.sandbox.spec import NEUTRAL_ID
+from controller.volume import trimming
 
 _log = logging.getLogger(__name__)
-_MOST_DEPTH = 100
-_MOST_ENTRIES = 1_000_000
-_BLOCK_BYTES = 512  # Source: stat(2), st_blocks.
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PackageCaches:
@@ -76,21 +67,11 @@ class PackageCaches:
     def _trim(self, directory: Path) -> int | None:
         """Return how many files were removed; None for all: what cannot be made small otherwise begins anew."""
         try:
-            removed = _shrink(directory, self._most_bytes)
-            if removed is None:
-                self._empty(directory)
+            removed = trimming.trim(directory, self._most_bytes, self._root / "removed")
         except OSError as error:
             _log.warning("cannot trim a package cache", extra=keys(cache=str(directory), problem=str(error)))
             return 0
         return removed
-
-    def _empty(self, directory: Path) -> None:
-        """Begin it anew. Runs that are at it are shut out of the old one but for what they have open."""
-        aside = self._root / "removed"
-        remove_tree(aside)  # If it could not be, the last time.
-        directory.rename(aside)
-        os.chown(aside, 0, 0, follow_symlinks=False)
-        remove_tree(aside)
 
     def _problem_with(self, directory: Path) -> str:
         """Make the directory; return why it cannot be used, if it cannot."""
@@ -118,93 +99,3 @@ def _make(directory: Path) -> None:
         if directory.lstat().st_uid == NEUTRAL_ID:
             return
     os.chown(directory, NEUTRAL_ID, NEUTRAL_ID, follow_symlinks=False)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What is in a cache: its files by age, each by the names that lead to it."""
-
-    total_bytes: int = 0
-    files: list[tuple[float, int, tuple[str, ...]]] = field(default_factory=list)
-    counted: set[int] = field(default_factory=set)
-    entries: int = 0
-
-    def add(self, names: tuple[str, ...], status: os.stat_result) -> None:
-        """Note a file or directory; of several names of one, the first bears its size."""
-        self.entries += 1
-        if self.entries > _MOST_ENTRIES:
-            raise _TooMuch
-        size = status.st_blocks * _BLOCK_BYTES
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if status.st_nlink > 1 and not is_directory:
-            size = 0 if status.st_ino in self.counted else size
-            self.counted.add(status.st_ino)
-        self.total_bytes += size
-        if not is_directory:
-            self.files.append((max(status.st_atime, status.st_mtime), size, names))
-
-
-class _TooMuch(Exception):
-    """More or deeper than any package manager leaves."""
-
-
-def _shrink(directory: Path, most_bytes: int) -> int | None:
-    """Remove the oldest files; return how many. None if it cannot be made small so."""
-    found = _Found()
-    top = os.open(directory, _DIRECTORY)
-    try:
-        _look(top, (), found)
-        heapq.heapify(found.files)
-        removed = 0
-        while found.total_bytes > most_bytes and found.files:
-            _, size, names = heapq.heappop(found.files)
-            removed += _unlink(top, names)
-            found.total_bytes -= size
-    except _TooMuch:
-        return None
-    finally:
-        os.close(top)
-    return removed if found.total_bytes <= most_bytes else None
-
-
-def _look(parent: int, above: tuple[str, ...], found: _Found) -> None:
-    if len(above) > _MOST_DEPTH:
-        raise _TooMuch
-    with os.scandir(parent) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # A job is at it as well.
-                found.add((*above, entry.name), entry.stat(follow_symlinks=False))
-            if entry.is_dir(follow_symlinks=False):
-                _look_below(parent, entry.name, above, found)
-
-
-def _look_below(parent: int, name: str, above: tuple[str, ...], found: _Found) -> None:
-    try:
-        below = os.open(name, _DIRECTORY, dir_fd=parent)
-    except OSError:  # It was one a moment ago.
-        return
-    try:
-        _look(below, (*above, name), found)
-    finally:
-        os.close(below)
-
-
-def _unlink(top: int, names: tuple[str, ...]) -> int:
-    """Remove one file, unless it is not there any more; the way to it leads through no link."""
-    with contextlib.suppress(OSError), _way(top, names[:-1]) as parent:
-        os.unlink(names[-1], dir_fd=parent)
-        return 1
-    return 0
-
-
-@contextlib.contextmanager
-def _way(top: int, names: tuple[str, ...]) -> Iterator[int]:
-    at = os.dup(top)
-    try:
-        for name in names:
-            below = os.open(name, _DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = below
-        yield at
-    finally:
-        os.close(at)

@@ -29,6 +29,7 @@ class Paths:
     logs: Path
     manifests: Path
     inbox: Path
+    volumes: Path
 
     @classmethod
     def of(cls, root: Path, settings: Settings) -> "Paths":
@@ -47,6 +48,7 @@ class Paths:
             logs=under(settings.logs.directory),
             manifests=under(settings.manifests.directory),
             inbox=under(settings.manifests.inbox),
+            volumes=under(settings.volumes.directory),
         )
 
     @property
@@ -74,6 +76,16 @@ class Paths:
     def package_caches(self) -> Path:
         """What package managers in runs keep; runs of all jobs write there."""
         return self.state / "caches"
+
+    @property
+    def contents(self) -> Path:
+        """What was uploaded for jobs; on the disk of the runs' directories, which have further names of it."""
+        return self.state / "contents"
+
+    @property
+    def artifacts(self) -> Path:
+        """What is kept of runs after their end."""
+        return self.state / "artifacts"
 
     @property
     def api_socket(self) -> Path:
@@ -154,6 +166,7 @@ class Paths:
             self.runs,
             self.registry_cache,
             self.package_caches,
+            self.volumes,
             self.launcher_dir,
         ):
             _make(directory)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from api.types.job_security import CAPABILITIES
 from controller.daemon.section import Section
+from controller.daemon.volume_settings import is_path
 from controller.job.policy import REQUIRABLE, Policy
 
 
@@ -41,9 +42,25 @@ class PolicySettings(Section):
     required_limits: tuple[Annotated[str, AfterValidator(_is_requirable)], ...] = Field(
         default=(), description=f"Limits that each job must set itself: any of {', '.join(REQUIRABLE)}."
     )
+    priority_classes: dict[str, tuple[str, ...]] = Field(
+        default={"*": ("*",)},
+        description='PriorityClasses that jobs may name, by namespace; "*" is all. Who comes first makes others wait, '
+        "and give way where queue.preemption is true.",
+    )
     require_landlock: bool = Field(
         default=False,
         description="True starts no job on a kernel without Landlock, which holds jobs to their files too.",
+    )
+
+    host_paths: dict[str, tuple[Annotated[str, AfterValidator(is_path)], ...]] = Field(
+        default={},
+        description='Directories of the host that volumes may be, with all below them, by namespace; "*" is all.',
+    )
+
+    host_files: dict[str, tuple[Annotated[str, AfterValidator(is_path)], ...]] = Field(
+        default={},
+        description="Directories of the host that jobs get copies of by files[].hostPath, with all below them, by "
+        'namespace; "*" is all. They are read as root, whatever their modes: give no directory with secrets.',
     )
 
     def policy(self) -> Policy:
@@ -54,4 +71,6 @@ class PolicySettings(Section):
             capabilities={space: frozenset(names) for space, names in self.capabilities.items()},
             required_limits=self.required_limits,
             require_landlock=self.require_landlock,
+            priority_classes={space: frozenset(names) for space, names in self.priority_classes.items()},
+            host_files=self.host_files,
         )

@@ -14,7 +14,7 @@ from api.errors import Invalid
 from api.kinds import RUNTIME
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import Change, Storage
+from api.ports import Storage
 from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES
 from api.runtime_spec import RuntimeSpec
 from api.types.job import Reason
@@ -157,21 +157,6 @@ class RuntimesForJobs:
             message = f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
             return RuntimeMissing(Reason.RUNTIME_NOT_READY, message)
         return RuntimeMissing(Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to install {version}", request)
-
-
-def concerns_jobs(change: Change) -> bool:
-    """Whether a change of a Runtime or Registry may matter to jobs that wait: how far an install is does not."""
-    return change.previous is None or _told(change.previous) != _told(change.document)
-
-
-def _told(document: Document) -> tuple[object, ...]:
-    """Return what may matter: what is wanted, what is usable or how much is offered, and why it is not ready."""
-    status = document.get("status", {})
-    versions = status.get("versions")
-    if isinstance(versions, list):
-        versions = sorted(version["version"] for version in versions if version.get("state") == "Installed")
-    said = [(c.get("status"), c.get("reason"), c.get("message")) for c in status.get("conditions", ())]
-    return document["metadata"].get("deletionTimestamp"), document.get("spec"), versions, status.get("runtimes"), said
 
 
 def _still_whole(installed: InstalledRuntime, digest: str) -> RuntimeReady | RuntimeMissing:

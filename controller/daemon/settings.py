@@ -5,8 +5,7 @@ A value of the wrong kind stops the start; a key that nobody knows is named in a
 """
 
 import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +15,18 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_va
 
 from api import quantity
 from controller.daemon.api_settings import ApiSettings
+from controller.daemon.file_settings import FileSettings
+from controller.daemon.host_shares import NO_LIMIT, share
+from controller.daemon.network_settings import NetworkSettings
 from controller.daemon.policy_settings import PolicySettings
+from controller.daemon.queue_settings import QueueSettings
 from controller.daemon.section import Section
+from controller.daemon.volume_settings import VolumeSettings
 
-NO_LIMIT = "none"
 _SMALLEST_SIZE_BYTES = 4096  # Nothing smaller is of use, and to a tmpfs 0 is no limit at all.
 _SMALLEST_MEMORY_BYTES = 4 * 2**20  # As for the limit that a job asks for itself.
 _SMALLEST_MILLICPU = 10
 _SMALLEST_PIDS = 64
-_PERCENT = re.compile(r"(\d{1,3})%")
 
 
 def share_of_memory(text: str, host_bytes: int) -> int | None:
@@ -36,7 +38,7 @@ def share_of_memory(text: str, host_bytes: int) -> int | None:
     Raises:
         ValueError: it is none of the three.
     """
-    return _share(text, host_bytes, quantity.to_bytes)
+    return share(text, host_bytes, quantity.to_bytes)
 
 
 def share_of_cpu(text: str, host_cpus: int) -> int | None:
@@ -48,7 +50,7 @@ def share_of_cpu(text: str, host_cpus: int) -> int | None:
     Raises:
         ValueError: it is none of the three.
     """
-    return _share(text, host_cpus * 1000, quantity.to_millicpu)
+    return share(text, host_cpus * 1000, quantity.to_millicpu)
 
 
 def share_of_pids(text: str, host_pids: int) -> int | None:
@@ -60,18 +62,7 @@ def share_of_pids(text: str, host_pids: int) -> int | None:
     Raises:
         ValueError: it is none of the three.
     """
-    return _share(text, host_pids, int)
-
-
-def _share(text: str, whole: int, read: Callable[[str], int]) -> int | None:
-    if text == NO_LIMIT:
-        return None
-    percent = _PERCENT.fullmatch(text)
-    if percent is None:
-        return read(text)
-    if not 1 <= int(percent[1]) <= 100:
-        raise ValueError("a share of the host must be between 1% and 100%")
-    return whole * int(percent[1]) // 100
+    return share(text, host_pids, int)
 
 
 def _is_cpu(text: str) -> str:
@@ -187,6 +178,10 @@ class LogSettings(Section):
     max_files: int = Field(
         default=5, ge=1, le=100, description="Rotated files kept for each run, the current one included."
     )
+    whole_size: _Size = Field(
+        default="1Gi",
+        description="Size of what is kept of a run whose output `rnx job run` writes to a file or a pipe.",
+    )
 
 
 class JobSettings(Section):
@@ -203,7 +198,7 @@ class JobSettings(Section):
     cache_size: _Size = Field(
         default="5Gi", description="Size of each package cache; oldest files go, once a minute, until it is below."
     )
-    workers: int = Field(default=4, ge=1, le=64, description="Jobs reconciled at once.")
+    workers: int = Field(default=8, ge=1, le=64, description="Jobs reconciled at once.")
     max_active: int = Field(default=200, ge=1, description="Runs at once on this host; further ones wait.")
 
 
@@ -250,9 +245,15 @@ class Settings(Section):
     state: StateSettings = Field(default_factory=lambda: StateSettings(), description="What is remembered.")
     logs: LogSettings = Field(default_factory=lambda: LogSettings(), description="Logs of runs.")
     jobs: JobSettings = Field(default_factory=lambda: JobSettings(), description="What a job gets that does not say.")
+    files: FileSettings = Field(default_factory=lambda: FileSettings(), description="Files of jobs.")
     api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The HTTP API.")
     devices: DeviceSettings = Field(default_factory=lambda: DeviceSettings(), description="Devices for runs.")
+    network: NetworkSettings = Field(default_factory=lambda: NetworkSettings(), description="Networks of jobs.")
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings(), description="What jobs may ask for.")
+    queue: QueueSettings = Field(default_factory=lambda: QueueSettings(), description="Who begins when.")
+    volumes: VolumeSettings = Field(
+        default_factory=lambda: VolumeSettings(), description="What jobs keep beyond a run."
+    )
     cgroup: CgroupSettings = Field(default_factory=lambda: CgroupSettings(), description="Control groups.")
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="The reconcile loops.")
 

@@ -36,7 +36,8 @@ class Inventory:
         by_kind: dict[str, dict[Nodes, Nodes]] = {}
         for device in apart:
             by_kind.setdefault(device.kind, {})[nodes[device.qualified]] = sharing.common_of(device, look)
-        return replace(self, nodes=nodes, control=sharing.control(by_kind.values()))
+        alone = frozenset().union(*(each for each in nodes.values() if len(each) == 1))  # Whatever it is called.
+        return replace(self, nodes=nodes, control=sharing.control(by_kind.values()) - alone)
 
     def excludes(self, one: Nodes, other: Nodes) -> bool:
         """Whether no two runs may have devices with these nodes at the same time."""

@@ -51,6 +51,15 @@ def matters(change: Change, finalizer: str | None) -> bool:
     return lost or any(old.get(name) != new.get(name) for name in _WATCHED_METADATA)
 
 
+def _due(source: Source, change: Change) -> Iterable[ObjectKey]:
+    """Return the keys that a change makes due; a change that its source cannot tell of holds up no other."""
+    try:
+        return tuple(source.keys(change))
+    except Exception:  # noqa: BLE001 -- whatever is wrong with one object, the others go on.
+        _log.exception("cannot say what a change makes due: it is looked at with the next listing")
+        return ()
+
+
 class Informer:
     """Feeds a queue from the store, in a thread of its own."""
 
@@ -77,6 +86,7 @@ class Informer:
         self._chance = chance or Random().random
         self._seen: int | None = None  # The newest revision that was dealt with; None: list first.
         self._resync_at = 0.0
+        self._head_at = 0.0
         self._condition = threading.Condition()
         self._is_woken = False
         self._is_stopped = False
@@ -128,17 +138,27 @@ class Informer:
 
     def _watch(self, seen: int) -> int:
         """Deal with the changes after `seen`; return the revision up to which there are no others."""
-        head = self._storage.revision()
-        while seen != head:
+        head = self._head(seen)
+        while True:
             changes = self._storage.changes(seen, kind=self._kinds, limit=_PAGE)
             for change in changes:
                 for source in self._sources:
                     if source.kind == change.key.kind:
-                        self._enqueue_all(source.keys(change))
+                        self._enqueue_all(_due(source, change))
+            seen = changes[-1].revision if changes else seen
             if len(changes) < _PAGE:
-                return max([head, *(change.revision for change in changes[-1:])])
-            seen = changes[-1].revision
-        return seen
+                return max(seen, head)
+
+    def _head(self, seen: int) -> int:
+        """Return the newest revision, of other kinds too, for `seen` not to be compacted away; asked once in a while.
+
+        While changes come their own revisions do.
+        """
+        now = self._clock.monotonic()
+        if now < self._head_at:
+            return seen
+        self._head_at = now + _LOOK_ANYWAY_SECONDS
+        return self._storage.revision()
 
     def _enqueue_all(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:
@@ -155,7 +175,9 @@ class Informer:
         self._resync_at = now + self._resync_seconds * (1.0 - 0.1 * self._chance())
 
     def _run(self) -> None:
-        unsubscribe = self._storage.subscribe(self.wake)  # First subscribe, then list: nothing falls between.
+        unsubscribe = self._storage.subscribe(
+            self.wake, self._kinds
+        )  # First subscribe, then list: nothing falls between.
         backoff = Backoff(chance=self._chance)
         try:
             while not self._is_stopped:

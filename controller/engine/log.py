@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, TextIO
 
 _CONTEXT: ContextVar[dict[str, Any] | None] = ContextVar("log_keys", default=None)
-_BARE = re.compile(r"^[^\s\"=\\\x00-\x1f\x7f]+$")
+_BARE = re.compile(r"^[^\s\"=\\\x00-\x1f\x7f]+\Z")
 
 
 class LogFormat(StrEnum):

@@ -146,7 +146,8 @@ class ReconcileLoop(Generic[R, O]):
         wanted = status.to_document()
         if wanted == document.get("status", {}):
             return document
-        return self._storage.update_status(document | {"status": wanted})
+        metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+        return self._storage.update_status(document | {"metadata": metadata, "status": wanted})  # Who owns what stays.
 
     def _parse(self, document: Document) -> R:
         try:

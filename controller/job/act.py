@@ -12,34 +12,44 @@ from typing import Any, Protocol
 from api.meta import wire_time
 from api.ports import Storage
 from api.types.job import Job, Reason
+from api.types.job_file import JobFile
 from controller.cgroup.lifecycle import Lifecycle
+from controller.contents.store import Contents, Missing
 from controller.devices.errors import Unusable
 from controller.devices.fitting import Fitting
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
-from controller.job import host_limits, references, remains, run_spec
+from controller.job import history, host_limits, references, remains, run_spec
 from controller.job.announce import JobMetrics
+from controller.job.artifacts import KeptArtifacts
+from controller.job.capacity import Capacity
 from controller.job.devices import Devices
+from controller.job.host_files import CannotCopy, CannotCopyNow, HostFiles
 from controller.job.logs import log_directory
 from controller.job.memory_place import NoMemoryPlace
-from controller.job.observe import Observer, given_devices, given_nodes
+from controller.job.networks import Networks, given_network
+from controller.job.observe import Observer, given_devices, given_nodes, given_volumes
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
-from controller.job.run_dirs import RunDirs, run_id
-from controller.job.run_spec import RunDefaults, RunPlaces
+from controller.job.run_dirs import GIVEN, RunDirs, run_id
+from controller.job.run_spec import Place, RunDefaults, RunPlaces, work_bytes
 from controller.job.steps import (
     AbandonRun,
     BeginRun,
     DeleteJob,
     FreezeRun,
     KillRun,
+    RemoveArtifacts,
     RemoveLogs,
     RemoveRun,
+    RequestNetwork,
     RequestRuntime,
+    RequestVolume,
     SetDeadline,
     StartRun,
     StopRun,
     ThawRun,
 )
+from controller.job.volumes import Volumes
 from controller.launcher import control, recording, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
@@ -72,6 +82,12 @@ class Actor:
         defaults: RunDefaults,
         metrics: JobMetrics,
         devices: Devices,
+        capacity: Capacity,
+        volumes: Volumes,
+        contents: Contents,
+        artifacts: KeptArtifacts,
+        host_files: HostFiles,
+        networks: Networks | None = None,
     ) -> None:
         """Use these parts; none of them is owned."""
         self._clock = clock
@@ -85,6 +101,12 @@ class Actor:
         self._defaults = defaults
         self._metrics = metrics
         self._devices = devices
+        self._capacity = capacity
+        self._volumes = volumes
+        self._contents = contents
+        self._artifacts = artifacts
+        self._host_files = host_files
+        self._networks = networks
 
     def act(self, job: Job, step: Any) -> None:  # noqa: C901  one line a step
         """Carry out one step.
@@ -97,9 +119,12 @@ class Actor:
         match step:
             case RequestRuntime(name, version):
                 self._requests.request(name, version)
-            case BeginRun(attempt, devices, nodes):
-                self._devices.claim(job, attempt, devices, nodes)
-                self._dirs.make(uid, attempt)
+            case RequestVolume(name):
+                self._volumes.request(job, name)
+            case RequestNetwork(name) if self._networks:
+                self._networks.request(job.meta.namespace, name)
+            case BeginRun():
+                self._begin(job, step)
             case StartRun(attempt, deadline_seconds):
                 self._start(job, attempt, deadline_seconds)
             case AbandonRun():
@@ -121,10 +146,10 @@ class Actor:
             case SetDeadline(attempt, deadline_seconds):
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
             case RemoveRun(attempt):
-                # Its devices are its own that long; and of a job that is gone there is no process.
-                to_its_end = job.meta.is_deleting or bool(given_devices(job, attempt))
-                remains.remove(self._cgroups, self._dirs, uid, attempt, to_its_end=to_its_end)
-                self._devices.free(job, attempt)
+                self._remove(job, attempt)
+                self._artifacts.settle(uid, attempt, history.replaced_by(job, attempt))
+            case RemoveArtifacts():
+                self._artifacts.remove(uid)
             case RemoveLogs():
                 shutil.rmtree(self._log_root(job), ignore_errors=False)
             case DeleteJob():
@@ -133,6 +158,26 @@ class Actor:
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 
+    def _begin(self, job: Job, step: BeginRun) -> None:
+        self._capacity.claim(job, step.attempt)
+        self._devices.claim(job, step.attempt, step.devices, step.device_nodes)
+        self._volumes.claim(job, step.attempt, step.volumes)
+        if self._networks:
+            self._networks.claim(job, step.attempt, step.network)
+        self._dirs.make(job.meta.uid, step.attempt)
+
+    def _remove(self, job: Job, attempt: int) -> None:
+        # Its devices and volumes are its own that long; and of a job that is gone there is no process.
+        to_its_end = job.meta.is_deleting or bool(given_devices(job, attempt) or given_volumes(job, attempt))
+        remains.remove(self._cgroups, self._dirs, job.meta.uid, attempt, to_its_end=to_its_end)
+        self._devices.free(job, attempt)
+        self._volumes.free(job, attempt)
+        if self._networks:
+            self._networks.free(job, attempt)
+        if job.has_many_runs:
+            on_record = [run.attempt for run in job.status.runs]
+            remains.remove_old_logs(self._log_root(job), on_record, job.status.attempts)
+
     def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
         runtime = self._runtime(job)
         try:
@@ -140,8 +185,16 @@ class Actor:
         except Unusable as error:  # The next look sees it too, and gives the run up.
             raise TransientError(Reason.DEVICES_GONE, f"cannot start {job.key}: {error}") from error
         names, nodes = given_devices(job, attempt), given_nodes(job, attempt)
-        with self._devices.held_on_host(job, attempt, names, nodes) as claim:
-            self._start_with(job, attempt, deadline_seconds, runtime, devices, claim)
+        try:
+            with self._devices.held_on_host(job, attempt, names, nodes) as claim:
+                self._start_with(job, attempt, deadline_seconds, runtime, devices, claim)
+        except (
+            CannotCopy
+        ) as error:  # The run is over, and what was promised to it is free: the next may have more luck.
+            why = f"cannot start {job.key}: {error}"
+            self._abandon(job, AbandonRun(attempt, Reason.CONFIG_ERROR, why))
+        except CannotCopyNow as error:
+            raise TransientError(Reason.CONFIG_ERROR, f"cannot start {job.key}: {error}") from error
 
     def _start_with(
         self,
@@ -152,13 +205,14 @@ class Actor:
         devices: Fitting,
         claim: str | None,
     ) -> None:
-        job = self._resolved(job)
+        declared, job = job.spec.files, self._resolved(job)
         try:
-            places = self._places(job, attempt)
+            places = self._places(job, attempt, declared)
         except NoMemoryPlace as error:
             raise TransientError(Reason.CONFIG_ERROR, str(error.strerror)) from error
         try:
-            disks = host_limits.disks(job, runtime, devices, self._defaults)
+            volumes = self._volumes.mounted(job, given_volumes(job, attempt))
+            disks = host_limits.disks(job, runtime, devices, self._defaults, volumes)
             spec = run_spec.run_spec(
                 job,
                 attempt,
@@ -169,6 +223,8 @@ class Actor:
                 devices,
                 disks=disks,
                 device_claim=claim,
+                volumes=volumes,
+                place=self._place(job, attempt),
             )
         except host_limits.Unenforceable as error:
             raise TransientError(Reason.LIMIT_UNENFORCEABLE, f"cannot start {job.key}: {error}") from error
@@ -180,6 +236,15 @@ class Actor:
         except RunRefused as error:
             raise TerminalError("InvalidRun", f"cannot start {job.key}: {error}") from error
         self._metrics.launch_seconds.observe(self._clock.monotonic() - asked_at)
+
+    def _place(self, job: Job, attempt: int) -> Place | None:
+        """Return what the run's end of its network is to be. Of a run that has one, it never is none."""
+        given = given_network(job, attempt)
+        if given is None:
+            return None
+        if self._networks is None:
+            raise TransientError(Reason.NETWORK_NOT_READY, f"cannot start {job.key}: this daemon has no networks")
+        return self._networks.prepare(job, given, attempt)
 
     def _resolved(self, job: Job) -> Job:
         """Return the job with values in place of its references: for the run alone, never to be stored or shown."""
@@ -204,11 +269,22 @@ class Actor:
             raise TransientError(found.reason, found.message)
         return found
 
-    def _places(self, job: Job, attempt: int) -> RunPlaces:
+    def _places(self, job: Job, attempt: int, declared: Sequence[JobFile]) -> RunPlaces:
         run_dir = self._dirs.make(job.meta.uid, attempt)
         log_dir = self._log_root(job) / str(attempt)
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return RunPlaces(run_dir, log_dir, self._dirs.stage(job.meta.uid, attempt, job.spec.files))
+        uid, files = job.meta.uid, job.spec.files
+        try:
+            given_dir = self._dirs.give(uid, attempt, job.meta.namespace, files, self._contents)
+        except Missing as error:
+            raise TransientError(Reason.CONFIG_ERROR, f"cannot start {job.key}: {error}: upload it again") from error
+        room, at = work_bytes(job, self._defaults), run_dir / GIVEN
+        copied = self._host_files.copy(job.meta.namespace, declared, run_dir, at, room)
+        staged = self._dirs.stage(uid, attempt, (*files, *copied.staged))
+        given_dir = run_dir / GIVEN if copied.given else given_dir
+        return RunPlaces(
+            run_dir, log_dir, staged, given_dir, self._artifacts.wanted(job, attempt), host_files=copied.given
+        )
 
     def _abandon(self, job: Job, step: AbandonRun) -> None:
         """Claim the run ourselves, so that no supervisor ever can; if one has, the next pass stops it."""
@@ -234,7 +310,8 @@ class Actor:
 
     def sandbox_of(self, job: Job, runtime: RuntimeReady, devices: Sequence[str] = ()) -> Any:
         """Return the sandbox that a run of `job` would get with these devices, as data, without making anything."""
-        return run_spec.sandbox_spec(job, runtime, None, self._defaults, self._fitting(devices))
+        fitting, volumes = self._fitting(devices), self._volumes.shown(job)
+        return run_spec.sandbox_spec(job, runtime, None, self._defaults, fitting, volumes)
 
     def limits_of(self, job: Job, runtime: RuntimeReady, devices: Sequence[str] = ()) -> Any:
         """Return the cgroup limits that a run of `job` would get with these devices."""

@@ -9,10 +9,11 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from api.kinds import JOB
-from api.meta import Document, ObjectKey, read_time
+from api.meta import Document, ObjectKey, read_rfc3339, read_time
 from api.ports import Change
 from api.types.job import Reason, RunState
 from controller.engine.recorder import Recorder
+from controller.job import history
 from controller.job.package_cache import PRIVATE
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
@@ -30,6 +31,9 @@ class RunOutcome(StrEnum):
     SANDBOX_FAILED = Reason.SANDBOX_FAILED.value
     CANNOT_RUN = Reason.CANNOT_RUN.value
     RUN_LOST = Reason.RUN_LOST.value
+    PREEMPTED = Reason.PREEMPTED.value
+    JOB_ENDED = Reason.JOB_ENDED.value
+    SCALED_DOWN = Reason.SCALED_DOWN.value
 
 
 class JobOutcome(StrEnum):
@@ -39,7 +43,8 @@ class JobOutcome(StrEnum):
     FAILED = "Failed"
 
 
-_AS_WANTED = frozenset((Reason.COMPLETED.value, Reason.STOPPED.value, Reason.SUPERSEDED.value))
+_AS_WANTED = frozenset((Reason.COMPLETED.value, Reason.STOPPED.value, Reason.CANCELED.value, Reason.SUPERSEDED.value))
+_AS_WANTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value}
 _RUN_OUTCOMES = frozenset(outcome.value for outcome in RunOutcome)
 _JOB_OUTCOMES = frozenset(outcome.value for outcome in JobOutcome)
 
@@ -72,16 +77,34 @@ class JobMetrics:
             registry=registry,
             buckets=_SECONDS,
         )
+        self.lateness_seconds = Histogram(
+            "runwright_job_start_lateness_seconds",
+            "From spec.startAt to the job's first run, of jobs that were scheduled.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
         self.end_to_end_seconds = Histogram(
             "runwright_job_end_to_end_seconds",
             "From the job's creation to its completion.",
             registry=registry,
             buckets=_SECONDS,
         )
+        self.queue_seconds = Histogram(
+            "runwright_job_queue_seconds",
+            "From wanting to begin a run to its turn, by priority class.",
+            ["priority_class"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.queue_seconds.labels("")
         for run_outcome in RunOutcome:
             self.runs.labels(run_outcome.value)
         for job_outcome in JobOutcome:
             self.jobs.labels(job_outcome.value)
+
+    def waited(self, class_name: str, seconds: float) -> None:
+        """Count one that had its turn after so many seconds."""
+        self.queue_seconds.labels(class_name).observe(seconds)
 
 
 class Announcer:
@@ -106,6 +129,9 @@ class Announcer:
             self._metrics.runs.labels(reason if reason in _RUN_OUTCOMES else RunOutcome.ERROR.value).inc()
         if started := _first_start(before, after):
             self._metrics.start_seconds.observe(_seconds_since_creation(after, started))
+            if _was_scheduled(after):
+                late = read_time(started) - read_rfc3339(after["spec"]["startAt"])
+                self._metrics.lateness_seconds.observe(max(0.0, late.total_seconds()))
         phases = before.get("status", {}).get("phase"), after.get("status", {}).get("phase")
         if phases[0] != phases[1] and phases[1] in _JOB_OUTCOMES:
             self._metrics.jobs.labels(phases[1]).inc()
@@ -116,17 +142,18 @@ class Announcer:
 
 def news(before: Document, after: Document) -> list[News]:
     """Return what an event should say about the change from `before` to `after`. Pure."""
+    started = _newly_started(before, after)
     found = [
         News(
             "Normal",
             "Started",
-            f"run {run['attempt']} started" + (f" in {run['runtime']}" if run.get("runtime") else ""),
+            f"{_titled(run)} started" + (f" in {run['runtime']}" if run.get("runtime") else ""),
         )
-        for run in _newly(before, after, RunState.RUNNING)
+        for run in started
     ]
     found += [
-        News("Warning", "CacheIsPrivate", f"run {run['attempt']}: {run['packageCache'].removeprefix(PRIVATE)}")
-        for run in _newly(before, after, RunState.RUNNING)
+        News("Warning", "CacheIsPrivate", f"{_titled(run)}: {run['packageCache'].removeprefix(PRIVATE)}")
+        for run in started
         if run.get("packageCache", "").startswith(PRIVATE)
     ]
     for run in _newly(before, after, RunState.ENDED):
@@ -135,9 +162,10 @@ def news(before: Document, after: Document) -> list[News]:
             News(
                 "Normal" if well else "Warning",
                 run.get("reason", ""),
-                f"run {run['attempt']}: {run.get('message') or 'the command succeeded'}",
+                f"{_titled(run)}: {run.get('message') or 'the command succeeded'}",
             )
         )
+    found += _refused(before.get("status", {}), after.get("status", {}))
     status, was = after.get("status", {}), before.get("status", {})
     changed = (status.get("reason"), status.get("phase")) != (was.get("reason"), was.get("phase"))
     waits = status.get("phase") in ("Pending", "Suspended") and status.get("reason") not in (
@@ -153,6 +181,20 @@ def news(before: Document, after: Document) -> list[News]:
     return found
 
 
+def _titled(run: Document) -> str:
+    return history.titled(run["attempt"], run.get("index"))
+
+
+def _refused(before: Document, after: Document) -> list[News]:
+    """Say the first time, and of what: how often it was, and of what else, is in the status."""
+    if before.get("refused") or not after.get("refused"):
+        return []
+    last = after["refusals"][-1]
+    to = f"{last['destination']} port {last['port']}" if last.get("port") else last["destination"]
+    said = f"{last['protocol']} from {last['source']} to {to}: no rule allows it"
+    return [News("Warning", "ConnectionRefused", said)]
+
+
 def _newly(before: Document, after: Document, state: RunState) -> list[Document]:
     """Runs of `after` that are in `state` and were not so before."""
     known = {run["attempt"]: run["state"] for run in before.get("status", {}).get("runs", ())}
@@ -160,11 +202,25 @@ def _newly(before: Document, after: Document, state: RunState) -> list[Document]
     return [run for run in runs if run["state"] == state.value and known.get(run["attempt"]) != state.value]
 
 
+def _newly_started(before: Document, after: Document) -> list[Document]:
+    """Runs whose command has started, also those that were over before anybody saw them run."""
+    running = [
+        run["attempt"] for run in before.get("status", {}).get("runs", ()) if run["state"] == RunState.RUNNING.value
+    ]
+    over = [run for run in _newly(before, after, RunState.ENDED) if run.get("startedAt")]
+    return _newly(before, after, RunState.RUNNING) + [run for run in over if run["attempt"] not in running]
+
+
 def _first_start(before: Document, after: Document) -> str | None:
     if before.get("status", {}).get("startTime"):
         return None
     started: str | None = after.get("status", {}).get("startTime")
     return started
+
+
+def _was_scheduled(job: Document) -> bool:
+    said = job.get("status", {}).get("conditions", ())
+    return bool(job["spec"].get("startAt")) and any(condition["type"] == "Scheduled" for condition in said)
 
 
 def _seconds_since_creation(job: Document, moment: str) -> float:

@@ -1,52 +1,49 @@
 """Which devices the runs of this host have, and which a job may get for its next run.
 
 A run's devices are in its record, `status.runs[].devices` and `deviceNodes`, which is stored before the run is started,
-and they are its own until nothing of it is left on the host: what they were then, whatever they are called by now.
-Between the choice and the record they are held here, for as long as the object is the one that the choice was made
-from: its record can be stored no later than that.
+and they are its own until nothing of it is left on the host (`held.py`): what they were then, whatever they are called
+by now.
 Other daemons of this host have records of their own. What their runs have is told by claims (`launcher.host_claims`),
 which every run with devices makes when it is started, and keeps for life.
 Invariant: no device is promised to two runs, whoever crashes or comes in between.
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from api.kinds import JOB
 from api.meta import Document, ObjectKey
 from api.ports import Storage
-from api.types.job import Job, Reason, RunState
+from api.types.job import Job, Reason
 from controller.devices import allocation, fitting, sharing
 from controller.devices.allocation import Chosen, Short, Taken
 from controller.devices.errors import Unusable
 from controller.devices.fitting import Fitting, HostFiles
 from controller.devices.inventory import Inventory
 from controller.engine.errors import TransientError
+from controller.job.held import Held, Holding
 from controller.job.observed import DevicesFree, DevicesMissing
 from controller.job.run_dirs import RunDirs, run_id
 from controller.launcher.host_claims import AlreadyHeld, HostClaim, HostClaims
 
+_WORDS = ('"devices":["',)
 _NOBODY = ObjectKey("", "", "")
 _CLAIMED_BY = "claimed by "  # No device has such a name.
 _WOKEN_AT_ONCE = 8  # More than one: a job that waited may not want to run any more.
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """The devices of one run, chosen from the object of that version."""
+class _Given:
+    """The devices of one run, by their names and by the nodes that they had then."""
 
-    key: ObjectKey
-    version: str
     names: tuple[str, ...]
     nodes: tuple[str, ...]
 
-    def taken(self, inventory: Inventory) -> Iterator[Taken]:
+    def taken(self, holder: ObjectKey, inventory: Inventory) -> Iterator[Taken]:
         """Return what nobody else gets: what it was when given, or by its name where a record tells no nodes."""
         for number, name in enumerate(self.names):
             known = sharing.of_text(self.nodes[number]) if number < len(self.nodes) else inventory.nodes.get(name)
-            yield Taken(name, known or frozenset(), str(self.key))
+            yield Taken(name, known or frozenset(), str(holder))
 
 
 class Devices:
@@ -73,23 +70,41 @@ class Devices:
         self._files = files
         self._storage = storage
         self._dirs = dirs
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._held: dict[tuple[str, int], _Held] | None = None  # By the job's uid and the attempt.
+        self._held = Held(storage, dirs, _WORDS, _given, self._concerned, wake)
+        self._over: set[str] = set()  # Runs that are, whose launcher may let go of their claims a moment later.
         self._waiting: dict[ObjectKey, frozenset[str]] = {}  # The kinds they want; in the order they came.
 
     def find(self, job: Job) -> DevicesFree | DevicesMissing:
         """Return the devices that a next run of `job` would get now, or why it gets none; then it waits for them."""
         wanted = job.spec.resources.limits.devices
         if not wanted:
+            self.forget(job.key)
             return DevicesFree()
-        with self._lock:
+        with self._held.alone():
             found = self._find(job, wanted)
             if isinstance(found, DevicesMissing):
-                self._waiting.setdefault(job.key, frozenset(wanted))
+                self._waiting[job.key] = frozenset(wanted)  # Whoever waits keeps their place.
             else:
                 self._waiting.pop(job.key, None)
         return found
+
+    def counts(self, kinds: Collection[str]) -> dict[str, int]:
+        """Return how many devices of these kinds this host has, whoever has them."""
+        if not kinds:
+            return {}
+        inventory = self._declared()
+        return {kind: len(inventory.countable(kind)) for kind in kinds}
+
+    def counts_of_all(self) -> dict[str, int]:
+        """Return how many devices this host has, by kind."""
+        inventory = self._declared()
+        return {kind: len(inventory.countable(kind)) for kind in inventory.kinds()}
+
+    def forget(self, key: ObjectKey) -> None:
+        """Know that this job waits for nothing now: it is being deleted, is to wait, or wants none any more."""
+        if key in self._waiting:  # Most jobs never were: they need not wait for who looks at devices.
+            with self._held.alone():
+                self._waiting.pop(key, None)
 
     def claim(self, job: Job, attempt: int, names: Sequence[str], nodes: Sequence[str]) -> None:
         """Hold these devices, which have these nodes, for run `attempt`, until it is on record that it has them.
@@ -99,15 +114,15 @@ class Devices:
         """
         if not names:
             return
-        with self._lock:
+        with self._held.alone():
             inventory = self._declared()
             held = self._taken(job, inventory)
-            mine = _Held(job.key, job.meta.resource_version, tuple(names), tuple(nodes))
-            for one in mine.taken(inventory):
+            mine = _Given(tuple(names), tuple(nodes))
+            for one in mine.taken(job.key, inventory):
                 if holder := allocation.holder_of(one.name, one.nodes, inventory, held):
                     cause = f"{one.name} has just been given to {holder}"
                     raise TransientError(Reason.DEVICES_UNAVAILABLE, f"cannot give {job.key} its devices: {cause}")
-            self._loaded()[job.meta.uid, attempt] = mine
+            self._held.hold(job, attempt, mine)
 
     @contextmanager
     def held_on_host(self, job: Job, attempt: int, names: Sequence[str], nodes: Sequence[str]) -> Iterator[str | None]:
@@ -121,9 +136,9 @@ class Devices:
         if not names:
             yield None
             return
-        with self._lock:
+        with self._held.alone():
             inventory = self._declared()
-            wanted = tuple(_Held(job.key, "", tuple(names), tuple(nodes)).taken(inventory))
+            wanted = tuple(_Given(tuple(names), tuple(nodes)).taken(job.key, inventory))
             own = self._own_runs()
         behind = tuple(sharing.as_text(one.nodes) for one in wanted)
         claim = HostClaim(run_id(job.meta.uid, attempt), self._owner, str(job.key), behind)
@@ -139,17 +154,22 @@ class Devices:
 
     def free(self, job: Job, attempt: int) -> None:
         """Know that nothing of run `attempt` is left on the host: others may have its devices, and are woken."""
-        with self._lock:
-            if not self._held or (job.meta.uid, attempt) not in self._held:
-                return  # Nobody waits for what was never looked at.
-            self._claims.forget(run_id(job.meta.uid, attempt))
-            held = self._held.pop((job.meta.uid, attempt))
-            kinds = self._kinds_of(held)
-            woken = [key for key, wanted in self._waiting.items() if wanted & kinds][:_WOKEN_AT_ONCE]
-            for key in woken:
-                del self._waiting[key]
-        for key in woken:
-            self._wake(key)
+        with self._held.alone():
+            if self._held.let_go(job.meta.uid, attempt) or _had_any(job, attempt):
+                self._over.add(run_id(job.meta.uid, attempt))
+                self._claims.forget(run_id(job.meta.uid, attempt))
+
+    def _concerned(self, freed: Sequence[Holding[_Given]]) -> list[ObjectKey]:
+        """Return who may look now that these devices are free, and do not wait any more; some may be gone."""
+        kinds = self._kinds_of(freed) if self._waiting else frozenset()
+        woken: list[ObjectKey] = []
+        for key in [key for key, wanted in self._waiting.items() if wanted & kinds]:
+            if len(woken) == _WOKEN_AT_ONCE:
+                break
+            del self._waiting[key]
+            if self._storage.get(key) is not None:
+                woken.append(key)
+        return woken
 
     def fit(self, names: Sequence[str], nodes: Sequence[str] = ()) -> Fitting:
         """Return what a run has for the devices that it was given, which then had these nodes.
@@ -175,9 +195,9 @@ class Devices:
             return why
         if not names:
             return ""
-        with self._lock:
+        with self._held.alone():
             inventory = self._declared()
-            wanted = tuple(_Held(_NOBODY, "", tuple(names), tuple(nodes)).taken(inventory))
+            wanted = tuple(_Given(tuple(names), tuple(nodes)).taken(_NOBODY, inventory))
             return _held_elsewhere(wanted, inventory, _of_others(self._claims.live(), self._own_runs()))
 
     def _why_unusable(self, names: Sequence[str], nodes: Sequence[str] = ()) -> str:
@@ -209,54 +229,41 @@ class Devices:
         """Return what is declared, told apart by what it is on this host now."""
         return self._inventory().on_host(self._files.look)
 
-    def _kinds_of(self, held: _Held) -> frozenset[str]:
+    def _kinds_of(self, freed: Sequence[Holding[_Given]]) -> frozenset[str]:
         """Return of which kinds devices may be free now that these are: another kind can have the same nodes."""
         inventory = self._declared()
-        freed = tuple(held.taken(inventory))
-        by_name = {one.name.partition("=")[0] for one in freed}
+        free = tuple(one for each in freed for one in each.what.taken(each.key, inventory))
+        by_name = {one.name.partition("=")[0] for one in free}
         by_nodes = {
             device.kind
             for name, device in inventory.devices.items()
-            if any(inventory.excludes(one.nodes, inventory.nodes[name]) for one in freed)
+            if any(inventory.excludes(one.nodes, inventory.nodes[name]) for one in free)
         }
         return frozenset(by_name | by_nodes)
 
     def _taken(self, job: Job, inventory: Inventory) -> tuple[Taken, ...]:
-        """Return what is whose, but for what was chosen for `job` as it is; forgets who has let go."""
-        all_held = self._loaded()
-        for run, held in tuple(all_held.items()):
-            if not self._still_holds(*run, held):
-                del all_held[run]
-        own = (job.key, job.meta.resource_version)
-        others = [held for held in all_held.values() if (held.key, held.version) != own]
-        ours = tuple(taken for held in others for taken in held.taken(inventory))
-        return (*ours, *_of_others(self._claims.live(), self._own_runs()))
+        """Return what is whose, but for what was chosen for `job` as it is."""
+        ours = tuple(taken for held in self._held.others(job) for taken in held.what.taken(held.key, inventory))
+        self._over.update(run_id(each.uid, each.attempt) for each in self._held.freed if self._is_over(each))
+        live = self._claims.live()
+        self._over &= {claim.run_id for claim in live}
+        return (*ours, *_of_others(live, self._own_runs()))
+
+    def _is_over(self, one: Holding[_Given]) -> bool:
+        """Whether nothing of it is left; what is of a job that is gone is had by its claim alone."""
+        return not self._dirs.path(one.uid, one.attempt).exists()
 
     def _own_runs(self) -> frozenset[str]:
-        """Return the ids of the runs that are held here: what they claim is known better than that."""
-        return frozenset(run_id(uid, attempt) for uid, attempt in self._loaded())
+        """Return the ids of the runs that are held here, and of those over: what they have is known better here."""
+        return frozenset(run_id(each.uid, each.attempt) for each in self._held.known()) | self._over
 
-    def _loaded(self) -> dict[tuple[str, int], _Held]:
-        if self._held is None:
-            self._held = self._on_record()
-        return self._held
 
-    def _on_record(self) -> dict[tuple[str, int], _Held]:
-        held = {}
-        for job in self._storage.each(JOB.name):
-            for run in job.get("status", {}).get("runs", ()):
-                if run.get("devices"):
-                    names, nodes = tuple(run["devices"]), tuple(run.get("deviceNodes", ()))
-                    held[job["metadata"]["uid"], run["attempt"]] = _Held(ObjectKey.of(job), "", names, nodes)
-        return held
+def _given(run: Document) -> _Given | None:
+    return _Given(tuple(run["devices"]), tuple(run.get("deviceNodes", ()))) if run.get("devices") else None
 
-    def _still_holds(self, uid: str, attempt: int, held: _Held) -> bool:
-        job = self._storage.get(held.key)
-        if job is None or job["metadata"]["uid"] != uid:
-            return False
-        if _is_active(job, attempt) or job["metadata"]["resourceVersion"] == held.version:
-            return True
-        return _is_on_record(job, attempt) and self._dirs.path(uid, attempt).exists()  # Its processes may be there.
+
+def _had_any(job: Job, attempt: int) -> bool:
+    return any(run.devices for run in job.status.runs if run.attempt == attempt)
 
 
 def _of_others(live: Iterable[HostClaim], own: Collection[str]) -> tuple[Taken, ...]:
@@ -297,14 +304,3 @@ def _missing(short: Short, inventory: Inventory, unusable: tuple[str, ...], *, i
 def _nowhere(inventory: Inventory) -> str:
     known = ", ".join(inventory.kinds()) or "no kind of device"
     return f"no CDI spec in {' or '.join(inventory.directories)} declares it: {known} is declared there"
-
-
-def _is_active(job: Document, attempt: int) -> bool:
-    return any(
-        run["attempt"] == attempt and run.get("state") != RunState.ENDED.value
-        for run in job.get("status", {}).get("runs", ())
-    )
-
-
-def _is_on_record(job: Document, attempt: int) -> bool:
-    return any(run["attempt"] == attempt for run in job.get("status", {}).get("runs", ()))

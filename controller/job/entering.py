@@ -4,20 +4,23 @@ Here: which run, whether it can be gone into, with what environment; errors in t
 what one may do there, is the launcher's (`controller.launcher.joining`).
 """
 
+import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 from api.errors import BadRequest, ServiceUnavailable
+from api.input_ports import RunInput
 from api.meta import Document
 from api.ports import CannotConnect, CannotExecute, Execution, RunSession
 from api.types.job import Job
-from api.types.pod import pod_name
-from controller.job import references
+from api.types.pod import pod_name, pod_name_in
+from controller.job import history, references
 from controller.job.environment import environment
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady, Runtimes
 from controller.job.run_dirs import RunDirs, run_id
-from controller.launcher import records
+from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, LauncherError
 from controller.launcher.join_request import Deed, JoinRequest
 from controller.launcher.joined import JoinRefused, Session
@@ -99,6 +102,27 @@ class Entering:
         connection.settimeout(0)
         return connection
 
+    def open_stdin(self, job: Document, attempt: int) -> RunInput:
+        """Return what writes to the standard input of the run's job.
+
+        Raises:
+            BadRequest: the run is not running, or has no standard input, or that has ended.
+            ServiceUnavailable: it does not work now.
+        """
+        parsed = Job.model_validate(job)
+        request = self._request(parsed, attempt)
+        try:
+            session = self._joined(replace(request, deed=Deed.STDIN, argv=("stdin",)))
+        except CannotExecute as error:
+            name = pod_name_in(job, attempt)
+            raise BadRequest(f"cannot write to the standard input of pod {name}: {error}: use exec -i") from error
+        with session:
+            try:
+                fd = session.take_input()
+            except JoinRefused as error:
+                raise ServiceUnavailable(f"cannot write to the run's standard input: {error}") from error
+        return _Input(fd, self._dirs.path(parsed.meta.uid, attempt))
+
     def _copy(self, job: Document, attempt: int, deed: str, path: str, streams: tuple[str, ...]) -> RunSession:
         parsed = Job.model_validate(job)
         request = self._request(parsed, attempt)
@@ -108,7 +132,7 @@ class Entering:
 
     def _request(self, job: Job, attempt: int) -> JoinRequest:
         """Return what names the run, with a command to be replaced."""
-        uid, name = job.meta.uid, pod_name(job.meta.name, attempt)
+        uid, name = job.meta.uid, pod_name(job.meta.name, attempt, history.index_of(job, attempt))
         found = records.observe(self._dirs.path(uid, attempt))
         if not isinstance(found, Running):
             raise BadRequest(f"cannot go into pod {name}: it is not running")
@@ -157,6 +181,30 @@ class Entering:
         except LauncherError:
             self._launcher.ensure_running()
             return self._launcher.join(request)
+
+
+class _Input:
+    """What writes to the standard input of a run that has its records in `run_dir`."""
+
+    def __init__(self, fd: int, run_dir: Path) -> None:
+        self._fd = fd
+        self._run_dir = run_dir
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def end(self) -> None:
+        self.close()
+        try:
+            control.end_stdin(self._run_dir)  # False if the run has ended, and its input with it.
+        except OSError as error:
+            why = f"cannot end the standard input of the run in {self._run_dir}: {error}: attach again and leave"
+            raise ServiceUnavailable(why) from error
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class _Reported:

@@ -7,7 +7,8 @@ here and cannot be set by a job; PATH_PREPEND is an instruction to us, not a var
 from collections.abc import Mapping
 
 from api.types.job import Job
-from controller.job import package_cache
+from api.types.job_many import INDEX_VARIABLE
+from controller.job import history, package_cache
 from controller.job.observed import PackageCache
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,16 +27,18 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment of run `attempt`, given those of its runtime, its package cache and its devices."""
     merged = _BASE | {name: value for name, value in runtime.items() if name != _PREPEND}
-    merged |= package_cache.variables(cache, runtime)
+    merged |= package_cache.variables(package_cache.of(job, cache), runtime)
     if prepend := runtime.get(_PREPEND):
         merged["PATH"] = f"{prepend}:{merged['PATH']}"
     merged |= _over(devices, merged.get(_LIBRARIES, ""))
     merged |= _over({variable.name: variable.value for variable in job.spec.env}, devices.get(_LIBRARIES, ""))
+    index = history.index_of(job, attempt)
     return merged | {
         "JOB_ID": f"{job.meta.uid}-{attempt}",
         "JOB_NAME": job.meta.name,
         "JOB_NAMESPACE": job.meta.namespace,
         "JOB_ATTEMPT": str(attempt),
+        **({} if index is None else {INDEX_VARIABLE: str(index)}),
     }
 
 

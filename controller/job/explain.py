@@ -9,14 +9,19 @@ from api.kinds import JOB
 from api.meta import ObjectKey
 from api.ports import Storage
 from api.types.job import Job
-from controller.job import history
+from api.types.job_after import AfterStatus
+from controller.capacity import amounts
+from controller.capacity.amounts import Need
+from controller.job import history, requests, tally
 from controller.job import plan as planning
 from controller.job import report as reporting
 from controller.job.act import Actor
 from controller.job.observe import Observer
-from controller.job.observed import DevicesFree, DevicesMissing, ObservedJob, RuntimeMissing, RuntimeReady
+from controller.job.observed import DevicesFree, DevicesMissing, ObservedJob, Queued, RuntimeMissing, RuntimeReady
 from controller.sandbox.compile import compile_base, compile_sandbox
 from controller.sandbox.spec import HostIds
+
+_TOLD = 20
 
 
 class JobExplainer:
@@ -38,16 +43,20 @@ class JobExplainer:
         if document is None:
             raise NotFound.of(About(JOB.group, JOB.plural, key.name))
         job = Job.model_validate(document)
-        observed = self._observer.observe(job)
+        try:
+            observed = self._observer.look(job)
+        except OSError as error:
+            return _unseen(key, job, error)
         plan = planning.plan(job, observed)
         status = reporting.report(job, observed, plan, work_bytes=None)
         return {
             "object": str(key),
             "summary": {"phase": status.phase, "reason": status.reason, "message": status.message},
-            "reasons": _reasons(job, observed, status.message),
+            "reasons": _reasons(job, observed, status.message, self._observer.need_of(job)),
             "plan": [_step(step) for step in plan.steps],
             "waiting": asdict(plan.waiting) if plan.waiting else None,
             "checkAgainSeconds": plan.check_again_seconds,
+            "requests": requests.recorded(self._observer.need_of(job)),
             "limits": asdict(self._actor.limits_of(job, _runtime(observed), _devices(job, observed))),
             "sandbox": self._sandbox(job, observed),
         }
@@ -58,6 +67,23 @@ class JobExplainer:
         # Which host ids a run gets is decided when it starts; 0 stands for them here.
         spec = self._actor.sandbox_of(job, observed.runtime, _devices(job, observed))
         return [_step(op) for op in (*compile_base(HostIds(0, 0), "/run"), *compile_sandbox(spec, HostIds(0, 0)))]
+
+
+def _unseen(key: ObjectKey, job: Job, error: OSError) -> dict[str, Any]:
+    """Explain a job of which this host cannot tell what there is: nothing is done for it until it can."""
+    status = job.status
+    cause = str(error) if error.filename is not None else error.strerror or str(error)
+    reasons = [cause, *filter(None, [status.message])]
+    return {
+        "object": str(key),
+        "summary": {"phase": status.phase, "reason": status.reason, "message": status.message},
+        "reasons": list(dict.fromkeys(reasons)),
+        "plan": [],
+        "waiting": None,
+        "checkAgainSeconds": None,
+        "limits": {},
+        "sandbox": [],
+    }
 
 
 def _devices(job: Job, observed: ObservedJob) -> tuple[str, ...]:
@@ -82,8 +108,29 @@ def _shown(name: str, value: Any) -> str:
     return f"{value:04o}" if name == "mode" and isinstance(value, int) else str(value)
 
 
-def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
+def _told(each: AfterStatus) -> str:
+    return f": {each.message}" if each.message else f", {each.condition}"
+
+
+def _parts(job: Job) -> list[str]:
+    """Say which run, and which index, of a job of many runs is where."""
+    so_far = tally.of(job, job.status.runs)
+    reasons = [f"at most {job.spec.most_active} of its runs are there at a time"]
+    active = [run for run in so_far.active if run.index is not None]
+    reasons += [f"index {run.index}: run {run.attempt}, {run.state}" for run in active[:_TOLD]]
+    reasons += [f"and {len(active) - _TOLD} indexes more"] if len(active) > _TOLD else []
+    waiting = tally.waiting(job, so_far)
+    reasons += [f"indexes that wait for a run: {waiting}"] if waiting.ranges else []
+    limit = "" if job.spec.most_failures is None else f", backoffLimit is {job.spec.most_failures}"
+    return reasons + ([f"{so_far.failed} runs failed{limit}"] if so_far.failed else [])
+
+
+def _reasons(job: Job, observed: ObservedJob, message: str, need: Need) -> list[str]:
     reasons = [message] if message else []
+    reasons += [f"after job/{each.job}: {each.state}{_told(each)}" for each in observed.after]
+    if isinstance(observed.turn, Queued):
+        wanted = (f"{amounts.told(name, amount)} of {name}" for name, amount in need if name != amounts.RUNS)
+        reasons.append(f"a run of it is promised {', '.join(wanted)}")
     if isinstance(observed.runtime, RuntimeMissing):
         reasons.append(observed.runtime.message)
     elif observed.runtime.name:
@@ -95,7 +142,9 @@ def _reasons(job: Job, observed: ObservedJob, message: str) -> list[str]:
     elif devices := _devices(job, observed):
         reasons.append(f"devices: {', '.join(devices)}")
     failed, limit = job.status.failed, job.spec.backoff_limit
-    if failed:
+    if job.has_many_runs:
+        reasons += _parts(job)
+    elif failed:
         last = next((run for run in reversed(job.status.runs) if history.counts_as_failure(run)), None)
         reasons.append(
             f"{failed} run{'s' if failed > 1 else ''} failed, backoffLimit is {limit}"

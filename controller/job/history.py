@@ -5,6 +5,7 @@ on record and cannot be found is lost, and said so: it is never started a second
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from itertools import takewhile
 
 from api.meta import read_time, wire_micro_time
@@ -13,7 +14,10 @@ from controller.job.observed import ObservedJob, ObservedRun
 from controller.launcher.records import Exited, Lost, Running, Unclaimed
 
 KEPT_RUNS = 10
-_UNCOUNTED = {Reason.SUPERSEDED.value, Reason.DEVICES_GONE.value}
+LONGEST_BACKOFF_SECONDS = 360.0
+_MOST_DOUBLINGS = 20
+_UNCOUNTED = {Reason.SUPERSEDED.value, Reason.DEVICES_GONE.value, Reason.PREEMPTED.value}
+_UNCOUNTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value}
 
 
 def runs(job: Job, observed: ObservedJob) -> tuple[Run, ...]:
@@ -26,7 +30,7 @@ def _now(run: Run, found: ObservedRun | None, observed: ObservedJob) -> Run:
         return run
     match found.record if found else None:
         case Exited() as exited:
-            return _ended(run, exited)
+            return _for_whom(_ended(run, exited), found)
         case Running() as running:
             update = {"state": RunState.RUNNING, "pid": running.pid, "started_at": _wire(running.started_at)}
             return run.model_copy(update=update)
@@ -73,6 +77,13 @@ def _ended(run: Run, exited: Exited) -> Run:
     )
 
 
+def _for_whom(run: Run, found: ObservedRun | None) -> Run:
+    """Say of a run that gave way what only the queue knows; what stopped it was told no more than that."""
+    if run.reason != Reason.PREEMPTED or found is None or not found.gives_way:
+        return run
+    return run.model_copy(update={"message": f"it gave way {found.gives_way}"})
+
+
 def _wire(moment: str) -> str | None:
     """Records count nanoseconds, the API microseconds."""
     return wire_micro_time(read_time(moment)) if moment else None
@@ -113,3 +124,35 @@ def failures(job: Job, now: Iterable[Run]) -> int:
     open_before = {run.attempt for run in active(job.status.runs)}
     fresh = [run for run in now if run.attempt in open_before and run.template_hash == template]
     return recorded + sum(1 for run in fresh if counts_as_failure(run))
+
+
+def backoff(job: Job, failures_: int) -> timedelta:
+    """Return how long the job waits after so many failures: backoffSeconds, doubled with each, as in batch/v1."""
+    doublings = min(max(failures_ - 1, 0), _MOST_DOUBLINGS)
+    return timedelta(seconds=min(job.spec.backoff_seconds * 2**doublings, LONGEST_BACKOFF_SECONDS))
+
+
+def titled(attempt: int, index: int | None) -> str:
+    """Return what a person is told of which run it is.
+
+    >>> titled(7, 3)
+    'run 7 of index 3'
+    """
+    return f"run {attempt}" if index is None else f"run {attempt} of index {index}"
+
+
+def replaced_by(job: Job, attempt: int) -> frozenset[int] | None:
+    """Return the runs that are of no use once run `attempt` is over; None is all before it.
+
+    Of a job of many runs, that is those of its index: what the others made is theirs.
+    """
+    if not job.has_many_runs:
+        return None
+    index = index_of(job, attempt)
+    earlier = (run for run in job.status.runs if run.index == index and run.attempt < attempt)
+    return frozenset(run.attempt for run in earlier) if index is not None else frozenset()
+
+
+def index_of(job: Job, attempt: int) -> int | None:
+    """Return the index of run `attempt`, as it is on record; None of a job without."""
+    return next((run.index for run in job.status.runs if run.attempt == attempt), None)

@@ -18,7 +18,7 @@ from controller.job.run_spec import RunDefaults
 from controller.linux import core_pattern, procfs
 from controller.linux.capabilities import Capability
 from controller.sandbox.confine import ProcessLimits
-from controller.sandbox.spec import SandboxSpec
+from controller.sandbox.spec import Bind, SandboxSpec, VolumeBind
 
 
 class Unenforceable(Exception):
@@ -34,8 +34,12 @@ def why_not(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefa
     return ""
 
 
-def disks(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaults) -> tuple[str, ...]:
+def disks(
+    job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaults, volumes: tuple[VolumeBind, ...] = ()
+) -> tuple[str, ...]:
     """Return the disks whose io is to be limited, having checked all else; none if the job asks for no such limit.
+
+    `volumes` are those that a run has, mounted.
 
     Raises:
         Unenforceable: this host cannot hold the job to a limit.
@@ -49,7 +53,7 @@ def disks(job: Job, runtime: RuntimeReady, devices: Fitting, defaults: RunDefaul
     if wanted is None or not wanted.numbers():
         return ()
     _check_controller("io", "blkio", "spec.resources.limits.io")
-    return disks_behind(run_spec.sandbox_spec(job, runtime, None, defaults, devices))
+    return disks_behind(run_spec.sandbox_spec(job, runtime, None, defaults, devices, volumes))
 
 
 def disks_behind(sandbox: SandboxSpec) -> tuple[str, ...]:
@@ -58,7 +62,8 @@ def disks_behind(sandbox: SandboxSpec) -> tuple[str, ...]:
     Raises:
         Unenforceable: some of what it sees is on none, or all of it is.
     """
-    paths = [bind.source if bind.within is None else f"{bind.within}/{bind.source}" for bind in sandbox.binds]
+    binds: tuple[Bind | VolumeBind, ...] = (*sandbox.binds, *sandbox.volumes)
+    paths = [bind.source if bind.within is None else f"{bind.within}/{bind.source}" for bind in binds]
     paths += [file.source for file in sandbox.devices.files]
     nodes = [node for node in sandbox.devices.nodes if node.kind == "b"]
     try:

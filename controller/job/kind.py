@@ -45,8 +45,8 @@ class JobKind:
 
     def report_failure(self, obj: Job, error: TransientError | TerminalError) -> JobStatus:
         """Return the status of a job that a pass failed for."""
-        return reporting.report_failure(obj, error, self._clock.now())
+        return reporting.report_failure(obj, error)
 
     def is_gone(self, observed: ObservedJob) -> bool:
         """Whether nothing of the job is left on this host."""
-        return not observed.runs and not observed.logs_present
+        return not (observed.runs or observed.logs_present or observed.artifacts_present)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from controller.launcher import log_writer
-from controller.linux import inotify
+from controller.linux import inotify, ofd_lock
 
 _BLOCK = 1 << 16
 _TRIES = 100
@@ -124,6 +124,21 @@ def open_after(directory: Path, last: int | None) -> list[int]:
     return []
 
 
+def remove_surplus(directory: Path, kept: int) -> None:
+    """Remove the oldest files of a log that nobody writes any more, but for `kept`, up to the first that is read."""
+    for name in _names(directory)[: -max(1, kept)]:
+        try:
+            fd = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # Another reader was faster.
+        try:
+            if ofd_lock.is_taken(fd, log_writer.READING):
+                return
+            (directory / name).unlink(missing_ok=True)
+        finally:
+            os.close(fd)
+
+
 def _names(directory: Path) -> list[str]:
     try:
         return log_writer.in_order(os.listdir(directory))
@@ -133,9 +148,11 @@ def _names(directory: Path) -> list[str]:
 
 def _opened(path: Path) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None  # Rotated away this moment.
+    ofd_lock.take(fd, log_writer.READING, shared=True)  # So that it, and what comes after it, stays for a while.
+    return fd
 
 
 def _inode(path: Path) -> int:

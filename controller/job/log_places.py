@@ -65,6 +65,8 @@ class PlacedLogFiles(LogFiles):
         self._after = after or Place(0, 0)
         self._numbers: dict[int, int] = {}
         self._newest = 0
+        self.lacks_some = False
+        """Whether something was removed that comes before what was read last."""
 
     def fresh_placed(self) -> Iterator[PlacedLine]:
         """Yield what was written since the last call."""
@@ -77,7 +79,9 @@ class PlacedLogFiles(LogFiles):
     def _read(self, fd: int) -> Iterator[Line]:
         number = self._numbers.get(fd)
         if number is None:
-            number = self._newest = self._numbers[fd] = _number_of(fd, self._directory, self._newest + 1)
+            before = self._newest
+            number = self._newest = self._numbers[fd] = _number_of(fd, self._directory, before + 1)
+            self.lacks_some = self.lacks_some or number > before + 1
             self._skip(fd, number)
         while block := os.read(fd, _BLOCK):
             *whole, rest = (self._rest.get(fd, b"") + block).split(b"\n")

@@ -4,22 +4,24 @@ Here: which records, and as what text. Never here: files (`log_files`), nor writ
 supervisor's alone. A log is bytes: nothing is decoded.
 """
 
+import errno
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from api.errors import About, BadRequest, NotFound
+from api.errors import About, BadRequest, Expired, NotFound
 from api.meta import Document, read_time
 from api.ports import LogOptions, LogRecord
-from api.types.pod import pod_name
+from api.types.pod import pod_name_in
 from controller.engine.clock import Clock
-from controller.job.log_files import Line, LogFiles
+from controller.job.log_files import Line, LogFiles, remove_surplus
 from controller.job.log_places import Place, PlacedLine, PlacedLogFiles
 
 AnyLine = TypeVar("AnyLine", bound=Line)
+Read = TypeVar("Read")
 
 _BLOCK = 1 << 16
 _BEAT_SECONDS = 0.1  # Until the end of a run that wrote nothing more is noticed.
@@ -28,11 +30,21 @@ _BEAT_SECONDS = 0.1  # Until the end of a run that wrote nothing more is noticed
 class JobLogs:
     """The logs below one directory: `NAMESPACE_JOB_UID/ATTEMPT/`."""
 
-    def __init__(self, root: Path, clock: Clock, is_over: Callable[[Document, int], bool]) -> None:
-        """Read below `root`; `is_over` says whether a run has ended, so that following it ends."""
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        is_over: Callable[[Document, int], bool],
+        kept_files: Callable[[Document], int],
+    ) -> None:
+        """Read below `root`; `is_over` says whether a run has ended, so that following it ends.
+
+        `kept_files` says how many files are kept of a job's log, so that what stayed for who followed it goes after.
+        """
         self._root = root
         self._clock = clock
         self._is_over = is_over
+        self._kept_files = kept_files
 
     def directory(self, job: Document, attempt: int) -> Path:
         """Return where the log of run `attempt` is."""
@@ -48,9 +60,10 @@ class JobLogs:
         directory = self._existing_directory(job, attempt)
         since = self._since(options)
         if options.follow:
-            return _limited(self._follow(job, attempt, options, since, stopped), options.limit_bytes)
-        lines = _chosen(_existing(directory), options, since)
-        return _limited(_Text(options).of(lines), options.limit_bytes)
+            text = self._follow(job, attempt, options, since, stopped)
+        else:
+            text = _Text(options).of(_chosen(_existing(directory, options), options, since))
+        return self._cleared(_limited(text, options.limit_bytes), job, attempt)
 
     def records(
         self, job: Document, attempt: int, options: LogOptions, after: str, stopped: Callable[[], bool]
@@ -68,7 +81,8 @@ class JobLogs:
         except ValueError as error:
             raise BadRequest(f"cannot go on with the log: {error}: leave Last-Event-ID out") from None
         whole = options if place is None else replace(options, tail_lines=None)
-        return self._records(job, attempt, whole, since, PlacedLogFiles(directory, place), stopped)
+        found = self._records(job, attempt, whole, since, PlacedLogFiles(directory, place), stopped)
+        return self._cleared(found, job, attempt)
 
     def _records(
         self,
@@ -81,7 +95,7 @@ class JobLogs:
     ) -> Iterator[LogRecord | None]:
         with log as files:
             if options.follow:
-                files.watch()
+                self._watch(files, job, attempt)
             yield from map(_record, _chosen(files.fresh_placed(), options, since))
             while options.follow:
                 over = self._is_over(job, attempt)  # Asked before reading: what came until then is read below.
@@ -95,14 +109,31 @@ class JobLogs:
                     yield None
                     files.wait(_BEAT_SECONDS)
 
+    def _cleared(self, read: Iterator[Read], job: Document, attempt: int) -> Iterator[Read]:
+        """Yield what is read, and remove the files that the run's own writer has left only because we had them open."""
+        try:
+            yield from read
+        finally:
+            if isinstance(read, Generator):
+                read.close()
+            if self._is_over(job, attempt):
+                remove_surplus(self.directory(job, attempt), self._kept_files(job))
+
     def _existing_directory(self, job: Document, attempt: int) -> Path:
         directory = self.directory(job, attempt)
         if not directory.is_dir():
-            name = pod_name(job["metadata"]["name"], attempt)
-            raise NotFound(
-                f'no log of pods "{name}": it has not started, or its log was removed', About("", "pods", name)
-            )
+            raise _no_log(job, attempt)
         return directory
+
+    @staticmethod
+    def _watch(files: LogFiles, job: Document, attempt: int) -> None:
+        """Have `files` wait for more. Raises NotFound: it was there when it was asked for, and was removed since."""
+        try:
+            files.watch()
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            raise _no_log(job, attempt) from None
 
     def _since(self, options: LogOptions) -> bytes | None:
         if options.since_time is not None:
@@ -118,17 +149,37 @@ class JobLogs:
         self, job: Document, attempt: int, options: LogOptions, since: bytes | None, stopped: Callable[[], bool]
     ) -> Iterator[bytes]:
         text = _Text(options)
-        with LogFiles(self.directory(job, attempt)) as files:
-            files.watch()
-            yield from text.of(_chosen(files.fresh(), options, since))
+        with _opened(self.directory(job, attempt), options) as files:
+            self._watch(files, job, attempt)
+            for piece in text.of(_chosen(files.fresh(), options, since)):
+                _refuse_gaps(files, options)
+                yield piece
             while True:
                 over = self._is_over(job, attempt)  # Asked before reading: what came until then is read below.
-                fresh = b"".join(text.of(_of_stream(files.fresh(), options)))
-                yield fresh
-                if stopped() or (over and not fresh):
+                is_quiet = True
+                for piece in text.of(_of_stream(files.fresh(), options)):
+                    is_quiet = False
+                    _refuse_gaps(files, options)
+                    yield piece
+                _refuse_gaps(files, options)
+                if stopped() or (over and is_quiet):
                     return
-                if not fresh:
+                if is_quiet:
+                    yield b""
                     files.wait(_BEAT_SECONDS)
+
+
+def _no_log(job: Document, attempt: int) -> NotFound:
+    name = pod_name_in(job, attempt)
+    return NotFound(f'no log of pods "{name}": it has not started, or its log was removed', About("", "pods", name))
+
+
+def _refuse_gaps(files: LogFiles, options: LogOptions) -> None:
+    if options.whole and isinstance(files, PlacedLogFiles) and files.lacks_some:
+        raise Expired(
+            "cannot read all of the log: it was written faster than it was read, and what was not read in time is "
+            "removed: raise the settings logs.max_size and logs.max_files, or have the run write to a file"
+        )
 
 
 def log_directory(root: Path, metadata: Document) -> Path:
@@ -137,12 +188,19 @@ def log_directory(root: Path, metadata: Document) -> Path:
 
 
 def _stamp(moment: datetime) -> bytes:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
+    # Not strftime: its %Y of the year 999 has three digits, and would sort after all others.
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds").encode()
 
 
-def _existing(directory: Path) -> Iterator[Line]:
-    with LogFiles(directory) as files:
-        yield from files.fresh()
+def _opened(directory: Path, options: LogOptions) -> LogFiles:
+    return PlacedLogFiles(directory, None) if options.whole else LogFiles(directory)
+
+
+def _existing(directory: Path, options: LogOptions) -> Iterator[Line]:
+    with _opened(directory, options) as files:
+        for line in files.fresh():
+            _refuse_gaps(files, options)
+            yield line
 
 
 def _record(line: PlacedLine) -> LogRecord:

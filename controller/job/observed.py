@@ -5,6 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from api.types.artifacts import Artifacts
+from api.types.job_after import AfterStatus
+from api.types.job_network import RunNetwork
+from api.types.network_refusal import Refusal
+from controller.capacity.amounts import Need
+from controller.job.volumes import NO_VOLUMES, VolumesMissing, VolumesReady
 from controller.launcher.records import Exited, Lost, Running, Unclaimed
 
 RunRecord: TypeAlias = Unclaimed | Running | Exited | Lost
@@ -14,7 +20,8 @@ RunRecord: TypeAlias = Unclaimed | Running | Exited | Lost
 class ObservedRun:
     """One run directory: what its records say, whether it is frozen, and when a stop was sent.
 
-    `may_be_frozen` holds from before a freeze until after a thaw: whoever wants it to run thaws it then.
+    `may_be_frozen` holds from before a freeze until after a thaw: whoever wants it to run thaws it then. `gives_way`
+    says to whom, if it is to be stopped for another.
     """
 
     attempt: int
@@ -23,6 +30,7 @@ class ObservedRun:
     stop_sent_at: datetime | None = None
     stop_grace_seconds: float | None = None
     may_be_frozen: bool = False
+    gives_way: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +47,15 @@ class RuntimeMount:
 class PackageCache:
     """What a runtime's package manager, `tool`, keeps its downloads in: /volumes/VOLUME of its runs.
 
-    `directory` is the host's; without it each run has an empty one of its own, and `problem` says why.
+    `directory` is the host's; without it each run has an empty one of its own, and `problem` says why. Where the job
+    names a volume in its place, that is the cache, and `at` says where the run sees it.
     """
 
     tool: str
     volume: str
     directory: str = ""
     problem: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,51 @@ class DevicesMissing:
     is_elsewhere: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkGiven:
+    """Where the job's next run would be in its network; None for a job without a network."""
+
+    network: RunNetwork | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """How many connections of the job its network refused, and the last of them."""
+
+    count: int = 0
+    last: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMissing:
+    """The job's next run cannot have its network. `request` is the built-in one to be made."""
+
+    reason: str
+    message: str
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """It is the job's turn: its next run is promised `need`. Since when it has waited, in microseconds, if it has."""
+
+    need: Need = ()
+    priority: int = 0
+    queued_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The job's next run has to wait for its turn, behind so many others."""
+
+    reason: str
+    message: str
+    queued_at: int | None = None
+    priority: int = 0
+    ahead: int = 0
+    place: str = ""
+
+
 class Runtimes(Protocol):
     """The runtimes of this host, as jobs need them; the Runtime kind is behind it, unknown to us."""
 
@@ -110,6 +165,7 @@ class Runtimes(Protocol):
 class ObservedJob:
     """All that a plan for a job is decided from, beside the job itself.
 
+    `after` is how far the jobs are that it waits for, `is_awaited` whether another one has still to see how it ended.
     `forbidden` says why the host's policy lets no run begin, `devices_gone` why a run that is on record cannot be
     started with the devices it was given.
     """
@@ -119,12 +175,19 @@ class ObservedJob:
     runs: tuple[ObservedRun, ...]
     runtime: RuntimeReady | RuntimeMissing
     unenforceable: str = ""
-    crowded: str = ""
     unresolved: str = ""  # What of the Secrets and ConfigMaps that it refers to is missing.
     logs_present: bool = False
     devices: DevicesFree | DevicesMissing = DevicesFree()
     devices_gone: str = ""
     forbidden: str = ""
+    after: tuple[AfterStatus, ...] = ()
+    is_awaited: bool = False
+    turn: Admitted | Queued = Admitted()
+    artifacts: Artifacts | None = None  # What was kept of a run.
+    artifacts_present: bool = False  # Looked at when the job is being deleted.
+    volumes: VolumesReady | VolumesMissing = NO_VOLUMES
+    network: NetworkGiven | NetworkMissing = NetworkGiven()
+    refused: Refused = Refused()
 
     def run(self, attempt: int) -> ObservedRun | None:
         """Return what there is of run `attempt`."""

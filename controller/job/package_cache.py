@@ -5,7 +5,9 @@ Invariant: a variable that the runtime or the job sets itself is left as it is.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from api.types.job import Job
 from controller.job.observed import PackageCache
 from controller.sandbox.spec import Bind, Scratch
 
@@ -41,7 +43,17 @@ def place(cache: PackageCache) -> str:
     >>> place(PackageCache("pip", "pip-cache"))
     '/volumes/pip-cache'
     """
-    return f"/volumes/{cache.volume}"
+    return cache.at or f"/volumes/{cache.volume}"
+
+
+def of(job: Job, cache: PackageCache | None) -> PackageCache | None:
+    """Return the cache of a run of `job`: a volume that the job names like it, or puts in its place, is the cache."""
+    if cache is None:
+        return None
+    for volume in job.spec.volume_mounts:
+        if volume.name == cache.volume or volume.place == place(cache):
+            return replace(cache, directory="", problem="", at=volume.place)
+    return cache
 
 
 def told(cache: PackageCache | None) -> str:
@@ -55,8 +67,13 @@ def told(cache: PackageCache | None) -> str:
     return f"{PRIVATE}{cache.problem}" if cache.problem else place(cache)
 
 
-def mount(cache: PackageCache, private_bytes: int) -> Bind | Scratch:
-    """Return what brings it to its place: the host's directory, or an empty one of `private_bytes` at most."""
+def mount(cache: PackageCache | None, private_bytes: int) -> Bind | Scratch | None:
+    """Return what brings it to its place: the host's directory, or an empty one of `private_bytes` at most.
+
+    None where there is no cache, or a volume of the job is one.
+    """
+    if cache is None or cache.at:
+        return None
     if not cache.directory:
         return Scratch(place(cache), private_bytes)
     return Bind(cache.directory, place(cache), read_only=False, neutral_owners=True)

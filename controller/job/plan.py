@@ -5,38 +5,60 @@ answer. Any step may be the last before a crash, so no plan assumes that an earl
 A run is put on record before it is started, and started only from the record: so none runs twice.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from api import quantity
 from api.meta import MANIFESTS_MANAGER_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
+from api.types.job_network import RunNetwork
 from api.types.pod import deleted_pods
-from controller.engine.plan import Plan
-from controller.job import history, verdict
-from controller.job.observed import DevicesMissing, ObservedJob, ObservedRun, RuntimeMissing, RuntimeReady
+from controller.engine.plan import Plan, Waiting
+from controller.job import after, history, plan_many, verdict
+from controller.job.observed import (
+    Admitted,
+    DevicesFree,
+    DevicesMissing,
+    NetworkMissing,
+    ObservedJob,
+    ObservedRun,
+    Queued,
+    RuntimeMissing,
+    RuntimeReady,
+)
 from controller.job.steps import (
     AbandonRun,
     BeginRun,
     DeleteJob,
     FreezeRun,
     KillRun,
+    RemoveArtifacts,
     RemoveLogs,
     RemoveRun,
+    RequestNetwork,
     RequestRuntime,
+    RequestVolume,
     SetDeadline,
     StartRun,
     StopRun,
     ThawRun,
 )
+from controller.job.tally import Next
+from controller.job.volumes import VolumesMissing
 from controller.launcher.records import Unclaimed
 
 KILL_AFTER_GRACE_SECONDS = 15.0
-LONGEST_BACKOFF_SECONDS = 360.0
 _RUNTIME_CHECK_SECONDS = 30.0
 _DEVICES_CHECK_SECONDS = 15.0  # As above; it is for specs that come and change.
+_VOLUMES_CHECK_SECONDS = 15.0  # As above: what it waits for wakes it sooner.
 _REFERENCES_CHECK_SECONDS = 60.0  # Their coming wakes it sooner.
 _DEVICES_ELSEWHERE_CHECK_SECONDS = 2.0
-_CROWDED_CHECK_SECONDS = 15.0  # The end of a run wakes it sooner.
+_QUEUED_CHECK_SECONDS = 15.0  # Its turn wakes it; but how long runs have been there matters too.
+_QUEUED_CHECK_SECONDS_EACH = 0.5  # So that many that wait do not look all the time; their places are told then.
+_SOONEST_SECONDS = 0.05
+_AWAITED_CHECK_SECONDS = 1.0
+_NETWORK_CHECK_SECONDS = 5.0  # Its readiness wakes it sooner; the end of a run in a full one does not.
+_START_CHECK_SECONDS = 86_400.0  # Longer waits are no use: a step of the host's clock wakes it sooner.
 
 
 def plan(job: Job, observed: ObservedJob) -> Plan:
@@ -44,22 +66,37 @@ def plan(job: Job, observed: ObservedJob) -> Plan:
     runs = history.runs(job, observed)
     if job.meta.is_deleting:
         return _plan_teardown(job, observed, runs)
+    if job.has_many_runs:
+        return _looked_at_by_deadline(job, observed.now, _plan_many(job, observed, runs))
     if active := history.active(runs):
-        return _plan_active(job, observed, active[0])
+        return _looked_at_by_deadline(job, observed.now, _plan_active(job, observed, active[0]))
     if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
         return Plan.do(again=True)  # An end is put on record before anything else is done about it.
+    leftovers = _ended_on_host(observed, runs)
+    result = verdict.of(job, runs, observed.now, after.never(observed.after))
+    if result is not None:
+        finished = _plan_finished(job, observed, result)
+        return replace(finished, steps=(*leftovers, *finished.steps))
+    if leftovers:
+        return Plan.do(*leftovers, again=True)
+    return _looked_at_by_deadline(job, observed.now, _plan_next_run(job, observed, runs))
+
+
+def _plan_many(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
+    ended = {run.attempt for run in runs if run.state is RunState.ENDED}
+    if any(run.attempt in ended for run in history.active(job.status.runs)):
+        return Plan.do(again=True)  # As above.
     if leftovers := _ended_on_host(observed, runs):
         return Plan.do(*leftovers, again=True)
-    result = verdict.of(job, runs, observed.now)
-    if result is not None:
-        return _plan_finished(job, observed, result)
-    return _plan_next_run(job, observed, runs)
+    return plan_many.plan(
+        job, observed, runs, _plan_active, _plan_next_run, lambda result: _plan_finished(job, observed, result)
+    )
 
 
-def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
-    """One run is on record and has not ended: start it, keep it, or end it."""
-    unwanted = _unwanted(job, run)
+def _plan_active(job: Job, observed: ObservedJob, run: Run, why_not: tuple[str, str] | None = None) -> Plan:
+    """One run is on record and has not ended: start it, keep it, or end it; `why_not` says why others end it."""
     found = observed.run(run.attempt)
+    unwanted = _unwanted(job, run, found) or _too_late(job, run, observed.now) or why_not
     if run.state is RunState.PENDING:
         if unwanted:
             return Plan.do(AbandonRun(run.attempt, *unwanted), again=True)
@@ -83,14 +120,32 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run) -> Plan:
     return _plan_running(job, observed, run, found)
 
 
-def _unwanted(job: Job, run: Run) -> tuple[str, str] | None:
+def _unwanted(job: Job, run: Run, found: ObservedRun | None) -> tuple[str, str] | None:
     if verdict.stop_requested(job):
         return Reason.STOPPED, "it was asked to stop"
     if run.attempt in deleted_pods(job.meta.annotations):
         return Reason.POD_DELETED, "its pod was deleted"
     if run.template_hash != job.spec.template_hash():
         return Reason.SUPERSEDED, "the job's spec was changed"
+    if found is not None and found.gives_way:
+        return Reason.PREEMPTED, f"it gave way {found.gives_way}"
     return None
+
+
+def _too_late(job: Job, run: Run, now: datetime) -> tuple[str, str] | None:
+    """Say why a run that waits is not to begin any more; one that runs is ended by its supervisor."""
+    if run.state is RunState.PENDING and verdict.deadline_passed(job, now):
+        return Reason.DEADLINE_EXCEEDED, verdict.too_late(job)
+    return None
+
+
+def _looked_at_by_deadline(job: Job, now: datetime, wanted: Plan) -> Plan:
+    """Have a job that waits for something looked at when its time is over, whatever it waits for."""
+    left = _remaining(job, now)
+    if wanted.waiting is None or not left or job.spec.suspend or not job.status.start_time:
+        return wanted
+    seconds = min(max(left, _SOONEST_SECONDS), wanted.check_again_seconds or left)
+    return replace(wanted, check_again_seconds=seconds)
 
 
 def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun) -> Plan:
@@ -124,22 +179,24 @@ def _plan_stop(job: Job, observed: ObservedJob, found: ObservedRun, reason: str)
 
 def _plan_teardown(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
     alive = {run.attempt for run in history.active(runs)}
-    for found in observed.runs:
-        if found.attempt in alive and isinstance(found.record, Unclaimed):
-            return Plan.do(AbandonRun(found.attempt, Reason.STOPPED, "the job was deleted"), again=True)
-        if found.attempt in alive:
-            return _plan_stop(job, observed, found, Reason.STOPPED)
+    living = [found for found in observed.runs if found.attempt in alive]
+    if living:
+        return plan_many.together([_plan_end(job, observed, found) for found in living])
     logs = (RemoveLogs(),) if observed.logs_present else ()
-    return Plan.do(*(RemoveRun(found.attempt) for found in observed.runs), *logs)
+    kept = (RemoveArtifacts(),) if observed.artifacts_present else ()
+    return Plan.do(*(RemoveRun(found.attempt) for found in observed.runs), *logs, *kept)
+
+
+def _plan_end(job: Job, observed: ObservedJob, found: ObservedRun) -> Plan:
+    if isinstance(found.record, Unclaimed):
+        return Plan.do(AbandonRun(found.attempt, Reason.STOPPED, "the job was deleted"), again=True)
+    return _plan_stop(job, observed, found, Reason.STOPPED)
 
 
 def _ended_on_host(observed: ObservedJob, runs: tuple[Run, ...]) -> tuple[RemoveRun, ...]:
     """Runs that are over, or that nobody has on record, and that still have something on the host."""
-    return tuple(RemoveRun(found.attempt) for found in observed.runs if _is_over(found.attempt, runs))
-
-
-def _is_over(attempt: int, runs: tuple[Run, ...]) -> bool:
-    return all(run.attempt != attempt or run.state is RunState.ENDED for run in runs)
+    alive = {run.attempt for run in history.active(runs)}
+    return tuple(RemoveRun(found.attempt) for found in observed.runs if found.attempt not in alive)
 
 
 def _plan_finished(job: Job, observed: ObservedJob, result: verdict.Verdict) -> Plan:
@@ -148,6 +205,8 @@ def _plan_finished(job: Job, observed: ObservedJob, result: verdict.Verdict) -> 
         return Plan.nothing()
     finished = read_time(result.finished_at) if result.finished_at else observed.now
     left = (finished + timedelta(seconds=ttl) - observed.now).total_seconds()
+    if left <= 0 and observed.is_awaited:  # Who waits for it has just been woken by its end.
+        return Plan.nothing(check_again_seconds=_AWAITED_CHECK_SECONDS)
     return Plan.do(DeleteJob()) if left <= 0 else Plan.nothing(check_again_seconds=left)
 
 
@@ -156,11 +215,73 @@ def _is_declared(job: Job) -> bool:
     return any(str(entry.get("manager")).startswith(MANIFESTS_MANAGER_PREFIX) for entry in job.meta.managed_fields)
 
 
-def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
+def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...], chosen: Next | None = None) -> Plan:
     if job.spec.suspend:
         return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+    obstacle = _plan_obstacle(job, observed)
+    if not job.spec.is_due(observed.now):
+        return _plan_scheduled(job, observed.now, obstacle)
+    if obstacle is not None:
+        return obstacle
+    due = chosen.due if chosen is not None else next_retry(job, runs)
+    if due is not None and due > observed.now:
+        left = (due - observed.now).total_seconds()
+        return Plan.wait(Reason.BACK_OFF, f"the next run starts at {wire_time(due)}", left)
+    if isinstance(observed.turn, Queued):
+        return _plan_queued(observed.turn, observed.devices)
+    if isinstance(observed.devices, DevicesMissing):
+        missing = observed.devices
+        seconds = _DEVICES_ELSEWHERE_CHECK_SECONDS if missing.is_elsewhere else _DEVICES_CHECK_SECONDS
+        return Plan.wait(missing.reason, missing.message, seconds)
+    return _plan_begin(job, observed, observed.turn, observed.devices, chosen or Next())
+
+
+def _plan_begin(job: Job, observed: ObservedJob, turn: Admitted, given: DevicesFree, chosen: Next) -> Plan:
+    if isinstance(observed.volumes, VolumesMissing):
+        return _plan_volumes(observed.volumes)
+    if isinstance(observed.network, NetworkMissing):
+        return _plan_network(observed.network)
+    begin = BeginRun(
+        job.status.attempts + 1,
+        devices=given.names,
+        device_nodes=given.nodes,
+        turn=turn,
+        volumes=observed.volumes.volumes,
+        network=named(job, observed.network.network, chosen.index),
+        index=chosen.index,
+        index_failures=chosen.failures,
+    )
+    return Plan.do(begin, again=True)
+
+
+def named(job: Job, network: RunNetwork | None, index: int | None) -> RunNetwork | None:
+    """Return a run's place in its network; one with an index has a name of its own there, JOB-INDEX."""
+    if network is None or index is None:
+        return network
+    return network.model_copy(update={"names": (*network.names, f"{job.meta.name}-{index}")})
+
+
+def _plan_queued(turn: Queued, devices: DevicesFree | DevicesMissing) -> Plan:
+    seconds = max(_QUEUED_CHECK_SECONDS, _QUEUED_CHECK_SECONDS_EACH * turn.ahead)
+    why = turn.message
+    if turn.reason == Reason.DEVICES_UNAVAILABLE and isinstance(devices, DevicesMissing):
+        why = devices.message  # It knows who has them.
+    return Plan.wait(turn.reason, f"{why}: {turn.place}" if turn.place else why, seconds)
+
+
+def would_begin(job: Job, observed: ObservedJob) -> bool:
+    """Whether a run would be begun, if it were the job's turn: such jobs are in the queue."""
+    if not job.has_many_runs and history.active(job.status.runs):
+        return False  # Until its end is on record. This is asked in each pass.
+    return any(isinstance(step, BeginRun) for step in plan(job, replace(observed, turn=Admitted())).steps)
+
+
+def _plan_obstacle(job: Job, observed: ObservedJob) -> Plan | None:
+    """What keeps any run of the job from starting, whenever; None if nothing does."""
     if observed.forbidden:
         return Plan.wait(Reason.POLICY_FORBIDS, observed.forbidden)
+    if awaited := after.waiting(observed.after):
+        return Plan.wait(Reason.WAITING_FOR_JOBS, awaited, after.check_again_seconds(observed.after, observed.now))
     if observed.unenforceable:
         return Plan.wait(Reason.LIMIT_UNENFORCEABLE, observed.unenforceable, 60)
     if isinstance(observed.runtime, RuntimeMissing):
@@ -169,20 +290,19 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
         return Plan.wait(Reason.REQUIREMENTS_NOT_MET, lacking, _RUNTIME_CHECK_SECONDS)
     if observed.unresolved:
         return _plan_unresolved(observed)
-    due = next_retry(job, runs)
-    if due is not None and due > observed.now:
-        left = (due - observed.now).total_seconds()
-        deadline = _remaining(job, observed.now)
-        soonest = left if deadline is None else min(left, max(deadline, 0.05))
-        return Plan.wait(Reason.BACK_OFF, f"the next run starts at {wire_time(due)}", soonest)
-    if observed.crowded:
-        return Plan.wait(Reason.HOST_BUSY, observed.crowded, _CROWDED_CHECK_SECONDS)
-    if isinstance(observed.devices, DevicesMissing):
-        missing = observed.devices
-        seconds = _DEVICES_ELSEWHERE_CHECK_SECONDS if missing.is_elsewhere else _DEVICES_CHECK_SECONDS
-        return Plan.wait(missing.reason, missing.message, seconds)
-    given = observed.devices
-    return Plan.do(BeginRun(job.status.attempts + 1, given.names, given.nodes), again=True)
+    return None
+
+
+def _plan_scheduled(job: Job, now: datetime, obstacle: Plan | None) -> Plan:
+    """Wait for spec.startAt, by the wall clock, and have what the run will need made meanwhile."""
+    start = job.spec.starts_at or now
+    seconds = min((start - now).total_seconds(), _START_CHECK_SECONDS)
+    said = f"it starts at {wire_time(start)}"
+    if obstacle is None or obstacle.waiting is None:
+        return Plan.wait(Reason.SCHEDULED, said, seconds)
+    said += f"; not ready for it so far: {obstacle.waiting.reason}: {obstacle.waiting.message}"
+    sooner = min(seconds, obstacle.check_again_seconds or seconds)
+    return Plan(obstacle.steps, Waiting(Reason.SCHEDULED, said), sooner)
 
 
 def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:
@@ -197,6 +317,16 @@ def _plan_unresolved(observed: ObservedJob) -> Plan:
     return Plan.wait(Reason.CONFIG_ERROR, observed.unresolved, _REFERENCES_CHECK_SECONDS)
 
 
+def _plan_volumes(missing: VolumesMissing) -> Plan:
+    wait = Plan.wait(missing.reason, missing.message, _VOLUMES_CHECK_SECONDS)
+    return Plan(tuple(RequestVolume(name) for name in missing.requests), wait.waiting, wait.check_again_seconds)
+
+
+def _plan_network(missing: NetworkMissing) -> Plan:
+    wait = Plan.wait(missing.reason, missing.message, _NETWORK_CHECK_SECONDS)
+    return Plan((RequestNetwork(missing.request),) if missing.request else (), wait.waiting, wait.check_again_seconds)
+
+
 def _plan_runtime(missing: RuntimeMissing) -> Plan:
     wait = Plan.wait(missing.reason, missing.message, _RUNTIME_CHECK_SECONDS)
     ask = (RequestRuntime(*missing.request),) if missing.request else ()
@@ -204,16 +334,11 @@ def _plan_runtime(missing: RuntimeMissing) -> Plan:
 
 
 def next_retry(job: Job, runs: tuple[Run, ...]) -> datetime | None:
-    """Return when the next run is due after a failure, or None when none failed.
-
-    The wait doubles with each failure, from backoffSeconds to 360 s, as batch/v1's does.
-    """
+    """Return when the next run is due after a failure, or None when none failed."""
     failed = [run for run in history.of_present(job, runs) if history.counts_as_failure(run)]
     if not failed or not failed[-1].finished_at:
         return None
-    doublings = min(max(history.failures(job, runs) - 1, 0), 20)
-    wait = min(job.spec.backoff_seconds * 2**doublings, LONGEST_BACKOFF_SECONDS)
-    return read_time(failed[-1].finished_at) + timedelta(seconds=wait)
+    return read_time(failed[-1].finished_at) + history.backoff(job, history.failures(job, runs))
 
 
 def _remaining(job: Job, now: datetime) -> float | None:

@@ -13,6 +13,7 @@ from api.types.job_security import SecurityProfile
 from api.types.job_spec import JobSpec
 
 ANY_NAMESPACE = "*"
+ANY_CLASS = "*"
 REQUIRABLE = ("cpu", "memory", "pids", "ephemeral-storage", "activeDeadlineSeconds")
 """The limits that a job can be made to set itself."""
 
@@ -26,6 +27,10 @@ class Policy:
     capabilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # By namespace.
     required_limits: tuple[str, ...] = ()
     require_landlock: bool = False
+    priority_classes: Mapping[str, frozenset[str]] = field(
+        default_factory=lambda: {ANY_NAMESPACE: frozenset(ANY_CLASS)}
+    )
+    host_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # Directories, by namespace.
 
 
 def judge(policy: Policy, namespace: str, spec: JobSpec) -> list[Cause]:
@@ -36,6 +41,8 @@ def judge(policy: Policy, namespace: str, spec: JobSpec) -> list[Cause]:
             *_profile(policy, namespace, spec),
             *_capabilities(policy, namespace, spec),
             *_limits(policy, spec),
+            *_priority(policy, namespace, spec),
+            *_host_files(policy, namespace, spec),
         )
     ]
 
@@ -70,6 +77,40 @@ def _capabilities(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tup
                 "spec.securityContext.capabilities.add",
                 f'the setting policy.capabilities does not give "{name}" to the namespace {namespace}: '
                 f"leave it out, or add it to policy.capabilities.{namespace}",
+            )
+
+
+def _priority(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    nobody = frozenset[str]()
+    given, name = policy.priority_classes, spec.priority_class_name
+    allowed = given.get(namespace, nobody) | given.get(ANY_NAMESPACE, nobody)
+    if name and not {name, ANY_CLASS} & allowed:
+        yield (
+            "spec.priorityClassName",
+            f'the setting policy.priority_classes does not give "{name}" to the namespace {namespace}: '
+            f"leave it out, or add it to policy.priority_classes.{namespace}",
+        )
+
+
+def host_directory(allowed: Mapping[str, tuple[str, ...]], namespace: str, path: str) -> str:
+    """Return the directory that `allowed` gives a namespace, and that `path` is or is below of; empty if none is.
+
+    >>> allowed = {"*": ("/srv/models",), "team": ("/srv/models/own",)}
+    >>> host_directory(allowed, "team", "/srv/models/own/a"), host_directory(allowed, "x", "/srv/models-2/a")
+    ('/srv/models/own', '')
+    """
+    named = (*allowed.get(namespace, ()), *allowed.get(ANY_NAMESPACE, ()))
+    found = [place for place in named if path == place or path.startswith(f"{place}/")]
+    return max(found, key=len, default="")
+
+
+def _host_files(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    for index, file in enumerate(spec.files):
+        if file.host_path is not None and not host_directory(policy.host_files, namespace, file.host_path):
+            yield (
+                f"spec.files[{index}].hostPath",
+                f"the setting policy.host_files gives the namespace {namespace} nothing at {file.host_path}: "
+                f"upload it (rnx job run --upload), or add its directory to policy.host_files.{namespace}",
             )
 
 

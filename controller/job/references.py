@@ -10,18 +10,14 @@ import binascii
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from pydantic import ValidationError
+
 from api.errors import ApiError
 from api.kinds import CONFIG_MAP, SECRET
 from api.meta import Document, ObjectKey
 from api.types.job import Job
-from api.types.job_spec import (
-    ENV_NAME,
-    FILES_MOST_BYTES,
-    LONGEST_WORD_BYTES,
-    RESERVED_ENV_PREFIX,
-    EnvVar,
-    JobFile,
-)
+from api.types.job_file import FILES_MOST_BYTES, JobFile
+from api.types.job_spec import ENV_NAME, LONGEST_WORD_BYTES, RESERVED_ENV_PREFIX, EnvVar
 from api.types.references import EnvFromSource, EnvVarSource, KeySelector, ObjectSelector
 
 ENV_MOST_BYTES = 1 << 20
@@ -45,7 +41,10 @@ def refers(job: Document, key: ObjectKey) -> bool:
     spec = job["spec"]
     if not (spec.get("envFrom") or spec.get("env") or spec.get("files")):
         return False
-    return key in _keys(Job.model_validate(job))
+    try:
+        return key in _keys(Job.model_validate(job))
+    except ValidationError:
+        return False  # It was stored by another version; when it is looked at, it says itself that it cannot be read.
 
 
 def problem(job: Job, look: Look) -> str:
@@ -159,7 +158,7 @@ def _environment(job: Job, found: _Finder) -> tuple[EnvVar, ...]:
         kind, selector = _one(variable.value_from)
         value = found.one(kind, selector)
         if value is not None:
-            merged[variable.name] = _as_text(value, kind, selector.name, selector.key)
+            merged[variable.name] = _as_text(value, variable.name, kind, selector.name, selector.key)
     size = sum(len(name) + len(text.encode()) + 2 for name, text in merged.items())
     if size > ENV_MOST_BYTES:
         raise Unresolved(f"the variables have {size} bytes together, at most {ENV_MOST_BYTES} can be given to a run")
@@ -171,16 +170,16 @@ def _variables_of(source: EnvFromSource, found: _Finder) -> dict[str, str]:
     values = found.whole(kind, selector.name, optional=bool(selector.optional)) or {}
     named = {source.prefix + key: key for key in values}
     return {
-        name: _as_text(values[key], kind, selector.name, key)
+        name: _as_text(values[key], name, kind, selector.name, key)
         for name, key in named.items()
         if ENV_NAME.match(name) and not name.startswith(RESERVED_ENV_PREFIX)
     }
 
 
-def _as_text(value: bytes, kind: str, name: str, key: str) -> str:
+def _as_text(value: bytes, variable: str, kind: str, name: str, key: str) -> str:
     what = f'key "{key}" of {kind} "{name}" cannot be a variable'
-    if b"\0" in value or len(value) > LONGEST_WORD_BYTES - 255:
-        raise Unresolved(f"{what}: it has a NUL byte or over 128 KiB: use a file of spec.files")
+    if b"\0" in value or len(variable.encode()) + len("=") + len(value) > LONGEST_WORD_BYTES:
+        raise Unresolved(f"{what}: it has a NUL byte, or over 128 KiB with its name: use a file of spec.files")
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -3,6 +3,9 @@
 import contextlib
 import os
 import select
+import shutil
+from collections.abc import Collection
+from pathlib import Path
 
 from controller.cgroup.lifecycle import CgroupBusy, Lifecycle
 from controller.job.run_dirs import RunDirs, run_id
@@ -33,6 +36,18 @@ def remove(cgroups: Lifecycle, dirs: RunDirs, uid: str, attempt: int, *, to_its_
         with contextlib.suppress(FileNotFoundError):
             _await_supervisor(dirs, uid, attempt)
     dirs.remove(uid, attempt)
+
+
+def remove_old_logs(root: Path, on_record: Collection[int], begun: int) -> None:
+    """Remove the logs below `root` of runs that were on record and are no more: nobody can name them.
+
+    So a job of ever so many runs has the logs of some. Up to `begun` they all were; a higher one has still to be.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        attempts = [int(name) for name in os.listdir(root) if name.isdecimal()]
+        for attempt in attempts:
+            if attempt <= begun and attempt not in on_record:
+                shutil.rmtree(root / str(attempt), ignore_errors=True)
 
 
 def await_death(pidfd_of_it: int) -> None:

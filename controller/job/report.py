@@ -1,16 +1,18 @@
 """The status of a job, built from what is there now. Pure."""
 
 from datetime import datetime
+from typing import Any
 
 from api import conditions
 from api.conditions import Condition, ConditionStatus
 from api.meta import wire_micro_time, wire_time
-from api.types.job import Job, JobStatus, Reason, Run, RunState
+from api.types.job import CONDITIONS, Job, JobStatus, Reason, Run, RunState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
-from controller.job import history, package_cache, verdict
+from controller.job import after, history, package_cache, report_many, requests, tally, verdict
 from controller.job import plan as planning
-from controller.job.observed import ObservedJob, RuntimeReady
+from controller.job.moments import moment
+from controller.job.observed import Admitted, ObservedJob, Queued, RuntimeReady
 from controller.job.steps import BeginRun, FreezeRun, SetDeadline, StartRun, ThawRun
 
 
@@ -18,18 +20,19 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
     """Return what the job's status is, given what was observed after `plan` was carried out."""
     runs = _with_deadlines(job, history.runs(job, observed), plan) + _begun(job, observed, plan)
     active = history.active(runs)
-    result = None if active else verdict.of(job, runs, observed.now)
-    phase, reason, message = _summary(job, plan, runs, result)
+    so_far = tally.of(job, runs) if job.has_many_runs else None
+    result = None if active else _result(job, observed, runs, so_far)
+    phase, reason, message = _summary(job, plan, runs, result, so_far)
     template = job.spec.template_hash()
     same = job.status.template_hash == template
     retry = None if result or active or job.spec.suspend else planning.next_retry(job, runs)
-    return JobStatus(
+    status = JobStatus(
         observed_generation=job.meta.generation,
         template_hash=template,
         phase=phase,
         reason=reason,
         message=message,
-        conditions=_conditions(job, result, observed.now),
+        conditions=_conditions(job, result, plan, observed.now),
         start_time=_start_time(job, runs, plan, observed.now),
         completion_time=result.finished_at if result and result.complete else None,
         active=sum(1 for run in active if run.state is RunState.RUNNING),
@@ -37,11 +40,27 @@ def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | Non
         failed=history.failures(job, runs),
         attempts=max([job.status.attempts, *(run.attempt for run in runs)]),
         next_retry_time=wire_time(retry) if retry else None,
+        queued_at=_queued_at(job, observed, plan, runs),
+        priority=_priority(job, observed, plan),
         resolved_runtime=_resolved(job, observed, same=same),
         **_stop_heard(job),
         work_bytes=work_bytes,
+        after=observed.after,
+        artifacts=observed.artifacts,
+        refused=observed.refused.count,
+        refusals=observed.refused.last,
         runs=runs[-history.KEPT_RUNS :],
     )
+    return status if so_far is None else report_many.counted(job, observed, status, so_far, runs, plan)
+
+
+def _result(
+    job: Job, observed: ObservedJob, runs: tuple[Run, ...], so_far: tally.Tally | None
+) -> verdict.Verdict | None:
+    never = after.never(observed.after)
+    if so_far is None:
+        return verdict.of(job, runs, observed.now, never)
+    return tally.outcome(job, so_far, runs, observed.now, never)
 
 
 def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
@@ -53,13 +72,37 @@ def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
             boot_id=observed.boot_id,
             runtime=str(ready),
             runtime_digest=ready.digest,
-            package_cache=package_cache.told(ready.cache),
+            package_cache=package_cache.told(package_cache.of(job, ready.cache)),
             devices=step.devices,
             device_nodes=step.device_nodes,
+            requests=requests.recorded(step.turn.need),
+            priority=step.turn.priority,
+            volumes=step.volumes,
+            network=step.network,
+            index=step.index,
+            index_failures=step.index_failures,
+            queued_at=report_many.since(step.turn.queued_at) if job.has_many_runs else None,
         )
         for step in plan.steps
         if isinstance(step, BeginRun)
     )
+
+
+def _queued_at(job: Job, observed: ObservedJob, plan: Plan, runs: tuple[Run, ...]) -> str | None:
+    """Since when the last run wanted to begin, or the next one does; who gave way has not lost its place."""
+    if since := [turn.queued_at for turn in _turns(observed, plan) if turn.queued_at is not None]:
+        return wire_micro_time(moment(since[0]))
+    kept = bool(history.active(runs)) or bool(runs and runs[-1].reason == Reason.PREEMPTED)
+    return job.status.queued_at if kept else None
+
+
+def _priority(job: Job, observed: ObservedJob, plan: Plan) -> int | None:
+    known = [turn.priority for turn in _turns(observed, plan) if turn.queued_at is not None]
+    return known[0] if known else job.status.priority
+
+
+def _turns(observed: ObservedJob, plan: Plan) -> tuple[Admitted | Queued, ...]:
+    return (*(step.turn for step in plan.steps if isinstance(step, BeginRun)), observed.turn)
 
 
 def _with_deadlines(job: Job, runs: tuple[Run, ...], plan: Plan) -> tuple[Run, ...]:
@@ -75,7 +118,8 @@ def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> s
     """The template's first start. As in batch/v1, suspending stops that clock and resuming resets it."""
     if any(isinstance(step, ThawRun) for step in plan.steps):
         return wire_micro_time(now)
-    if job.spec.suspend and not any(isinstance(step, FreezeRun) for step in plan.steps) and not history.active(runs):
+    runs_now = any(run.state is RunState.RUNNING for run in runs)
+    if job.spec.suspend and not any(isinstance(step, FreezeRun) for step in plan.steps) and not runs_now:
         return None
     if job.status.start_time and job.status.template_hash == job.spec.template_hash():
         return job.status.start_time
@@ -101,9 +145,13 @@ def _resolved(job: Job, observed: ObservedJob, *, same: bool) -> str:
     return job.status.resolved_runtime if same else ""
 
 
-def _summary(job: Job, plan: Plan, runs: tuple[Run, ...], result: verdict.Verdict | None) -> tuple[str, str, str]:
+def _summary(
+    job: Job, plan: Plan, runs: tuple[Run, ...], result: verdict.Verdict | None, so_far: tally.Tally | None
+) -> tuple[str, str, str]:
     if job.meta.is_deleting:
         return "Terminating", "Deleting", "it is being deleted"
+    if so_far is not None:
+        return report_many.summary(job, plan, so_far, result)
     if result is not None:
         return ("Succeeded" if result.complete else "Failed"), result.reason, result.message
     if active := history.active(runs):
@@ -124,7 +172,7 @@ def _summary_of_active(job: Job, run: Run, plan: Plan) -> tuple[str, str, str]:
     return "Pending", Reason.PENDING, f"run {run.attempt} is about to start"
 
 
-def _conditions(job: Job, result: verdict.Verdict | None, now: datetime) -> tuple[Condition, ...]:
+def _conditions(job: Job, result: verdict.Verdict | None, plan: Plan, now: datetime) -> tuple[Condition, ...]:
     def say(type_: str, status: ConditionStatus, reason: str, message: str) -> Condition:
         return Condition(type=type_, status=status, reason=reason, message=message)
 
@@ -137,18 +185,26 @@ def _conditions(job: Job, result: verdict.Verdict | None, now: datetime) -> tupl
         wanted.append(say("Suspended", ConditionStatus.TRUE, Reason.SUSPENDED, "spec.suspend is true"))
     elif conditions.find(job.status.conditions, "Suspended") is not None:
         wanted.append(say("Suspended", ConditionStatus.FALSE, "Resumed", "spec.suspend is false"))
-    return conditions.merge(job.status.conditions, wanted, now)
+    if plan.waiting is not None and plan.waiting.reason == Reason.SCHEDULED:
+        wanted.append(say("Scheduled", ConditionStatus.TRUE, Reason.SCHEDULED, plan.waiting.message))
+    elif conditions.find(job.status.conditions, "Scheduled") is not None:
+        wanted.append(say("Scheduled", ConditionStatus.FALSE, Reason.DUE, "its start time is waited for no more"))
+    return conditions.merge(job.status.conditions, wanted, now, ours=CONDITIONS)
 
 
-def report_failure(job: Job, error: TransientError | TerminalError, now: datetime) -> JobStatus:
+def report_failure(job: Job, error: TransientError | TerminalError) -> JobStatus:
     """Return the status of a job that could not be looked at or served: it waits, and says why."""
     if job.status.phase in ("Succeeded", "Failed") and job.status.template_hash == job.spec.template_hash():
         return job.status  # How it ended stays so, whatever is wrong with clearing up after it.
-    update = {
+    update: dict[str, Any] = {
         "observed_generation": job.meta.generation,
         "phase": job.status.phase if job.status.active else "Pending",
         "reason": error.reason,
         "message": error.message,
-        "conditions": conditions.merge(job.status.conditions, job.status.conditions, now),
     }
+    if job.status.template_hash != job.spec.template_hash():  # How another template's runs ended says nothing of it.
+        ended = {"Complete", "Failed"}
+        update["conditions"] = tuple(each for each in job.status.conditions if each.type not in ended)
+        update |= {"completion_time": None, "succeeded": 0, "failed": 0}
+        update |= {"completed_indexes": None, "failed_indexes": None}
     return job.status.model_copy(update=update)

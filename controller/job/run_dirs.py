@@ -1,8 +1,9 @@
 """Run directories: where a run's records, files and our own marks on it are.
 
 `RUNS/JOB_UID/ATTEMPT/` holds the launcher's records, `files/` for /work (in memory instead, if one of them is a
-Secret's), and marks of ours: `freezing` before and `frozen` after a freeze, both until after a thaw, and `stop-sent`
-after a stop. So a crash between a deed and its mark only makes us do it again, whatever is wanted by then.
+Secret's), `given/` with names for the contents that were uploaded for it, and marks of ours: `freezing` before and
+`frozen` after a freeze, both until after a thaw, and `stop-sent` after a stop. So a crash between a deed and its mark
+only makes us do it again, whatever is wanted by then.
 """
 
 import os
@@ -12,18 +13,26 @@ from datetime import datetime
 from pathlib import Path
 
 from api.meta import read_time
-from api.types.job_spec import JobFile
+from api.types.job_file import JobFile
+from controller.contents.store import PREFIX, Contents
 from controller.job.memory_place import MemoryPlace
 
 _FREEZING = "freezing"
 _FROZEN = "frozen"
 _STOP_SENT = "stop-sent"
 _FILES = "files"
+GIVEN = "given"
+"""The directory of what a run has copies of: names of contents, and copies of files of the host."""
 
 
 def run_id(job_uid: str, attempt: int) -> str:
     """Return the identity of a run, unique for ever; its cgroup has the same name."""
     return f"{job_uid}-{attempt}"
+
+
+def name_given(digest: str) -> str:
+    """Return what a content is called in the directory of those that a run was given."""
+    return digest.removeprefix(PREFIX)
 
 
 class RunDirs:
@@ -77,15 +86,30 @@ class RunDirs:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(mode=0o755)
         for file in wanted:
-            target = aside / file.path
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            if file.link is not None:
-                target.symlink_to(file.link)
-                continue
-            target.write_bytes(file.content)
-            target.chmod(file.mode)
+            _put(aside, file)
+        for file in wanted:
+            if file.directory:
+                (aside / file.path).chmod(file.permissions)
         aside.rename(staged)
         return staged
+
+    def give(
+        self, job_uid: str, attempt: int, namespace: str, files: Iterable[JobFile], contents: Contents
+    ) -> Path | None:
+        """Have the contents that `files` were uploaded with in a directory of the run's; None when there are none.
+
+        Raises:
+            Missing: one of them is not here.
+            OSError: the disk refuses.
+        """
+        digests = sorted({file.upload for file in files if file.upload is not None})
+        if not digests:
+            return None
+        given = self.path(job_uid, attempt) / GIVEN
+        given.mkdir(mode=0o700, exist_ok=True)
+        for digest in digests:
+            contents.give(namespace, digest, given / name_given(digest))
+        return given
 
     def remove(self, job_uid: str, attempt: int) -> None:
         """Remove a run's directory, and what is in memory of it first; it may be gone."""
@@ -130,3 +154,16 @@ class RunDirs:
     def mark_stop_sent(self, job_uid: str, attempt: int, moment: datetime, grace_seconds: float) -> None:
         """Remember that a stop was sent at `moment`."""
         (self.path(job_uid, attempt) / _STOP_SENT).write_text(f"{moment.isoformat()} {grace_seconds}")
+
+
+def _put(directory: Path, file: JobFile) -> None:
+    """Put one file, link or directory into `directory`; of what is copied there, the directory that it is to be in."""
+    target = directory / file.path
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if file.link is not None:
+        target.symlink_to(file.link)
+    elif file.directory:
+        target.mkdir(mode=0o755, exist_ok=True)
+    elif file.upload is None and file.host_path is None:
+        target.write_bytes(file.content)
+        target.chmod(file.mode)

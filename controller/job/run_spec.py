@@ -1,21 +1,24 @@
 """A job's run as the launcher is asked for it: a pure function of job, runtime, defaults and paths."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from api.types.job import Job
+from api.types.job import OUTPUT_ANNOTATION, WHOLE_OUTPUT, Job
 from controller.cgroup.limits import IoLimit, Limits
 from controller.devices.fitting import Fitting
-from controller.job import package_cache
+from controller.job import history, package_cache
 from controller.job.environment import environment
 from controller.job.observed import RuntimeMount, RuntimeReady
-from controller.job.run_dirs import run_id
-from controller.launcher.runspec import RunSpec
+from controller.job.run_dirs import name_given, run_id
+from controller.launcher.network_end import NetworkEnd
+from controller.launcher.runspec import Artifacts, RunSpec
 from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.rights import Rights
-from controller.sandbox.spec import Bind, PrivateCopy, SandboxSpec, Scratch
+from controller.sandbox.spec import Bind, GivenFile, PrivateCopy, SandboxSpec, Scratch, VolumeBind
 
 _NO_DEVICES = Fitting()
+_LONGEST_HOST_NAME = 63
 
 _RATES = {
     "readBytes": "read_bytes",
@@ -41,15 +44,27 @@ class RunDefaults:
     legacy_symlinks: tuple[tuple[str, str], ...] = ()
     needs_landlock: bool = False
     cpu_cap_millicpu: int | None = None  # Of all runs together: none may be promised more.
+    whole_log_bytes: int = 0  # Of a run whose output somebody is about to take whole.
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is in its network: its end of it, and whom it asks for names."""
+
+    end: NetworkEnd
+    name_servers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlaces:
-    """Where one run's records and log go, and where its staged files are."""
+    """Where one run's records and log go, where its staged files are, and what is to be kept of it."""
 
     run_dir: Path
     log_dir: Path
     files_dir: Path | None
+    given_dir: Path | None = None
+    artifacts: Artifacts | None = None
+    host_files: tuple[GivenFile, ...] = ()
 
 
 def limits(job: Job, defaults: RunDefaults, disks: tuple[str, ...] = ()) -> Limits:
@@ -112,15 +127,19 @@ def run_spec(
     *,
     disks: tuple[str, ...] = (),
     device_claim: str | None = None,
+    volumes: tuple[VolumeBind, ...] = (),
+    place: Place | None = None,
 ) -> RunSpec:
     """Return what the launcher needs to start run `attempt`, which was given `devices`; `disks` as for `limits`.
 
-    `device_claim` is what keeps the devices from all other runs of the host.
+    `device_claim` is what keeps the devices from all other runs of the host, `volumes` what it sees of its volumes,
+    `place` where it is in its network.
 
     Raises:
         ValueError: no run can be so.
     """
-    identity = run_id(job.meta.uid, attempt)
+    identity, index = run_id(job.meta.uid, attempt), history.index_of(job, attempt)
+    sandbox = _its_own(sandbox_spec(job, runtime, places.files_dir, defaults, devices, volumes), job, places, place)
     return RunSpec(
         run_id=identity,
         run_dir=str(places.run_dir),
@@ -128,7 +147,7 @@ def run_spec(
         argv=(*job.spec.command, *job.spec.args),
         env=environment(job, attempt, runtime.environment, runtime.cache, devices.env),
         cwd=job.spec.working_dir,
-        sandbox=sandbox_spec(job, runtime, places.files_dir, defaults, devices),
+        sandbox=sandbox if index is None else replace(sandbox, hostname=_host_name(job.meta.name, index)),
         limits=limits(job, defaults, disks),
         process_limits=process_limits(job),
         cgroup_parent=defaults.cgroup_parent,
@@ -137,9 +156,27 @@ def run_spec(
         deadline_seconds=deadline_seconds,
         grace_seconds=job.spec.termination_grace_period_seconds,
         log_max_bytes=defaults.log_max_bytes,
-        log_max_files=defaults.log_max_files,
+        log_max_files=log_files(job.meta.annotations, defaults),
         device_claim=device_claim,
+        artifacts=places.artifacts,
+        stdin=job.spec.stdin,
+        network=place.end if place else None,
     )
+
+
+def _host_name(name: str, index: int) -> str:
+    """Return what a run of an index calls its host, as in Kubernetes; where that is too long, the job's name."""
+    own = f"{name}-{index}"
+    return own if len(own) <= _LONGEST_HOST_NAME else name
+
+
+def _its_own(sandbox: SandboxSpec, job: Job, places: RunPlaces, place: Place | None) -> SandboxSpec:
+    if places.given_dir:
+        given = (*_given_files(job), *places.host_files)
+        sandbox = replace(sandbox, given_dir=str(places.given_dir), given_files=given)
+    if place is None:
+        return sandbox
+    return replace(sandbox, addresses=tuple(own for own, _ in place.end.ends), name_servers=place.name_servers)
 
 
 def sandbox_spec(
@@ -148,6 +185,7 @@ def sandbox_spec(
     files_dir: Path | None,
     defaults: RunDefaults,
     devices: Fitting = _NO_DEVICES,
+    volumes: tuple[VolumeBind, ...] = (),
 ) -> SandboxSpec:
     """Return the file system of the job's runs: the runtime's mounts, or the host's read-only directories."""
     if runtime.name:
@@ -160,7 +198,7 @@ def sandbox_spec(
         for mount in runtime.mounts
         if not mount.read_only
     )
-    cache = package_cache.mount(runtime.cache, tmp_bytes(job, defaults)) if runtime.cache else None
+    cache = package_cache.mount(package_cache.of(job, runtime.cache), tmp_bytes(job, defaults))
     return SandboxSpec(
         hostname=job.meta.name,
         binds=(*binds, cache) if isinstance(cache, Bind) else binds,
@@ -172,7 +210,20 @@ def sandbox_spec(
         shm_bytes=job.spec.resources.limits.shm_bytes or defaults.shm_bytes,
         files_dir=str(files_dir) if files_dir else None,
         devices=devices.devices,
+        volumes=volumes,
     )
+
+
+def log_files(annotations: Mapping[str, str], defaults: RunDefaults) -> int:
+    """Return how many files of a run's log are kept: more if all of it was asked for, whoever comes to read it late."""
+    if annotations.get(OUTPUT_ANNOTATION) != WHOLE_OUTPUT:
+        return defaults.log_max_files
+    return max(defaults.log_max_files, -(-defaults.whole_log_bytes // defaults.log_max_bytes))
+
+
+def _given_files(job: Job) -> tuple[GivenFile, ...]:
+    uploads = ((file.upload, file) for file in job.spec.files)
+    return tuple(GivenFile(name_given(digest), file.path, file.permissions) for digest, file in uploads if digest)
 
 
 def _binds(runtime: RuntimeReady, mount: RuntimeMount) -> tuple[Bind, ...]:

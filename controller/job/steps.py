@@ -1,6 +1,10 @@
 """The steps that a job's plan is made of, as plain data; `act.py` carries them out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from api.types.job import RunVolume
+from api.types.job_network import RunNetwork
+from controller.job.observed import Admitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +16,31 @@ class RequestRuntime:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestVolume:
+    """Ask for a volume that nobody declared by declaring it; the Volume kind makes it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginRun:
-    """Put run `attempt` on record, with its devices. It is started in the next pass, once the record is stored."""
+    """Put run `attempt` on record, with what it was promised. It is started in the next pass, once that is stored."""
 
     attempt: int
     devices: tuple[str, ...] = ()
     device_nodes: tuple[str, ...] = ()
+    turn: Admitted = field(default_factory=Admitted)
+    volumes: tuple[RunVolume, ...] = ()
+    network: RunNetwork | None = None
+    index: int | None = None
+    index_failures: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestNetwork:
+    """Have this built-in network be in the job's namespace."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +109,11 @@ class RemoveRun:
 @dataclass(frozen=True, slots=True)
 class RemoveLogs:
     """Remove the job's logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveArtifacts:
+    """Remove the files that were kept of the job's runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,22 +44,23 @@ class Usages:
         return tuple(sorted(found, key=lambda usage: (usage.namespace, usage.job, usage.attempt)))
 
     def _usage(self, key: ObjectKey, attempt: int, used: Usage, moved: RunIo | None) -> RunUsage:
+        runs = (self._storage.get(key) or {}).get("status", {}).get("runs", ())
+        run: Document = next((run for run in runs if run["attempt"] == attempt), {})
         return RunUsage(
             namespace=key.namespace,
             job=key.name,
             attempt=attempt,
-            running_seconds=self._seconds(self._storage.get(key), attempt),
+            running_seconds=self._seconds(run.get("startedAt")),
             cpu_seconds=used.cpu_seconds,
             memory_bytes=used.memory_bytes,
             memory_peak_bytes=used.memory_peak_bytes,
             processes=used.pids,
             read_bytes=None if moved is None else moved.read_bytes,
             written_bytes=None if moved is None else moved.written_bytes,
+            index=run.get("index"),
         )
 
-    def _seconds(self, job: Document | None, attempt: int) -> float:
-        runs = (job or {}).get("status", {}).get("runs", ())
-        started = next((run.get("startedAt") for run in runs if run["attempt"] == attempt), None)
+    def _seconds(self, started: str | None) -> float:
         if not started:
             return 0.0
         return max(0.0, (self._clock.now() - read_time(started)).total_seconds())

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from api.conditions import ConditionStatus, find
 from api.meta import read_time, wire_time
 from api.types.job import Job, Reason, Run
+from api.types.job_after import AfterStatus
 from controller.job import history
 
 STOP_ANNOTATION = "runwright.dev/stop-requested"
@@ -42,31 +43,42 @@ def stop_requested(job: Job) -> bool:
     return request != job.status.stop_request or job.status.stopped_template_hash == job.spec.template_hash()
 
 
-def of(job: Job, runs: tuple[Run, ...], now: datetime) -> Verdict | None:
-    """Return how the job ended, or None while there is still something to do."""
+def of(job: Job, runs: tuple[Run, ...], now: datetime, never: AfterStatus | None = None) -> Verdict | None:
+    """Return how the job ended, or None while there is still something to do.
+
+    `never` is a job that it was to run after, and never can.
+    """
     mine = history.of_present(job, runs)
     last = mine[-1] if mine else None
     if last is not None and history.succeeded(last):
         return Verdict.good(Reason.COMPLETED, last.message or "the command succeeded", last.finished_at)
-    if recorded := _recorded(job):
-        return recorded
+    if known := recorded(job):
+        return known
     if history.active(runs):
         return None
     ended_at = last.finished_at if last else wire_time(now)
     if last is not None and last.reason == Reason.DEADLINE_EXCEEDED:
         return Verdict.bad(Reason.DEADLINE_EXCEEDED, last.message, ended_at)
     if stop_requested(job):
-        return Verdict.bad(Reason.STOPPED, "it was asked to stop", ended_at)
-    if _deadline_passed(job, now):
-        text = f"it did not finish within activeDeadlineSeconds, {job.spec.active_deadline_seconds:g}"
-        return Verdict.bad(Reason.DEADLINE_EXCEEDED, text, wire_time(now))
+        return stopped(job, last, now, ended_at)
+    if deadline_passed(job, now):
+        return Verdict.bad(Reason.DEADLINE_EXCEEDED, too_late(job), wire_time(now))
+    if never is not None:
+        return Verdict.bad(never.reason, never.message, wire_time(now))
     failed = history.failures(job, runs)
     if last is not None and failed > job.spec.backoff_limit:
         return Verdict.bad(_final_reason(job, last), _final_message(job, last, failed), ended_at)
     return None
 
 
-def _recorded(job: Job) -> Verdict | None:
+def stopped(job: Job, last: Run | None, now: datetime, ended_at: str | None) -> Verdict:
+    """Return the end of a job that somebody asked to stop."""
+    if last is None and not job.spec.is_due(now):
+        return Verdict.bad(Reason.CANCELED, "it was asked to stop before its start time", ended_at)
+    return Verdict.bad(Reason.STOPPED, "it was asked to stop", ended_at)
+
+
+def recorded(job: Job) -> Verdict | None:
     """A failure on record stays one until the template changes, or the limits that decided it do."""
     failed = find(job.status.conditions, "Failed")
     if failed is None or failed.status is not ConditionStatus.TRUE:
@@ -78,7 +90,13 @@ def _recorded(job: Job) -> Verdict | None:
     return Verdict.bad(failed.reason, failed.message, failed.last_transition_time)
 
 
-def _deadline_passed(job: Job, now: datetime) -> bool:
+def too_late(job: Job) -> str:
+    """Say that the job's time is over."""
+    return f"it did not finish within activeDeadlineSeconds, {job.spec.active_deadline_seconds:g}"
+
+
+def deadline_passed(job: Job, now: datetime) -> bool:
+    """Whether the job's time is over, which counts from the template's first start."""
     deadline, start = job.spec.active_deadline_seconds, job.status.start_time
     if deadline is None or not start or job.status.template_hash != job.spec.template_hash() or job.spec.suspend:
         return False

@@ -35,6 +35,11 @@ def set_deadline(run_dir: Path, seconds: float | None) -> bool:
     return _send(run_dir, {"op": "deadline", "seconds": seconds})
 
 
+def end_stdin(run_dir: Path) -> bool:
+    """Have the run's standard input end, as far as it depends on its supervisor; False if nobody listens."""
+    return _send(run_dir, {"op": "end_stdin"})
+
+
 def _send(run_dir: Path, command: Command) -> bool:
     line = json.dumps(command).encode() + b"\n"
     if len(line) > select.PIPE_BUF:

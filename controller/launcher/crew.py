@@ -145,7 +145,8 @@ class Crew:
         self._rights, self._limits = rights, limits
         self._early, self._heard = None, bytearray()
         if Capability.NET_BIND_SERVICE in rights.kept:
-            # Its network is not its user namespace's, so the capability alone would give it no right there.
+            # Its network is not its user namespace's, so the capability alone would give it no right there; who asks
+            # for it is not to begin where the ports could not be opened, as others may.
             loopback.open_low_ports()
         held_run.keep_program(seccomp)
         namespaces.enter(self.sandbox_mounts_fd, LinuxNamespace.MOUNT)

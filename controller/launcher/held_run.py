@@ -4,12 +4,17 @@ Everything is held by descriptor, and looked at again after it is held: a run th
 took its place. Invariant: nothing is held of a run whose sandbox is not whole and sealed off from the host.
 """
 
+import errno
+import fcntl
 import json
 import os
 import select
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
-from controller.launcher import slots
+from controller.launcher import job_stdin, slots
 from controller.linux import landlock, pidfd, procfs
 from controller.linux.capabilities import Capability
 from controller.sandbox.confine import ProcessLimits
@@ -18,7 +23,9 @@ _PROGRAM = "runwright-seccomp"
 _PROGRAM_LINK = f"/memfd:{_PROGRAM} (deleted)"
 _LIMITS = "runwright-limits"
 _LIMITS_LINK = f"/memfd:{_LIMITS} (deleted)"
+_STDIN_LINK = f"/memfd:{job_stdin.NOTE} (deleted)"
 _RULESET_LINK = "anon_inode:[landlock-ruleset]"
+_KEPT = (slots.HOST_FILE, _PROGRAM_LINK, _LIMITS_LINK, _RULESET_LINK)
 _FLAGS = 6  # In /proc/PID/stat, after the command. Source: proc_pid_stat(5).
 _FORKED_BUT_NOT_EXECUTED = 0x40  # Source: include/linux/sched.h, PF_FORKNOEXEC.
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
@@ -27,6 +34,9 @@ _MOST_LIMITS_BYTES = 1 << 10
 _PATIENCE_ROUNDS = 300
 _ROUND_MILLISECONDS = 10
 
+T = TypeVar("T")
+_Share: TypeAlias = Callable[[int, int, int, int], T]
+
 
 class NotThere(Exception):
     """The run cannot be gone into. `is_over`: it has ended."""
@@ -34,6 +44,10 @@ class NotThere(Exception):
     def __init__(self, message: str, *, is_over: bool) -> None:
         super().__init__(message)
         self.is_over = is_over
+
+
+class NoStdin(Exception):
+    """The run has no standard input that could be written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +96,29 @@ def hold(supervisor_pid: int, start_time: int) -> HeldRun:
         NotThere: it has ended, or is not ready in time.
         OSError: it cannot be held.
     """
+    return _wait_for(supervisor_pid, start_time, _share)
+
+
+def hold_stdin(supervisor_pid: int, start_time: int) -> int:
+    """Return a copy of what writes to the standard input of the job of this supervisor; it never blocks.
+
+    Raises:
+        NoStdin: it is /dev/null, or has ended.
+        NotThere, OSError: as `hold`.
+    """
+    job_fd, fd = _wait_for(supervisor_pid, start_time, _share_stdin)
+    os.close(job_fd)
+    return fd
+
+
+def _wait_for(supervisor_pid: int, start_time: int, share: _Share[T]) -> T:
     try:
         supervisor_fd = pidfd.open_identified(supervisor_pid, start_time)
     except ProcessLookupError as error:
         raise NotThere("the run has ended", is_over=True) from error
     try:
         for _ in range(_PATIENCE_ROUNDS):
-            held = _try_to_hold(supervisor_pid, supervisor_fd)
+            held = _try_to_hold(supervisor_pid, supervisor_fd, share)
             if held is not None:
                 return held
             if _ends_soon(supervisor_fd):
@@ -98,7 +128,7 @@ def hold(supervisor_pid: int, start_time: int) -> HeldRun:
     raise NotThere("the run is still being started: try again", is_over=False)
 
 
-def _try_to_hold(supervisor_pid: int, supervisor_fd: int) -> HeldRun | None:
+def _try_to_hold(supervisor_pid: int, supervisor_fd: int, share: _Share[T]) -> T | None:
     try:
         job_pid = _job_of(supervisor_pid)
         if job_pid is None or not _is_sealed(supervisor_pid, job_pid):
@@ -108,7 +138,7 @@ def _try_to_hold(supervisor_pid: int, supervisor_fd: int) -> HeldRun | None:
         return None
     try:
         # Held by now: so if it is still the supervisor's, and that lives, what we hold is the run's.
-        held = _share(supervisor_pid, supervisor_fd, job_pid, job_fd)
+        held = share(supervisor_pid, supervisor_fd, job_pid, job_fd)
         if _job_of(supervisor_pid) == job_pid and not pidfd.has_exited(job_fd) and not pidfd.has_exited(supervisor_fd):
             return held
     except (FileNotFoundError, ProcessLookupError):
@@ -125,7 +155,7 @@ def _job_of(supervisor_pid: int) -> int | None:
 
 
 def _share(supervisor_pid: int, supervisor_fd: int, job_pid: int, job_fd: int) -> HeldRun:
-    found = _descriptors_of(supervisor_pid, supervisor_fd)
+    found = _descriptors_of(supervisor_pid, supervisor_fd, _KEPT)
     if slots.HOST_FILE not in found:
         raise NotThere(f"cannot tell whose user ids the run has: {slots.HOST_FILE} was replaced", is_over=False)
     if landlock.abi() and _RULESET_LINK not in found:
@@ -147,13 +177,41 @@ def _share(supervisor_pid: int, supervisor_fd: int, job_pid: int, job_fd: int) -
     )
 
 
-def _descriptors_of(supervisor_pid: int, supervisor_fd: int) -> dict[str, int]:
+def _share_stdin(supervisor_pid: int, supervisor_fd: int, _job_pid: int, job_fd: int) -> tuple[int, int]:
+    note_fd = _descriptors_of(supervisor_pid, supervisor_fd, (_STDIN_LINK,)).get(_STDIN_LINK)
+    if note_fd is None:
+        raise NoStdin("its standard input is /dev/null")
+    noted = os.pread(note_fd, _MOST_LIMITS_BYTES, 0)
+    os.close(note_fd)
+    fd = _take_writer(supervisor_fd, *json.loads(noted)) if noted else None
+    if fd is None:
+        raise NoStdin("its standard input has ended")
+    return job_fd, fd
+
+
+def _take_writer(supervisor_fd: int, number: int, inode: int) -> int | None:
+    """Return a copy of this descriptor; None if it was closed meanwhile, and may be of something else by now."""
+    try:
+        fd = pidfd.take_descriptor(supervisor_fd, number)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return None
+        raise
+    found = os.fstat(fd)
+    writes = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+    if stat.S_ISFIFO(found.st_mode) and found.st_ino == inode and writes:
+        return fd
+    os.close(fd)
+    return None
+
+
+def _descriptors_of(supervisor_pid: int, supervisor_fd: int, links: tuple[str, ...]) -> dict[str, int]:
     """Return copies of the supervisor's descriptors that are there to be shared, by what /proc calls them."""
     found: dict[str, int] = {}
     directory = f"/proc/{supervisor_pid}/fd"
     for name in os.listdir(directory):
         link = os.readlink(f"{directory}/{name}")
-        if link in (slots.HOST_FILE, _PROGRAM_LINK, _LIMITS_LINK, _RULESET_LINK):
+        if link in links:
             found[link] = pidfd.take_descriptor(supervisor_fd, int(name))
     return found
 

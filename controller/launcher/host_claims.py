@@ -2,8 +2,10 @@
 
 The file has the run's id for its name, and says whose run it is and which nodes of the host are behind its devices.
 The daemon that is about to start the run makes it, and keeps it locked until the run's supervisor, before it claims the
-run, has locked it as well; that keeps it for life. So what nobody has locked is nobody's, whoever was killed meanwhile.
-Locks are shared by the two, and asked for by all others: see `linux.ofd_lock`.
+run, has locked it as well; that keeps it for life, and the launcher until nothing of the run is left: a supervisor that
+is killed loses its locks first, and its run's processes later, if they are frozen much later. So what nobody has locked
+is nobody's, whoever was killed meanwhile, unless that was supervisor and launcher both.
+Locks are shared by these, and asked for by all others: see `linux.ofd_lock`.
 
 Whether two runs can have theirs at the same time is not for this module to say.
 Invariant: who makes a claim has seen all others that live, and nobody makes one meanwhile.
@@ -14,11 +16,12 @@ import errno
 import json
 import os
 import select
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from controller.linux import ofd_lock
+from controller.linux import disk, ofd_lock
 
 HOST_DIRECTORY = "/run/runwright.devices"
 """Where the claims of this host are: its devices are the host's, so all daemons on it share them."""
@@ -99,13 +102,15 @@ class HostClaims:
         return tuple(claim for name in names if (claim := self._look(name)) is not None)
 
     def _look(self, name: str) -> HostClaim | None:
-        """Return the claim of this name if it lives, and else remove it."""
+        """Return the claim of this name if it lives, and else remove it; what is no file is nobody's, and stays."""
         path = f"{self._directory}/{name}"
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            if ofd_lock.is_taken(fd, _BYTE):
+            if not ofd_lock.take(fd, _BYTE):
                 return _read(path, fd)
-            os.unlink(path)
+            os.unlink(path)  # Locked alone: a supervisor that opened it just before keeps nothing.
             return None
         finally:
             os.close(fd)
@@ -121,7 +126,7 @@ class HostClaims:
             if not lives:
                 os.ftruncate(fd, 0)
                 text = json.dumps({"owner": claim.owner, "holder": claim.holder, "nodes": claim.nodes})
-                os.pwrite(fd, text.encode(), 0)
+                disk.write_whole(fd, text.encode())
         except BaseException:
             os.close(fd)
             raise

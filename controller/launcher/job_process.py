@@ -38,6 +38,7 @@ _KEPT_FDS = 2
 _MOST_FDS = 8
 _READ_BYTES = 1 << 16
 _COMMAND = b"C"
+_COMMAND_AND_STDIN = b"I"
 _NO_RIGHTS: frozenset[Capability] = frozenset()
 _NO_FD = -1
 _CHANGED_SIGNALS = (
@@ -215,20 +216,22 @@ def hear(orders: socket.socket, heard: bytearray, end: bytes) -> bytes:
     return told
 
 
-def give_command(orders: socket.socket, command: Command, ruleset_fd: int | None) -> None:
+def give_command(orders: socket.socket, command: Command, ruleset_fd: int | None, stdin_fd: int | None = None) -> None:
     """Have the job's process, which is in its cgroup and its sandbox by now, execute the command.
 
     Args:
         ruleset_fd: of Landlock, if there is any; it stays the caller's.
+        stdin_fd: what it reads instead of /dev/null; it stays the caller's.
 
     Raises:
         OSError: it is not there any more: its report says why.
     """
     limits = [command.limits.open_files, command.limits.file_bytes, command.limits.core_bytes]
-    if ruleset_fd is None:
-        orders.sendall(_COMMAND)
+    fds = [fd for fd in (stdin_fd, ruleset_fd) if fd is not None]
+    if fds:
+        socket.send_fds(orders, [_COMMAND if stdin_fd is None else _COMMAND_AND_STDIN], fds)
     else:
-        socket.send_fds(orders, [_COMMAND], (ruleset_fd,))
+        orders.sendall(_COMMAND)
     orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd, limits]).encode())
     orders.shutdown(socket.SHUT_WR)
 
@@ -242,9 +245,13 @@ def _join_cgroup(orders: socket.socket) -> None:
 def _wait_for_command(orders: socket.socket) -> tuple[Command, int]:
     """Return it when it comes, which is when the sandbox is ready: the time until then was for giving up rights.
 
-    With it comes where it may write, as a descriptor, if there is one.
+    With it comes where it may write, as a descriptor, if there is one; and its standard input, if it is not /dev/null.
     """
-    _, fds, _, _ = socket.recv_fds(orders, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    kind, fds, _, _ = socket.recv_fds(orders, 1, 2, socket.MSG_CMSG_CLOEXEC)
+    if kind == _COMMAND_AND_STDIN:
+        stdin_fd = fds.pop(0)
+        os.dup2(stdin_fd, 0)
+        os.close(stdin_fd)  # Whatever flag it came with: Python 3.11 does not pass on the one for that.
     received = bytearray()
     while part := orders.recv(_READ_BYTES):
         received += part

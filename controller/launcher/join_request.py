@@ -14,12 +14,16 @@ STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Deed:
-    """What is done inside: a command is executed, or our own code copies files or connects, as a process of the run."""
+    """What is done inside: a command is executed, or our own code copies files or connects, as a process of the run.
+
+    For `STDIN`, nobody goes inside: what writes to the job's standard input is handed out.
+    """
 
     EXECUTE = "execute"
     PACK = "pack"
     UNPACK = "unpack"
     CONNECT = "connect"
+    STDIN = "stdin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """It has been executed, copies or connected; with it comes the descriptor of its terminal or connection, if any."""
+    """It is done or begun; with it comes the descriptor of its terminal, its connection or its input, if any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,19 @@ class Session:
             raise JoinRefused(Refused("what was handed out is no connection"))
         return socket.socket(fileno=fd)
 
+    def take_input(self) -> int:
+        """Return what writes to the job's standard input, which never blocks; it is the caller's, as a connection is.
+
+        Raises:
+            JoinRefused: what was handed out is none.
+        """
+        fd, self._terminal = self._terminal, None
+        if fd is None or not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            if fd is not None:
+                os.close(fd)
+            raise JoinRefused(Refused("what was handed out is no input"))
+        return fd
+
     def resize(self, columns: int, rows: int) -> None:
         """Give its terminal another size; it is told by SIGWINCH. Without a terminal, nothing is done."""
         if self._terminal is not None and 0 <= columns <= _MOST_CELLS and 0 <= rows <= _MOST_CELLS:

@@ -29,9 +29,9 @@ from controller.cgroup.detect import Hierarchies
 from controller.launcher import attendant, held_run, job_process, join_request, signals, supervisor
 from controller.launcher.attendant import Attendant
 from controller.launcher.connect_deed import CannotConnect, connected
-from controller.launcher.held_run import HeldRun, NotThere
+from controller.launcher.held_run import HeldRun, NoStdin, NotThere
 from controller.launcher.job_process import CannotRun, Command
-from controller.launcher.join_request import Deed, JoinRequest, Refused
+from controller.launcher.join_request import Deed, JoinRequest, Refused, Started
 from controller.linux import clocks, libc, namespaces, process
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
@@ -58,7 +58,7 @@ Copy: TypeAlias = Callable[[str], int]
 """Copies files between a path and the streams of this process; returns an exit code."""
 
 _UNANSWERED = 1
-"""The exit code of a connection that nobody took."""
+"""The exit code of a connection that nobody took, and of an input that is none."""
 _MAY_KILL = frozenset({Capability.KILL})
 
 
@@ -109,6 +109,9 @@ def attend_and_exit(joiner: Joiner) -> NoReturn:
 def _attend(joiner: Joiner) -> None:
     try:
         request = join_request.read(joiner.text)
+        if request.deed == Deed.STDIN:
+            _hand_out_stdin(request, joiner.connection)
+            return
         if len(request.streams) != len(joiner.fds):
             raise ValueError(
                 f"cannot join a run: {len(request.streams)} streams and {len(joiner.fds)} descriptors came"
@@ -135,6 +138,16 @@ def _attend(joiner: Joiner) -> None:
     process.set_dumpable(False)
     os.close(held.job_fd)
     Attendant(joiner.connection, ours, passage).attend()
+
+
+def _hand_out_stdin(request: JoinRequest, connection: socket.socket) -> None:
+    """Let whoever asked write to the job's standard input; nobody goes inside, and nobody is attended."""
+    try:
+        fd = held_run.hold_stdin(request.pid, request.start_time)
+    except NoStdin as error:
+        attendant.answer(connection, Refused(str(error), exit_code=_UNANSWERED))
+        return
+    attendant.answer(connection, Started(), (fd,))
 
 
 def _keep_only(fds: tuple[int, ...]) -> None:

@@ -6,22 +6,28 @@ so that joining the entries gives back the run's very bytes.
 
 The newest file is `0.log`. At its size limit it becomes `0.log.000001`, the next `0.log.000002`, and
 so on: a finished file keeps its name, names sort by age, and a reader that holds one open
-reads it to its end and goes on with the next. The oldest go when there are too many.
+reads it to its end and goes on with the next. The oldest go when there are too many; but what somebody is reading,
+which a lock on it tells, and what comes after it, stays until it was read, up to 1 GiB.
 
 Invariant: the run is never held up nor hurt by a log that cannot be written: what did not fit is
 counted, and noted where the log goes on.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 
 from controller.launcher import blank
 from controller.launcher.instants import utc_text
+from controller.linux import ofd_lock
 
 CURRENT = "0.log"
 STDOUT = b"stdout"
 STDERR = b"stderr"
 PARTIAL_AFTER_BYTES = 16384
+READING = 0
+"""The byte that whoever reads a file has a shared lock on."""
+_HELD_BYTES = 1 << 30
 _NEXT = f"{CURRENT}.next"
 _MODE = 0o640
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,6 +58,7 @@ class LogWriter:
         self.fd = _open_current(directory_fd, blank_fd)
         self._size = os.fstat(self.fd).st_size
         self._rotations = 0
+        self._oldest = 1
         self._unfinished: dict[bytes, bytes] = {}
         self._gap_bytes = 0
         self._gap_cause = ""
@@ -78,6 +85,8 @@ class LogWriter:
         self._unfinished.clear()
         if self._gap_bytes:
             self._append(b"", 0)
+        with contextlib.suppress(OSError):
+            self._remove_old()
         os.close(self.fd)
 
     def _stamp(self) -> bytes:
@@ -125,9 +134,24 @@ class LogWriter:
         os.rename(_NEXT, CURRENT, **directory)
         os.close(self.fd)
         self.fd, self._size = fresh, 0
-        oldest = self._rotations - self._max_files + 1
-        if oldest > 0:
-            os.unlink(rotated_name(oldest), dir_fd=self._directory_fd)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        """Remove files that are too many, from the oldest on to the first that is being read."""
+        first_kept = self._rotations - self._max_files + 2
+        while self._oldest < first_kept:
+            is_too_long_ago = (first_kept - self._oldest) * self._max_bytes > _HELD_BYTES
+            if not is_too_long_ago and self._is_read(rotated_name(self._oldest)):
+                return
+            os.unlink(rotated_name(self._oldest), dir_fd=self._directory_fd)
+            self._oldest += 1
+
+    def _is_read(self, name: str) -> bool:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory_fd)
+        try:
+            return ofd_lock.is_taken(fd, READING)
+        finally:
+            os.close(fd)
 
 
 def _open_current(directory_fd: int, blank_fd: int | None) -> int:

@@ -23,7 +23,8 @@ END_OF_EARLY = b"\n\n"
 _FIELD = re.compile(
     r"^(Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp|Seccomp_filters|SigIgn|SigBlk|Umask):\t(.*)$", re.MULTILINE
 )
-_MOUNT = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) (\S+)((?: [^-]\S*)*) - ", re.MULTILINE)
+# Between single spaces, as the kernel writes it, which escapes of all blanks space, tab and newline alone.
+_MOUNT = re.compile(r"^(?:[^ \n]+ ){4}([^ \n]+) ([^ \n]+)((?: [^ \n-][^ \n]*)*) - ", re.MULTILINE)
 _READ_BYTES = 1 << 16
 _FILTERED = "2"
 _NO_CAPABILITIES = frozenset[Capability]()
@@ -182,12 +183,13 @@ def judge_mounts(text: str, writable: Iterable[str]) -> dict[str, str]:
 
     Raises:
         NotEnforced: one can be written that is not among `writable`, or has devices or set-user-id programs work, or
-            passes mounts on.
+            passes mounts on; or a line is not one.
     """
     may_be_written = {*writable, *_KERNELS_OWN}
     found: dict[str, str] = {}
-    wrong = []
-    for written, options, tags in _MOUNT.findall(text):
+    mounts = _MOUNT.findall(text)
+    wrong = [f"what is no mount: {line!r}" for line in _others(text, len(mounts))]
+    for written, options, tags in mounts:
         place = mountinfo.unescape(written)
         flags = frozenset(options.split(","))
         if (
@@ -201,6 +203,14 @@ def judge_mounts(text: str, writable: Iterable[str]) -> dict[str, str]:
     if wrong or not found:
         raise NotEnforced(f"cannot begin the run: the kernel says of its mounts: {'; '.join(wrong) or 'nothing'}")
     return found
+
+
+def _others(text: str, mounts: int) -> list[str]:
+    """Return the lines that were not found to be mounts, one of which ends where the next begins."""
+    *lines, unfinished = text.split("\n")
+    if len(lines) == mounts and not unfinished:
+        return []
+    return [*(line for line in lines if not _MOUNT.match(line)), *filter(None, [unfinished])]
 
 
 def flags_of(places: Iterable[str]) -> dict[str, str]:

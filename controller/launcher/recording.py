@@ -13,7 +13,7 @@ from pathlib import Path
 
 from controller.launcher import blank
 from controller.launcher.records import CLAIM, EXIT, EXIT_TO_BE, Claim, ExitRecord, Plain
-from controller.linux import process
+from controller.linux import disk, process
 
 _RESERVED_BYTES = 8192  # An exit record fits, with its receipt.
 _MESSAGE_BYTES = 600  # Of a message there is always so much.
@@ -38,17 +38,19 @@ def place_claim(directory_fd: int, claim: Claim, blank_fd: int | None = None) ->
     """
     content = claim_content(claim)
     if blank_fd is not None:
-        os.write(blank_fd, content)
         try:
+            disk.write_whole(blank_fd, content)
             if blank.give_name(blank_fd, CLAIM, directory_fd):
                 return blank_fd
         except FileExistsError:
             os.close(blank_fd)
             return None
+        except OSError:  # Its disk is full, which need not be the run's.
+            os.close(blank_fd)
     aside = f"{CLAIM}.{claim.pid}"
     fd = os.open(aside, _NEW, 0o600, dir_fd=directory_fd)
     try:
-        os.write(fd, content)
+        disk.write_whole(fd, content)
         os.link(aside, CLAIM, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except FileExistsError:
         os.close(fd)
@@ -98,7 +100,7 @@ def reserve(fd: int) -> None:
     Raises:
         OSError: there is none.
     """
-    os.write(fd, b" " * _RESERVED_BYTES)
+    disk.write_whole(fd, b" " * _RESERVED_BYTES)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # Begins to write it, and waits for nothing.
 
 

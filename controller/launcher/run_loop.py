@@ -18,6 +18,7 @@ from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import OomWatch
 from controller.launcher import outcome
 from controller.launcher.control import Command, ControlFifo
+from controller.launcher.job_stdin import JobStdin
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending
 from controller.launcher.records import Reason
@@ -40,6 +41,7 @@ class RunLoop:
     Args:
         outputs: read ends of the job's pipes, each with its stream's name in the log.
         wakeup_fd: readable after a signal; `signals_seen` tells which.
+        stdin: the job's standard input, if it has one to be ended.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RunLoop:
         wakeup_fd: int,
         deadline_seconds: float | None,
         grace_seconds: float,
+        stdin: JobStdin | None = None,
     ) -> None:
         self._job_pid = job_pid
         self._outputs = dict(outputs)
@@ -62,6 +65,7 @@ class RunLoop:
         self._io_lift = io_lift
         self._wakeup_fd = wakeup_fd
         self._grace_seconds = grace_seconds
+        self._stdin = stdin
         self._deadline_at = None if deadline_seconds is None else boot_seconds() + deadline_seconds
         self._kill_at: float | None = None
         self._look_at: float | None = None
@@ -147,6 +151,8 @@ class RunLoop:
                 self._deadline_at = None
             case {"op": "deadline", "seconds": int() | float() as seconds} if self.ending is None:
                 self._deadline_at = boot_seconds() + float(seconds)
+            case {"op": "end_stdin"} if self._stdin is not None:
+                self._stdin.end()
             case _:
                 pass  # A newer controller's order. What it is for, only that one could say.
 

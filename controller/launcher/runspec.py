@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 from controller.cgroup.limits import IoLimit, Limits
+from controller.launcher import network_end
+from controller.launcher.network_end import NetworkEnd
 from controller.sandbox.confine import NO_PROCESS_LIMITS, ProcessLimits
 from controller.sandbox.rights import USUAL_RIGHTS, Rights
 from controller.sandbox.spec import (
@@ -23,13 +25,15 @@ from controller.sandbox.spec import (
     DeviceNode,
     Devices,
     EtcFile,
+    GivenFile,
     Mount,
     PrivateCopy,
     SandboxSpec,
     Scratch,
+    VolumeBind,
 )
 
-VERSION = 5
+VERSION = 10
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
@@ -37,6 +41,13 @@ _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
     "size_bytes": (int,),
     "within": (str, type(None)),
     "neutral_owners": (bool,),
+}
+_VOLUME_TYPES: dict[str, tuple[type, ...]] = {
+    "read_only": (bool,),
+    "within": (str, type(None)),
+    "host_uid": (int, type(None)),
+    "host_gid": (int, type(None)),
+    "ids": (int,),
 }
 _DEVICE_TYPES: dict[str, tuple[type, ...]] = {
     "path": (str,),
@@ -46,6 +57,16 @@ _DEVICE_TYPES: dict[str, tuple[type, ...]] = {
     "directory": (bool,),
     "no_exec": (bool,),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Which files of /work are kept after the run, in which existing directory of its own, and how much of them."""
+
+    patterns: tuple[str, ...]
+    directory: str
+    most_bytes: int
+    most_files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,9 @@ class RunSpec:
         cgroup_parent: the cgroup, by its path below the root of each hierarchy, that holds `cgroup`.
         deadline_seconds: how long it may run; None is for ever.
         grace_seconds: between SIGTERM and SIGKILL, at the deadline and when the supervisor is told to end.
+        network: its end of a network; None for its own loopback only.
+        artifacts: what of /work is kept after it; None is nothing.
+        stdin: whether it can be given something to read; otherwise that is /dev/null.
         device_claim: the path of what says that its devices are its own, to be kept for life: see `host_claims`.
     """
 
@@ -81,6 +105,9 @@ class RunSpec:
     process_limits: ProcessLimits = NO_PROCESS_LIMITS
     rights: Rights = USUAL_RIGHTS
     device_claim: str | None = None
+    artifacts: Artifacts | None = None
+    stdin: bool = False
+    network: NetworkEnd | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -113,8 +140,11 @@ def to_parts(spec: RunSpec) -> Parts:
         "limits": _fields_of(spec.limits) | {"io": [_fields_of(disk) for disk in spec.limits.io]},
         "process_limits": _fields_of(spec.process_limits),
         "rights": _fields_of(spec.rights),
+        "network": None if spec.network is None else _fields_of(spec.network),
+        "artifacts": None if spec.artifacts is None else _fields_of(spec.artifacts),
         "sandbox": {name: getattr(sandbox, name) for name in OWN_FIELDS}
-        | {"devices": _written_devices(sandbox.devices)},
+        | {"devices": _written_devices(sandbox.devices), "volumes": [_fields_of(each) for each in sandbox.volumes]}
+        | {"given_files": [(file.source, file.path, file.mode) for file in sandbox.given_files]},
     }
     return Parts(_written(own), _shared_part(*(getattr(sandbox, name) for name in _SHARED_FIELDS)))
 
@@ -180,6 +210,7 @@ def _devices(given: object) -> Devices:
 
 def _fields_of(
     value: RunSpec
+    | Artifacts
     | Rights
     | SandboxSpec
     | Limits
@@ -188,7 +219,9 @@ def _fields_of(
     | Mount
     | EtcFile
     | DeviceNode
-    | DeviceFile,
+    | DeviceFile
+    | VolumeBind
+    | NetworkEnd,
 ) -> dict[str, object]:
     # As dataclasses.asdict, less its deep copy, which took longer than all else here.
     return {name: getattr(value, name) for name in value.__slots__}
@@ -203,14 +236,28 @@ def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
     given["limits"] = _limits(_object(given["limits"]))
     given["process_limits"] = ProcessLimits(**_integers(given["process_limits"]))
     given["rights"] = _rights(_object(given["rights"]))
+    given["artifacts"] = _artifacts(given["artifacts"])
     given["sandbox"] = _with_own(_object(given["sandbox"]), shared)
     for name in ("run_id", "run_dir", "log_dir", "cwd", "cgroup_parent", "cgroup"):
         _check(name, given.get(name, ""), str)
     for name in ("grace_seconds", "log_max_bytes", "log_max_files"):
         _check(name, given.get(name, 0), int, float)
     _check("deadline_seconds", given.get("deadline_seconds"), int, float, type(None))
+    given["network"] = network_end.read(given.get("network"))
+    _check("stdin", given.get("stdin", False), bool)
     _check("device_claim", given.get("device_claim"), str, type(None))
     return RunSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
+
+
+def _artifacts(given: object) -> Artifacts | None:
+    if given is None:
+        return None
+    parts = _object(given)
+    parts["patterns"] = _strings(parts["patterns"])
+    _check("directory", parts["directory"], str)
+    for name in ("most_bytes", "most_files"):
+        _check(name, parts[name], int)
+    return Artifacts(**parts)  # type: ignore[arg-type]  # Checked above, field by field.
 
 
 def _limits(given: dict[str, object]) -> Limits:
@@ -239,9 +286,29 @@ def _with_own(given: dict[str, object], shared: SandboxSpec) -> SandboxSpec:
         raise ValueError(f"cannot read a run spec: a sandbox's own are {', '.join(OWN_FIELDS)}, not {', '.join(given)}")
     _check("hostname", given["hostname"], str)
     _check("work_bytes", given["work_bytes"], int)
-    _check("files_dir", given["files_dir"], str, type(None))
+    for name in ("files_dir", "given_dir"):
+        _check(name, given[name], str, type(None))
+    given["given_files"] = tuple(_given_file(_list(file)) for file in _list(given["given_files"]))
     given["devices"] = _devices(given["devices"])
+    given["volumes"] = tuple(_volume(_object(volume)) for volume in _list(given["volumes"]))
+    given["addresses"] = _strings(given["addresses"])
+    given["name_servers"] = _strings(given["name_servers"])
     return replace(shared, **given)  # type: ignore[arg-type]  # Checked above, field by field.
+
+
+def _given_file(parts: list[object]) -> GivenFile:
+    match parts:
+        case (str(source), str(path), int(mode)):
+            return GivenFile(source, path, mode)
+        case _:
+            raise ValueError(f"cannot read a run spec: a file to be given is {parts!r:.80}")
+
+
+def _volume(given: dict[str, object]) -> VolumeBind:
+    volume = VolumeBind(**given)  # type: ignore[arg-type]  # Checked below, field by field.
+    for name in volume.__slots__:
+        _check(name, getattr(volume, name), *_VOLUME_TYPES.get(name, (str,)))
+    return volume
 
 
 def _sandbox(given: dict[str, object]) -> SandboxSpec:

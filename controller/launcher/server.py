@@ -35,6 +35,7 @@ _IDLE_WITHOUT_ANY_SECONDS = 0.002
 """So long after the last start there is time to make one ready: not while a run that just started needs the CPUs."""
 STAGE = "stage"
 _READ_BYTES = 1 << 18
+_MOST_KEPT = 2
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
@@ -285,7 +286,7 @@ class Launcher:
         """Pass on what the supervisor says of its claim, or that it ended without a word."""
         answer: Message | None = None
         try:
-            received, fds, _, _ = socket.recv_fds(child.channel, _READ_BYTES, 1, socket.MSG_DONTWAIT)
+            received, fds, _, _ = socket.recv_fds(child.channel, _READ_BYTES, _MOST_KEPT, socket.MSG_DONTWAIT)
             child.kept_fds += fds
             answer = next(child.decoder.feed(received), None)
             if answer is None and received:

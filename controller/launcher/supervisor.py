@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from controller.cgroup import choose, readback
 from controller.cgroup.detect import Hierarchies
@@ -25,14 +25,15 @@ from controller.cgroup.io_lift import NO_LIFT, IoLift
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
 from controller.cgroup.usage import Usage, UsageReader
 from controller.launcher import (
-    blank,
+    claiming,
     devices_told,
     held_run,
     host_claims,
     job_process,
+    keeping,
     limits_told,
+    network_end,
     outcome,
-    recording,
     records,
     run_loop,
     signals,
@@ -42,6 +43,7 @@ from controller.launcher.control import ControlFifo
 from controller.launcher.crew import Crew
 from controller.launcher.instants import utc_text
 from controller.launcher.job_process import Command
+from controller.launcher.job_stdin import JobStdin
 from controller.launcher.log_writer import LogWriter
 from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.receipt import NotEnforced, Surroundings
@@ -50,11 +52,14 @@ from controller.launcher.records import Claim, ExitRecord, Reason
 from controller.launcher.run_loop import RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
-from controller.linux import core_pattern, libc, process
+from controller.linux import core_pattern, libc, process, rtnetlink
 from controller.linux.capabilities import Capability
 from controller.sandbox import confine, seccomp
 from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.errors import InvalidSpec, SandboxError
+
+if TYPE_CHECKING:
+    from controller.launcher.artifacts import Keeper
 
 SUPERVISOR_SANDBOX_UID = 65534
 """Who the supervisor is inside: nobody, so that the job, which is root there without rights, cannot touch it."""
@@ -65,15 +70,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEEP = frozenset({Capability.KILL})
 _BLOCK_BYTES = 512  # Source: include/linux/task_io_accounting_ops.h, task_io_get_inblock().
 _MESSAGE_CHARACTERS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Blanks:
-    """The files of a run, made before it; see `blank`."""
-
-    claim: int | None
-    log: int | None
-    exit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +103,34 @@ def supervise(post: Post) -> None:
         os.close(fd)
     libc.syscall("prctl", _PR_SET_NAME, b"rnx-run", purpose="name the process")
     pid, start_time = process.host_pid(), process.start_time()  # As the host counts: /proc is the host's here.
-    control = ControlFifo(post.control_path)  # Removed by the launcher.
-    blanks = _make_blanks(post.near)
+    try:
+        control = ControlFifo(post.control_path)  # Removed by the launcher.
+        outside = rtnetlink.open_socket()  # Of the host's network, which this process leaves now.
+    except OSError as error:
+        _refuse(post, waiting.wait_for_run(post.channel, error), error)
+        return
+    blanks = claiming.make_blanks(post.near)
     ready = _make_ready(post)
     spec = waiting.wait_for_run(post.channel, ready)
     if spec is None:
         return
-    if spec.device_claim is not None:
-        try:
-            host_claims.keep(spec.device_claim)  # Its descriptor is this process', to its end.
-        except OSError as error:
-            waiting.answer(post.channel, {"error": str(error), "kind": "failed"})
-            return
-    started_at = utc_text(time.time_ns())
-    run_dir_fd = os.open(spec.run_dir, _DIRECTORY)
-    claim = Claim(spec.run_id, post.boot_id, pid, start_time, started_at, control.path)
-    claim_fd = recording.place_claim(run_dir_fd, claim, blanks.claim)
-    if claim_fd is None:
+    kept: tuple[int, ...] = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
+    claim = Claim(spec.run_id, post.boot_id, pid, start_time, utc_text(time.time_ns()), control.path)
+    try:
+        if spec.device_claim is not None:
+            kept += (host_claims.keep(spec.device_claim),)  # Its descriptor is this process' too, to its end.
+        place = claiming.take_place(spec.run_dir, claim, blanks)
+    except OSError as error:
+        _refuse(post, spec, error)
+        return
+    if place is None:
         waiting.answer(post.channel, {"claimed": True})
         return
-    os.close(claim_fd)  # Not made durable: see `records`.
-    # What the launcher keeps, this process need not take apart on its way out, which somebody waits for.
-    kept = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
+    # What the launcher keeps, this process need not take apart on its way out, which somebody waits for. And should it
+    # be killed, it lets go of all before the run's processes are gone: the launcher keeps its devices until they are.
     waiting.answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
-    _Supervisor(post, spec, claim, control, run_dir_fd, blanks, ready).run()
+    exit_file = ExitFile(place.run_dir_fd, place.exit_fd)
+    _Supervisor(post, spec, claim, control, place.run_dir_fd, blanks.log, exit_file, ready, outside).run()
 
 
 def supervise_and_exit(post: Post) -> NoReturn:
@@ -145,11 +145,9 @@ def supervise_and_exit(post: Post) -> NoReturn:
         os._exit(code)
 
 
-def _make_blanks(directory: str) -> Blanks:
-    exit_fd = blank.make(directory)
-    if exit_fd is not None:
-        recording.reserve(exit_fd)
-    return Blanks(blank.make(directory), blank.make(directory, append=True), exit_fd)
+def _refuse(post: Post, spec: RunSpec | None, error: OSError) -> None:
+    if spec is not None:
+        waiting.answer(post.channel, {"error": str(error), "kind": "failed"})
 
 
 def _make_ready(post: Post) -> Crew | Exception:
@@ -170,23 +168,28 @@ class _Supervisor:
         claim: Claim,
         control: ControlFifo,
         run_dir_fd: int,
-        blanks: Blanks,
+        log_fd: int | None,
+        exit_file: ExitFile,
         ready: Crew | Exception,
+        outside: socket.socket,
     ) -> None:
         self._post = post
         self._spec = spec
         self._claim = claim
         self._control = control
         self._run_dir_fd = run_dir_fd
-        self._blanks = blanks
+        self._log_fd = log_fd
+        self._exit_file = exit_file
         self._ready = ready
+        self._outside = outside
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
-        self._exit_file: ExitFile | None = None
         self._cgroup_says: dict[str, str] = {}
         self._devices_say: dict[str, records.Plain] = {}
         self._enforced = False
         self._told: dict[str, records.Plain] | None = None
+        self._keeper: Keeper | None = None
+        self._stdin: JobStdin | None = None
 
     def run(self) -> None:
         """Run the job and write how it ended, whatever happens."""
@@ -199,18 +202,17 @@ class _Supervisor:
         except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
             traceback.print_exc(file=sys.stderr)
             result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
-        exit_file = self._exit_file or ExitFile(self._run_dir_fd)
-        exit_file.write(self._record(result))
+        self._exit_file.write(self._record(result))
         self._control.close()  # Whoever waits need not wait for the disk as well, nor for a CPU that nobody else wants.
         os.setpriority(os.PRIO_PROCESS, 0, 19)
-        exit_file.flush()
+        self._exit_file.flush()
 
     def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
         log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
-        log = self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._blanks.log)
-        self._exit_file = ExitFile(self._run_dir_fd, self._blanks.exit)
+        log = self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._log_fd)
         lifecycle = self._lifecycle()
+        self._keeper = keeping.keeper_of(spec)
         try:
             if not spec.rights.are_usual or spec.process_limits.leaves_cores:
                 _judge_cores(spec.process_limits)
@@ -220,11 +222,15 @@ class _Supervisor:
             self._judge_limits(lifecycle)
             oom = lifecycle.open_oom_watch(spec.cgroup)
             io_lift = lifecycle.open_io_lift(spec.cgroup) if spec.limits.io else NO_LIFT
+            with self._outside:  # What is sent by it goes to the host's links.
+                if spec.network is not None:
+                    network_end.join(self._outside, spec.network)
             ready.make_the_rest(spec.sandbox)
+            keeping.take_work(self._keeper)
             ready.judge()
             self._devices_say = devices_told.read(spec.sandbox.devices.nodes)
             command = Command(spec.argv, spec.env, spec.cwd, spec.process_limits)
-            job_process.give_command(ready.orders, command, ready.ruleset_fd)
+            self._give_command(ready, command)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESRCH):
                 return _why_the_job_is_gone(ready, error)
@@ -238,6 +244,7 @@ class _Supervisor:
             traceback.print_exc(file=sys.stderr)
             wait_status = run_loop.kill_and_reap(ready.job_pid)
             ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
+        keeping.keep(self._keeper, self._control, was_stopped=ending is not None)
         report = job_process.read_report(ready.report_fd)
         return outcome.decide(wait_status, ending, _kills(oom), report, within_its_limit=_is_within_its_limit(oom))
 
@@ -263,7 +270,16 @@ class _Supervisor:
             wakeup_fd,
             self._spec.deadline_seconds,
             self._spec.grace_seconds,
+            self._stdin,
         )
+
+    def _give_command(self, ready: Crew, command: Command) -> None:
+        if not self._spec.stdin:
+            job_process.give_command(ready.orders, command, ready.ruleset_fd)
+            return
+        self._stdin = JobStdin(self._post.slot.host_base)
+        job_process.give_command(ready.orders, command, ready.ruleset_fd, self._stdin.read_fd)
+        self._stdin.close_given()
 
     def _lifecycle(self) -> Lifecycle:
         parent = self._spec.cgroup_parent
@@ -284,12 +300,13 @@ class _Supervisor:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""
         slot = self._post.slot
         host_uid = slot.host_base + SUPERVISOR_SANDBOX_UID
-        for fd in (self._run_dir_fd, log_dir_fd):
+        logged = () if self._log is None else (self._log.fd,)
+        for fd in (self._run_dir_fd, log_dir_fd, *logged, *keeping.descriptors(self._keeper)):
             os.fchown(fd, host_uid, host_uid)
         confine.become(slot.user_namespace_fd, SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID)
         # A job that may change its ids could become the same, and limit this process, were all three one; prlimit(2).
         os.setresgid(SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID, SUPERVISOR_SANDBOX_UID - 1)
-        confine.give_up_rights(_KEEP, None)
+        confine.give_up_rights(_KEEP | keeping.rights(self._keeper), None)
         process.set_dumpable(False)
         os.close(slot.user_namespace_fd)
 

@@ -1,4 +1,4 @@
-"""Making what was written durable, and swapping two names at once. No policy: one call each."""
+"""Writing whole, making what was written durable, and swapping two names at once. No policy."""
 
 import os
 from enum import IntFlag
@@ -12,6 +12,17 @@ class RenameFlag(IntFlag):
 
     NOREPLACE = 1
     EXCHANGE = 2
+
+
+def write_whole(fd: int, content: bytes) -> None:
+    """Write all of `content`, where the file is at: one write on a disk that fills up writes a part, and no error.
+
+    Raises:
+        OSError: it cannot be written; a part of it may have been.
+    """
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def sync_file_system(path: Path) -> None:

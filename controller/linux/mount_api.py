@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 from struct import Struct
-from types import TracebackType
-from typing import Self
 
 from controller.linux import libc
+from controller.linux.held import Held
 from controller.linux.libc import AT_FDCWD, SyscallError
 
 _AT_EMPTY_PATH = 0x1000
@@ -27,6 +26,8 @@ _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
+_FSCONFIG_CMD_RECONFIGURE = 7
+_FSPICK_CLOEXEC = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 0x04
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _MNT_DETACH = 2
@@ -52,25 +53,10 @@ class MountAttribute(IntFlag):
 
 
 @dataclass(slots=True)
-class MountTree:
+class MountTree(Held):
     """A detached mount and what is mounted below it. Closing it, unattached, dissolves it."""
 
-    fd: int
     source: str
-
-    def close(self) -> None:
-        """Close the descriptor; a second time does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def clone_tree(
@@ -162,6 +148,27 @@ def new_filesystem(fstype: str, options: Mapping[str, str], attributes: MountAtt
     finally:
         os.close(context)
     return MountTree(fd, fstype)
+
+
+def reconfigure(place: str | Path, options: Mapping[str, str]) -> None:
+    """Change options of the filesystem that is mounted at `place`: its own, such as `size`, for all its mounts.
+
+    Raises:
+        SyscallError: the kernel refused; `detail` has its own words where it wrote some.
+
+    Source: fspick(2), Linux 5.2.
+    """
+    purpose = f"change the options of the filesystem at {place}"
+    context = libc.syscall("fspick", AT_FDCWD, os.fsencode(place), _FSPICK_CLOEXEC, purpose=purpose)
+    try:
+        for key, value in options.items():
+            libc.syscall("fsconfig", context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, purpose=purpose)
+        libc.syscall("fsconfig", context, _FSCONFIG_CMD_RECONFIGURE, None, None, 0, purpose=purpose)
+    except SyscallError as error:
+        error.detail = _message_of(context)
+        raise
+    finally:
+        os.close(context)
 
 
 def attach(tree: MountTree, target: str | Path, *, directory_fd: int = AT_FDCWD) -> None:

@@ -22,6 +22,15 @@ class MountEntry:
     super_options: tuple[str, ...]
 
 
+def decode(content: bytes) -> str:
+    r"""Return the content of /proc/PID/mountinfo as text: names may be any bytes, and a carriage return ends no line.
+
+    >>> decode(b"/a\rb\n/\xe9\n")
+    '/a\rb\n/\udce9\n'
+    """
+    return content.decode(errors="surrogateescape")
+
+
 def parse(text: str) -> tuple[MountEntry, ...]:
     r"""Read /proc/PID/mountinfo.
 

@@ -13,11 +13,15 @@ _ANSWER_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class IdMap:
-    """Users and groups `inside_base` and up inside, `count` of them, are `host_base` and up outside."""
+    """Users and groups `inside_base` and up inside, `count` of them, are `host_base` and up outside.
+
+    Groups begin at `inside_groups` inside, where that is given.
+    """
 
     host_base: int
     count: int = 65536
     inside_base: int = 0
+    inside_groups: int | None = None
 
 
 def create(id_map: IdMap) -> int:
@@ -38,9 +42,10 @@ def create(id_map: IdMap) -> int:
         os.close(ready_write)
         os.close(stay_read)
         proc = f"/proc/{_pid_of_the_ready(os.read(ready_read, _ANSWER_BYTES))}"
-        line = f"{id_map.inside_base} {id_map.host_base} {id_map.count}\n".encode()
-        _write(f"{proc}/gid_map", line)
-        _write(f"{proc}/uid_map", line)
+        groups = id_map.inside_base if id_map.inside_groups is None else id_map.inside_groups
+        rest = f"{id_map.host_base} {id_map.count}\n"
+        _write(f"{proc}/gid_map", f"{groups} {rest}".encode())
+        _write(f"{proc}/uid_map", f"{id_map.inside_base} {rest}".encode())
         return os.open(f"{proc}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready_read)

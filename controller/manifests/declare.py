@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass
 
 from api.errors import BadRequest
-from api.kinds import EVENT, NAMESPACE, REGISTRY, RUNTIME, Kind
+from api.kinds import EVENT, NAMESPACE, PRIORITY_CLASS, REGISTRY, RUNTIME, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from controller.manifests.documents import Parsed
 from controller.manifests.sources import FORCE_ANNOTATION, Entry, Problem, Reading, Source
 
 _DEFAULT_NAMESPACE = "default"
-_FIRST = (NAMESPACE.name, REGISTRY.name, RUNTIME.name)  # What others need comes before them.
+_FIRST = (NAMESPACE.name, PRIORITY_CLASS.name, REGISTRY.name, RUNTIME.name)  # What others need comes before them.
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from api import conditions
 from api.conditions import Condition, ConditionStatus
 from api.kinds import REGISTRY, Kind
 from api.meta import wire_time
-from api.types.registry import Registry, RegistryReason, RegistryStatus
+from api.types.registry import CONDITIONS, Registry, RegistryReason, RegistryStatus
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -91,7 +91,7 @@ class RegistryKind:
         entries = observed.cached.catalogue.entries if observed.cached else {}
         return RegistryStatus(
             observed_generation=obj.meta.generation,
-            conditions=conditions.merge(obj.status.conditions, [ready], self._clock.now()),
+            conditions=conditions.merge(obj.status.conditions, [ready], self._clock.now(), ours=CONDITIONS),
             last_fetch_time=wire_time(observed.cached.fetched_at) if observed.cached else None,
             runtimes=len(entries),
             versions=sum(len(versions) for versions in entries.values()),
@@ -100,7 +100,7 @@ class RegistryKind:
     def report_failure(self, obj: Registry, error: TransientError | TerminalError) -> RegistryStatus:
         """Return the status of a registry that a pass failed for."""
         failed = Condition(type="Ready", status=ConditionStatus.FALSE, reason=error.reason, message=error.message)
-        merged = conditions.merge(obj.status.conditions, [failed], self._clock.now())
+        merged = conditions.merge(obj.status.conditions, [failed], self._clock.now(), ours=CONDITIONS)
         return obj.status.model_copy(update={"conditions": merged, "observed_generation": obj.meta.generation})
 
     def is_gone(self, observed: ObservedRegistry) -> bool:

@@ -7,7 +7,7 @@ from api import conditions, runtime_spec
 from api.conditions import Condition, ConditionStatus
 from api.meta import wire_time
 from api.runtime_spec import LATEST
-from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus, RuntimeVersion, VersionState
+from api.types.runtime import CONDITIONS, Runtime, RuntimeReason, RuntimeStatus, RuntimeVersion, VersionState
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.runtime import contents, requests
@@ -27,7 +27,7 @@ def report(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetim
     found = [_ready(runtime, observed, plan), *_healthy(observed, kept), *contents.conditions(observed, kept.wanted)]
     return RuntimeStatus(
         observed_generation=runtime.meta.generation,
-        conditions=conditions.merge(runtime.status.conditions, found, now),
+        conditions=conditions.merge(runtime.status.conditions, found, now, ours=CONDITIONS),
         versions=tuple(_there(tree, observed, kept) for tree in observed.trees) + _not_there(observed),
         latest=runtime_spec.latest(usable) or "",
         history=heard.history,
@@ -190,5 +190,5 @@ def with_progress(runtime: Runtime, going: tuple[RuntimeVersion, ...], now: date
 
 def _with_ready(runtime: Runtime, ready: Condition, now: datetime) -> tuple[Condition, ...]:
     """Return the conditions with another Ready; what was known of the rest still is."""
-    others = [condition for condition in runtime.status.conditions if condition.type != "Ready"]
-    return conditions.merge(runtime.status.conditions, [ready, *others], now)
+    others = [each for each in runtime.status.conditions if each.type in CONDITIONS - {ready.type}]
+    return conditions.merge(runtime.status.conditions, [ready, *others], now, ours=CONDITIONS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.meta import wire_time
-from api.runtime_requests import Request, version_in
+from api.runtime_requests import NOTHING_NEWER, Request, version_in
 from api.types.runtime import HistoryEntry, Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.plan import Plan
 from controller.runtime import meaning
@@ -92,7 +92,8 @@ def _updated(before: tuple[HistoryEntry, ...], after: tuple[HistoryEntry, ...], 
     new = _moves(before, after)
     problems = [wanted.problem for wanted in observed.wanted if wanted.problem]
     sick = [f"{t.version} does not work: {t.origin.health_message}" for t in observed.trees if t.unhealthy and t.origin]
-    told = [f"{entry.asked} means {entry.version}" for entry in new] or ["there is nothing newer"]
+    told = [f"{entry.asked} means {entry.version}" for entry in new]
+    told = told or ([] if problems else [NOTHING_NEWER])
     partly = [f"{t.version} works, but {t.origin.health_message}" for t in observed.trees if t.degraded and t.origin]
     return "; ".join([*told, *problems, *sick, *partly])
 

@@ -17,19 +17,22 @@ from itertools import chain
 from controller.linux.landlock import Access
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
-from controller.sandbox import device_ops
+from controller.sandbox import default_files, device_ops
 from controller.sandbox.errors import InvalidSpec
 from controller.sandbox.ops import (
     Allow,
     BeginTime,
     BindMount,
     BringUpLoopback,
+    CopyFiles,
     CopyTree,
+    CoverFile,
     EnterNewNamespaces,
     ForgetDomain,
     MakeDevice,
     MakeDirectory,
     MakeMountsPrivate,
+    MakePlaces,
     MakeReadOnly,
     MakeSymlink,
     Mask,
@@ -38,15 +41,17 @@ from controller.sandbox.ops import (
     MountRoot,
     MountTmpfs,
     Op,
+    OpenLowPorts,
     PivotRoot,
     SealRoot,
     SeparateDevices,
     SetHostname,
     WriteFile,
 )
-from controller.sandbox.spec import MIB, Bind, HostIds, Mount, PrivateCopy, SandboxSpec, Scratch
+from controller.sandbox.spec import MIB, Bind, HostIds, Mount, PrivateCopy, SandboxSpec, Scratch, VolumeBind
 
 WORK_DIRECTORY = "/work"
+VOLUMES_DIRECTORY = "/volumes"
 
 # The root holds directories, links, device nodes and small generated files only.
 _ROOT_BYTES = 8 * MIB
@@ -65,6 +70,7 @@ _NAMESPACES = LinuxNamespace.MOUNT | LinuxNamespace.NETWORK | LinuxNamespace.IPC
 _OWNED = ("/proc", "/dev")
 _SCRATCH_TARGETS = ("/tmp", WORK_DIRECTORY)
 _DEVICES_DIRECTORY = "/dev"
+_OF_NAMES = ("/etc/hosts", "/etc/resolv.conf")
 
 # What /proc tells about the host or lets root do to it. Source: the default masks of runc, podman and moby; and what
 # says of the host what programs have no use for: its disks, drivers, locks, boot options and the kernel's symbols.
@@ -90,6 +96,7 @@ _BEFORE_THE_ROOT: tuple[Op, ...] = (
     BeginTime(),
     ForgetDomain(),
     BringUpLoopback(),
+    OpenLowPorts(),
 )
 _DEVICE_OPS: tuple[Op, ...] = (
     MakeDirectory("/dev/pts"),
@@ -139,7 +146,7 @@ def compile_shared(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
     return (
         *(MakeSymlink(path, points_to) for path, points_to in spec.symlinks),
         *(WriteFile(file.path, file.content) for file in spec.etc_files),
-        *_etc(default_etc(), spec, taken),
+        *_etc(default_files.default_etc(), spec, taken),
         *_usual_places(taken),
         *_mounts(spec, host_ids, own=False),
     )
@@ -155,8 +162,10 @@ def compile_own(spec: SandboxSpec, host_ids: HostIds) -> tuple[Op, ...]:
     _refuse_sizes(spec.work_bytes)
     return (
         SetHostname(spec.hostname),
-        *_etc(own_etc(spec.hostname), spec, _places(spec).taken),
+        *_etc(default_files.own_etc(spec.hostname, spec.addresses, spec.name_servers), spec, _places(spec).taken),
         *_mounts(spec, host_ids, own=True),
+        *_names(spec),
+        *_volumes(spec, host_ids),
         *device_ops.compile_devices(spec.devices, host_ids),
         *(Allow(node.path, _CONTROL) for node in spec.devices.nodes),
         SealRoot(_DEVICES_DIRECTORY),
@@ -199,29 +208,13 @@ def _etc(files: dict[str, str], spec: SandboxSpec, taken: frozenset[str]) -> Ite
             yield WriteFile(path, content)
 
 
-def default_etc() -> dict[str, str]:
-    """Return the /etc files of a sandbox that brings none of its own, but `own_etc`.
-
-    >>> default_etc()["/etc/nsswitch.conf"].split()
-    ['passwd:', 'files', 'group:', 'files', 'hosts:', 'files', 'dns']
-    """
-    return {
-        "/etc/passwd": "root:x:0:0:root:/work:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-        "/etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    }
-
-
-def own_etc(hostname: str) -> dict[str, str]:
-    """Return the /etc files that have the host's name in them, unless the sandbox brings its own.
-
-    >>> own_etc("etl")["/etc/hostname"]
-    'etl\\n'
-    """
-    return {
-        "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n",
-        "/etc/hostname": f"{hostname}\n",
-    }
+def _names(spec: SandboxSpec) -> Iterable[Op]:
+    """Return what has a run ask its network for names, where a mount brings an /etc that knows nothing of it."""
+    covered = tuple(path for path in _OF_NAMES if spec.name_servers and _brought_by(_mount_targets(spec), path))
+    if covered:
+        own = default_files.own_etc(spec.hostname, spec.addresses, spec.name_servers)
+        yield MakePlaces(covered, (), ())
+        yield from (CoverFile(path, own[path]) for path in covered)
 
 
 def _usual_places(taken: frozenset[str]) -> Iterable[Op]:
@@ -268,11 +261,39 @@ def _bind(bind: Bind, ids: HostIds) -> BindMount:
     return BindMount(bind.source, bind.target, attributes, bind.within, ids.uid if bind.neutral_owners else None)
 
 
+def _volumes(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
+    """Return the mounts of volumes, each after those it lies in. They are no two runs' in common: they come and go."""
+    if not spec.volumes:
+        return
+    taken = list(_mount_targets(spec))
+    for volume in sorted(spec.volumes, key=lambda volume: (volume.target.count("/"), volume.target)):
+        _refuse_a_bad_place(volume.target)
+        if volume.target in taken:
+            raise InvalidSpec(f"cannot make {volume.target} in the sandbox: two things are wanted there: drop one")
+        taken.append(volume.target)
+        if not _brought_by((VOLUMES_DIRECTORY, WORK_DIRECTORY), volume.target):
+            yield MakePlaces((), (volume.target,), ())
+        yield _volume(volume, ids)
+        if not volume.read_only:
+            yield Allow(volume.target, _CHANGE_FILES)
+
+
+def _volume(volume: VolumeBind, ids: HostIds) -> BindMount:
+    attributes = _SCRATCH_READ_ONLY if volume.read_only else _SCRATCH
+    if volume.host_uid is None or volume.host_gid is None:
+        return BindMount(volume.source, volume.target, attributes, volume.within)
+    owners = ids.uid, volume.host_uid, volume.host_gid, volume.ids
+    return BindMount(volume.source, volume.target, attributes, volume.within, *owners)
+
+
 def _work(spec: SandboxSpec, ids: HostIds) -> tuple[Op, ...]:
     mount = _tmpfs(WORK_DIRECTORY, spec.work_bytes, 0o755, ids)
-    if spec.files_dir is None:
-        return (mount,)
-    return (mount, CopyTree(spec.files_dir, WORK_DIRECTORY, ids.uid, ids.gid))
+    ops: list[Op] = [mount]
+    if spec.files_dir is not None:
+        ops.append(CopyTree(spec.files_dir, WORK_DIRECTORY, ids.uid, ids.gid))
+    if spec.given_dir is not None:
+        ops.append(CopyFiles(spec.given_dir, WORK_DIRECTORY, spec.given_files, ids.uid, ids.gid))
+    return tuple(ops)
 
 
 def _private_copy(copy: PrivateCopy, ids: HostIds) -> tuple[Op, ...]:

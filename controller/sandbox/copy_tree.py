@@ -8,9 +8,16 @@ that a tree that changes or lies while it is copied cannot make us read or write
 import errno
 import os
 import stat
+from collections.abc import Iterable
 
-_CHUNK_BYTES = 1 << 20
+from controller.linux import openat2
+from controller.linux.openat2 import Resolve
+from controller.sandbox.spec import GivenFile
+
+_CHUNK_BYTES = 8 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BELOW = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV
 _MODE_BITS = 0o777  # No setuid, setgid or sticky bit is worth copying.
 
 
@@ -65,16 +72,57 @@ def _copy_file(name: str, source_fd: int, target_fd: int, owner: tuple[int, int]
         found = os.fstat(source)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no file any more")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        target = os.open(name, flags, 0o600, dir_fd=target_fd)
+        target = os.open(name, _NEW_FILE, 0o600, dir_fd=target_fd)
         try:
-            while os.sendfile(target, source, None, _CHUNK_BYTES):
-                pass
+            _copy_content(source, target)
             _hand_over(target, found.st_mode, owner)
         finally:
             os.close(target)
     finally:
         os.close(source)
+
+
+def copy_files(source_fd: int, target_fd: int, files: Iterable[GivenFile], host_uid: int, host_gid: int) -> None:
+    """Copy `files` of the directory `source_fd` below the directory `target_fd`, owned by these host ids.
+
+    Raises:
+        OSError: ENOSPC if they do not fit; EEXIST; ELOOP if a link is in the way.
+    """
+    for file in files:
+        try:
+            source = os.open(file.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source_fd)
+            try:
+                target = openat2.open_in_root(target_fd, file.path, _NEW_FILE, 0o600, _BELOW)
+                try:
+                    _copy_content(source, target)
+                    _hand_over(target, file.mode, (host_uid, host_gid))
+                finally:
+                    os.close(target)
+            finally:
+                os.close(source)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot copy: {error.strerror}", file.path) from error
+
+
+def _copy_content(source: int, target: int) -> None:
+    """Copy a file's content from where both are, its holes as holes."""
+    size = os.fstat(source).st_size
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break  # Nothing but a hole is left.
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        os.lseek(source, at, os.SEEK_SET)
+        os.lseek(target, at, os.SEEK_SET)
+        while at < end and (copied := os.sendfile(target, source, None, min(_CHUNK_BYTES, end - at))):
+            at += copied
+        if at < end:
+            break  # It was cut short meanwhile.
+    os.ftruncate(target, size)
 
 
 def _hand_over(fd: int, mode: int, owner: tuple[int, int]) -> None:

@@ -16,15 +16,17 @@ from controller.linux import clocks, landlock, libc, loopback, mount_api, namesp
 from controller.linux.landlock import Access, Ruleset
 from controller.linux.libc import AT_FDCWD
 from controller.linux.mount_api import MountAttribute, MountTree
-from controller.sandbox import masks, places, rootfs, sources
-from controller.sandbox.copy_tree import copy_tree
+from controller.sandbox import covers, masks, places, rootfs, sources
+from controller.sandbox.copy_tree import copy_files, copy_tree
 from controller.sandbox.errors import SandboxError
 from controller.sandbox.ops import (
     Allow,
     BeginTime,
     BindMount,
     BringUpLoopback,
+    CopyFiles,
     CopyTree,
+    CoverFile,
     EnterNewNamespaces,
     ForgetDomain,
     GiveDevice,
@@ -40,6 +42,7 @@ from controller.sandbox.ops import (
     MountRoot,
     MountTmpfs,
     Op,
+    OpenLowPorts,
     PivotRoot,
     SealRoot,
     SeparateDevices,
@@ -84,7 +87,7 @@ class Builder:
             SandboxError: one is not there, or may not be taken.
         """
         for step, op in enumerate(ops):
-            if isinstance(op, BindMount | CopyTree):
+            if isinstance(op, BindMount | CopyTree | CopyFiles):
                 try:
                     self._taken[op] = sources.take(op)
                 except OSError as error:
@@ -127,20 +130,20 @@ class Builder:
                 libc.syscall("setdomainname", _NO_DOMAIN, len(_NO_DOMAIN), purpose="forget the domain name")
             case SetHostname(name):
                 socket.sethostname(name)
-            case BringUpLoopback():
-                loopback.bring_up()
+            case BringUpLoopback() | OpenLowPorts():
+                _prepare_network(op)
             case MountRoot():
                 self.root_fd = _mount_root(op)
             case MakeDirectory(path, mode):
                 os.close(rootfs.open_directory(self.root_fd, path, mode))
             case MakeSymlink() | MakeDevice() | GiveDevice() | WriteFile():
                 self._make_entry(op)
-            case MakePlaces() | Mask() | Unmask():
+            case MakePlaces() | CoverFile() | Mask() | Unmask():
                 self._cover(op)
             case BindMount():
                 with self._taken.pop(op) as tree:
                     self._attach(tree, op.target, op.attributes, directory=rootfs.is_directory(tree.fd))
-            case CopyTree():
+            case CopyTree() | CopyFiles():
                 with self._taken.pop(op) as tree:
                     _copy(tree.fd, op, self.root_fd)
             case MountTmpfs():
@@ -178,10 +181,12 @@ class Builder:
             case WriteFile(_, content):
                 _write_file(parent_fd, name, content.encode())
 
-    def _cover(self, op: MakePlaces | Mask | Unmask) -> None:
+    def _cover(self, op: MakePlaces | CoverFile | Mask | Unmask) -> None:
         match op:
             case Mask(paths, aside):
                 masks.hide(self.root_fd, paths, aside)
+            case CoverFile(path, content):
+                covers.cover(self.root_fd, path, content.encode())
             case Unmask(path):
                 masks.uncover(self.root_fd, path)
             case MakePlaces(files, directories, links):
@@ -259,6 +264,17 @@ def _write_file(parent_fd: int, name: str, content: bytes) -> None:
         os.close(fd)
 
 
+def _prepare_network(op: BringUpLoopback | OpenLowPorts) -> None:
+    if isinstance(op, BringUpLoopback):
+        loopback.bring_up()
+        return
+    try:
+        loopback.open_low_ports()
+    except OSError as error:
+        if error.errno != errno.EROFS:  # Where /proc/sys is read-only they stay closed, and all else is as it should.
+            raise
+
+
 def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:
     match op:
         case MountTmpfs(_, size_bytes, mode, host_uid, host_gid, attributes):
@@ -285,10 +301,13 @@ def _make_read_only(path: str, root_fd: int) -> None:
         os.close(place_fd)
 
 
-def _copy(source_fd: int, op: CopyTree, root_fd: int) -> None:
+def _copy(source_fd: int, op: CopyTree | CopyFiles, root_fd: int) -> None:
     target_fd = openat2.open_in_root(root_fd, op.target, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        copy_tree(source_fd, target_fd, op.host_uid, op.host_gid)
+        if isinstance(op, CopyFiles):
+            copy_files(source_fd, target_fd, op.files, op.host_uid, op.host_gid)
+        else:
+            copy_tree(source_fd, target_fd, op.host_uid, op.host_gid)
     finally:
         os.close(target_fd)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from controller.linux.landlock import Access
 from controller.linux.mount_api import MountAttribute
 from controller.linux.namespaces import LinuxNamespace
+from controller.sandbox.spec import NEUTRAL_ID, GivenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class SetHostname:
 @dataclass(frozen=True, slots=True)
 class BringUpLoopback:
     """Bring up `lo`, the only device of the new network namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLowPorts:
+    """Let whoever is in the new network namespace bind ports below 1024 of it; nobody else is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +132,19 @@ class WriteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverFile:
+    """Have a small file read in place of the one that a mount brings, readable by all and read-only."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class BindMount:
     """Mount a host file or directory, recursively, all of it with `attributes`.
 
-    With `owners_from`, not recursively: what `NEUTRAL_ID` and the ids after it own on the disk, that id and those
-    after it own here.
+    With `owners_from`, not recursively: what `disk_uid` and `disk_gid` and the ids after them, `ids` of each, own on
+    the disk, that id and those after it own here.
     """
 
     source: str
@@ -138,6 +152,9 @@ class BindMount:
     attributes: MountAttribute
     within: str | None = None
     owners_from: int | None = None
+    disk_uid: int = NEUTRAL_ID
+    disk_gid: int = NEUTRAL_ID
+    ids: int = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +214,17 @@ class CopyTree:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyFiles:
+    """Copy files of a host directory to new places below `target`, whose directories are there."""
+
+    source: str
+    target: str
+    files: tuple[GivenFile, ...]
+    host_uid: int
+    host_gid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allow:
     """Let the job do this to files at `path` and below; whatever is allowed nowhere, Landlock refuses it."""
 
@@ -223,6 +251,7 @@ Op = (
     | ForgetDomain
     | SetHostname
     | BringUpLoopback
+    | OpenLowPorts
     | MountRoot
     | MakeDirectory
     | MakeSymlink
@@ -232,6 +261,7 @@ Op = (
     | MakePlaces
     | Unmask
     | WriteFile
+    | CoverFile
     | BindMount
     | MountTmpfs
     | MountDevpts
@@ -239,6 +269,7 @@ Op = (
     | Mask
     | MakeReadOnly
     | CopyTree
+    | CopyFiles
     | Allow
     | PivotRoot
     | SealRoot

@@ -135,8 +135,8 @@ def _cover(root_fd: int, place: str, added: _Added) -> None:
 
 def _mounts_below(place: str) -> Iterator[str]:
     """Return the uppermost mounts below the directory `place`; what is mounted on them comes with them."""
-    with open("/proc/self/mountinfo") as file:
-        entries = mountinfo.parse(file.read())
+    with open("/proc/self/mountinfo", "rb") as file:
+        entries = mountinfo.parse(mountinfo.decode(file.read()))
     found: list[str] = []
     for path in sorted({entry.mount_point for entry in entries}):
         if path.startswith(f"{place.rstrip('/')}/") and not any(path.startswith(f"{above}/") for above in found):

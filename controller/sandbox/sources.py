@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from controller.linux import mount_api, openat2, user_namespace
 from controller.linux.mount_api import MountTree
 from controller.linux.user_namespace import IdMap
-from controller.sandbox.ops import BindMount, CopyTree
+from controller.sandbox.ops import BindMount, CopyFiles, CopyTree
 from controller.sandbox.spec import NEUTRAL_ID
 
 
@@ -24,7 +24,7 @@ class Identity:
     inode: int
 
 
-def take(op: BindMount | CopyTree) -> MountTree:
+def take(op: BindMount | CopyTree | CopyFiles) -> MountTree:
     """Take hold of what `op` speaks of. The caller closes it.
 
     Raises:
@@ -32,11 +32,13 @@ def take(op: BindMount | CopyTree) -> MountTree:
     """
     if isinstance(op, CopyTree):
         return MountTree(_open(op.source, op.within, os.O_RDONLY | os.O_DIRECTORY), op.source)
+    if isinstance(op, CopyFiles):
+        return MountTree(_open(op.source, None, os.O_RDONLY | os.O_DIRECTORY), op.source)
     tree = _clone(op)
     try:
         mount_api.set_attributes(tree, op.attributes)
         if op.owners_from is not None:
-            _give_neutral_owners(tree, op.owners_from)
+            _give_owners(tree, op, op.owners_from)
     except OSError:
         tree.close()
         raise
@@ -52,8 +54,8 @@ def open_neutral_owners(host_base: int) -> int:
     return user_namespace.create(IdMap(host_base, inside_base=NEUTRAL_ID))
 
 
-def _give_neutral_owners(tree: MountTree, host_base: int) -> None:
-    owners_fd = open_neutral_owners(host_base)
+def _give_owners(tree: MountTree, op: BindMount, host_base: int) -> None:
+    owners_fd = user_namespace.create(IdMap(host_base, op.ids, op.disk_uid, op.disk_gid))
     try:
         mount_api.map_owners(tree, owners_fd)
     finally:

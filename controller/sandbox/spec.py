@@ -34,6 +34,23 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeBind:
+    """What runs leave each other: a host directory that the run sees at `target`, without what is mounted below it.
+
+    The `host_uid` and `host_gid`, and as many after them as `ids`, own on the disk what the run's root, and who comes
+    after it, owns in the run; None shows owners as they are, which is nobody. `within` is as for a `Bind`.
+    """
+
+    source: str
+    target: str
+    read_only: bool = False
+    within: str | None = None
+    host_uid: int | None = NEUTRAL_ID
+    host_gid: int | None = NEUTRAL_ID
+    ids: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
 class Scratch:
     """An empty writable directory in memory, of this run alone and gone with it."""
 
@@ -61,6 +78,15 @@ class EtcFile:
 
     path: str
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """A file of a directory of the host, called `source` there, of which the run has a copy at `path` below /work."""
+
+    source: str
+    path: str
+    mode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +131,9 @@ NO_DEVICES = Devices()
 class SandboxSpec:
     """One run's file system and name. Everything else about a sandbox is the same for all runs.
 
-    Every sandbox has /proc, /dev, /tmp and /work; `files_dir` is what /work holds at the start.
+    Every sandbox has /proc, /dev, /tmp and /work; `files_dir` is what /work holds at the start, with directories for
+    `given_files`, which are copied out of `given_dir`.
+    A run of a network has its own `addresses` there, and asks `name_servers` for others.
     Of /etc/{passwd,group,hosts,hostname,nsswitch.conf} those are generated that neither a bind nor `etc_files` brings.
     """
 
@@ -118,16 +146,24 @@ class SandboxSpec:
     tmp_bytes: int = GIB
     shm_bytes: int = 64 * MIB
     files_dir: str | None = None
+    given_dir: str | None = None
+    given_files: tuple[GivenFile, ...] = ()
     etc_files: tuple[EtcFile, ...] = ()
     devices: Devices = NO_DEVICES
+    volumes: tuple[VolumeBind, ...] = ()
+    addresses: tuple[str, ...] = ()
+    name_servers: tuple[str, ...] = ()
 
     @property
     def mounts(self) -> tuple[Mount, ...]:
-        """All that brings something to a target."""
+        """All that brings something to a target, but for volumes."""
         return (*self.binds, *self.private_copies, *self.scratches)
 
 
-OWN_FIELDS = ("hostname", "work_bytes", "files_dir", "devices")
+OWN_FIELDS = (
+    "hostname", "work_bytes", "files_dir", "given_dir", "given_files", "devices", "volumes", "addresses",
+    "name_servers",
+)  # fmt: skip
 """What of a `SandboxSpec` is one run's own; runs that differ in nothing else may be made ready for alike."""
 
 

@@ -231,10 +231,10 @@ def _nothing() -> Iterator[None]:
     yield
 
 
-def _clean(before: HostState, settled: Callable[[], float]) -> list[str]:
+def _clean(before: HostState, own_slice: str, settled: Callable[[], float]) -> list[str]:
     """Return what the demo left on the host, giving the kernel a moment to let go of namespaces."""
     give_up = settled() + 5
-    while (left := HostState.now().left_since(before)) and settled() < give_up:
+    while (left := HostState.now().left_since(before, own_slice)) and settled() < give_up:
         time.sleep(0.05)  # noqa: TID251  the kernel takes namespaces down by itself and tells nobody
     return left
 
@@ -246,13 +246,14 @@ def main() -> int:
         console.print("the demo makes namespaces and cgroups: run it as root")
         return 1
     before, begin = HostState.now(), time.monotonic()
+    stage = Stage()
     try:
-        with Stage() as stage:
+        with stage:
             Play(stage, console).play()
     except Failure as failure:
         console.print(f"  [bold red]✗ {failure}[/]")
         return 1
-    left = _clean(before, time.monotonic)
+    left = _clean(before, stage.slice, time.monotonic)
     if left:
         console.print("  [bold red]✗ left on the host:[/]", *left, sep="\n    ")
         return 1

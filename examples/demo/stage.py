@@ -3,16 +3,21 @@
 import functools
 import http.server
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from controller.daemon.paths import Paths
+from controller.daemon.settings import Settings
 
 _QUICKSTART = Path(__file__).resolve().parents[1] / "quickstart"
 _QUICKSTART_PORT = "8473"
@@ -41,61 +46,54 @@ class RegistryServer:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What could be left behind on a host."""
+    """What could be left behind on a host: each thing, and the slice of the daemon that it is surely of, if any."""
 
-    mounts: frozenset[str]
-    cgroups: frozenset[str]
-    namespaces: frozenset[str]
-    processes: frozenset[str]
+    things: Mapping[str, str]
 
     @classmethod
     def now(cls) -> "HostState":
         """Look at the host; processes are those that have anything to do with runwright."""
-        return cls(_mounts(), _cgroups(), _namespaces(), _processes())
+        return cls({**_mounts(), **_cgroups(), **_of_processes()})
 
-    def left_since(self, before: "HostState") -> list[str]:
-        """Return what is there now and was not before."""
-        return sorted(
-            [f"mount {x}" for x in self.mounts - before.mounts]
-            + [f"cgroup {x}" for x in self.cgroups - before.cgroups]
-            + [f"network namespace {x}" for x in self.namespaces - before.namespaces]
-            + [f"process {x}" for x in self.processes - before.processes]
-        )
+    def left_since(self, before: "HostState", own_slice: str) -> list[str]:
+        """Return what is there now and was not before, and is of no other daemon."""
+        fresh = {thing: whose for thing, whose in self.things.items() if thing not in before.things}
+        return sorted(thing for thing, whose in fresh.items() if whose in ("", own_slice))
 
 
-def _mounts() -> frozenset[str]:
-    return frozenset(
-        line.split(" - ")[0].split(" ", 3)[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()
-    )
+def _mounts() -> dict[str, str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {f"mount {line.split(' - ')[0].split(' ', 3)[3]}": "" for line in lines}
 
 
-def _cgroups() -> frozenset[str]:
-    found = set()
+def _cgroups() -> dict[str, str]:
+    found = {}
     for directory, below, _ in os.walk("/sys/fs/cgroup"):
-        found |= {os.path.join(directory, name) for name in below if "runwright" in os.path.join(directory, name)}
-    return frozenset(found)
+        paths = (os.path.join(directory, name) for name in below)
+        found |= {f"cgroup {path}": _slice_in(path) for path in paths if "runwright" in path}
+    return found
 
 
-def _namespaces() -> frozenset[str]:
-    found = set()
+def _of_processes() -> dict[str, str]:
+    """Return processes and network namespaces; one that processes of several daemons are in is nobody's alone."""
+    processes: dict[str, str] = {}
+    namespaces: dict[str, str] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            found.add(os.readlink(f"/proc/{pid}/ns/net"))
-        except OSError:
-            continue
-    return frozenset(found)
-
-
-def _processes() -> frozenset[str]:
-    found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
+            namespace = f"network namespace {os.readlink(f'/proc/{pid}/ns/net')}"
+            whose = _slice_in(Path(f"/proc/{pid}/cgroup").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue
+            continue  # It has ended.
+        namespaces[namespace] = whose if namespaces.get(namespace, whose) == whose else ""
         if "runwright" in command or "controller." in command:
-            found.add(f"{pid} {command[:60]}")
-    return frozenset(found)
+            processes[f"process {pid} {command[:60]}"] = whose
+    return processes | namespaces
+
+
+def _slice_in(text: str) -> str:
+    found = re.search(r"/(runwright[^/\n]*)", text)
+    return found[1] if found else ""
 
 
 class Stage:
@@ -125,6 +123,11 @@ class Stage:
             shutil.copy(self.log, Path(tempfile.gettempdir()) / "runwright-demo.log")
             print(f"the daemon's log is kept in {tempfile.gettempdir()}/runwright-demo.log", file=sys.stderr)  # noqa: T201
         shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def slice(self) -> str:
+        """The cgroup of all that the daemon runs."""
+        return Paths.of(self.root, Settings()).cgroup_slice(Settings())
 
     @property
     def log(self) -> Path:

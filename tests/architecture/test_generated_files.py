@@ -8,6 +8,7 @@ import yaml
 from api import crd, kinds, reference
 from api.cli import reference as cli_reference
 from api.cli.main import rnx
+from api.meta import GROUP
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,7 @@ def test_the_reference_pages_are_those_of_the_code(page, render):
 def test_every_kind_of_our_group_has_a_crd():
     names = {yaml.safe_load((ROOT / "crds" / name).read_text())["spec"]["names"]["kind"] for name in crd.crds()}
 
-    assert names == {kind.name for kind in kinds.KINDS if kind.group == kinds.GROUP}
+    assert names == {kind.name for kind in kinds.KINDS if kind.group == GROUP}
 
 
 @pytest.mark.parametrize("command", sorted(rnx.table))

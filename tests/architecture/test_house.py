@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_a_function_is_at_most_50_lines():
 
 def test_there_is_no_init_under_tests_so_that_package_names_stay_ours():
     assert [name_of(path) for path in TESTS if path.name == "__init__.py"] == []
+
+
+def test_no_directory_of_tests_is_passed_over(request):
+    passed_over = request.config.getini("norecursedirs")
+    directories = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    names = {part for directory in directories for part in directory.relative_to(ROOT).parts}
+
+    assert not [name for name in names if any(fnmatch(name, pattern) for pattern in passed_over)]
 
 
 def test_no_test_sleeps():

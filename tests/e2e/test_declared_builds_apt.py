@@ -57,6 +57,8 @@ GREETING = (
     a_deb("broken", "1", {"/usr/share/broken": ""}, {"postinst": "#!/bin/sh\necho it cannot be set up >&2\nexit 9\n"}),
     a_deb("build-essential", "1", {"/usr/bin/a-compiler": ""}),
     a_deb("python3-dev", "99", {"/usr/include/a-header.h": ""}),
+    a_deb("lsb-base", "99", {"/usr/share/a-transition": ""}),
+    a_deb("a-service", "1", {"/usr/bin/a-service": GREET}, Depends="lsb-base"),
     a_deb("lonely", "1", {"/usr/share/lonely": ""}, Depends="nobody-has-it"),
 )  # fmt: skip
 
@@ -108,6 +110,16 @@ def test_a_package_named_with_its_version_comes_on_top_of_this_hosts_files(decla
     assert said_in(tree, "/usr/bin/greet") == "greetings the world\n"
     versions = {name: each["version"] for name, each in locked(tree, "debian_packages").items()}
     assert versions == {"greet": "1.2-1", "greet-data": "1:2.0"}
+
+
+@pytest.mark.skipif("lsb-base" not in debs.provided_here("sysvinit-utils"), reason="it is no package that provides it")
+def test_what_an_essential_package_provides_too_is_chosen_once_and_for_all(declaring, archive):
+    """As PostgreSQL depends on lsb-base, which is a package and is provided by sysvinit-utils."""
+    tree = declaring.install({"base": {"from": "debian"}, "apt": ["a-service"]}, archive.environment)
+
+    packages = locked(tree, "debian_packages")
+    assert packages["lsb-base"]["version"] == "99"
+    assert (tree / "isolated/usr/share/a-transition").exists()
 
 
 @pytest.mark.invariant("B1")

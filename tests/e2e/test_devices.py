@@ -78,7 +78,8 @@ def test_two_jobs_and_one_device_run_one_after_the_other(daemon, directory):
     daemon.shell("second", SHOW + "date +%s", resources=limits())
 
     assert (
-        waits(daemon, "second", "DevicesUnavailable") == f"1 of {KIND} wanted, 0 free of 1, held by job/default/first"
+        waits(daemon, "second", "DevicesUnavailable")
+        == f"1 of {KIND} wanted, 0 free of 1, held by job/default/first: place 1 of 1 in the queue, priority 0"
     )
     daemon.printed("first", "zero zero")
     daemon.stop("first")

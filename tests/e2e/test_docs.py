@@ -13,10 +13,13 @@ import pytest
 
 from support import doc_runner
 from support.daemon import a_daemon
+from support.networked import a_networked_daemon
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-job.md"
 HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+WITH_DEVICES = "give-a-job-gpus"
+"""Runs share the host's devices with those of other tests, which say who has them."""
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("host_is_clean")]
 
@@ -38,17 +41,28 @@ def a_shell(environment: dict[str, str]) -> Iterator[doc_runner.Shell]:
         shutil.rmtree(directory)
 
 
+@pytest.mark.beside
 def test_the_tutorial_does_what_it_says():
     with a_shell({}) as shell:
         assert doc_runner.check(TUTORIAL, shell) > 20
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[] if page.stem == WITH_DEVICES else pytest.mark.beside)
+        for page in HOW_TO
+    ],
+)
 def test_a_how_to_does_what_it_says(page):
     if not any(isinstance(item, doc_runner.Command) for item in doc_runner.parse(page.read_text())):
         assert "```sh" in page.read_text()
         return
-    with a_daemon() as daemon, a_shell({"RUNWRIGHT_ROOT": str(daemon.root)}) as shell:
+    has_networks = "--network" in page.read_text()
+    with (
+        a_networked_daemon() if has_networks else a_daemon() as daemon,
+        a_shell({"RUNWRIGHT_ROOT": str(daemon.root)}) as shell,
+    ):
         assert doc_runner.check(page, shell) > 0
 
 

@@ -145,7 +145,7 @@ def test_a_deadline_can_be_shortened_and_lengthened_while_the_job_runs(daemon):
 
 def test_while_a_job_is_suspended_its_deadline_does_not_count(daemon):
     """Its run ends by itself when it was held for longer than its deadline, however slow the machine is, and not before."""
-    deadline = 4
+    deadline = 6
     daemon.shell("held-deadline", UNTIL_HELD.format(seconds=deadline), activeDeadlineSeconds=deadline)
     daemon.running("held-deadline")
     daemon.patch("held-deadline", suspend=True)

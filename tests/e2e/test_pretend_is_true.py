@@ -12,13 +12,16 @@ from prometheus_client import CollectorRegistry
 
 from api.meta import ObjectKey
 from controller.cgroup import choose
+from controller.contents.store import Contents
 from controller.daemon.host_devices import FilesOfHost
+from controller.daemon.volumes_for_jobs import AutoCreate, VolumesForJobs
 from controller.devices.inventory import Inventory
 from controller.engine.clock import SystemClock
 from controller.job.act import Actor
 from controller.job.announce import JobMetrics
-from controller.job.crowd import Crowd
+from controller.job.capacity import Capacity, QueueRules
 from controller.job.devices import Devices
+from controller.job.host_files import HostFiles
 from controller.job.logs import log_directory
 from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer
@@ -40,12 +43,15 @@ from controller.job.steps import (
     StopRun,
     ThawRun,
 )
+from controller.job.waiters import Waiters
 from controller.launcher.client import LauncherClient
 from controller.launcher.host_claims import HostClaims
 from controller.launcher.records import Exited, Lost, Running
 from controller.sandbox.legacy import legacy_binds
+from controller.volume.backing import Backing
 from support import host
 from support.builders import BOOT, UID, a_job
+from support.contents import LIMITS, open_artifacts
 from support.steps import pretend
 
 pytestmark = pytest.mark.needs_root
@@ -73,15 +79,25 @@ class World:
         self.watch.start()
         binds, symlinks = legacy_binds(links("/"), links("/etc"))
         defaults = RunDefaults(64, None, 4 * MiB, 4 * MiB, 4 * MiB, MiB, 2, cgroups_parent, binds, symlinks)
-        crowd = Crowd(lambda: 0, 10)
+        self.capacity = Capacity(
+            lambda: {"cpu": 10_000, "memory": 1 << 40, "ephemeral-storage": 1 << 40, "pods": 10},
+            self, self.dirs, self.clock, lambda _key: None, QueueRules(),
+        )  # fmt: skip
         claims = HostClaims(str(root / "claims"))
         devices = Devices(Inventory, FilesOfHost(), self, self.dirs, lambda _key: None, claims, str(root))
+        self.artifacts = open_artifacts(root / "artifacts")
+        contents = Contents(root / "contents", self.clock, LIMITS)
+        backing = Backing(root)
+        volumes = VolumesForJobs(self, None, self.dirs, backing, {}, AutoCreate(False, 0), lambda _key: None)
+        self.backing = backing
         self.observer = Observer(
-            self.clock, BOOT, self.dirs, self.logs, self, self.watch, crowd, devices, look=self.get
-        )
+            self.clock, BOOT, self.dirs, self.logs, self, self.watch, self.capacity, devices, volumes,
+            look=self.get, waiters=Waiters(self.get), contents=contents, artifacts=self.artifacts,
+            host_files=HostFiles({}, BOOT, 0),
+        )  # fmt: skip
         self.actor = Actor(
             self.clock, self, self.launcher, self.cgroups, self.dirs, self.logs, self, self, defaults,
-            JobMetrics(CollectorRegistry()), devices,
+            JobMetrics(CollectorRegistry()), devices, self.capacity, volumes, contents, self.artifacts, HostFiles({}, BOOT, 0),
         )  # fmt: skip
 
     # The parts of it that are not the Job kind's: a runtime is there once it was asked for, and a store that deletes.
@@ -96,6 +112,9 @@ class World:
 
     def get(self, key):
         return None
+
+    def each(self, kind, *, words=()):
+        return ()
 
     def delete(self, key, *, uid, revision):
         assert (uid, revision) == (UID, 1)
@@ -113,6 +132,7 @@ class World:
             self.actor.act(a_job(), ThawRun(attempt, None)) if self.dirs.may_be_frozen(UID, attempt) else None
             self.actor.act(a_job(), KillRun(attempt))
             self.actor.act(a_job(), RemoveRun(attempt))
+        self.backing.close()
         self.watch.stop()
         self.launcher.shutdown()
         self.cgroups.remove_parent()
@@ -153,6 +173,8 @@ def alike(observed):
 def check_step(world, job, step):
     """Do a step for real; what is observed then must be what `pretend` says."""
     foretold = pretend(world.observed(job), step)
+    if isinstance(step, BeginRun):
+        world.capacity.ask(job, {})
     world.actor.act(job, step)
     if isinstance(step, StopRun | KillRun):
         world.until_ended()
@@ -288,6 +310,6 @@ def test_the_model_knows_every_step():
     import controller.job.steps as steps
     from support import steps as model
 
-    kinds = [value for value in vars(steps).values() if isinstance(value, type)]
+    kinds = [value for value in vars(steps).values() if getattr(value, "__module__", "") == steps.__name__]
     source = Path(model.__file__).read_text()
     assert [kind.__name__ for kind in kinds if f"{kind.__name__}(" not in source] == []

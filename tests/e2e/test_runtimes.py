@@ -10,10 +10,8 @@ import pytest
 from api.errors import Invalid
 from api.kinds import EVENT, REGISTRY, RUNTIME
 from controller.runtime.build import builder
-from controller.runtime.trees import origin
-from support.daemon import a_daemon
 from support.registry_fixtures import RegistryOnDisk, a_file, a_symlink, served, snapshot
-from support.runtime_place import HERE, SETTINGS, Place, a_place
+from support.runtime_place import HERE, Place, a_place
 from support.shell_runtime import shell_package, shell_tree
 
 # httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.
@@ -422,31 +420,3 @@ def test_a_real_python_is_installed_and_computes(place, tmp_path):
     assert place.daemon.ended("python")["phase"] == "Succeeded"
     assert place.daemon.log_of("python") == '{"sum": 45}\n'
     assert place.versions("real-python")[built.version]["checksum"] == f"sha256:{built.sha256}"
-
-
-# Crashes
-
-
-@pytest.mark.invariant("I1")
-def test_a_daemon_killed_in_the_middle_of_an_install_leaves_no_half_tree_and_converges(tmp_path, host_is_clean):
-    registry = RegistryOnDisk(tmp_path / "registry")
-    archive = shell_package("torn", "1.0.0", a_file("noise", os.urandom(1 << 21)))
-    registry.add("torn", "1.0.0", archive, platforms=[HERE])
-    with served(registry.path) as server, a_daemon(*SETTINGS) as daemon:
-        place = Place(daemon, registry, server)
-        staging = place.root / origin.STAGING / "torn-1.0.0"
-        server.stall_after = len(archive) - 1000
-        place.declare(REGISTRY, "tests", url=f"{server.url}/registry.json")
-        daemon.shell("torn", "cat /etc/version", runtime="torn")
-        daemon.until("half of it is unpacked", lambda: list(staging.rglob("isolated")))
-        daemon.kill_daemon()
-
-        assert staging.exists()
-        assert not (place.root / "torn-1.0.0").exists()
-        server.stall_after = None
-        server.released.set()
-        daemon.start()
-        assert daemon.ended("torn")["phase"] == "Succeeded"
-        assert daemon.log_of("torn") == "torn@1.0.0\n"
-        assert os.listdir(place.root / origin.STAGING) == []
-        assert set(place.versions("torn")) == {"1.0.0"}

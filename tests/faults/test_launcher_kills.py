@@ -138,14 +138,82 @@ def test_a_full_disk_costs_a_run_its_output_and_not_its_outcome(launching):
 
 def own_launcher_runs(launching, spec):
     """Run `spec` in a launcher of this mount namespace, started and ended here."""
-    root = launching.root / "own"
-    (root / "launcher").mkdir(parents=True)
-    client = LauncherClient(root / "launcher.sock", root / "launcher", root / "launcher.log")
-    client.ensure_running()
+    client = own_launcher(launching)
     client.start(spec)
     record = launching.record_of(spec)
     client.shutdown()
     return record
+
+
+def own_launcher(launching):
+    root = launching.root / "own"
+    (root / "launcher").mkdir(parents=True)
+    client = LauncherClient(root / "launcher.sock", root / "launcher", root / "launcher.log")
+    client.ensure_running()
+    return client
+
+
+def why_refused(client, spec):
+    try:
+        client.start(spec)
+    except LauncherError as error:
+        return str(error)
+    return ""
+
+
+def mounted_there(size, place):
+    with mount_api.new_filesystem("tmpfs", {"size": str(size)}, MountAttribute.NODEV) as tree:
+        mount_api.attach(tree, place)
+
+
+def test_a_run_without_room_for_its_record_is_not_claimed(launching):
+    """The run's directory is a file system of one page, in which its claim has room."""
+    spec = launching.spec("true")
+
+    def body():
+        mounted_there(4096, spec.run_dir)
+        client = own_launcher(launching)
+        why = why_refused(client, spec)
+        client.shutdown()
+        return why, launching.observe(spec), os.listdir(spec.run_dir)
+
+    why, observed, left = in_own_mounts(body)
+
+    disk = "No space left on device: make room on its disk"
+    assert why == f"cannot claim the run in {spec.run_dir}: {disk}"
+    assert (observed, left) == (Unclaimed(), [])
+
+
+def test_a_full_disk_ends_no_supervisor_before_its_run_and_runs_begin_when_there_is_room(launching):
+    (launching.root / "runs").mkdir()
+
+    def body():
+        mounted_there(256 << 10, launching.root / "runs")
+        first, second = (launching.spec("true") for _ in range(2))
+        client = own_launcher(launching)
+        client.start(first)
+        launching.record_of(first)
+        filler = launching.root / "runs" / "filler"
+        fill(filler)
+        refused = {why_refused(client, second) for _ in range(10)}
+        os.truncate(filler, 0)
+        client.start(second)
+        record = launching.record_of(second)
+        client.shutdown()
+        return second.run_dir, refused, record, (launching.root / "own/launcher.log").read_text()
+
+    run_dir, refused, record, log = in_own_mounts(body)
+
+    disk = "No space left on device: make room on its disk"
+    assert refused == {f"cannot claim the run in {run_dir}: {disk}"}
+    assert record.reason == "Completed"
+    assert "Traceback" not in log
+
+
+def fill(path):
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def test_a_run_that_cannot_be_supervised_is_killed_before_it_is_recorded(launching):

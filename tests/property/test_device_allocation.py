@@ -106,6 +106,13 @@ class Allocating(RuleBasedStateMachine):
                     self.host.devices.free(job, run.attempt)
 
     @rule(name=JOBS)
+    def be_cut_off_before_it_is_known_that_nothing_is_left(self, name):
+        if (job := self.job(name)) is not None:
+            for run in job.status.runs:
+                if run.state == "Ended":
+                    self.host.dirs.remove(job.meta.uid, run.attempt)
+
+    @rule(name=JOBS)
     def delete_a_job(self, name):
         job = self.job(name)
         if job is not None and all(run.state == "Ended" for run in job.status.runs):

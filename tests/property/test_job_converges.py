@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.meta import read_time, wire_time
 from api.types.job import Job, RunState
 from controller.job.observed import ObservedJob, RuntimeMissing
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import KillRun, RequestRuntime, StartRun, StopRun
+from controller.job.steps import BeginRun, KillRun, RequestRuntime, StartRun, StopRun
 from controller.launcher.records import Running
 from support.builders import NOW, a_job, observed_job
 from support.steps import ends, pretend
@@ -23,6 +24,7 @@ SPECS = st.fixed_dictionaries(
         "activeDeadlineSeconds": st.integers(1, 300),
         "command": st.sampled_from([["true"], ["false"]]),
         "runtime": st.just("python-3.11"),
+        "startAt": st.sampled_from([wire_time(NOW + timedelta(seconds=seconds)) for seconds in (-9, 90, 700)]),
     },
 )
 EVENTS = st.lists(
@@ -72,6 +74,8 @@ class Driver:
     def _do(self, step):
         was = self.host
         self.host = pretend(self.host, step)
+        if isinstance(step, BeginRun):
+            assert self.job.spec.start_at is None or read_time(self.job.spec.start_at) <= self.host.now
         if isinstance(step, StartRun) and self.host != was:
             self.starts[step.attempt] = self.starts.get(step.attempt, 0) + 1
             if self.instant:
@@ -99,6 +103,7 @@ class Driver:
                 self.job = self.job.model_copy(update={"metadata": meta})
 
 
+@pytest.mark.invariant("T1")
 @pytest.mark.invariant("R2")
 @settings(max_examples=150, deadline=None)
 @given(SPECS, EVENTS)

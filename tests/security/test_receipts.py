@@ -15,6 +15,7 @@ from controller.linux import landlock, namespaces, process
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox import seccomp
 from controller.sandbox.rights import Rights
+from controller.sandbox.spec import Bind
 from support.in_child import in_child
 from support.launching import MIB, host_sandbox
 
@@ -43,6 +44,16 @@ def test_the_receipt_has_every_mount_that_the_job_sees_with_its_flags(launching)
     assert told == receipt.judge_mounts(output, {"/work", "/tmp", "/dev/shm"})
     assert told["/"] == "ro,nosuid,nodev"
     assert told["/work"] == "rw,nosuid,nodev"
+
+
+@pytest.mark.parametrize("blank", ["\r", "\v", "\x1f", "\xa0", "\u3000", " "])
+@pytest.mark.invariant("X6")
+def test_a_mount_whose_place_has_a_blank_is_judged_and_in_the_receipt(launching, tmp_path, blank):
+    bind = Bind(str(tmp_path), f"/opt/a{blank}b")
+    record, _ = launching.run("true", sandbox=host_sandbox(binds=(*host_sandbox().binds, bind)))
+
+    told = {place: flags for flags, places in record.receipt["mounts"].items() for place in places}
+    assert told[bind.target] == "ro,nosuid,nodev"
 
 
 def test_the_receipt_is_the_same_for_a_sandbox_that_was_made_ahead(launching):

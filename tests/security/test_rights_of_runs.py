@@ -1,11 +1,14 @@
 """Runs with more rights than the usual: exactly those that were asked for, and in their own user namespace only."""
 
+from pathlib import Path
+
 import pytest
 
 from controller.sandbox.rights import GRANTABLE, Rights
 from support.launching import host_sandbox
 
 pytestmark = pytest.mark.needs_root
+FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 TRACE = (
     "import ctypes, os, signal\n"
@@ -47,12 +50,23 @@ def test_what_they_are_for_works_and_what_they_are_not_for_does_not(launching):
     assert output.split("\n")[:-1] == ["33", "closed", "no device", "no root", "no mount"]
 
 
-def test_a_low_port_can_be_bound_with_the_capability_and_not_without(launching):
-    script = "import socket; socket.socket().bind(('127.0.0.1', 80)); print('bound')"
-    _, given = launching.run("/usr/bin/python3", "-c", script, rights=Rights(capabilities=("NET_BIND_SERVICE",)))
-    _, usual = launching.run("/usr/bin/python3", "-c", script)
+@pytest.mark.parametrize(
+    "rights",
+    [Rights(), Rights("baseline"), Rights(capabilities=("NET_BIND_SERVICE",))],
+    ids=["usual", "baseline", "cap"],
+)
+def test_low_ports_of_its_own_network_are_every_runs_and_those_of_the_host_stay_as_they_are(launching, rights):
+    script = (
+        "import socket\n"
+        "socket.socket().bind(('127.0.0.1', 80))\n"
+        "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).bind(('::1', 53))\n"
+        "print('bound')\n"
+    )
+    before = FIRST_FREE_PORT.read_text()
 
-    assert (given, usual) == ("bound\n", "")
+    _, output = launching.run("/usr/bin/python3", "-c", script, rights=rights)
+
+    assert (output, FIRST_FREE_PORT.read_text()) == ("bound\n", before)
 
 
 def test_another_user_of_the_run_has_no_capabilities(launching):

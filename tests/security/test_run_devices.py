@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cgroup import choose
 from controller.launcher import runspec
 from controller.launcher.client import LauncherError, RunRefused
 from controller.launcher.host_claims import HostClaim, HostClaims
@@ -182,6 +183,38 @@ def test_a_run_keeps_its_claim_for_life_and_the_job_has_no_hold_of_it(launching,
 
     assert (while_it_runs, without_its_launcher) == ((CLAIM,), (CLAIM,))
     assert launching.output_of(spec).split() == ["0", "1", "2", "3"]  # The last is the directory that ls reads.
+
+
+def is_being_killed(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(int(line.split()[1], 16) >> (signal.SIGKILL - 1) & 1 for line in lines if "Pnd:" in line)
+
+
+@pytest.mark.elsewhere("cgroup v1: what is frozen ends when it is killed on version 2")
+@pytest.mark.skipif("freezer" not in choose.hierarchies_of_host().mounts, reason="this host freezes by version 2")
+@pytest.mark.invariant("X31")
+def test_the_devices_of_a_frozen_run_whose_supervisor_was_killed_are_claimed_until_its_processes_are_gone(
+    launching, tmp_path
+):
+    claims = HostClaims(str(tmp_path / "claims"))
+    with claims.claimed(CLAIM, lambda _live: "") as path:
+        spec = launching.spec("sh", "-c", "echo up; exec sleep 1000", device_claim=path)
+        started = launching.client.start(spec)
+    launching.wait_for_output(spec, "up")
+    lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), launching.cgroup_parent)
+
+    (job,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+
+    lifecycle.freeze(spec.cgroup)
+    os.kill(started.pid, signal.SIGKILL)
+    launching.until(lambda: is_being_killed(job))  # By the kernel, which lets go of its supervisor's locks before.
+    while_the_job_is_frozen = claims.live()
+    lifecycle.thaw(spec.cgroup)
+    launching.until(lambda: claims.live() == ())
+    lifecycle.close()
+
+    assert while_the_job_is_frozen == (CLAIM,)
+    assert not os.path.exists(f"/proc/{started.pid}")
 
 
 @pytest.mark.invariant("X31")

@@ -120,3 +120,48 @@ def test_a_sandbox_that_cannot_be_is_refused_with_its_cause(launching):
 
     assert record.reason == "SandboxFailed"
     assert record.message == "cannot limit a file system to 0 bytes: a size is at least 1"
+
+
+def in_a_network(tree):
+    """A run in a network, whose /etc is that of the tree alone."""
+    binds = [bind for bind in host_sandbox().binds if not bind.target.startswith("/etc")]
+    own = Bind("etc", "/etc", within=str(tree))
+    return host_sandbox(binds=(*binds, own), addresses=("192.0.2.9",), name_servers=("192.0.2.1",))
+
+
+LOOK = "cat /etc/resolv.conf; cat /etc/other; echo changed >> /etc/resolv.conf; head -n 1 /etc/hosts"
+
+
+@pytest.mark.parametrize("kind", ["file", "none", "link", "link that leads nowhere"])
+def test_a_run_in_a_network_asks_it_for_names_whatever_its_runtime_brings(launching, tree, kind):
+    """Else jobs of runtimes, which bring an /etc, found nobody by name."""
+    etc = tree / "etc"
+    etc.mkdir()
+    (etc / "other").write_text("of the runtime\n")
+    if kind == "file":
+        (etc / "resolv.conf").write_text("nameserver 8.8.8.8\n")
+    elif kind == "link":
+        (etc / "resolv.conf").symlink_to("other-resolv.conf")
+        (etc / "other-resolv.conf").write_text("nameserver 8.8.8.8\n")
+    elif kind == "link that leads nowhere":
+        (etc / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    before = sorted(os.listdir(etc))
+    sandbox = in_a_network(tree)
+
+    record, output = launching.shell(LOOK, sandbox=sandbox)
+
+    told = "nameserver 192.0.2.1\noptions timeout:2 attempts:3\n"
+    assert output == f"{told}of the runtime\n127.0.0.1 localhost\n", record
+    assert "ead-only file system" in launching.errors_of(record) or "ermission denied" in launching.errors_of(record)
+    assert sorted(os.listdir(etc)) == before
+
+
+def test_a_runtime_cannot_have_that_written_outside_of_its_root(launching, tree):
+    (tree / "etc").mkdir()
+    (tree / "etc/resolv.conf").symlink_to(f"../../../../../..{launching.root}/escaped")
+    sandbox = in_a_network(tree)
+
+    record, _ = launching.run("true", sandbox=sandbox)
+
+    assert record.reason == "Completed"
+    assert not (launching.root / "escaped").exists()

@@ -23,9 +23,11 @@ from api.meta import Document, wire_time
 from api.objects.verbs import Verbs, WriteOptions
 from controller.daemon.audit_file import AuditFile
 from controller.daemon.authority import HostAuthority
+from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from state.store import Store
+from support.contents import open_artifacts, open_uploads
 from support.http import Above, client_of
 
 CERTIFICATES = "/apis/access.runwright.dev/v1alpha1/certificates"
@@ -144,6 +146,8 @@ def a_host(audit_log: str = "audit.log") -> Iterator[Host]:
             known: dict[str, Any] = {
                 "verbs": verbs, "storage": store, "clock": clock, "node_name": "host-1", "version": "0.1.0",
                 "build_logs": ServedBuildLogs(directory / "builds", store),
+                "uploads": open_uploads(directory / "contents", clock),
+                "artifacts": ServedArtifacts(open_artifacts(directory / "artifacts")),
             }  # fmt: skip
             around = Surroundings(**{field.name: known.get(field.name, above) for field in fields(Surroundings)})
             app = build_app(around, above.on_request, Access(audit=audit, authority=authority, secrets_key=store))

@@ -5,23 +5,26 @@ Tests play the controller: they write statuses and logs where it would.
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from api.client import Client
 from api.client_transport import Address
-from api.errors import BadRequest, NotFound, ServiceUnavailable
+from api.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
+from api.input_ports import RunInput
 from api.kinds import JOB, KINDS, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from api.ports import CannotConnect, Execution, RunSession, RunUsage
+from api.ports import CannotConnect, Execution, HostUsage, RunSession, RunUsage
+from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs
 from controller.engine.clock import SystemClock
 from controller.job.logs import JobLogs, log_directory
 from state.store import Store
+from support.contents import open_artifacts, open_uploads
 
 
 class Host:
@@ -60,15 +63,21 @@ class Host:
     def reports(self) -> Sequence[Document]:
         return self.manifests
 
+    def usage(self) -> HostUsage:
+        return HostUsage(100.0, 50.0, 3 << 20, 8 << 20, 1 << 30, 4 << 30, 77, 1, 2, 3, 4)
+
     def node(self) -> Document:
         return {
             "metadata": {"name": "testhost"},
             "spec": {},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            "status": {"capacity": {"cpu": "2"}, "conditions": [{"type": "Ready", "status": "True"}]},
         }
 
     def connect(self, job: Document, attempt: int, port: int) -> socket.socket:
         raise CannotConnect(f"cannot connect to port {port} of the run: it is a test's")
+
+    def open_stdin(self, job: Document, attempt: int) -> RunInput:
+        raise BadRequest("cannot write to the run's standard input: there is no launcher here")
 
     def explain(self, key: ObjectKey) -> dict[str, Any]:
         if str(key) not in self.explanations:
@@ -116,16 +125,20 @@ class LiveApi:
                     self.store.delete(ObjectKey.of(item))
 
     def _surroundings(self) -> Surroundings:
-        logs = JobLogs(self.logs, self.clock, self._is_over)
+        logs = JobLogs(self.logs, self.clock, self._is_over, lambda _job: 5)
         host = self.host
         return Surroundings(
             verbs=self.verbs, storage=self.store, clock=self.clock, run_logs=logs, run_access=host, run_usages=host, explainer=host, health=host,
             build_logs=ServedBuildLogs(self.directory / "builds", self.store), catalogues=host,
+            uploads=open_uploads(self.directory / "contents", self.clock),
+            artifacts=ServedArtifacts(open_artifacts(self.directory / "artifacts")),
             exposition=host, manifests=host, host=host, node_name="testhost", version="0.1.0",
         )  # fmt: skip
 
     def _is_over(self, job: Document, attempt: int) -> bool:
-        runs = self.get(JOB, job["metadata"]["name"]).get("status", {}).get("runs", ())
+        now = self.store.get(ObjectKey.of(job))
+        is_there = now is not None and now["metadata"]["uid"] == job["metadata"]["uid"]
+        runs = now.get("status", {}).get("runs", ()) if is_there else ()
         return all(run["state"] == "Ended" for run in runs if run["attempt"] == attempt)
 
     def create(self, kind: Kind, document: Document, *, held: bool = False) -> Document:
@@ -150,9 +163,11 @@ class LiveApi:
         return self._server._server.server_state.connections
 
     def set_status(self, kind: Kind, name: str, **fields: Any) -> Document:
-        """Report the status of an object, as its controller would."""
-        document = self.get(kind, name)
-        return self.store.update_status(document | {"status": document.get("status", {}) | fields})
+        """Report the status of an object, as its controller would: of the newest, whoever else writes it meanwhile."""
+        while True:
+            document = self.get(kind, name)
+            with suppress(Conflict):
+                return self.store.update_status(document | {"status": document.get("status", {}) | fields})
 
     def write_log(self, name: str, attempt: int, *lines: str) -> None:
         """Add CRI records, such as `stdout hello`, to a run's log."""

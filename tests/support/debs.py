@@ -73,6 +73,12 @@ def version_here(name: str) -> str:
     return _installed().get(name, {}).get("Version", "")
 
 
+def provided_here(name: str) -> tuple[str, ...]:
+    """Return the names that a package of this host provides beside its own."""
+    provided = _installed().get(name, {}).get("Provides", "")
+    return tuple(each.split()[0] for each in provided.split(",") if each.strip())
+
+
 class _Tree:
     """A data.tar that is being written; its directories come by themselves."""
 

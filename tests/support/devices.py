@@ -6,15 +6,23 @@ from typing import Any
 
 from api.meta import Document, ObjectKey
 from api.types.job import Job
+from controller.contents.store import Contents
+from controller.daemon.volumes_for_jobs import AutoCreate, VolumesForJobs
 from controller.devices import cdi
 from controller.devices.fitting import HostFile
 from controller.devices.inventory import Inventory, merge
+from controller.job.capacity import Capacity, QueueRules
 from controller.job.devices import Devices
+from controller.job.host_files import HostFiles
 from controller.job.memory_place import MemoryPlace
+from controller.job.observe import Observer
 from controller.job.run_dirs import RunDirs
+from controller.job.waiters import Waiters
 from controller.launcher.host_claims import HostClaims
 from state.store import Store
 from support.cdi import KIND, a_device, a_node, a_spec
+from support.contents import LIMITS, open_artifacts
+from support.hand_clock import HandClock
 
 
 class ZeroesEverywhere:
@@ -65,6 +73,30 @@ class Host:
         """Forget all that is not on record."""
         self.devices = Devices(
             lambda: self.inventory, self.files, self.store, self.dirs, self.woken.append, self.claims, "/here"
+        )
+
+    def observer(self) -> Observer:
+        """Return one of jobs without runtimes and without runs that run."""
+        room = {"cpu": 10_000, "memory": 1 << 40, "ephemeral-storage": 1 << 40, "pods": 10}
+        clock = HandClock()
+        capacity = Capacity(lambda: room, self.store, self.dirs, clock, self.woken.append, QueueRules())
+        nothing: Any = None  # Neither runtimes nor a watch of runs.
+        volumes = VolumesForJobs(self.store, nothing, self.dirs, nothing, {}, AutoCreate(False, 0), nothing)
+        return Observer(
+            clock,
+            "boot",
+            self.dirs,
+            self.dirs_root,
+            nothing,
+            nothing,
+            capacity,
+            self.devices,
+            volumes,
+            look=self.store.get,
+            waiters=Waiters(self.store.get),
+            contents=Contents(self.dirs_root.with_name("contents"), clock, LIMITS),
+            host_files=HostFiles({}, "boot", 0),
+            artifacts=open_artifacts(self.dirs_root.with_name("artifacts")),
         )
 
     def add(self, name: str, **wanted: int) -> Job:

@@ -31,8 +31,10 @@ class Exchange:
             self._handler.send_header("Content-Length", str(length))
         for name, value in headers.items():
             self._handler.send_header(name.replace("_", "-"), value)
+        # Said, or a client that keeps connections may ask for more on this one in the moment before it is closed.
+        # (`send_header` notes it: this connection is closed.)
+        self._handler.send_header("Connection", "close")
         self._handler.end_headers()
-        self._handler.close_connection = True
 
     def send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # Who asked has hung up: that is for the test to judge.

@@ -13,11 +13,14 @@ import httpx
 from api.errors import About, BadRequest, NotFound
 from api.http.app import Surroundings, build_app
 from api.http.server import ApiServer
+from api.input_ports import RunInput
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
-from api.ports import CannotConnect, Execution, LogOptions, RunSession, RunUsage
+from api.ports import CannotConnect, Execution, HostUsage, LogOptions, RunSession, RunUsage
+from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs
 from state.store import Store
+from support.contents import open_artifacts, open_uploads
 from support.hand_clock import HandClock
 from support.objects import open_verbs
 
@@ -33,6 +36,7 @@ class Above:
     used: list[RunUsage] = field(default_factory=list)
     listeners: dict[int, Callable[[socket.socket], None]] = field(default_factory=dict)
     session: Callable[[], RunSession] | None = None
+    stdin: Callable[[], RunInput] | None = None
     refusal: Exception = field(default_factory=lambda: BadRequest("cannot go into the run: it is a test's"))
 
     def checks(self) -> dict[str, str]:
@@ -71,11 +75,19 @@ class Above:
         self.listeners[port](theirs)
         return ours
 
+    def open_stdin(self, job: Document, attempt: int) -> RunInput:
+        if self.stdin is None:
+            raise self.refusal
+        return self.stdin()
+
     def usages(self, namespace: str | None) -> list[RunUsage]:
         return [usage for usage in self.used if namespace in (None, usage.namespace)]
 
     def offered(self, registry: Document, *, refresh: bool) -> Document:
         return {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": {}, "refreshed": refresh}
+
+    def usage(self) -> HostUsage:
+        return HostUsage(100.0, 50.0, 3 << 20, 8 << 20, 1 << 30, 4 << 30, 77, 1, 2, 3, 4)
 
     def node(self) -> Document:
         return {
@@ -114,7 +126,7 @@ class Api:
         return self.client.patch(path, json=document, params={"fieldManager": manager, **query}, headers=headers)
 
 
-def client_of(socket: Path, timeout: float = 10) -> httpx.Client:
+def client_of(socket: Path, timeout: float = 30) -> httpx.Client:
     """Return a client that talks to a unix socket; the caller closes it."""
     transport = httpx.HTTPTransport(uds=str(socket))
     return httpx.Client(transport=transport, base_url="http://runwright", timeout=timeout)
@@ -128,7 +140,7 @@ def serving(path: Path) -> Iterator[Api]:
     with contextlib.closing(store), tempfile.TemporaryDirectory(prefix="rnx-") as short:
         builds = ServedBuildLogs(path / "builds", store)
         around = Surroundings(
-            verbs, store, clock, run_logs=above, run_access=above, run_usages=above, build_logs=builds, catalogues=above, explainer=above, health=above,
+            verbs, store, clock, uploads=open_uploads(path / "contents", clock), artifacts=ServedArtifacts(open_artifacts(path / "artifacts")), run_logs=above, run_access=above, run_usages=above, build_logs=builds, catalogues=above, explainer=above, health=above,
             exposition=above, manifests=above, host=above, node_name="host-1", version="0.1.0",
         )  # fmt: skip
         server = ApiServer(build_app(around, above.on_request), Path(short) / "api.sock")

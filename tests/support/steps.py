@@ -6,21 +6,27 @@ A model, kept honest by tests/e2e/test_pretend_is_true.py, which does each real 
 from dataclasses import replace
 from typing import Any
 
-from controller.job.observed import ObservedJob, ObservedRun, RuntimeReady
+from api.types.job import RunVolume
+from api.types.job_network import RunNetwork
+from controller.job.observed import NetworkGiven, ObservedJob, ObservedRun, RuntimeReady
 from controller.job.steps import (
     AbandonRun,
     BeginRun,
     DeleteJob,
     FreezeRun,
     KillRun,
+    RemoveArtifacts,
     RemoveLogs,
     RemoveRun,
+    RequestNetwork,
     RequestRuntime,
+    RequestVolume,
     SetDeadline,
     StartRun,
     StopRun,
     ThawRun,
 )
+from controller.job.volumes import VolumesReady
 from controller.launcher.records import Exited, ExitRecord, Lost, Running, Unclaimed
 
 _MOMENT = "2026-01-02T03:04:05.000000000Z"
@@ -31,6 +37,11 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
     match step:
         case RequestRuntime(name, version):
             return replace(observed, runtime=RuntimeReady(name, "1.0.0" if version == "latest" else version))
+        case RequestVolume(name):
+            return replace(observed, volumes=VolumesReady((RunVolume(name=name, uid="made"),)))
+        case RequestNetwork(name):
+            given = RunNetwork(name=name, address="10.213.0.2", names=("etl",))
+            return replace(observed, network=NetworkGiven(given))
         case BeginRun(attempt) if observed.run(attempt) is None:
             return _with(observed, ObservedRun(attempt, Unclaimed()))
         case StartRun(attempt):
@@ -51,6 +62,8 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
             return _with(observed, replace(observed.run(attempt), frozen=False, may_be_frozen=False))
         case RemoveRun(attempt):
             return replace(observed, runs=tuple(run for run in observed.runs if run.attempt != attempt))
+        case RemoveArtifacts():
+            return replace(observed, artifacts_present=False)
         case RemoveLogs():
             return replace(observed, logs_present=False)
         case SetDeadline() | DeleteJob():

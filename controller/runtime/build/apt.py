@@ -74,6 +74,8 @@ def script(architecture: str, wanted: Iterable[str], tools: Iterable[str]) -> st
     """Return the shell script that resolves and downloads `wanted`, and `tools` that only the build needs.
 
     It says what it resolved in lines that `parse` reads, and unpacks what every package may rely on into WORK/root.
+    Whatever was chosen for the result is named from then on: beside essential packages, which may provide it too, apt
+    would choose otherwise, and the result would have what nobody has downloaded.
     """
     asked, needed = tuple(wanted), tuple(tools)
     check_names((*asked, *needed))
@@ -159,12 +161,15 @@ for name in {assumed}; do
     'Multi-Arch: foreign' 'Version: 99999:0' ''
 done > assumed
 resolve -o Dir::State::status={work}/assumed install {wanted}
+apt -o Dir::State::status={work}/assumed --simulate install {wanted} |
+  sed -n 's/^Inst \\([^ :]*\\)[^ ]* (\\([^ ]*\\) .*/\\1=\\2/p' > wanted
+also=$(cat wanted)
 echo '{mark}needed'
-resolve install {wanted} {essential}
+resolve install {wanted} {essential} $also
 echo '{mark}everything'
-resolve install {everything}
+resolve install {everything} $also
 echo '{mark}download'
-apt --download-only install {everything}
+apt --download-only install {everything} $also
 apt --simulate install {essential} | sed -n 's/^Inst \\([^ :]*\\).*/\\1/p' > essential
 for directory in bin sbin lib lib64; do
   mkdir -p root/usr/$directory

@@ -325,7 +325,7 @@ def _mounts_below(base: Path) -> list[MountEntry]:
     """Return the file systems mounted below `base`, as they are seen: of several at one place the last, outer first."""
     at: dict[str, MountEntry] = {}
     prefix = str(base).rstrip("/") + "/"
-    for entry in mountinfo.parse(Path("/proc/self/mountinfo").read_text(errors="surrogateescape")):
+    for entry in mountinfo.parse(mountinfo.decode(Path("/proc/self/mountinfo").read_bytes())):
         if entry.mount_point.startswith(prefix) and entry.mount_point != prefix:
             at[entry.mount_point] = entry
     return [at[point] for point in sorted(at, key=lambda point: (point.count("/"), point))]
@@ -339,7 +339,7 @@ def _filesystem_of(path: Path) -> str:
     """Return the type of the file system that `path` is on."""
     real = str(path.resolve()) + "/"
     best = ("", "")
-    for entry in mountinfo.parse(Path("/proc/self/mountinfo").read_text(errors="surrogateescape")):
+    for entry in mountinfo.parse(mountinfo.decode(Path("/proc/self/mountinfo").read_bytes())):
         point = entry.mount_point.rstrip("/") + "/"
         if real.startswith(point) and len(point) >= len(best[0]):
             best = (point, entry.filesystem)

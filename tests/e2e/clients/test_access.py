@@ -77,7 +77,7 @@ def test_rnx_uses_a_kubeconfig_too(daemon, kubeconfig, flags):
 
     assert rnx("get", "jobs").returncode == 0
     refused = rnx("run", "--", "true")
-    assert refused.returncode == 1
+    assert refused.returncode == 125
     assert 'User "vic" cannot' in refused.stderr
 
 

@@ -1,10 +1,10 @@
 """kubectl on a real daemon over TLS: runs as pods, their logs, streams and ports, events, and what goes with what."""
 
+import contextlib
 import os
 import select
 import socket
 import subprocess
-from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -92,6 +92,18 @@ def test_deleting_a_pod_ends_its_run_and_the_job_runs_it_again(kubectl):
     kubectl("delete", "job", "again")
 
 
+def test_each_index_of_a_job_is_a_pod_with_its_log(kubectl):
+    script = "echo part $JOB_COMPLETION_INDEX"
+    job = a_job("parts", script, completions=3, parallelism=2, completionMode="Indexed")
+    kubectl("create", "-f", "-", stdin=job)
+    kubectl("wait", "job.runwright.dev/parts", "--for=condition=Complete", "--timeout=30s")
+
+    chosen = ("-l", "runwright.dev/job-name=parts,batch.kubernetes.io/job-completion-index=2")
+    assert kubectl("get", "pods", *chosen, "-o", "name").out.split() == ["pod/parts-2-3"]
+    assert kubectl("logs", "parts-2-3").out == "part 2\n"
+    assert kubectl("get", "job.runwright.dev", "parts", "--no-headers").out.split()[3] == "3/3"
+
+
 def test_a_run_that_does_not_heed_is_killed_at_once_when_there_is_no_grace(kubectl):
     kubectl("create", "-f", "-", stdin=a_job("deaf", "trap '' TERM; while :; do sleep 1; done"))
     ready(kubectl, "deaf-1")
@@ -137,6 +149,23 @@ def test_a_command_that_is_not_there_says_so(kubectl, held):
     assert "no-such-program" in said.err
 
 
+def test_a_command_that_is_not_there_says_so_on_a_terminal_too(kubectl, held):
+    ours, theirs = os.openpty()
+    printed = bytearray()
+    command = kubectl.command("exec", "-it", held, "--", "no-such-program")
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=kubectl.env) as process:
+        os.close(theirs)
+        with (
+            os.fdopen(ours, "rb", buffering=0) as terminal,
+            contextlib.suppress(OSError),
+        ):  # EIO: nobody has it any more.
+            while block := terminal.read(4096):
+                printed += block
+
+    assert process.returncode == 127
+    assert b"no-such-program" in printed
+
+
 def test_files_are_copied_in_and_out(kubectl, held, tmp_path):
     content = os.urandom(1 << 20)
     (tmp_path / "file").write_bytes(content)
@@ -162,6 +191,20 @@ def test_what_a_run_prints_is_attached_to_until_it_ends(kubectl):
     assert (attached.returncode, out[-6:]) == (0, b"heard\n"), err
 
 
+def test_what_is_piped_into_attach_is_what_the_job_reads(kubectl):
+    script = "echo begun; cat; echo ended"
+    kubectl("create", "-f", "-", stdin=a_job("reads", script, stdin=True, stdinOnce=True))
+    ready(kubectl, "reads-1")
+    fields = "-o=jsonpath={.spec.containers[0].stdin} {.spec.containers[0].stdinOnce}"
+    assert kubectl("get", "pod", "reads-1", fields).out == "true true"
+
+    said = kubectl("attach", "-i", "reads-1", stdin="one\ntwo\n")
+
+    assert said.out.endswith("one\ntwo\nended\n")
+    kubectl("wait", "job/reads", "--for=condition=Complete", "--timeout=20s")
+    assert kubectl("logs", "reads-1").out == "begun\none\ntwo\nended\n"
+
+
 def test_logs_have_every_option(kubectl):
     kubectl("create", "-f", "-", stdin=a_job("chatty", "for n in 1 2 3; do echo line $n; done"))
     kubectl("wait", "job/chatty", "--for=condition=Complete", "--timeout=20s")
@@ -178,7 +221,7 @@ def test_logs_have_every_option(kubectl):
     assert "not valid" in kubectl("logs", "chatty-1", "-c", "other", code=1).err
 
 
-@contextmanager
+@contextlib.contextmanager
 def forwarding(kubectl, pod, ports):
     """Have ports forwarded; give the port of this host, and the process."""
     command = kubectl.command("port-forward", f"pod/{pod}", ports, "--address=127.0.0.1")
@@ -219,6 +262,7 @@ def test_a_pod_that_has_ended_is_not_gone_into(kubectl):
 
 def test_what_pods_use_is_shown(kubectl, held):
     assert held in kubectl("top", "pods").out
+    assert "CPU(cores)" in kubectl("top", "node").out
 
 
 # Objects
@@ -332,3 +376,17 @@ def test_health_metrics_and_openapi_are_raw_text(kubectl):
     assert kubectl("get", "--raw", "/readyz").out == "ok"
     assert "runwright_" in kubectl("get", "--raw", "/metrics").out
     assert "apis/runwright.dev/v1alpha1" in kubectl("get", "--raw", "/openapi/v3").out
+
+
+def test_a_quota_is_made_and_described_and_a_node_says_what_it_has_promised(kubectl):
+    kubectl("create", "quota", "few", "--hard=count/jobs.runwright.dev=100,requests.cpu=50")
+    kubectl("create", "-f", "-", stdin=a_job("asks", "sleep 1000", resources={"requests": {"cpu": "7m"}}))
+    ready(kubectl, "asks-1")
+
+    kubectl("wait", "quota/few", "--for=jsonpath={.status.used}", "--timeout=20s")
+    told = kubectl("describe", "quota", "few").out
+    node = kubectl("describe", "node").out
+    kubectl("delete", "quota/few", "job/asks")
+
+    assert [line.split()[0] for line in told.splitlines()[4:6]] == ["count/jobs.runwright.dev", "requests.cpu"]
+    assert [line.split()[2:4] for line in node.splitlines() if "asks-1" in line] == [["7m", "(0%)"]]

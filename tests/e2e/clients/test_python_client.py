@@ -401,6 +401,23 @@ def test_a_commands_streams_and_exit_code_are_apart(core, held):
     session.close()
 
 
+def test_a_client_feeds_the_input_of_a_job(served, custom, core):
+    job = a_shell_job("fed", "wc -c", stdin=True, stdinOnce=True)
+    custom.create_namespaced_custom_object(*JOBS, "default", "jobs", job)
+    served.running("fed")
+
+    session = stream(
+        core.connect_get_namespaced_pod_attach, "fed-1", "default",
+        stdout=True, stderr=True, stdin=True, _preload_content=False,
+    )  # fmt: skip
+    session.write_stdin("12345")
+    session.close_channel(0)
+    session.run_forever(timeout=20)
+
+    assert (session.read_stdout(), session.returncode) == ("5\n", 0)
+    session.close()
+
+
 def test_the_end_of_stdin_is_passed_on(core, held):
     session = stream(
         core.connect_get_namespaced_pod_exec, held, "default", command=["wc", "-c"],

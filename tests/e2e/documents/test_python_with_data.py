@@ -1,21 +1,16 @@
 """The documents' commands that compute with numpy, pandas and scikit-learn, in a runtime of Debian's Python and of wheels.
 
-The commands stand here as they stand in the documents, with files of ours where they upload some. Left out, until
-there is what they need:
-- `--volume`: analysis of data.csv, the pipeline's three stages, processing in chunks, region summaries;
-- `--network`: Flask, the database, the message queue, integration tests;
-- GPUs: python-3.11-pytorch-cuda.
-Never to be run as they stand: extract.py and analyze.py of the overview, which it does not upload.
+The commands stand here as they stand in the documents, with files of ours where they upload some. In the modules
+beside this one are pipelines, services, large files, Java, and versions.
 """
 
+import json
 import re
-from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from support.daemon import Daemon
-from support.documents import a_daemon_with, printed
+from support.documents import printed, typed
 
 pytestmark = [
     pytest.mark.needs_root,
@@ -59,12 +54,6 @@ joblib.dump(model, 'model.pkl')
 print(joblib.load('model.pkl').predict(data.data[[0, 60, 149]]).tolist(), data.data.shape)
 """
 COMPATIBILITY = "import sys, numpy\nprint(sys.version_info[:2] >= (3, 11), numpy.arange(4).sum())\n"
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    with a_daemon_with("python-ml") as daemon:
-        yield daemon
 
 
 def test_numpy_tells_the_version_that_the_lock_has(daemon, tmp_path):
@@ -166,3 +155,106 @@ done
 """
 
     assert printed(daemon, tmp_path, command) == "Testing on python-3.11-ml\nTrue 6\n"
+
+
+def test_an_uploaded_file_is_analysed_and_the_summary_is_in_its_volume(daemon, tmp_path):
+    (tmp_path / "data.csv").write_text(DATA)
+    command = """
+# Upload data file and run analysis
+rnx job run --runtime=python-3.11-ml \\
+        --upload=data.csv \\
+        --volume=analysis-results \\
+        python -c "
+import pandas as pd
+import numpy as np
+data = pd.read_csv('data.csv')
+print(f'Dataset shape: {data.shape}')
+print(data.describe())
+data.to_json('/volumes/analysis-results/summary.json')
+"
+"""
+
+    assert printed(daemon, tmp_path, command).startswith("Dataset shape: (4, 3)\n")
+    look = "rnx job run --volume=analysis-results:ro cat /volumes/analysis-results/summary.json"
+    assert json.loads(printed(daemon, tmp_path, look))["people"] == {"0": 10, "1": 14, "2": 1, "3": 3}
+
+
+def test_volumes_keep_caches_and_data_sets_in_the_old_spelling(daemon, tmp_path):
+    (tmp_path / "analysis.py").write_text(
+        "from pathlib import Path\n"
+        "place = Path('/volumes/datasets/seen')\n"
+        "print(place.exists(), Path('/volumes/pip-cache').is_dir())\n"
+        "place.write_text('yes')\n"
+    )
+    command = """
+rnx run --runtime=python:3.11+ml \\
+  --volume=pip-cache --volume=datasets \\
+  --upload=analysis.py python analysis.py
+"""
+
+    assert printed(daemon, tmp_path, command) == "False True\n"
+    assert printed(daemon, tmp_path, command) == "True True\n"
+
+
+APP = """
+import http.server, pandas
+open("/volumes/app-data/started", "w").write(pandas.__version__)
+print(open("requirements.txt").read().split())
+"""
+
+
+def test_an_application_comes_with_its_requirements_its_volume_and_a_network(daemon, tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "requirements.txt").write_text("pandas\nnumpy\n")
+    command = """
+# New runtime-based deployment
+rnx job run --runtime=python-3.11-ml \\
+        --upload=app.py \\
+        --upload=requirements.txt \\
+        --volume=app-data \\
+        --network=web \\
+        python app.py
+"""
+
+    assert printed(daemon, tmp_path, command) == "['pandas', 'numpy']\n"
+
+
+SETUP = """
+import sqlite3
+with sqlite3.connect("/volumes/test-db/test.db") as database:
+    database.execute("CREATE TABLE items (name text)")
+    database.execute("INSERT INTO items VALUES ('one')")
+"""
+TEST_API = """
+import sqlite3
+print(sqlite3.connect("/volumes/test-db/test.db").execute("SELECT * FROM items").fetchall())
+"""
+
+
+def test_a_stack_is_set_up_and_tested_in_a_network_of_its_own(daemon, tmp_path):
+    """The documents do not upload setup_test_db.py: as it stands, the command says that the file is not there."""
+    (tmp_path / "setup_test_db.py").write_text(SETUP)
+    (tmp_path / "test_api.py").write_text(TEST_API)
+    printed(daemon, tmp_path, "rnx get network test-net > known 2>&1 || rnx network create test-net")
+    setup = """
+# Database setup
+rnx job run --runtime=python-3.11-ml \\
+        --network=test-net \\
+        --volume=test-db \\
+        python setup_test_db.py
+"""
+    test = """
+# API testing
+rnx job run --runtime=python-3.11-ml \\
+        --network=test-net \\
+        --upload=test_api.py \\
+        python test_api.py
+"""
+
+    not_uploaded = typed(daemon, tmp_path, setup)
+    printed(daemon, tmp_path, setup.replace("--volume", "--upload=setup_test_db.py --volume"))
+    said = printed(daemon, tmp_path, test.replace("--upload", "--volume=test-db --upload"))
+
+    assert not_uploaded.returncode == 2
+    assert "can't open file '/work/setup_test_db.py'" in not_uploaded.stderr
+    assert said == "[('one',)]\n"

@@ -151,12 +151,6 @@ def _immutable():
         )
 
 
-@holds(CAPS, "NET_BIND_SERVICE: no port below 1024")
-def _low_port():
-    with socket.socket() as server:
-        return refused(errno_of(server.bind, ("127.0.0.1", 80)), errno.EACCES)
-
-
 def _option(level, option, value=1):
     def question():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:

@@ -60,6 +60,12 @@ def _loopback():
         return is_(server.accept()[0].recv(1), b"x")
 
 
+@holds(NET, "its own ports below 1024 are open")
+def _low_port():
+    with socket.create_server(("127.0.0.1", 80)) as server:
+        return is_(server.getsockname()[1], 80)
+
+
 @holds(NET, "loopback works by IPv6")
 def _loopback6():
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:

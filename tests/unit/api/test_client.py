@@ -1,5 +1,6 @@
 """The typed client against the real API on a unix socket."""
 
+import socket
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -247,3 +248,21 @@ def test_a_condition_is_found_whatever_its_case():
 
     assert condition(job, "complete") == condition_of("Complete")
     assert condition(job, "Failed") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (socket.EAI_NONAME, "the name far.invalid is not known: check it, or name another with --server or --host"),
+        (socket.EAI_AGAIN, "the name far.invalid cannot be looked up now: is there a network?"),
+    ],
+)
+def test_a_name_that_is_not_found_is_said_to_be_that(number, why, monkeypatch):
+    def fail(*_arguments, **_keywords):
+        raise socket.gaierror(number, "no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(Unreachable) as unreachable:
+        Client(Address.parse("http://far.invalid:80")).version()
+
+    assert str(unreachable.value) == f"cannot reach http://far.invalid:80: {why}"

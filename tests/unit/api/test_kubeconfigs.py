@@ -58,6 +58,29 @@ def test_what_is_no_kubeconfig_is_refused_by_name(tmp_path, document):
         Address.of_kubeconfig(path)
 
 
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("", "it is empty: rnx admin kubeconfig writes one"),
+        ("null", "it is empty: rnx admin kubeconfig writes one"),
+        ("[]", "it is no map of clusters, users and contexts: rnx admin kubeconfig writes one"),
+        (
+            {"current-context": "x", "contexts": [{"name": "x", "context": None}]},
+            "a part of its current context is not",
+        ),
+        ({"contexts": []}, "its current context lacks 'current-context'"),
+    ],
+)
+def test_what_it_lacks_is_said_in_words(tmp_path, document, said):
+    path = written(tmp_path, document)
+
+    with pytest.raises(BadKubeconfig) as raised:
+        kubeconfigs.read(path)
+
+    assert str(raised.value).startswith(f"cannot read the kubeconfig {path}: {said}")
+    assert "NoneType" not in str(raised.value)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadKubeconfig, match="No such file"):
         kubeconfigs.read(tmp_path / "none")

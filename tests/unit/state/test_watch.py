@@ -1,11 +1,13 @@
 """Waking those who watch, and what they then read."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from api.errors import Conflict, Expired, ServiceUnavailable
-from state import watch
+from api.meta import ObjectKey
+from state import journal, watch
 from state.store import Store
 from support.secret_objects import a_secret
 from support.stores import a_document, an_event, job_key, version, with_spec
@@ -125,6 +127,100 @@ def test_what_is_at_hand_is_what_the_journal_says(store):
     assert at_hand == [store.changes(since, kind=kind, limit=limit) for since, kind, limit in asked]
 
 
+@pytest.mark.invariant("S2")
+def test_an_object_read_from_what_is_at_hand_is_as_the_journal_has_it(store):
+    written_over_and_over(store)
+    store.create(a_document())
+    names = ("Job", "etl"), ("Event", "etl.0"), ("Event", "etl.255"), ("Job", "nobody")
+    keys = [ObjectKey(kind, "default", name) for kind, name in names]
+
+    at_hand = [store.get(key) for key in keys]
+    store._recent.forget()
+
+    assert at_hand == [store.get(key) for key in keys]
+    assert [document is None for document in at_hand] == [False, False, False, True]
+
+
+@pytest.mark.invariant("S2")
+def test_nobody_hears_of_a_write_before_it_is_acknowledged(store):
+    job = store.create(a_document())
+    store._recent.forget()  # For the journal to be read, which has it by then.
+    heard = []
+
+    def keep(rows):
+        changes, newer = store.changes(0), store.changes(1)
+        heard.append((store.revision(), [each.revision for each in changes], list(newer)))
+        heard.append((store.list("Job").revision, store.list("Job").items, tuple(store.each("Job"))))
+        heard.append((store.keys("Event"), tuple(store.each("Event"))))
+        store._recent.add(rows)
+
+    store._writer._hooks = replace(store._writer._hooks, keep=keep)
+    store.update(with_spec(job, command=["other"]))
+
+    assert heard == [(1, [1], []), (1, (job,), (job,)), ((), ())]
+    assert [change.revision for change in store.changes(1)] == [2]
+    heard.clear()
+    store.create(an_event("new"))
+    assert heard[-1] == ((), ())
+    assert [key.name for key in store.keys("Event")] == ["new"]
+
+
+@pytest.mark.invariant("S2")
+def test_how_far_the_journal_goes_is_said_when_its_rows_are_there(store):
+    """It is read without the lock: who knows of a revision and asks for its object is not to get an older one."""
+    job = store.create(a_document())
+    said = []
+
+    class Noticing(list):
+        def __iter__(self):
+            said.append(store.revision())
+            return super().__iter__()
+
+    add = store._recent.add
+    store._writer._hooks = replace(store._writer._hooks, keep=lambda rows: add(Noticing(rows)))
+    store.update(with_spec(job, command=["other"]))
+
+    assert set(said) == {1}
+    assert store.revision() == 2
+
+
+@pytest.mark.invariant("S12")
+@pytest.mark.parametrize("read", [lambda store: store.list("Job").items, lambda store: tuple(store.each("Job"))])
+def test_a_list_that_a_compaction_overtakes_has_all_objects(store, monkeypatch, read):
+    jobs = [store.create(a_document(f"job-{number}")) for number in range(4)]
+    floor = journal.floor
+
+    def overtaken(reader):
+        monkeypatch.setattr(journal, "floor", floor)
+        for job in jobs:
+            store.update(with_spec(job, command=["other"]))
+        store.compact(keep=0)
+        return floor(reader)
+
+    monkeypatch.setattr(journal, "floor", overtaken)
+
+    assert [item["spec"]["command"] for item in read(store)] == [["other"]] * 4
+
+
+def test_what_is_read_from_what_is_at_hand_is_the_callers_own(store):
+    store.create(a_document())
+    store.get(job_key())["spec"]["command"] = ["changed"]
+
+    assert store.get(job_key()) == store.list("Job").items[0]
+    assert store.changes(0)[0].document == store.get(job_key())
+
+
+def test_of_large_objects_fewer_changes_are_kept_at_hand(store, monkeypatch):
+    monkeypatch.setattr(store._recent, "_most_characters", 100_000)
+    job = store.create(a_document())
+    for number in range(20):
+        job = store.update(with_spec(job, command=[str(number) * 10_000]))
+
+    assert 0 < sum(map(watch._characters, (kept.row for kept in store._recent._rows))) == store._recent._characters
+    assert store._recent._characters <= 100_000
+    assert [change.revision for change in store.changes(0)] == list(range(1, 22))
+
+
 def test_a_change_is_decoded_once_for_all_who_read_it(store):
     store.create(a_document())
 
@@ -145,11 +241,26 @@ def test_what_another_has_written_is_not_missed(store, tmp_path, clock):
     other.create(a_document("theirs"))
     other.close()
 
-    between = [change.key.name for change in store.changes(0)]
     store.create(a_document("mine-again"))
 
-    assert between == ["mine", "theirs"]
+    assert store.revision() == 3
+    assert [change.key.name for change in store.changes(0)] == ["mine", "theirs", "mine-again"]
     assert [change.key.name for change in store.changes(1)] == ["theirs", "mine-again"]
+
+
+@pytest.mark.invariant("S2")
+def test_a_store_that_was_opened_again_knows_what_is_in_it(store, tmp_path, clock):
+    store.create(a_document("mine"))
+    store.close()
+    again = Store.open(tmp_path / "store.db", clock)
+
+    assert [item["metadata"]["name"] for item in again.each("Job")] == ["mine"]
+    assert (list(again.each("Event")), list(again.keys("Event"))) == ([], [])
+    assert again.changes(1) == ()
+    assert [change.key.name for change in again.changes(0)] == ["mine"]
+    again.create(an_event("new"))
+    assert [item["metadata"]["name"] for item in again.each("Event")] == ["new"]
+    again.close()
 
 
 def test_after_a_compaction_what_was_forgotten_is_not_at_hand(store):
@@ -175,3 +286,24 @@ def test_a_secret_that_cannot_be_read_is_in_nobodys_way_who_did_not_ask_for_it(s
     assert [change.key.kind for change in found] == ["Job", "Event"]
     with pytest.raises(ServiceUnavailable):
         store.changes(0, kind="Secret")
+
+
+def test_who_wants_some_kinds_is_woken_by_commits_that_change_one_of_them(store):
+    woken: list[str] = []
+    store.subscribe(lambda: woken.append("jobs"), ("Job", "Runtime"))
+    store.subscribe(lambda: woken.append("events"), frozenset({"Event"}))
+    store.subscribe(lambda: woken.append("all"))
+
+    store.create(a_document())
+    store.create_all([an_event("one"), a_document("other")])
+
+    assert sorted(woken) == ["all", "all", "events", "jobs", "jobs"]
+
+
+def test_who_wants_one_kind_is_not_woken_by_another(store):
+    woken: list[str] = []
+    store.subscribe(lambda: woken.append("runtimes"), ("Runtime",))
+
+    store.create(a_document())
+
+    assert woken == []

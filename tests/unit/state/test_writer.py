@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Wake:
 
     calls = 0
 
-    def __call__(self) -> None:
+    def __call__(self, kinds: Set[str]) -> None:
         self.calls += 1
 
 
@@ -131,6 +131,22 @@ def test_watchers_are_woken_for_the_writes_of_others_although_the_own_one_is_ref
     own_write_is_refused()
 
     assert woken_when_refused == [1]
+
+
+@pytest.mark.invariant("S5")
+def test_a_write_whose_failure_was_told_is_never_done(writer, tmp_path, monkeypatch):
+    monkeypatch.setattr("state.writer._MOST_IN_A_COMMIT", 1)
+    writer._waiting.append(_Write(creating("of-another")))
+    writer._connection.execute("PRAGMA busy_timeout=0")
+    with closing(sqlite3.connect(tmp_path / "s.db")) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ServiceUnavailable):
+            writer.write(creating("told"))
+        busy.rollback()
+
+    writer.write(creating("later"))
+
+    assert rows(tmp_path) == ["of-another", "later"]
 
 
 @pytest.mark.invariant("S5")

@@ -7,7 +7,7 @@ from api.access.policy import EVERYBODY, Policy, refusal
 from api.access.rules import Asked, Rule, Scope, uncovered
 from api.access.users import MASTERS, User, known
 from api.errors import Forbidden, Invalid
-from api.kinds import CLUSTER_ROLE_BINDING, JOB, ROLE
+from api.kinds import CLUSTER_ROLE_BINDING, CRON_JOB, JOB, ROLE, WORKFLOW
 from support.access import a_binding, a_role, policy
 
 GROUP = "runwright.dev"
@@ -239,3 +239,57 @@ def test_everybody_may_ask_what_there_is_and_change_nothing():
     verbs = {verb for rule in EVERYBODY for verb in rule.verbs if rule.paths}
 
     assert verbs == {"get", "head"}
+
+
+@pytest.mark.invariant("T4")
+def test_who_has_jobs_made_by_a_cron_job_may_make_them():
+    cron_jobs = Rule(("create", "update"), (GROUP,), ("cronjobs",))
+    both = Rule(("create", "patch"), (GROUP,), ("cronjobs", "jobs"))
+    document = {"kind": "CronJob", "metadata": {"name": "c", "namespace": "default"}, "spec": {"schedule": "@daily"}}
+    renamed = document | {"metadata": document["metadata"] | {"labels": {"a": "b"}}}
+
+    def check(rule, before, after):
+        giving.check(policy(a_role("r", rule), a_binding("b", "r", "User:alice")), ALICE, CRON_JOB, before, after)
+
+    check(both, None, document)
+    check(cron_jobs, document, renamed)
+    with pytest.raises(Forbidden, match="jobs are made of it, .* cannot create resource") as refused:
+        check(cron_jobs, None, document)
+    assert refused.value.about.name == "c"
+    with pytest.raises(Forbidden, match="jobs are made of it"):
+        check(cron_jobs, document, document | {"spec": {"schedule": "@hourly"}})
+
+
+def test_developers_have_cron_jobs_and_viewers_see_them():
+    roles = policy(a_role("d", *presets.DEVELOPER), a_binding("b", "d", "User:alice"))
+    views = policy(a_role("v", *presets.VIEWER), a_binding("b", "v", "User:alice"))
+
+    assert all(may(roles, ALICE, verb, "cronjobs") for verb in ("get", "create", "patch", "delete"))
+    assert [may(views, ALICE, verb, "cronjobs") for verb in ("watch", "create")] == [True, False]
+
+
+def a_workflow_of_alices(**metadata):
+    metadata = {"name": "w", "namespace": "default", **metadata}
+    return {"kind": "Workflow", "metadata": metadata, "spec": {"jobs": {}}}
+
+
+@pytest.mark.invariant("A2")
+def test_who_may_not_make_jobs_makes_none_by_a_workflow():
+    rules = (
+        Rule(("create", "update", "patch"), (GROUP,), ("workflows",)),
+        Rule(("create", "patch"), (GROUP,), ("jobs",)),
+    )
+    only_workflows = policy(a_role("r", rules[0]), a_binding("b", "r", "User:alice"))
+    both = policy(a_role("r", *rules), a_binding("b", "r", "User:alice"))
+    cancelled = a_workflow_of_alices(annotations={"runwright.dev/stop-requested": "now"})
+
+    for before, after in ((None, a_workflow_of_alices()), (a_workflow_of_alices(), cancelled)):
+        with pytest.raises(Forbidden, match="jobs are made of it"):
+            giving.check(only_workflows, ALICE, WORKFLOW, before, after)
+        assert giving.check(both, ALICE, WORKFLOW, before, after) is None
+
+
+def test_who_may_not_make_jobs_may_still_label_a_workflow():
+    labelled = a_workflow_of_alices(labels={"team": "a"})
+
+    assert giving.check(Policy(), ALICE, WORKFLOW, a_workflow_of_alices(), labelled) is None

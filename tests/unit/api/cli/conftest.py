@@ -1,6 +1,7 @@
 """`rnx` against the real API on a unix socket: one server for a module, emptied after each test."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -83,6 +84,15 @@ class Started:
         """Close our end of its output, as `head` does."""
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def await_its_first_child(self) -> None:
+        """Return when the first of the processes that it has begun, and still has, has ended."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        child = os.pidfd_open(int(children[0]))
+        try:
+            assert select.select([child], [], [], 30)[0]
+        finally:
+            os.close(child)
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         self._process.send_signal(number)

@@ -60,7 +60,7 @@ def test_one_bad_document_does_not_stop_the_others(rnx, tmp_path):
 
     assert said.code == 1
     assert said.out == "job.runwright.dev/one created\njob.runwright.dev/three created\n"
-    assert f"{tmp_path}/all.yaml:11: Error from server (Invalid)" in said.err
+    assert said.err.startswith(f"error: {tmp_path}/all.yaml:14: metadata.name: Invalid value: ")
 
 
 def test_every_cause_is_told_with_the_line_of_its_field(rnx, tmp_path):
@@ -80,7 +80,38 @@ def test_an_unknown_field_is_an_error_and_not_dropped(rnx, tmp_path):
     said = rnx("apply", "-f", str(tmp_path / "odd.yaml"))
 
     assert said.code == 1
-    assert 'unknown field "spec.comand"' in said.err
+    assert said.err == f"error: {tmp_path}/odd.yaml:10: spec.comand: unknown field: did you mean command?\n"
+
+
+def test_what_is_wrong_is_said_once(rnx, tmp_path):
+    text = JOB_YAML.format(name="x", value="1")
+    (tmp_path / "one.yaml").write_text(text.replace('["true"]', "[]"))
+    (tmp_path / "two.yaml").write_text(text + "  comand: [x]\n  workdir: /\n")
+
+    one, two = (rnx("apply", "-f", str(tmp_path / name)).err for name in ("one.yaml", "two.yaml"))
+
+    assert one.splitlines() == [f"error: {tmp_path}/one.yaml:6: spec.command: Required value"]
+    assert two.splitlines()[1:] == [
+        f"  {tmp_path}/two.yaml:10: spec.comand: unknown field: did you mean command?",
+        f"  {tmp_path}/two.yaml:11: spec.workdir: unknown field: did you mean workingDir?",
+    ]
+    assert two.count("comand: unknown") == 1
+
+
+def test_a_kind_that_is_nearly_one_is_told_which(rnx, tmp_path):
+    (tmp_path / "jbo.yaml").write_text("apiVersion: runwright.dev/v1alpha1\nkind: Jbo\nmetadata: {name: x}\n")
+
+    said = rnx("apply", "-f", str(tmp_path / "jbo.yaml"))
+
+    assert said.err.endswith("it is not served: did you mean apiVersion: runwright.dev/v1alpha1 and kind: Job?\n")
+    assert said.code == 1
+
+
+def test_an_address_is_not_taken_for_a_file(rnx):
+    said = rnx("apply", "-f", "http://x/a.yaml")
+
+    assert said.code == 2
+    assert 'cannot read "http://x/a.yaml": addresses are not fetched: curl -fsS http://x/a.yaml | rnx' in said.err
 
 
 def test_an_unknown_kind_is_told_with_those_there_are(rnx, tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from api.cli.describe import title_of
-from api.kinds import EVENT, JOB, RUNTIME, SECRET
+from api.kinds import CONFIG_MAP, EVENT, JOB, NETWORK, RESOURCE_QUOTA, RUNTIME, SECRET
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
 from support.secret_objects import PASSWORD, a_secret, b64, shows
@@ -202,3 +202,76 @@ def test_the_host_is_described_as_a_node(rnx, live):
 )
 def test_names_of_fields_are_titles_with_abbreviations_in_one_piece(field, title):
     assert title_of(field) == title
+
+
+def test_a_job_that_runs_after_others_shows_how_far_each_is(rnx, live):
+    live.create(JOB, a_job("load", after=[{"job": "extract"}, {"job": "check", "condition": "Failed"}]))
+    met = {"job": "extract", "condition": "Complete", "state": "Met"}
+    live.set_status(JOB, "load", phase="Pending", reason="WaitingForJobs", after=[met])
+
+    lines = [line.strip() for line in rnx("describe", "job", "load").lines]
+
+    assert lines[lines.index("After:") + 1 :][:2] == ["job/extract Complete: Met", "job/check Failed: Waiting"]
+
+
+def test_what_a_network_refused_is_shown_of_a_job_and_of_the_network(rnx, live):
+    refusal = {"source": "10.0.0.2", "sourceJob": "etl", "destination": "192.0.2.1", "protocol": "tcp", "port": 443}
+    told = {"refused": 7, "refusals": [{**refusal, "count": 5, "lastTime": "2026-01-01T00:00:00Z"}]}
+    live.create(JOB, a_job("etl"))
+    live.set_status(JOB, "etl", **told)
+    live.create(NETWORK, {"apiVersion": NETWORK.api_version, "kind": "Network", "metadata": {"name": "a"}, "spec": {}})
+    live.set_status(NETWORK, "a", **told)
+
+    for target in ("job/etl", "network/a"):
+        shown = " ".join(rnx("describe", target).out.split())
+        assert "Refused: 7 packets, the last of them: LAST TIMES FROM TO PROTOCOL PORT" in shown
+        assert "5 10.0.0.2 (job/etl) 192.0.2.1 tcp 443" in shown
+
+
+def test_that_there_is_nothing_is_said_with_where(rnx):
+    assert rnx("describe", "jobs", "-n", "far").err == "No resources found in far namespace\n"
+    assert rnx("describe", "jobs", "-A").err == rnx("describe", "runtimes").err == "No resources found\n"
+
+
+def test_a_type_of_event_that_there_is_not_is_refused(rnx):
+    said = rnx("events", "--types", "Wrning")
+
+    assert (said.code, 'there are no events of type "Wrning": use Normal or Warning' in said.err) == (2, True)
+    assert rnx("events", "--types", "warning,Normal").code == 0
+
+
+def test_keys_that_people_chose_are_shown_as_they_are(rnx, live):
+    live.create(
+        CONFIG_MAP,
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c1"},
+         "data": {"my_key": "1", "fooBar": "2", "a.b": "3", "plain": "4"}, "immutable": True},
+    )  # fmt: skip
+    quota = {"count/jobs.runwright.dev": "5", "requests.cpu": "2", "pods": "3"}
+    live.create(
+        RESOURCE_QUOTA,
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q1"}, "spec": {"hard": quota}},
+    )
+
+    config_map, shown = rnx("describe", "cm", "c1").out, rnx("describe", "quota", "q1").out
+
+    assert all(f"\n  {key}:" in config_map for key in ("a.b", "fooBar", "my_key", "plain"))
+    assert "Immutable:" in config_map
+    assert all(f"  {key}:" in shown for key in quota)
+
+
+def test_where_a_job_is_in_its_network_is_described_with_its_ports(rnx, live):
+    wanted = {"name": "bridge", "aliases": ["db"], "ports": [{"containerPort": 8080}]}
+    live.create(JOB, a_job("srv", network=wanted))
+    before = rnx("describe", "job", "srv").out
+
+    ports = [{"containerPort": 8080, "hostPort": 38081, "protocol": "TCP"}]
+    where = {"name": "bridge", "address": "10.213.0.2", "names": ["srv", "db"], "ports": ports}
+    live.set_status(JOB, "srv", runs=[run_status("Running") | {"network": where}])
+    then, wide = rnx("describe", "job", "srv").out, rnx("get", "job", "srv", "-o", "wide").out
+
+    assert "Network:          bridge, names db\n" in before
+    assert "Ports:            ? -> 8080/tcp\n" in before
+    assert "Network:          bridge, 10.213.0.2, names srv db\n" in then
+    assert "Ports:            38081 -> 8080/tcp\n" in then
+    assert "10.213.0.2" in wide
+    assert "38081 -> 8080/tcp" in wide

@@ -54,3 +54,19 @@ def test_the_fields_below_a_field_are_listed_with_their_types():
 def test_an_unknown_field_is_refused_with_those_there_are():
     with pytest.raises(click.UsageError, match=r'"comand" does not exist in job.spec: it has runtime, .*command'):
         list(explain.field_lines("job.spec.comand", recursive=False))
+
+
+def test_fields_of_members_of_any_name_are_explained_as_those_of_a_list_are():
+    jobs = list(explain.field_lines("workflow.spec.jobs", recursive=False))
+    below = list(explain.field_lines("workflow.spec.jobs.requires.job", recursive=False))
+
+    assert "  requires  <[]Object>" in jobs
+    assert "  template  <Object> -required-" in jobs
+    assert "FIELD: job <string>" in below
+    assert "  requires  <[]Object>" in (line[2:] for line in explain.field_lines("workflow.spec", recursive=True))
+
+
+def test_when_it_is_looked_at_again_is_told_in_whole_seconds():
+    lines = list(explain.reason_lines(ANSWER | {"plan": [], "checkAgainSeconds": 17.5215}, wide=False))
+
+    assert "Next: nothing to do; it is looked at again in 18 s" in lines

@@ -11,7 +11,9 @@ from api.cli.progress import InstallProgress
 from api.cli.waiting import Wait
 from api.client import Selection
 from api.client_watch import Watch
-from api.kinds import JOB, RUNTIME
+from api.kinds import JOB, RUNTIME, VOLUME
+from api.meta import API_VERSION
+from controller.job.logs import log_directory
 from support.api_server import condition_of, run_status
 from support.objects import a_job, a_runtime
 
@@ -171,6 +173,28 @@ def test_a_job_that_nobody_waits_for_has_no_limit_of_waiting(rnx):
     assert "--wait-timeout is for a job that is waited for: leave it out, or --detach" in said.err
 
 
+@pytest.mark.invariant("J22")
+def test_output_of_which_some_is_gone_is_an_error_and_no_shorter_output(live, started):
+    process = started("job", "run", "--name=etl", "sh", "-c", "true")
+    assert only_job(live) == "etl"
+    live.write_log("etl", 1, "stdout what is left")
+    newest = log_directory(live.logs, live.get(JOB, "etl")["metadata"]) / "1" / "0.log"
+    newest.rename(newest.with_name("0.log.000002"))  # The first was removed.
+    newest.touch()
+    live.set_status(JOB, "etl", phase="Running", runs=[run_status("Running")])
+
+    said = process.ended()
+
+    assert (said.code, said.out, "cannot read all of the log" in said.err) == (1, "", True)
+
+
+def test_a_job_whose_output_goes_to_a_pipe_keeps_more_of_it(live, started):
+    started("job", "run", "--name=etl", "sh", "-c", "true")
+    assert only_job(live) == "etl"
+
+    assert live.get(JOB, "etl")["metadata"]["annotations"] == {"runwright.dev/output": "whole"}
+
+
 def test_a_retry_goes_on_in_the_same_output(live, running):
     live.write_log("etl", 2, "stdout again")
     first, second = run_status("Ended", 1, exit_code=1, reason="Error"), run_status("Ended", 2, exit_code=0)
@@ -269,8 +293,40 @@ def test_a_name_that_is_taken_is_told(rnx, live):
 
     said = rnx("job", "run", "--name=etl", "true")
 
-    assert said.code == 1
+    assert said.code == 125
     assert 'jobs.runwright.dev "etl" already exists' in said.err
+
+
+def test_a_job_that_cannot_run_on_this_host_is_stopped_and_125(live, started):
+    process = started("job", "run", "--name=etl", "--cpu-cores=99", "true")
+    assert only_job(live) == "etl"
+    live.set_status(JOB, "etl", phase="Pending", reason="LimitUnenforceable", message="this host has no CPU 99")
+    lines = [process.error_line() for _ in range(2)]
+
+    live.set_status(JOB, "etl", phase="Failed", conditions=[condition_of("Failed", "Stopped")])
+    said = process.ended()
+
+    assert lines[1] == "stopping job etl, as it does not run; interrupt to leave it to itself\n"
+    assert STOP_ANNOTATION in live.get(JOB, "etl")["metadata"]["annotations"]
+    why = "cannot run job etl: Pending (LimitUnenforceable): this host has no CPU 99: rnx explain job/etl says more"
+    assert (said.code, said.out, said.err) == (125, "", f"error: {why}\n")
+
+
+def test_a_job_that_is_to_run_after_none_is_not_made(rnx, live):
+    said = rnx("run", "--name=etl", "--after=nope", "true")
+
+    assert (said.code, 'cannot run it after job "nope": there is no such job' in said.err) == (125, True)
+    assert live.client.list(JOB, "default")["items"] == []
+    assert rnx("run", "--detach", "--after=nope", "true").code == 0
+
+
+def test_a_volume_that_is_made_because_it_is_not_there_is_told(rnx, live):
+    live.create(VOLUME, {"apiVersion": API_VERSION, "kind": "Volume", "metadata": {"name": "typo"}, "spec": {}})
+
+    said = rnx("run", "--detach", "--volume=typoo", "--volume=typo:/x", "true")
+
+    made = "an empty one is made, unless the setting volumes.auto_create is false"
+    assert said.err == f'Warning: there is no volume "typoo": {made}: did you mean typo?\n'
 
 
 def test_whatever_ends_a_thread_of_it_is_raised_where_somebody_waits(live):

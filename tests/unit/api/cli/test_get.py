@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 from api.kinds import JOB, RUNTIME
@@ -20,8 +21,8 @@ def test_a_table_looks_as_kubectls(rnx, live):
 
     lines = rnx("get", "jobs").lines
 
-    assert lines[0].split() == ["NAME", "PHASE", "REASON", "RUNS", "EXIT", "RUNTIME", "AGE"]
-    assert lines[1].split()[:4] == ["etl", "Running", "Running", "1"]
+    assert lines[0].split() == ["NAME", "PHASE", "REASON", "COMPLETIONS", "RUNS", "EXIT", "RUNTIME", "AGE"]
+    assert lines[1].split()[:4] == ["etl", "Running", "Running", "0/1"]
     assert lines[1].index("Running") == lines[0].index("PHASE")
 
 
@@ -180,3 +181,41 @@ def test_a_watch_goes_on_after_the_server_was_away(live, started):
 
     assert watching.line() == "job.runwright.dev/report\n"
     assert watching.interrupted().code == 130
+
+
+_NAMES = {
+    "": lambda said: [line.split()[0] for line in said.lines[1:]],
+    "name": lambda said: [line.rpartition("/")[2] for line in said.lines],
+    "json": lambda said: [item["metadata"]["name"] for item in json.loads(said.out)["items"]],
+    "yaml": lambda said: [item["metadata"]["name"] for item in yaml.safe_load(said.out)["items"]],
+    "jsonpath={.items[*].metadata.name}": lambda said: said.out.split(),
+}
+
+
+@pytest.mark.parametrize("output", _NAMES)
+def test_every_output_is_sorted_by_what_was_said(rnx, live, output):
+    for name, limit in (("a", 3), ("b", 1), ("c", 2)):
+        live.create(JOB, a_job(name, backoffLimit=limit))
+
+    said = rnx("get", "jobs", "--sort-by=.spec.backoffLimit", *(["-o", output] if output else []))
+
+    assert _NAMES[output](said) == ["b", "c", "a"]
+
+
+def test_named_objects_are_sorted_too(rnx, live):
+    live.create(JOB, a_job("a", backoffLimit=3)), live.create(JOB, a_job("b", backoffLimit=1))
+
+    said = rnx("get", "job", "a", "b", "--sort-by=.spec.backoffLimit", "-o", "name")
+
+    assert said.lines == ["job.runwright.dev/b", "job.runwright.dev/a"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--sort-by={.metadata"], ["-o", "jsonpath={.metadata.name"], ["-o", "jsonpath={.a[}"]]
+)
+def test_a_bad_path_is_wrong_usage_also_when_there_is_nothing(rnx, arguments):
+    said = rnx("get", "jobs", *arguments)
+
+    assert said.code == 2
+    assert "cannot read" in said.err
+    assert "Traceback" not in said.err

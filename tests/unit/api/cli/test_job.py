@@ -101,3 +101,91 @@ def test_the_newest_job_is_first_though_many_began_in_one_second(rnx, live):
 
     assert listed == names[::-1]
     assert [line.split()[0] for line in rnx("job", "list").lines[1:]] == listed
+
+
+def test_all_jobs_that_have_ended_are_deleted_and_the_others_left_and_counted(rnx, live, jobs):
+    before = {job["metadata"]["name"] for job in live.client.list(JOB)["items"]}
+    ended = {
+        job["metadata"]["name"] for job in live.client.list(JOB)["items"] if job.get("status", {}).get("conditions")
+    }
+
+    said = rnx("job", "delete-all", "--json")
+
+    assert 0 < len(ended) < len(before)
+    assert json.loads(said.out) == {"deleted": len(ended), "skipped": len(before) - len(ended)}
+    assert {job["metadata"]["name"] for job in live.client.list(JOB)["items"]} == before - ended
+
+
+def test_what_each_run_of_a_job_used_is_shown(rnx, live, jobs):
+    used = {"cpuSeconds": 1.5, "memoryPeakBytes": 3 << 20, "readBytes": 10, "writtenBytes": 2048}
+    live.set_status(JOB, "run-abc12", runs=[run_status("Ended", exit_code=0) | {"usage": used}])
+
+    assert rnx("job", "metrics", "run-abc12").lines[1].split() == [
+        "1", "Ended", "1.50", "3.0", "MiB", "0.00", "10", "B", "2.0", "KiB"
+    ]  # fmt: skip
+    assert json.loads(rnx("job", "metrics", "run-abc12", "--json").out) == [
+        {"attempt": 1, "state": "Ended", "usage": used}
+    ]
+
+
+def test_nodes_is_the_documents_word_for_hosts(rnx):
+    assert rnx("nodes", "--json").code == rnx("get", "nodes", "-o", "json").code
+
+
+def scheduled(live, name, **status):
+    live.create(JOB, a_job(name, startAt="2999-01-01T00:00:00Z"))
+    live.set_status(JOB, name, phase="Pending", reason="Scheduled", message="it starts at 2999", **status)
+
+
+def test_the_list_says_when_a_scheduled_job_starts(rnx, live):
+    scheduled(live, "later")
+
+    assert rnx("job", "list").lines[1].split()[:4] == ["later", "Pending", "Scheduled", "2999-01-01T00:00:00Z"]
+
+
+def test_a_job_that_waits_is_canceled_and_stays_on_record(live, started):
+    scheduled(live, "later")
+    canceling = started("job", "cancel", "later")
+
+    from api.client_watch import wait_for
+
+    asked = wait_for(
+        live.client, JOB, "default", "later", timeout_seconds=20,
+        until=lambda job: bool(job) and STOP_ANNOTATION in job["metadata"].get("annotations", {}),
+    )  # fmt: skip
+    live.set_status(JOB, "later", phase="Failed", conditions=[condition_of("Failed", "Canceled")])
+
+    assert asked["spec"]["startAt"] == "2999-01-01T00:00:00Z"
+    assert canceling.ended().out == "job later canceled\n"
+
+
+def test_a_job_that_runs_is_not_canceled(rnx, live):
+    scheduled(live, "now", runs=[run_status("Running")])
+    said = rnx("job", "cancel", "now")
+
+    assert (said.code, "cannot cancel job now: it has started: rnx job stop now stops it" in said.err) == (1, True)
+
+
+def test_a_job_that_has_ended_is_not_canceled(rnx, live, jobs):
+    assert "cannot cancel job run-abc12: it has ended" in rnx("job", "cancel", "run-abc12").err
+
+
+def test_a_scheduled_job_is_told_of_and_not_waited_for(rnx, live):
+    said = rnx("job", "run", "--name=later", "--schedule=2h30m", "echo", "a b")
+
+    spec = live.get(JOB, "later")["spec"]
+    assert said.lines[:4] == ["Job is scheduled:", "ID: later", "Command: echo 'a b'", "Schedule Input: 2h30m"]
+    assert said.lines[4].startswith(f"Scheduled Time: {spec['startAt']} (in 2h")
+
+
+def test_a_scheduled_job_can_be_had_as_json_or_by_its_name_alone(rnx, live):
+    shown = json.loads(rnx("job", "run", "--schedule=1d", "--json", "true").out)
+
+    assert shown["spec"]["startAt"]
+    assert rnx("job", "run", "--schedule=1d", "--detach", "--name=x", "true").out == "x\n"
+
+
+def test_nobody_waits_for_a_scheduled_job(rnx, live):
+    said = rnx("job", "run", "--schedule=1d", "--wait-timeout=5s", "true")
+
+    assert (said.code, "leave it out, or --schedule" in said.err) == (2, True)

@@ -46,3 +46,17 @@ def test_what_is_not_text_is_shown_as_json():
 def test_what_is_no_path_is_refused_with_where_it_stops_being_one(path):
     with pytest.raises(jsonpath.BadPath, match="it stops making sense at"):
         jsonpath.find(path, {})
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{.metadata.name", r"a \{ is not closed: write \{\.metadata\.name\}"),
+        ("{.status.phase} {.metadata.name", r"a \{ is not closed: write \{\.metadata\.name\}"),
+        ("status.phase", r"it has no path in braces: write \{\.status\.phase\}"),
+        ("", "it has no path in braces"),
+    ],
+)
+def test_a_template_that_would_print_itself_is_refused(template, said):
+    with pytest.raises(jsonpath.BadPath, match=f"as a template: {said}"):
+        jsonpath.expand(template, JOB)

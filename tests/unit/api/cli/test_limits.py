@@ -7,7 +7,16 @@ from api.cli import limits
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("512", "512Mi"), ("1024", "1024Mi"), ("512Mi", "512Mi"), ("2Gi", "2Gi"), ("1.5G", "1.5G"), (" 64 ", "64Mi")],
+    [
+        ("512", "512Mi"),
+        ("1024", "1024Mi"),
+        ("512Mi", "512Mi"),
+        ("2Gi", "2Gi"),
+        ("1.5G", "1.5G"),
+        (" 64 ", "64Mi"),
+        ("64Mb", "64Mi"),
+        ("1.5GB", "1536Mi"),
+    ],
 )
 def test_memory_is_megabytes_unless_it_has_a_unit(written, meant):
     assert limits.memory(written) == meant
@@ -31,8 +40,8 @@ def test_time_is_seconds_unless_it_has_units(written, meant):
 @pytest.mark.parametrize(
     ("read", "written", "fix"),
     [
-        (limits.memory, "512MB", "write 512M (powers of 1000) or 512Mi (powers of 1024)"),
-        (limits.memory, "8kb", "write 8k (powers of 1000) or 8Ki (powers of 1024)"),
+        (limits.memory, "512MBs", "use megabytes such as 512"),
+        (limits.memory, "8kb", "must be at least 4Mi, and 8Ki is less"),
         (limits.memory, "much", "use megabytes such as 512"),
         (limits.memory, "", "use megabytes such as 512"),
         (limits.memory, "0", "leave the flag out for no limit"),
@@ -63,3 +72,31 @@ def test_a_value_that_cannot_be_read_is_refused_with_the_fix(read, written, fix)
 
 def test_a_variable_keeps_every_byte_after_its_first_equals_sign():
     assert limits.env('OPTS=-a=1 b\n"c"') == ("OPTS", '-a=1 b\n"c"')
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("extract", {"job": "extract"}),
+        ("job/extract:Finished", {"job": "extract", "condition": "Finished"}),
+        ("extract:complete", {"job": "extract", "condition": "Complete"}),
+        ("extract:COMPLETED", {"job": "extract", "condition": "Complete"}),
+        ("extract:failed", {"job": "extract", "condition": "Failed"}),
+    ],
+)
+def test_a_job_to_run_after_is_named_with_how_it_must_have_ended(text, meant):
+    assert limits.after(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it names no job"),
+        (":Failed", "it names no job"),
+        ("a:running", 'cannot read the condition "running": use Complete, Failed, Finished'),
+        ("a:", 'cannot read the condition ""'),
+    ],
+)
+def test_what_names_no_job_or_no_condition_is_refused(text, why):
+    with pytest.raises(ValueError, match=why):
+        limits.after(text)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.cli import output
+from api.cli import connection, output
 
 
 def test_columns_are_aligned_and_lines_have_no_spaces_at_their_end():
@@ -36,3 +36,13 @@ def test_yaml_leaves_managed_fields_out_and_json_nothing(capsys):
     yaml, json = capsys.readouterr().out.split("{", 1)
     assert "managedFields" not in yaml
     assert "managedFields" in json
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_are_left_out_where_they_are_not_wanted_or_not_known(name, value, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert not connection.colours_refused()
+
+    monkeypatch.setenv(name, value)
+    assert connection.colours_refused()

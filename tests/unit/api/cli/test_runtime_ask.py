@@ -94,6 +94,14 @@ def test_an_update_says_what_became_of_it(rnx, live):
     assert (said.code, said.out) == (0, "Runtime tool: latest means 1.2.0\n")
 
 
+def test_an_update_that_could_not_look_anything_up_is_no_success(rnx, live):
+    with a_controller(live, "update", "cannot look up tool@latest: there is no enabled Registry: declare one"):
+        said = rnx("runtime", "update", "tool")
+
+    why = "cannot look up tool@latest: there is no enabled Registry: declare one"
+    assert (said.code, said.out, said.err) == (1, "", f"error: cannot update runtime tool: {why}\n")
+
+
 @pytest.mark.parametrize("told", ["there is no version before", "cannot roll back: there is no version before"])
 def test_a_rollback_that_changed_nothing_is_no_success(rnx, live, told):
     with a_controller(live, "rollback", told):
@@ -112,8 +120,16 @@ def test_a_rollback_to_a_version_asks_for_that_one(rnx, live):
     assert rows[1][:2] + rows[1][-1:] == ["latest", "1.0.0", "rollback"]
 
 
-def test_a_runtime_of_exact_versions_has_no_history(rnx):
-    assert "asks for exact versions only" in rnx("runtime", "history", "tool").err
+def test_a_runtime_whose_latest_meant_nothing_yet_says_so(rnx, live):
+    live.create(RUNTIME, a_runtime("other", versions=["latest", "1.0.0"]))
+
+    assert rnx("runtime", "history", "other").err == "Runtime other: latest meant no version yet\n"
+
+
+def test_a_runtime_of_exact_versions_has_no_history(rnx, live):
+    live.create(RUNTIME, a_runtime("exact", versions=["1.0.0"]))
+
+    assert "asks for exact versions only" in rnx("runtime", "history", "exact").err
 
 
 def test_what_would_go_is_told_with_why_and_nothing_is_asked(rnx, live):

@@ -209,3 +209,25 @@ def test_an_address_that_is_none_is_refused(rnx, here, address):
 
     said = rnx("registry", "serve", "reg", "--listen", address)
     assert (said.code, "write HOST:PORT" in said.err) == (2, True)
+
+
+def test_what_is_no_archive_is_said_in_one_line(rnx, here):
+    (here / "p").write_text("text")
+
+    said = rnx("runtime", "publish", "p", "--registry-dir", "reg")
+
+    assert (said.code, said.err.splitlines()) == (
+        1, ["error: cannot read p: it is no archive: give a .zip or a .tar, packed or not"]
+    )  # fmt: skip
+
+
+def test_a_file_that_holds_nothing_is_told_so(rnx, here):
+    (here / "empty.yaml").write_text("")
+    rnx("runtime", "init", "mine")
+
+    alone, beside = rnx("runtime", "validate", "empty.yaml"), rnx("runtime", "validate", "mine", "empty.yaml")
+
+    assert [(said.code, said.err) for said in (alone, beside)] == [
+        (1, "error: empty.yaml holds no package and no Runtime\n")
+    ] * 2
+    assert "Checking: mine" in beside.out

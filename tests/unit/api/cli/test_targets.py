@@ -17,7 +17,7 @@ def test_a_kind_has_many_names(word):
 
 def test_a_list_of_kinds_and_a_category_are_several_kinds():
     assert targets.kinds_of("jobs,rt") == (kinds.JOB, kinds.RUNTIME)
-    assert targets.kinds_of("all") == (kinds.JOB, POD)
+    assert targets.kinds_of("all") == (kinds.JOB, kinds.CRON_JOB, POD)
 
 
 def test_kind_and_names_are_objects():
@@ -59,3 +59,8 @@ def test_an_object_prints_as_kubectl_prints_it():
 def test_what_is_shown_and_not_stored_has_the_servers_names(ours, servers):
     for part in ("name", "plural", "short_names", "namespaced", "api_version", "categories"):
         assert getattr(ours, part) == getattr(servers, part), part
+
+
+def test_what_is_printed_is_taken_back():
+    for kind in targets.SERVED:
+        assert targets.parse_objects((targets.full_name(kind, "x"),)) == (Target(kind, "x"),)

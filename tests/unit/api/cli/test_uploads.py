@@ -6,8 +6,8 @@ import os
 import pytest
 
 from api.cli import uploads
-from api.cli.uploads import BadUpload
-from api.types.job_spec import FILES_MOST_BYTES
+from api.cli.uploads import INLINE_BYTES, INLINE_FILE_BYTES, BadUpload, Local
+from api.types.job_spec import JobSpec
 
 
 def test_a_file_lands_under_its_own_name_with_its_permission_bits(tmp_path):
@@ -49,7 +49,9 @@ def test_what_a_directory_holds_under_its_own_name_is_what_that_name_means(tmp_p
     assert [file["path"] for file in uploads.files_of([], [str(tmp_path / "pkg")])] == [held]
 
 
-@pytest.mark.parametrize(("given", "names"), [(".", []), ("..", []), ("./sub/", ["sub"]), ("sub/../sub", ["sub"])])
+@pytest.mark.parametrize(
+    ("given", "names"), [(".", ["sub"]), ("..", ["here/sub"]), ("./sub/", ["sub"]), ("sub/../sub", ["sub"])]
+)
 def test_a_directory_is_called_as_it_was_given(tmp_path, monkeypatch, given, names):
     (tmp_path / "here" / "sub").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
@@ -57,11 +59,46 @@ def test_a_directory_is_called_as_it_was_given(tmp_path, monkeypatch, given, nam
     assert [file["path"] for file in uploads.files_of([], [given])] == names
 
 
-def test_a_link_inside_the_directory_is_followed(tmp_path):
+@pytest.mark.parametrize(
+    ("at", "says", "written"),
+    [
+        ("b", "a", "a"), ("sub/b", "../a", "../a"), ("b", "sub", "sub"), ("b", "nowhere", "nowhere"),
+        ("sub/b", "../../top/a", "../a"), ("sub/b", "{top}/a", "../a"), ("sub/b", "{top}", ".."),
+    ],
+)  # fmt: skip
+def test_a_link_inside_the_directory_is_kept_as_a_link(tmp_path, at, says, written):
+    top = tmp_path / "top"
+    (top / "sub").mkdir(parents=True)
+    (top / "a").write_text("one")
+    (top / at).symlink_to(says.format(top=top))
+
+    found = {file["path"]: file for file in uploads.files_of([], [str(top)])}
+
+    assert found[at] == {"path": at, "link": written}
+    assert JobSpec.model_validate({"command": ["true"], "files": list(found.values())}).files
+
+
+def test_a_file_that_is_named_by_a_link_is_the_file(tmp_path):
     (tmp_path / "a").write_text("one")
     (tmp_path / "b").symlink_to("a")
 
-    assert [file.get("text") for file in uploads.files_of([], [str(tmp_path)])] == ["one", "one", None]
+    assert uploads.files_of([str(tmp_path / "b")], []) == [{"path": "b", "text": "one", "mode": 0o644}]
+
+
+def test_empty_directories_and_modes_of_directories_are_kept(tmp_path):
+    top = tmp_path / "top"
+    for name, mode in (("empty", 0o755), ("closed", 0o700), ("usual", 0o755)):
+        (top / name).mkdir(parents=True)
+        (top / name).chmod(mode)
+    for name in ("closed", "usual"):
+        (top / name / "a").write_text("x")
+
+    found = {file["path"]: file for file in uploads.files_of([], [str(top)])}
+
+    assert found["empty"] == {"path": "empty", "directory": True, "mode": 0o755}
+    assert found["closed"] == {"path": "closed", "directory": True, "mode": 0o700}
+    assert "usual" not in found
+    assert JobSpec.model_validate({"command": ["true"], "files": list(found.values())}).files
 
 
 def test_a_link_that_leaves_the_directory_is_refused(tmp_path):
@@ -73,14 +110,6 @@ def test_a_link_that_leaves_the_directory_is_refused(tmp_path):
         uploads.files_of([], [str(tmp_path / "top")])
 
 
-def test_a_link_to_a_directory_is_refused_rather_than_left_out(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-
-    with pytest.raises(BadUpload, match="it is a link to a directory"):
-        uploads.files_of([], [str(tmp_path)])
-
-
 def test_two_files_of_one_name_are_refused(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -90,12 +119,52 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         uploads.files_of([str(tmp_path / "one/a.txt"), str(tmp_path / "two/a.txt")], [])
 
 
-def test_more_than_the_limit_together_is_refused_with_the_limit_and_the_largest(tmp_path):
-    (tmp_path / "big").write_bytes(b"x" * FILES_MOST_BYTES)
-    (tmp_path / "small").write_bytes(b"x")
+@pytest.mark.parametrize(("size", "is_sent"), [(INLINE_FILE_BYTES, False), (INLINE_FILE_BYTES + 1, True)])
+def test_a_large_file_is_sent_before_the_job_and_a_small_one_with_it(tmp_path, size, is_sent):
+    (tmp_path / "a").write_bytes(b"x" * size)
 
-    with pytest.raises(BadUpload, match=r"the limit is 1000000 bytes together, and .*/big has 1000000"):
-        uploads.files_of([str(tmp_path / "big"), str(tmp_path / "small")], [])
+    (file,) = uploads.files_of([str(tmp_path / "a")], [])
+
+    assert file.get("upload") == (Local(tmp_path / "a") if is_sent else None)
+    assert ("text" in file) is not is_sent
+
+
+@pytest.mark.parametrize(("count", "is_sent"), [(8, False), (9, True)])
+def test_small_files_go_with_the_job_if_all_of_them_fit(tmp_path, count, is_sent):
+    for number in range(count):
+        (tmp_path / f"{number:02}").write_bytes(b"x" * INLINE_FILE_BYTES)
+
+    files = uploads.files_of([], [str(tmp_path)])[:-1]
+
+    assert [file.get("upload") for file in files] == [
+        Local(tmp_path / f"{number:02}") if is_sent else None for number in range(count)
+    ]
+    assert sum(len(file.get("text", "")) for file in files) == (0 if is_sent else INLINE_BYTES)
+
+
+def test_an_empty_file_is_sent_or_goes_with_the_job_as_the_others_do(tmp_path):
+    (tmp_path / "empty").touch()
+
+    assert uploads.files_of([], [str(tmp_path)])[0]["text"] == ""
+
+
+def test_so_many_files_that_their_paths_are_no_job_are_refused_before_anything_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 0)
+    monkeypatch.setattr(uploads, "_MOST_LISTED_BYTES", 1000)
+    for number in range(8):
+        (tmp_path / f"a-path-that-is-long-{number:0100}").write_text("x")
+
+    with pytest.raises(BadUpload, match="their paths are too long together.*: pack them into one"):
+        uploads.files_of([], [str(tmp_path)])
+
+
+def test_more_files_than_a_job_can_name_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_ENTRIES", 2)
+    for number in range(3):
+        (tmp_path / f"{number}").touch()
+
+    with pytest.raises(BadUpload, match="cannot upload 3 files: 2 can be: pack them into one"):
+        uploads.files_of([], [str(tmp_path)])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import pytest
 
-from api.kinds import JOB, RUNTIME
+from api.cli.targets import Target
+from api.cli.wait import test_of as meaning_of
+from api.kinds import JOB, KINDS, NODE, POD, RUNTIME
 from support.api_server import condition_of
 from support.objects import a_job, a_runtime
 
@@ -96,19 +98,27 @@ def test_a_condition_that_no_job_has_is_wrong_usage_at_once(rnx, etl, wanted):
     name = wanted.removeprefix("condition=").partition("=")[0]
     assert said.code == 2
     assert (
-        f'a job has no condition "{name}": use Complete, Failed, Suspended, create, delete or jsonpath={{.PATH}}=VALUE'
+        f'a job has no condition "{name}": use Complete, Failed, Scheduled, Suspended, create, delete or jsonpath={{.PATH}}=VALUE'
     ) in said.err
 
 
-def test_a_runtime_has_the_condition_ready_only(rnx, live):
+def test_conditions_of_other_kinds_are_theirs(rnx, live):
     live.create(RUNTIME, a_runtime("java-17"))
     live.set_status(RUNTIME, "java-17", conditions=[condition_of("Ready")])
 
     refused = rnx("wait", "runtime/java-17", "--for=Complete", "--timeout=1h")
 
     assert refused.code == 2
-    assert 'a runtime has no condition "Complete": use Ready, create, delete or jsonpath=' in refused.err
+    assert 'a runtime has no condition "Complete": use DigestMismatch, Healthy, Ready, Repro' in refused.err
     assert rnx("wait", "runtime/java-17", "--for=condition=ready").code == 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in (*KINDS, POD, NODE) if kind.conditions], ids=lambda kind: kind.name)
+def test_each_condition_of_a_kind_can_be_waited_for(kind):
+    for type_ in kind.conditions:
+        met = meaning_of(type_, Target(kind, "x"))
+        assert met({"status": {"conditions": [condition_of(type_)]}})
+        assert not met({"status": {"conditions": []}})
 
 
 def test_an_event_has_no_condition(rnx):

@@ -90,6 +90,19 @@ def test_what_to_do_is_said_by_the_reason_of_the_runtime(reason, hint):
     assert what_to_do(a_job(), a_runtime(reason)) == hint
 
 
+@pytest.mark.parametrize("reason", ["LimitUnenforceable", "Unschedulable", "DevicesInsufficient", "PolicyForbids"])
+def test_a_wait_for_what_cannot_come_on_this_host_is_in_vain(reason):
+    assert Wait(START).is_in_vain(a_job(reason), LATER)
+    assert not Wait(START).is_in_vain(a_job(reason), LATER - 0.1)
+    assert not Wait(START, limit_seconds=600).is_in_vain(a_job(reason), LATER)
+    assert not Wait(START).is_in_vain(a_job(reason, runs=[run_status("Ended", exit_code=1)]), LATER)
+
+
+@pytest.mark.parametrize("reason", ["HostBusy", "Queued", "RuntimeNotReady", "WaitingForJobs", "BackOff", "Scheduled"])
+def test_a_wait_for_what_passes_is_not_in_vain(reason):
+    assert not Wait(START).is_in_vain(a_job(reason), LATER)
+
+
 @pytest.mark.parametrize(
     ("reason", "hint"),
     [

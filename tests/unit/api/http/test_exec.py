@@ -2,6 +2,7 @@
 
 import json
 import select
+import threading
 
 import pytest
 
@@ -10,24 +11,11 @@ from api.channels import Channel
 from api.client_stream import Stream
 from api.client_transport import Address
 from api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
+from api.kinds import JOB
 from api.ports import CannotExecute
-from support.objects import a_job
+from controller.job.logs import JobLogs, log_directory
 
-MERGE = {"content-type": "application/merge-patch+json"}
 ALL = [("stdout", "true"), ("stderr", "true")]
-
-
-@pytest.fixture
-def pod(api):
-    api.client.post(api.jobs(), json=a_job())
-
-    def state(name):
-        body = json.dumps({"status": {"runs": [{"attempt": 1, "state": name, "exitCode": 0}]}})
-        assert api.client.patch(api.jobs("etl", "status"), content=body, headers=MERGE).status_code == 200
-
-    state("Running")
-    api.state = state
-    return f"/api/v1/namespaces/{api.space}/pods/etl-1"
 
 
 def opened(api, path, *params):
@@ -112,6 +100,37 @@ def test_a_command_that_cannot_be_executed_ends_with_a_shells_code(api, pod):
     assert channels.exit_code_of(json.loads(status[1])) == 127
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ([("stdout", "true"), ("tty", "true")], b"cannot run x: there is no such file\r\n"),
+        ([("stdout", "true"), ("stderr", "true"), ("tty", "true")], b"cannot run x: there is no such file\r\n"),
+        ([("stdout", "true")], b"cannot run x: there is no such file\n"),
+    ],
+)
+def test_who_has_no_stderr_is_told_on_stdout_why_a_command_cannot_be_executed(api, pod, params, said):
+    api.above.refusal = CannotExecute("cannot run x: there is no such file", 127)
+
+    with Stream.open(Address.of_socket(api.socket), f"{pod}/exec", [*params, ("command", "x")]) as stream:
+        output, status = messages_of(stream)
+
+    assert output == (Channel.STDOUT, said)
+    assert channels.exit_code_of(json.loads(status[1])) == 127
+
+
+def test_a_client_behind_a_proxy_may_send_an_origin_that_is_not_ours(api, pod):
+    """As Kubernetes decides: what keeps a browser's certificate from being used by any page is not to give it one."""
+    websocket = {
+        "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol": channels.V5,
+    }  # fmt: skip
+    api.above.log = lambda *_: iter([b""])
+    answer = api.client.get(f"{pod}/attach?stdout=true", headers=websocket | {"origin": "https://dashboard.test"})
+
+    assert answer.status_code == 101
+    assert "access-control-allow-origin" not in answer.headers
+
+
 def test_a_bug_of_ours_is_an_internal_error_without_details(api, pod):
     api.above.refusal = RuntimeError("secret")
 
@@ -138,8 +157,51 @@ def test_attaching_gives_each_stream_on_its_channel_until_the_log_ends(api, pod)
     assert asked == [(True, 0)] * 2
 
 
+@pytest.fixture
+def log(api, pod, tmp_path):
+    """The real log of the run; `over` says that it has ended."""
+    over = threading.Event()
+    logs = JobLogs(tmp_path, api.clock, lambda _job, _attempt: over.is_set(), lambda _job: 5)
+    directory = log_directory(tmp_path, api.verbs.get(JOB, api.space, "etl")["metadata"]) / "1"
+    directory.mkdir(parents=True)
+    return logs, directory / "0.log", over
+
+
+def test_of_two_streams_that_are_attached_to_the_slower_one_comes_to_its_end_too(api, pod, log):
+    logs, file, over = log
+    begun, told, ended = ({name: threading.Event() for name in ("stdout", "stderr")} for _ in range(3))
+
+    def read(job, attempt, options, stopped):
+        for chunk in logs.read(job, attempt, options, stopped):
+            (told if chunk else begun)[options.stream].set()
+            yield chunk
+        ended[options.stream].set()
+
+    def write(stream, *lines):
+        with file.open("ab") as written:
+            written.write(b"".join(b"T %b F %b\n" % (stream, line) for line in lines))
+
+    api.above.log = read
+    lines = [b"%07d" % number + b"x" * 1016 for number in range(8 << 10)]
+    with opened(api, f"{pod}/attach") as stream:
+        assert all(event.wait(10) for event in begun.values())
+        write(b"stdout", b"first")
+        messages = messages_of(stream)
+        assert next(messages) == (Channel.STDOUT, b"first\n")
+        write(b"stderr", *lines)
+        assert told["stderr"].wait(10)
+        write(b"stderr", b"LAST")
+        over.set()
+        assert ended["stdout"].wait(10)
+        *outputs, status = messages
+
+    assert {channel for channel, _ in outputs} == {Channel.STDERR}
+    assert b"".join(text for _, text in outputs).splitlines() == [*lines, b"LAST"]
+    assert json.loads(status[1])["status"] == "Success"
+
+
 def test_nothing_is_sent_to_a_run_by_attaching_and_whoever_tries_is_told(api, pod):
-    with pytest.raises(BadRequest, match="it is /dev/null: use exec -i"):
+    with pytest.raises(BadRequest, match="it is /dev/null: set spec.stdin of its job, or use exec -i"):
         opened(api, f"{pod}/attach", ("stdin", "true"))
 
 
@@ -148,6 +210,37 @@ def test_attaching_to_what_left_no_log_is_not_found(api, pod):
 
     with pytest.raises(NotFound):
         opened(api, f"{pod}/attach")
+
+
+def test_attaching_to_a_log_that_is_removed_before_it_is_read_is_refused(api, pod, log):
+    logs, file, _ = log
+
+    def read(job, attempt, options, stopped):
+        chunks = logs.read(job, attempt, options, stopped)
+        if options.stream == "stderr":
+            file.parent.rmdir()
+        return chunks
+
+    api.above.log = read
+    with pytest.raises(NotFound, match="or its log was removed"):
+        opened(api, f"{pod}/attach")
+
+
+def test_attaching_to_a_log_that_is_removed_meanwhile_ends_with_why(api, pod, log):
+    logs, file, _ = log
+
+    def read(job, attempt, options, stopped):
+        chunks = logs.read(job, attempt, options, stopped)
+        if options.stream == "stderr":
+            file.parent.rmdir()
+        yield b""
+        yield from chunks
+
+    api.above.log = read
+    with opened(api, f"{pod}/attach") as stream:
+        ((channel, status),) = messages_of(stream)
+
+    assert (channel, json.loads(status)["reason"]) == (Channel.STATUS, "NotFound")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])

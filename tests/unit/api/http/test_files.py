@@ -5,11 +5,17 @@ import os
 import socket
 import threading
 
+import anyio
 import httpx
 import pytest
+from starlette.requests import Request
 
 from api.errors import ServiceUnavailable
+from api.http.feed import Threads
+from api.http.files import PodFiles
 from api.http.sessions import MOST_SESSIONS
+from api.http.sessions import Sessions as Places
+from api.objects.projections import Pods
 from support.objects import a_job
 
 MERGE = {"content-type": "application/merge-patch+json"}
@@ -35,6 +41,9 @@ class Waiting:
         if self.lost:
             raise ServiceUnavailable("cannot go on: it was lost")
 
+    def give(self, content):
+        os.write(self._kept, content)
+
     def close_stdin(self):
         """It goes on without."""
 
@@ -50,11 +59,13 @@ class Sessions:
     def __init__(self):
         self.opened = []
         self.lost = False
+        self.first = b""
         self._one_more = threading.Semaphore(0)
 
     def __call__(self):
         session = Waiting()
         session.lost = self.lost
+        session.give(self.first)
         self.opened.append(session)
         self._one_more.release()
         return session
@@ -146,3 +157,28 @@ def test_so_many_copies_and_no_more_are_in_runs_at_once(api, sessions):
     with pytest.raises(httpx.ReadTimeout):  # There is room again: so one more waits for the run.
         api.client.get(path_of(api), timeout=0.5)
     assert sessions.next().closed.wait(WAIT_SECONDS)
+
+
+def test_a_copy_out_of_a_run_whose_answer_never_begins_leaves_no_session_and_no_place_behind(api, sessions):
+    sessions.first = b"something"
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"path=/work", "headers": [], "state": {}}
+
+    async def receive():
+        await anyio.sleep_forever()
+
+    async def ask():
+        places, going = Places(Threads(1), most=1), anyio.CancelScope()
+
+        async def send(_message):
+            going.cancel()
+            await anyio.sleep_forever()
+
+        files = PodFiles(Pods(api.verbs, "host-1"), api.above, Threads(1), places)
+        answer = await files.pack(Request(scope), api.space, "etl-1")
+        with going:
+            await answer(scope, receive, send)
+        assert going.cancelled_caught
+        with places.one_more():
+            return [session.closed.is_set() for session in sessions.opened]
+
+    assert anyio.run(ask) == [True]

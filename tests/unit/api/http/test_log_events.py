@@ -94,6 +94,21 @@ def test_events_come_as_they_happen_until_the_run_ends(live, client):
         assert list(lines) == []
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_job_that_is_deleted_meanwhile_ends_its_events_without_an_exit_code(live, client, caplog, again):
+    live.write_log("etl", 1, "stdout one")
+    with client.stream("GET", PATH, headers=EVENTS) as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith(("data", "event")))
+        assert next(lines) == "data: one"
+        live.verbs.delete(JOB, "default", "etl")
+        if again:
+            live.create(JOB, a_job("etl"))
+            end_run(live)
+        assert list(lines) == []
+
+    assert [record.message for record in caplog.records] == []
+
+
 def test_without_following_it_ends_where_the_log_does_and_names_no_exit_code_before_the_end(live, client):
     live.write_log("etl", 1, "stdout one")
     events = parsed(client.get(PATH, headers=EVENTS, params={"follow": "false"}).text)
@@ -122,6 +137,13 @@ def test_an_id_that_is_none_of_ours_is_a_bad_request(live, client, place, why):
     response = client.get(PATH, headers=EVENTS | {"last-event-id": place})
     assert (response.status_code, response.json()["reason"]) == (400, "BadRequest")
     assert why in response.json()["message"]
+
+
+def test_a_limit_of_bytes_is_refused_of_events(live, client):
+    live.write_log("etl", 1, "stdout one")
+    response = client.get(PATH, headers=EVENTS, params={"limitBytes": "5"})
+    assert (response.status_code, response.json()["reason"]) == (400, "BadRequest")
+    assert "limitBytes" in response.json()["message"]
 
 
 def test_text_is_still_what_others_get(live, client):

@@ -10,25 +10,15 @@ import pytest
 import websocket
 
 from api.http import port_forward, spdy
-from support.objects import a_job
 from support.tunnel import Tunnel, a_websocket, data
 
-MERGE = {"content-type": "application/merge-patch+json"}
 PORT = Struct("<H")
 
 
 @pytest.fixture
-def pod(api):
-    api.client.post(api.jobs(), json=a_job())
-
-    def state(name):
-        body = json.dumps({"status": {"runs": [{"attempt": 1, "state": name, "exitCode": 0}]}})
-        assert api.client.patch(api.jobs("etl", "status"), content=body, headers=MERGE).status_code == 200
-
-    state("Running")
-    api.state = state
+def pod(api, pod):
     api.above.listeners = {80: listener(echo), 81: listener(greet), 82: listener(hold), 83: listener(slam)}
-    yield f"/api/v1/namespaces/{api.space}/pods/etl-1/portforward"
+    yield f"{pod}/portforward"
     api.above.listeners = {}
 
 
@@ -49,7 +39,7 @@ def greet(connection):
 
 
 def hold(connection):
-    with connection:
+    with connection, contextlib.suppress(OSError):
         connection.sendall(b"ready")
         connection.recv(1)
 
@@ -161,6 +151,31 @@ def test_streams_of_errors_that_nothing_follows_are_bounded(api, pod):
         tunnel.until(lambda: taken in tunnel.replied)
 
     assert tunnel.resets[refused] == spdy.Cause.REFUSED_STREAM
+
+
+def test_connections_that_are_open_count_among_those_there_may_be(api, pod, monkeypatch):
+    monkeypatch.setattr(port_forward, "MOST_CONNECTIONS", 2)
+    with Tunnel(api.socket, pod) as tunnel:
+        held = [tunnel.connect(82, str(number))[1] for number in range(2)]
+        tunnel.until(lambda: all(tunnel.received.get(stream) == b"ready" for stream in held))
+        refused = tunnel.open(streamtype="error", port="82", requestid="2")
+        tunnel.until(lambda: refused in tunnel.resets)
+        again = tunnel.open(streamtype="data", port="82", requestid="0")
+        tunnel.until(lambda: again in tunnel.resets)
+
+    assert tunnel.resets == {refused: spdy.Cause.REFUSED_STREAM, again: spdy.Cause.PROTOCOL_ERROR}
+
+
+def test_streams_without_a_request_belong_together_when_they_follow_each_other(api, pod):
+    with Tunnel(api.socket, pod) as tunnel:
+        errors = tunnel.open(streamtype="error", port="81")
+        stream = tunnel.open(streamtype="data", port="81")
+        tunnel.send(data(stream, ended=True))
+        tunnel.until(lambda: {errors, stream} <= tunnel.ended)
+        _, after = tunnel.connect(81, "1")
+        tunnel.until(lambda: after in tunnel.ended)
+
+    assert (tunnel.received[stream], tunnel.received[after], tunnel.resets) == (b"hello", b"hello", {})
 
 
 def test_nonsense_ends_the_tunnel(api, pod):

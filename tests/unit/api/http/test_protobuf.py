@@ -102,3 +102,18 @@ def test_delete_options_sent_as_protobuf_are_heard(api):
     answer = api.client.request("DELETE", f"/api/v1/namespaces/{name}", content=options, headers=PROTOBUF)
 
     assert (answer.status_code, answer.json()["reason"]) == (409, "Conflict")
+
+
+def test_quantities_and_classes_are_read():
+    hard = text(1, text(1, "pods") + text(2, text(1, "3"))) + text(1, text(1, "cpu") + text(2, text(1, "500m")))
+    class_ = number(2, -5) + number(3, 1) + text(4, "for some") + text(5, "Never")
+
+    assert protobuf.read(body("v1", "ResourceQuota", text(2, hard)))["spec"] == {"hard": {"pods": "3", "cpu": "500m"}}
+    assert protobuf.read(body("scheduling.k8s.io/v1", "PriorityClass", class_)) == {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "value": -5,
+        "globalDefault": True,
+        "description": "for some",
+        "preemptionPolicy": "Never",
+    }

@@ -1,5 +1,11 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from api.kinds import CLUSTER_ROLE
+from support.http import client_of
+from support.objects import by
 from support.protobuf import body, text
 
 AUTHORIZATION = "/apis/authorization.k8s.io/v1"
@@ -77,3 +83,39 @@ def test_reviews_are_discovered_and_described(api):
 
     assert {resource["name"]: resource["verbs"] for resource in found}["selfsubjectaccessreviews"] == ["create"]
     assert "apis/authorization.k8s.io/v1" in api.client.get("/openapi/v3").json()["paths"]
+
+
+@pytest.mark.parametrize("token", ['"\u2603"', '"\\ud800"', '"k\u00fcnstlich"', '"a\\nb"'])
+def test_a_token_that_no_header_could_carry_is_nobodys(api, token):
+    answer = api.client.post(
+        f"{AUTHENTICATION}/tokenreviews",
+        content=f'{{"spec": {{"token": {token}}}}}',
+        headers={"content-type": "application/json"},
+    )
+
+    assert (answer.status_code, answer.json()["status"]["authenticated"]) == (201, False)
+    assert answer.json()["spec"]["token"] == ""
+
+
+def test_whose_a_token_is_is_looked_up_beside_what_others_ask(api, monkeypatch):
+    asked, others_are_answered, by_itself = threading.Event(), threading.Event(), api.store.list
+
+    def list_slowly(*arguments, **named):
+        asked.set()
+        others_are_answered.wait(10)
+        return by_itself(*arguments, **named)
+
+    role = {"metadata": {"name": "newer-than-what-is-known"}, "rules": []}
+    api.verbs.create(CLUSTER_ROLE, "", role, by("tests"))
+    monkeypatch.setattr(api.store, "list", list_slowly)
+    with ThreadPoolExecutor(1) as threads, client_of(api.socket, timeout=5) as other:
+        review = threads.submit(
+            api.client.post, f"{AUTHENTICATION}/tokenreviews", json={"spec": {"token": "guessed"}}, timeout=20
+        )
+        try:
+            assert asked.wait(10)
+            assert other.get("/livez").status_code == 200
+        finally:
+            others_are_answered.set()
+
+    assert review.result().json()["status"]["authenticated"] is False

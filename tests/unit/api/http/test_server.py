@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
+from api.http import server
 from api.http.server import ApiServer, ServerError
 from support.http import client_of, serving
 
@@ -44,6 +45,19 @@ def test_stopping_ends_watches_cleanly(tmp_path):
 
             assert [json.loads(line)["type"] for line in lines] == ["BOOKMARK"]
             stopping.join()
+
+
+def test_a_connection_is_kept_longer_than_clients_keep_theirs_and_then_closed(tmp_path, monkeypatch):
+    assert server.IDLE_SECONDS > 90  # Go's http.Transport.
+    monkeypatch.setattr(server, "IDLE_SECONDS", 1)
+
+    with serving(tmp_path) as api, closing(socket.socket(socket.AF_UNIX)) as client:
+        client.settimeout(20)
+        client.connect(str(api.socket))
+        client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        said = b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+    assert said.endswith(b"\r\n\r\nok")
 
 
 def test_a_server_can_follow_another_on_the_same_path(tmp_path):

@@ -21,9 +21,25 @@ def test_a_table_has_name_first_age_after_the_others_and_wide_columns_last():
     table = tables.many(showing(later=300), Page((a_job(metadata=CREATED),), 9, "next", 3))
 
     names = [column["name"] for column in table["columnDefinitions"]]
-    assert names == ["Name", "Phase", "Reason", "Runs", "Exit", "Runtime", "Age", "Resolved", "Command"]
-    assert [column["priority"] for column in table["columnDefinitions"]] == [0] * 7 + [1] * 2
-    assert table["rows"][0]["cells"] == ["etl", "", "", "", "", "", "5m", "", "true"]
+    assert names == [
+        "Name",
+        "Phase",
+        "Reason",
+        "Completions",
+        "Runs",
+        "Exit",
+        "Runtime",
+        "Age",
+        "Priority",
+        "Message",
+        "Resolved",
+        "Starts-At",
+        "Address",
+        "Ports",
+        "Command",
+    ]
+    assert [column["priority"] for column in table["columnDefinitions"]] == [0] * 8 + [1] * 7
+    assert table["rows"][0]["cells"] == ["etl", "", "", "0/1", "", "", "", "5m", "", "", "", "", "", "", "true"]
     assert table["metadata"] == {"resourceVersion": "9", "continue": "next", "remainingItemCount": 3}
     assert (table["kind"], table["apiVersion"]) == ("Table", "meta.k8s.io/v1")
 
@@ -111,6 +127,6 @@ def test_ages_are_short(seconds, text):
 
 
 def test_an_unknown_age_says_so():
-    assert tables.one(showing(), a_job())["rows"][0]["cells"][6] == "<unknown>"
+    assert tables.one(showing(), a_job())["rows"][0]["cells"][7] == "<unknown>"
     bad = a_job(metadata={"creationTimestamp": "yesterday"})
-    assert tables.one(showing(), bad)["rows"][0]["cells"][6] == "<invalid>"
+    assert tables.one(showing(), bad)["rows"][0]["cells"][7] == "<invalid>"

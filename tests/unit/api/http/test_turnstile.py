@@ -84,6 +84,22 @@ def test_a_master_that_waits_comes_first():
     run(story())
 
 
+def test_who_is_sent_away_leaves_nothing_that_others_could_stumble_over():
+    async def story():
+        turnstile = Turnstile(Room(at_once=1, at_once_of_others=1, waiting=1))
+        held = await turnstile.take("bulk", is_master=False, seconds=1)
+        waiting = take(turnstile, "bulk")
+        await settle()
+        assert await turnstile.take("third", is_master=False, seconds=60) is None
+        turnstile.give_back(held)
+        turnstile.give_back(await waiting)
+        at_once = take(turnstile, "bulk")
+        await settle()
+        assert at_once.done()
+
+    run(story())
+
+
 def test_too_much_that_waits_is_sent_away_at_once_and_too_long_a_wait_ends():
     async def story():
         turnstile = Turnstile(ROOM)

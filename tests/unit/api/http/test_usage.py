@@ -7,6 +7,7 @@ import pytest
 from api.ports import RunUsage
 
 PODS = "/apis/metrics.k8s.io/v1beta1/pods"
+NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 
 
 @pytest.fixture
@@ -55,3 +56,12 @@ def test_all_namespaces_are_listed_and_one_pod_by_its_name(api, used):
     one = api.client.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{api.space}/pods/etl-1").json()
     assert (one["kind"], one["metadata"]["name"]) == ("PodMetrics", "etl-1")
     assert api.client.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{api.space}/pods/none-1").status_code == 404
+
+
+def test_the_host_is_a_node_that_uses_what_its_kernel_counted(api):
+    (item,) = api.client.get(NODES).json()["items"]
+
+    assert (item["metadata"]["name"], item["usage"]) == ("host-1", {"cpu": "500000000n", "memory": "3072Ki"})
+    assert (item["runwright"]["diskBytes"], item["runwright"]["processes"]) == (1 << 30, 77)
+    assert api.client.get(f"{NODES}/host-1").json()["kind"] == "NodeMetrics"
+    assert api.client.get(f"{NODES}/other").status_code == 404

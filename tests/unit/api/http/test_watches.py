@@ -4,6 +4,7 @@ import contextlib
 import json
 import select
 import socket
+import threading
 import time
 
 import pytest
@@ -181,7 +182,13 @@ def test_a_bookmark_moves_on_with_changes_of_other_kinds(api, watch, monkeypatch
     assert any(int(event["object"]["metadata"]["resourceVersion"]) >= version for event in events)
 
 
-def test_a_watch_from_before_compaction_says_expired_and_ends(api, watch):
+@pytest.mark.parametrize("others_watch", [False, True])
+def test_a_watch_from_a_revision_that_was_never_reached_says_expired_and_ends(api, watch, others_watch):
+    if others_watch:  # Then changes are at hand, and nobody need ask the store.
+        others = watch()
+        create(api)
+        assert next(others)["type"] == "ADDED"
+
     (event,) = list(watch(resourceVersion="999999999"))
 
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
@@ -311,3 +318,25 @@ def test_no_more_than_so_many_lines_are_kept(api, watch):
         next(events)
 
     assert len(feed_of(api).lines._lines) == feed._LINES
+
+
+def test_whatever_fails_once_in_the_feed_it_goes_on(api, watch, monkeypatch, caplog):
+    old = watch()
+    assert is_eventually(lambda: feed_of(api)._floor is not None)
+    failed, by_itself = threading.Event(), api.store.changes
+
+    def changes_or_fail(since, **named):
+        if "kind" not in named and not failed.is_set():
+            failed.set()
+            raise RuntimeError("our bug")
+        return by_itself(since, **named)
+
+    monkeypatch.setattr(api.store, "changes", changes_or_fail)
+    first = create(api, "first")
+    assert failed.wait(10)
+    assert next(old)["object"] == first
+    new = watch(resourceVersion=first["metadata"]["resourceVersion"])
+    second = create(api, "second")
+
+    assert [next(old)["object"], next(new)["object"]] == [second, second]
+    assert [record.message for record in caplog.records] == ["cannot follow the store"]

@@ -160,6 +160,30 @@ def test_unknown_fields_are_pruned_with_a_warning_each():
     assert "bogus" not in admitted.document["spec"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"comand": []}, 'unknown field "spec.comand": did you mean command?'),
+        ({"env": [{"nam": "A"}]}, 'unknown field "spec.env[0].nam": did you mean name?'),
+        (
+            {"resources": {"limits": {"memroy": "1Gi"}}},
+            'unknown field "spec.resources.limits.memroy": did you mean memory?',
+        ),
+        ({"": 1}, 'unknown field "spec."'),
+        ({"comand" * 20: 1}, f'unknown field "spec.{"comand" * 20}"'),
+    ],
+)
+def test_an_unknown_field_is_told_with_what_it_is_like(spec, said):
+    assert admission.receive(JOB, a_job(**spec), "default", WARN).warnings == (said,)
+
+
+def test_of_many_unknown_fields_only_the_first_are_compared():
+    """Else one object of a stranger could take the server's time."""
+    warnings = admission.receive(JOB, a_job(**{f"comand{n}": n for n in range(50)}), "default", WARN).warnings
+
+    assert [": did you mean command?" in line for line in warnings] == [True] * 10 + [False] * 40
+
+
 def test_unknown_fields_are_refused_when_strict():
     with pytest.raises(BadRequest) as caught:
         admit(JOB, a_job(bogus=1), "default", WriteOptions(field_validation="Strict"))
@@ -240,12 +264,14 @@ def test_an_object_is_identified_by_what_it_says(kind):
     [
         ({}, "it has no kind: write kind: Job"),
         ({"kind": "Job"}, "it has no apiVersion: write apiVersion: runwright.dev/v1alpha1"),
-        ({"kind": "Jub", "apiVersion": "v1"}, 'no matches for kind "Jub" in version "v1": there are Job, Runtime'),
+        ({"kind": "Jub", "apiVersion": "v1"}, 'no matches for kind "Jub" in version "v1": did you mean Job?'),
+        ({"kind": "Xyz", "apiVersion": "v1"}, 'no matches for kind "Xyz" in version "v1": there are Job, Runtime'),
         (
             {"kind": "Job", "apiVersion": "batch/v1"},
             'no matches for kind "Job" in version "batch/v1": use runwright.dev',
         ),
         ({"kind": ["Job"], "apiVersion": "v1"}, "it has no kind"),
+        ({"version": 1, "jobs": {"a": {"command": "x"}}}, "rnx workflow run FILE"),
     ],
 )
 def test_what_cannot_be_identified_is_refused_with_what_could_be(document, message):

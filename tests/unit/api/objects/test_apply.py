@@ -3,7 +3,7 @@
 import pytest
 
 from api.errors import BadRequest, Conflict, Invalid, NotFound
-from api.kinds import JOB, RUNTIME
+from api.kinds import JOB, RUNTIME, RUNTIME_TEMPLATE
 from support.objects import a_job, a_runtime, by
 
 GROUP_VERSION = "runwright.dev/v1alpha1"
@@ -192,6 +192,18 @@ def test_fields_set_by_an_ordinary_write_are_not_removed_by_an_apply(verbs, appl
     assert apply_job("dir", a_job(args=["x"]))["spec"] == {"command": ["true"], "suspend": True, "args": ["x"]}
 
 
+def test_a_condition_of_ones_own_is_applied_beside_those_of_others(verbs, apply_job):
+    apply_job("alice", a_job())
+    ours = {"status": {"conditions": [{"type": "Complete", "status": "True", "reason": "Completed", "message": ""}]}}
+    verbs.patch(JOB, "default", "etl", ours, "application/merge-patch+json", by("controller"), "status")
+    head = {name: value for name, value in a_job().items() if name != "spec"}
+    theirs = {"status": {"conditions": [{"type": "example.com/Billed", "status": "True"}]}}
+
+    applied = verbs.apply(JOB, "default", "etl", head | theirs, by("billing"), "status").document
+
+    assert {each["type"] for each in applied["status"]["conditions"]} == {"Complete", "example.com/Billed"}
+
+
 def test_an_atomic_list_is_owned_and_replaced_whole(apply_job):
     apply_job("dir", a_job(command=["a", "b"]))
 
@@ -304,3 +316,42 @@ def test_a_dry_run_answers_as_if_done_and_stores_nothing(verbs, store, apply_job
 
     assert (changed["metadata"]["generation"], changed["spec"]["command"]) == (2, ["false"])
     assert store.revision() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fields"),
+    [
+        ("3.11", {"minor": 11}, [".spec.build.base.python"]),
+        ({"minor": 11}, "3.11", [".spec.build.base.python.minor"]),
+        (
+            {"minor": {"patch": 1}, "major": 3},
+            3,
+            [".spec.build.base.python.major", ".spec.build.base.python.minor.patch"],
+        ),
+        (["3.11"], {"minor": 11}, [".spec.build.base.python"]),
+        ({"minor": 11}, {"minor": {"patch": 1}}, [".spec.build.base.python.minor"]),
+    ],
+)
+def test_a_free_value_that_becomes_one_of_another_form_is_a_conflict_unless_it_is_forced(verbs, first, second, fields):
+    def apply(manager, value, **options):
+        document = {"spec": {"build": {"base": {"python": value}}}}
+        return verbs.apply(RUNTIME_TEMPLATE, "", "python", document, by(manager, **options)).document
+
+    apply("dir", first)
+    with pytest.raises(Conflict) as caught:
+        apply("inbox", second)
+    forced = apply("inbox", second, force=True)
+
+    assert [cause.field for cause in caught.value.causes] == fields
+    assert forced["spec"]["build"]["base"]["python"] == second
+    assert list(owners(forced)) == [("inbox", "Apply", "")]
+
+
+def test_an_empty_free_value_that_is_filled_is_no_conflict(verbs):
+    def apply(manager, value):
+        document = {"spec": {"build": {"base": {"python": value}}}}
+        return verbs.apply(RUNTIME_TEMPLATE, "", "python", document, by(manager)).document
+
+    apply("dir", {})
+
+    assert apply("inbox", {"minor": 11})["spec"]["build"]["base"]["python"] == {"minor": 11}

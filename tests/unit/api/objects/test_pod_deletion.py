@@ -39,7 +39,8 @@ def names(pods):
 def test_a_run_that_is_over_is_shown_no_more(pods, pod_verbs, run):
     run({"attempt": 1, "state": "Ended", "exitCode": 1}, {"attempt": 2, "state": "Running"})
 
-    assert pod_verbs.delete(POD, "default", "etl-1").gone
+    deleted = pod_verbs.delete(POD, "default", "etl-1")
+    assert (deleted.document["kind"], deleted.gone) == ("Pod", False)  # Clients read a Pod in the answer.
     assert names(pods) == ["etl-2"]
 
 

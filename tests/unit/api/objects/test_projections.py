@@ -113,3 +113,38 @@ def test_manifests_are_objects_named_by_their_place(verbs):
     assert (found["kind"], found["state"]) == ("Manifest", "Invalid")
     with pytest.raises(NotFound, match=r'manifests.runwright.dev "x" not found'):
         manifests.get("", "x")
+
+
+@pytest.fixture
+def indexed(verbs):
+    def indexed(name, *runs):
+        spec = {"completionMode": "Indexed", "completions": 5}
+        verbs.create(JOB, "default", a_job(name, **spec), ME)
+        verbs.patch(JOB, "default", name, {"status": {"runs": list(runs)}}, MERGE, ME, "status")
+
+    return indexed
+
+
+def test_the_run_of_an_index_is_found_by_its_name(pods, indexed):
+    indexed("sweep", {"attempt": 4, "index": 3, "state": "Running"})
+
+    assert pods.get("default", "sweep-3-4")["metadata"]["name"] == "sweep-3-4"
+    assert pods.job_of("default", "sweep-3-4")["metadata"]["name"] == "sweep"
+
+
+@pytest.mark.parametrize(
+    "name", ["sweep-4", "sweep-3-5", "sweep-2-4", "sweep-3-4-4", "sweep-03-4", "sweep--3-4", "3-4"]
+)
+def test_a_pod_that_is_no_run_of_an_index_is_not_found(pods, indexed, name):
+    indexed("sweep", {"attempt": 4, "index": 3, "state": "Running"})
+
+    with pytest.raises(NotFound):
+        pods.get("default", name)
+
+
+def test_a_job_whose_name_ends_as_an_index_keeps_its_pods(pods, indexed, verbs, run):
+    indexed("etl-2", {"attempt": 1, "index": 0, "state": "Running"})
+    run({"attempt": 2, "state": "Running"})
+
+    assert pods.job_of("default", "etl-2")["metadata"]["name"] == "etl"
+    assert pods.job_of("default", "etl-2-0-1")["metadata"]["name"] == "etl-2"

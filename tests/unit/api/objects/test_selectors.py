@@ -92,3 +92,17 @@ def test_what_is_no_field_selector_is_refused():
 def test_an_empty_selector_leaves_nothing_out():
     assert not selectors.parse(JOB, "", "")
     assert selectors.parse(JOB, "a", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("status.phse=Failed", "status.phse: did you mean status.phase?"),
+        ("x=y", "x: use metadata.name, metadata.namespace, status.phase, spec.runtime"),
+    ],
+)
+def test_a_field_that_cannot_be_selected_by_is_told_with_those_that_can(text, hint):
+    with pytest.raises(BadRequest) as refused:
+        selectors.parse(JOB, None, text)
+
+    assert str(refused.value) == f"field label not supported: {hint}"

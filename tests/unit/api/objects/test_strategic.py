@@ -24,6 +24,8 @@ A, B = {"name": "a", "value": 1}, {"name": "b", "value": 2}
     [
         ({"plain": [9]}, {"plain": [9]}),
         ({"set": [2, 3]}, {"set": [1, 2, 3]}),
+        ({"set": [3, 3, 1, 3]}, {"set": [1, 2, 3]}),
+        ({"set": [True, True]}, {"set": [1, 2, True]}),
         ({"$deleteFromPrimitiveList/set": [1]}, {"set": [2]}),
         ({"keyed": [{"name": "a", "value": 5}]}, {"keyed": [{"name": "a", "value": 5}, B]}),
         ({"keyed": [{"name": "c"}]}, {"keyed": [A, B, {"name": "c"}]}),

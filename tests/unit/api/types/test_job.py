@@ -1,10 +1,12 @@
 import base64
+from datetime import UTC
 
 import pytest
 from pydantic import ValidationError
 
 from api.types.job import Job
-from api.types.job_spec import FILES_MOST_BYTES, InstallPolicy
+from api.types.job_file import FILES_MOST_BYTES
+from api.types.job_spec import InstallPolicy, JobSpec
 from support.objects import a_job
 
 
@@ -32,6 +34,8 @@ def test_a_job_needs_only_a_command():
         ({"command": [""]}, "spec.command", "FieldValueInvalid"),
         ({"command": ["a\0b"]}, "spec.command", "FieldValueInvalid"),
         ({"env": [{"name": "1A"}]}, "spec.env.0.name", "FieldValueInvalid"),
+        ({"env": [{"name": "A\n"}]}, "spec.env.0.name", "FieldValueInvalid"),
+        ({"env": [{"name": "A", "value": "x" * 130_816}]}, "spec.env.0.value", "FieldValueInvalid"),
         ({"env": [{"name": "JOB_ID"}]}, "spec.env.0.name", "FieldValueForbidden"),
         ({"env": [{"name": "A", "value": "\0"}]}, "spec.env.0.value", "FieldValueInvalid"),
         ({"env": [{"name": "A"}, {"name": "A"}]}, "spec.env", "FieldValueDuplicate"),
@@ -91,6 +95,43 @@ def test_nothing_is_put_behind_a_link():
     assert reasons(files=files) == [("spec.files", "FieldValueInvalid")]
 
 
+def test_a_directory_may_be_above_files_and_has_the_usual_mode():
+    files = [
+        {"path": "a", "directory": True},
+        {"path": "a/b", "text": ""},
+        {"path": "c", "directory": True, "mode": 448},
+    ]
+
+    assert [file.permissions for file in spec_of(files=files).files] == [0o755, 0o644, 0o700]
+
+
+@pytest.mark.parametrize("path", ["", "a", "/a/../b", "/a//b", "/", "/a/", "/./a", "/a\nb", "/a\0", "/" + "a" * 4096])
+def test_a_file_of_the_host_has_a_plain_absolute_path(path):
+    assert reasons(files=[{"path": "a", "hostPath": path}]) == [("spec.files.0.hostPath", "FieldValueInvalid")]
+
+
+def test_what_a_file_of_the_host_may_become_has_nothing_beside_or_below_it():
+    file = {"path": "a", "hostPath": "/srv/a"}
+
+    assert reasons(files=[file, {"path": "a/b", "text": "x"}]) == [("spec.files", "FieldValueInvalid")]
+    assert reasons(files=[file | {"text": "x"}]) == [("spec.files.0", "FieldValueInvalid")]
+    assert len({spec_of(files=[each]).template_hash() for each in (file, file | {"hostPath": "/srv/b"})}) == 2
+
+
+@pytest.mark.parametrize("upload", ["", "sha256:", "0" * 64, "sha256:" + "A" * 64, "sha256:" + "0" * 64 + "\n"])
+def test_an_upload_is_named_by_its_digest(upload):
+    assert reasons(files=[{"path": "a", "upload": upload}]) == [("spec.files.0.upload", "FieldValueInvalid")]
+
+
+def test_a_file_has_one_content():
+    digest = "sha256:" + "0" * 64
+
+    assert spec_of(files=[{"path": "a", "upload": digest}]).files[0].content == b""
+    assert reasons(files=[{"path": "a", "upload": digest, "text": "x"}]) == [("spec.files.0", "FieldValueInvalid")]
+    assert reasons(files=[{"path": "a"}]) == [("spec.files.0", "FieldValueInvalid")]
+    assert reasons(files=[{"path": "a", "directory": False}]) == [("spec.files.0", "FieldValueInvalid")]
+
+
 def test_files_have_one_megabyte_together():
     half = "x" * (FILES_MOST_BYTES // 2)
     fit = [{"path": "a", "text": half}, {"path": "b", "text": half}]
@@ -114,9 +155,69 @@ def test_many_env_variables_are_checked_in_no_time():
     assert len(spec_of(env=env).env) == 50_000
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_that_is_made_of_something_else_has_another_template_hash(deep):
+    spec = JobSpec(command=["true"])
+    before = spec.template_hash()
+
+    assert spec.model_copy(update={"command": ("false",)}, deep=deep).template_hash() != before
+    assert spec.model_copy(deep=deep).template_hash() == spec.template_hash() == before
+    assert spec == JobSpec(command=["true"])
+
+
 def test_the_template_hash_changes_with_what_a_run_is_made_of_only():
     first = spec_of().template_hash()
 
     assert spec_of(backoffLimit=1, suspend=True, ttlSecondsAfterFinished=5).template_hash() == first
     assert spec_of(args=["x"]).template_hash() != first
     assert spec_of(env=[{"name": "A"}]).template_hash() != first
+    assert spec_of(stdin=False, stdinOnce=False).template_hash() == first
+    assert len({first} | {spec_of(stdin=True, stdinOnce=once).template_hash() for once in (False, True)}) == 3
+    digests = [spec_of(files=[{"path": "a", "upload": f"sha256:{each * 64}"}]).template_hash() for each in "01"]
+    assert len({first, *digests}) == 3
+    of_before = JobSpec.model_validate({"command": ["true"], "files": [{"path": "a", "text": "x"}]})
+    assert of_before.template_hash() == "ca401508cc"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-12-31T23:59:00Z", "2026-12-31t23:59:00.123456789+05:30", "2020-01-01T00:00:00-00:00"]
+)
+def test_a_start_is_a_moment_with_its_zone(text):
+    spec = spec_of(startAt=text)
+
+    assert (spec.start_at, spec.starts_at.tzinfo) == (text, UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-12-31", "2026-12-31T23:59:00", "2026-12-31 23:59:00Z", "2026-13-31T23:59:00Z", "2026-W53-4T00:00:00Z", "now",
+     "0001-01-01T00:00:00+01:00", "2026-12-31T23:59:00+25:00", "2026-12-31T23:59:60Z", ""],
+)  # fmt: skip
+def test_what_is_no_moment_is_refused(text):
+    assert reasons(startAt=text) == [("spec.startAt", "FieldValueInvalid")]
+
+
+def test_after_is_complete_unless_it_says_otherwise():
+    (after,) = spec_of(after=[{"job": "extract"}]).after
+
+    assert (after.job, after.condition.value) == ("extract", "Complete")
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ([{"job": "a"}, {"job": "a", "condition": "Failed"}], '"a" is there twice'),
+        ([{"job": "team/a"}], "must be the name of a job in the same namespace"),
+        ([{"job": "A"}], "must be the name of a job"),
+        ([{"job": "a" * 64}], "must be the name of a job"),
+        ([{"job": "a\n"}], "must be the name of a job"),
+        ([{"job": ""}], "at least 1 character"),
+        ([{"job": "a", "condition": "Running"}], "Input should be 'Complete', 'Failed' or 'Finished'"),
+        ([{"job": f"j{number}"} for number in range(257)], "must have at most 256 items"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_refused(after, why):
+    with pytest.raises(ValidationError) as error:
+        spec_of(after=after)
+
+    assert why in str(error.value)

@@ -20,6 +20,15 @@ def test_each_run_is_a_pod_of_the_job():
     assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == ("Job", "etl", "u1", True)
 
 
+def test_a_container_says_that_it_has_a_standard_input_if_its_job_does():
+    (plain,), (kept,), (once,) = (
+        pods({"attempt": 1}, **spec) for spec in ({}, {"stdin": True}, {"stdin": True, "stdinOnce": True})
+    )
+    found = [[pod["spec"]["containers"][0].get(name) for name in ("stdin", "stdinOnce")] for pod in (plain, kept, once)]
+
+    assert found == [[None, None], [True, None], [True, True]]
+
+
 def test_the_phase_follows_the_run():
     found = pods(
         {"attempt": 1, "state": "Pending"},
@@ -63,3 +72,34 @@ def test_a_pod_has_what_typed_clients_insist_on():
     assert pod["spec"]["containers"][0]["image"] == "python-3.11@1.0.0"
     assert pod["spec"]["nodeName"] == "host-1"
     assert pod["status"]["startTime"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_pod_says_what_its_run_was_promised_and_may_use():
+    limits = {"memory": "64Mi", "pids": 5, "nvidia.com/gpu": 1}
+    hash_ = Job.model_validate(a_job(resources={"limits": limits})).spec.template_hash()
+    run = {"attempt": 1, "state": "Running", "requests": {"cpu": "5m", "pods": "1"}, "priority": 7}
+
+    now, before = pods(
+        run | {"templateHash": hash_}, run | {"attempt": 2}, resources={"limits": limits}, priorityClassName="urgent"
+    )
+
+    assert now["spec"]["containers"][0]["resources"] == {
+        "limits": {"memory": "64Mi", "nvidia.com/gpu": "1"},
+        "requests": {"cpu": "5m"},
+    }
+    assert before["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "5m"}}
+    assert (now["spec"]["priority"], now["spec"]["priorityClassName"]) == (7, "urgent")
+
+
+def test_a_run_with_an_index_says_so_in_its_name_labels_annotations_and_environment():
+    run = {"attempt": 7, "index": 3, "indexFailures": 1, "state": "Running"}
+    (pod,) = pods(run, completionMode="Indexed", completions=4)
+
+    metadata, (container,) = pod["metadata"], pod["spec"]["containers"]
+    assert metadata["name"] == "etl-3-7"
+    assert metadata["labels"]["batch.kubernetes.io/job-completion-index"] == "3"
+    assert metadata["annotations"] == {
+        "batch.kubernetes.io/job-completion-index": "3",
+        "batch.kubernetes.io/job-index-failure-count": "1",
+    }
+    assert container["env"] == [{"name": "JOB_COMPLETION_INDEX", "value": "3"}]

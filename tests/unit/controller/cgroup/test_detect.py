@@ -1,10 +1,15 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from controller.cgroup import choose, detect
 from controller.cgroup.detect import Hierarchies
+from controller.cgroup.disks import Disks
 from controller.cgroup.lifecycle import CgroupError
+from controller.linux import mount_api
+from controller.linux.mount_api import MountAttribute
+from support.in_child import in_own_mounts
 
 V2_ONLY = "35 24 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 V1_EACH = "".join(
@@ -85,3 +90,16 @@ def test_this_host_is_one_of_the_two():
 
     assert found.missing == ()
     assert all(Path(mount).is_dir() for mount in found.mounts.values())
+
+
+@pytest.mark.needs_root
+def test_a_mount_whose_name_has_a_carriage_return_is_in_no_ones_way(tmp_path):
+    odd = os.fsencode(tmp_path / "a") + b"\rb\xe9"
+    os.mkdir(odd)
+
+    def body():
+        with mount_api.new_filesystem("tmpfs", {"size": "4096"}, MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, Path(os.fsdecode(odd)))
+        return choose.hierarchies_of_host(), len(Disks.of_host().behind([os.fsdecode(odd)]))
+
+    assert in_own_mounts(body) == (choose.hierarchies_of_host(), 0)

@@ -3,9 +3,10 @@ import threading
 
 import pytest
 
-from api.errors import Conflict
-from api.kinds import JOB, REGISTRY
+from api.errors import Conflict, ServiceUnavailable
+from api.kinds import JOB, NAMESPACE, REGISTRY
 from api.meta import API_VERSION
+from controller.daemon import collecting
 from controller.daemon.collecting import Collector
 from support.hand_clock import HandClock
 from support.objects import a_job, by, open_verbs
@@ -122,6 +123,54 @@ def test_in_the_foreground_the_owner_goes_last(verbs, collector, make):
     assert names(verbs) == []
 
 
+@pytest.mark.invariant("A2")
+@pytest.mark.parametrize("space", ["default", "other"])
+def test_what_has_the_uid_of_an_owner_and_not_its_name_and_place_does_not_hold_up_its_deletion(
+    verbs, collector, make, space
+):
+    """Who writes it is asked about the owner that it names, and could have any uid beside that name."""
+    victim = make("job-victim")
+    verbs.create(NAMESPACE, "", {"metadata": {"name": "other"}}, ME)
+    named = "job-own" if space == "default" else "job-victim"
+    held = a_job("job-x", metadata={"finalizers": ["x.test/hold"]})
+    held["metadata"]["ownerReferences"] = [reference(victim, name=named, blockOwnerDeletion=True)]
+    verbs.create(JOB, space, held, ME)
+    if space == "default":
+        make("job-own")
+    make("job-c", victim, blockOwnerDeletion=True)
+    delete(verbs, "job-victim", propagation="Foreground")
+    collector.catch_up()
+
+    assert "job-victim" not in names(verbs)
+    assert "job-c" not in names(verbs)
+
+
+@pytest.mark.invariant("A2")
+def test_what_has_the_uid_of_an_owner_and_not_its_name_is_not_waited_for_at_all(verbs, collector, make):
+    victim, own = make("job-victim"), make("job-own")
+    make("job-x", own | {"metadata": own["metadata"] | {"uid": victim["metadata"]["uid"]}}, own)
+    assert delete(verbs, "job-victim", propagation="Foreground").gone
+    collector.catch_up()
+
+    assert names(verbs) == ["job-own", "job-x"]
+
+
+@pytest.mark.parametrize("change", [{"blockOwnerDeletion": False}, {"name": "job-other"}, None])
+def test_what_refers_to_an_owner_no_longer_or_otherwise_is_no_longer_waited_for(verbs, collector, make, change):
+    a = make("job-a")
+    c = make("job-c", a, blockOwnerDeletion=True)
+    c = verbs.storage.update(c | {"metadata": c["metadata"] | {"finalizers": ["x.test/hold"]}})
+    delete(verbs, "job-a", propagation="Foreground")
+    collector.catch_up()
+    assert names(verbs) == ["job-a", "job-c"]
+
+    c = verbs.get(JOB, "default", "job-c")
+    left = [] if change is None else [reference(a, blockOwnerDeletion=True) | change]
+    verbs.storage.update(c | {"metadata": c["metadata"] | {"ownerReferences": left}})
+    collector.catch_up()
+    assert names(verbs) == ["job-c"]
+
+
 def test_in_the_foreground_without_dependents_it_goes_at_once(verbs, make):
     make("job-a")
 
@@ -172,3 +221,33 @@ def test_the_thread_collects_by_itself_and_ends(verbs, make):
         unsubscribe()
 
     assert names(verbs) == []
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("our bug"), ServiceUnavailable("not now")])
+def test_whatever_fails_once_is_done_later_and_the_others_before(verbs, make, monkeypatch, caplog, failure):
+    monkeypatch.setattr(collecting, "_AFTER_FAILURE_SECONDS", 0.01)
+    a = make("job-a")
+    make("job-b", a), make("job-c", a)
+    collector, written = Collector(verbs.storage, verbs), threading.Event()
+    unsubscribe = verbs.storage.subscribe(written.set)
+    failures, by_itself = [failure], verbs.delete
+
+    def delete_or_fail(*arguments, **named):
+        if failures:
+            raise failures.pop()
+        return by_itself(*arguments, **named)
+
+    by_itself(JOB, "default", "job-a")
+    monkeypatch.setattr(verbs, "delete", delete_or_fail)
+    collector.start()
+    try:
+        while names(verbs):
+            assert written.wait(10)
+            written.clear()
+    finally:
+        collector.stop()
+        unsubscribe()
+
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == [
+        "cannot collect what has lost its owners"
+    ]

@@ -1,12 +1,21 @@
+import pytest
+
+from controller.daemon.allocatable import HostAmounts
 from controller.daemon.host import Host
 from controller.daemon.node import NodeReport
+from controller.daemon.settings import Settings
 from support.hand_clock import HandClock
 
 HOST = Host("host-1", "x86_64", (6, 1), "boot", 8 << 30, cpus=4, pids=1000)
 
 
 def report(tmp_path, problem="", used_percent=100.0):
-    return NodeReport(HOST, HandClock(), tmp_path, 200, used_percent, lambda: problem)
+    return NodeReport(HOST, HandClock(), tmp_path, amounts(tmp_path), used_percent, lambda: problem)
+
+
+def amounts(tmp_path, **queue):
+    settings = Settings.model_validate({"queue": queue})
+    return HostAmounts(HOST, settings, tmp_path, lambda: {"nvidia.com/gpu": 2})
 
 
 def conditions(node):
@@ -21,6 +30,27 @@ def test_a_node_says_what_the_host_has(tmp_path):
     assert node["status"]["capacity"]["memory"] == "8388608Ki"
     assert node["status"]["allocatable"]["pods"] == "200"
     assert all(node["status"]["nodeInfo"][name] for name in ("kernelVersion", "osImage", "bootID", "machineID"))
+
+
+def test_a_node_says_what_can_be_promised_to_runs(tmp_path):
+    of_node = NodeReport(
+        HOST, HandClock(), tmp_path, amounts(tmp_path, reserved_cpu="500m", reserved_memory="1Gi"), 100.0, lambda: ""
+    )
+    status = of_node.node()["status"]
+
+    assert status["allocatable"]["cpu"] == "3500m"
+    assert status["allocatable"]["memory"] == f"{7 << 20}Ki"
+    assert (status["capacity"]["nvidia.com/gpu"], status["allocatable"]["nvidia.com/gpu"]) == ("2", "2")
+    storage = [int(status[of]["ephemeral-storage"].removesuffix("Ki")) for of in ("capacity", "allocatable")]
+    assert storage[1] == pytest.approx(storage[0] * 0.9, rel=0.01)
+
+
+def test_runs_are_promised_no_more_than_all_of_them_may_use(tmp_path):
+    settings = Settings.model_validate({"cgroup": {"memory": "2Gi", "cpu": "50%"}})
+
+    assert HostAmounts(HOST, settings, tmp_path).for_runs() | {"ephemeral-storage": 0} == {
+        "cpu": 2000, "memory": 2 << 30, "pods": 200, "ephemeral-storage": 0
+    }  # fmt: skip
 
 
 def test_a_node_is_ready_until_runs_cannot_be_started(tmp_path):
@@ -38,7 +68,7 @@ def test_a_full_disk_is_pressure(tmp_path):
 def test_a_condition_remembers_since_when_it_holds(tmp_path):
     problems = ["", "", "broken"]
     clock = HandClock()
-    node = NodeReport(HOST, clock, tmp_path, 1, 100.0, lambda: problems.pop(0))
+    node = NodeReport(HOST, clock, tmp_path, amounts(tmp_path), 100.0, lambda: problems.pop(0))
     first = conditions(node.node())["Ready"]
     clock.advance(60)
     second = conditions(node.node())["Ready"]

@@ -4,9 +4,8 @@ import shutil
 
 import pytest
 
-from api.ports import Change, ChangeType
 from controller.daemon.package_caches import PackageCaches
-from controller.daemon.runtimes_for_jobs import RuntimesForJobs, concerns_jobs
+from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.job.observed import PackageCache, RuntimeMissing, RuntimeReady
 from support.registry_fixtures import a_tree
 from support.runtime_world import RuntimeWorld, a_runtime_world
@@ -165,21 +164,3 @@ def test_with_runtimes_disabled_every_spec_is_refused(world):
     said = disabled.find("a@1.0.0", may_install=True)
     assert isinstance(said, RuntimeMissing)
     assert said.reason == "RuntimesDisabled"
-
-
-def a_change(before: dict, after: dict) -> Change:
-    def document(status: dict) -> dict:
-        return {"kind": "Runtime", "metadata": {"name": "a"}, "spec": {}, "status": status}
-
-    return Change(ChangeType.MODIFIED, 2, None, document(after), document(before))  # type: ignore[arg-type]
-
-
-def test_how_far_an_install_is_wakes_no_job_and_its_end_does():
-    some = {"versions": [{"version": "1.0.0", "state": "Installing", "doneBytes": 1}]}
-    more = {"versions": [{"version": "1.0.0", "state": "Installing", "doneBytes": 2}]}
-    done = {"versions": [{"version": "1.0.0", "state": "Installed"}]}
-
-    assert not concerns_jobs(a_change(some, more))
-    assert concerns_jobs(a_change(more, done))
-    assert concerns_jobs(a_change({"versions": 3, "runtimes": 1}, {"versions": 4, "runtimes": 1}))
-    assert not concerns_jobs(a_change({"lastFetchTime": "a"}, {"lastFetchTime": "b"}))

@@ -142,3 +142,9 @@ def test_nodes_are_read_as_they_were_written():
 
     assert sharing.of_text(sharing.as_text(nodes)) == nodes
     assert sharing.of_text("") == frozenset()
+
+
+def test_a_node_that_is_one_device_by_itself_is_no_control_node_whatever_that_device_is_called():
+    inventory = specs((GPU, "", {"0": "g0 g1", "1": "g0 g2"}), ("b.com/x", "", {"all": "g0"}))
+
+    assert not apart(inventory, f"{GPU}=0", f"{GPU}=1")

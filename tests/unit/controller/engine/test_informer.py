@@ -91,6 +91,20 @@ def test_a_change_of_another_kind_is_mapped_to_keys_of_ours(store: Store, clock:
     assert keys == [toy_key("anna-ADDED"), toy_key("anna-DELETED")]
 
 
+def test_a_change_that_its_source_cannot_tell_of_holds_up_no_other(
+    store: Store, clock: HandClock, caplog: pytest.LogCaptureFixture
+):
+    informer, keys = an_informer(store, clock, also=[Source("Doll", lambda change: [toy_key(change.document["nose"])])])
+    informer.step()
+
+    store.create(a_toy("anna") | {"kind": "Doll"})
+    store.create(a_toy("ball"))
+    informer.step()
+
+    assert keys == [toy_key("ball")]
+    assert "cannot say what a change makes due" in caplog.text
+
+
 def test_when_changes_were_compacted_away_everything_is_listed_again(store: Store, clock: HandClock):
     informer, keys = an_informer(store, clock)
     informer.step()

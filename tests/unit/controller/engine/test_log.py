@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from controller.engine import log
 from controller.engine.log import JsonFormatter, TextFormatter, about, keys
 
@@ -32,12 +34,13 @@ def test_a_text_line_is_logfmt_with_the_keys_after_the_message():
     assert 'level=warning logger=test_log msg="reconcile failed" kind=Job name=etl error="no \\"python\\""\n' in line
 
 
-def test_a_value_cannot_break_out_of_its_line():
+@pytest.mark.parametrize("value", ["a\nlevel=error msg=forged", "a\n", "\n"])
+def test_a_value_cannot_break_out_of_its_line(value):
     with a_logger(TextFormatter()) as (logger, stream):
-        logger.warning("x", extra=keys(name="a\nlevel=error msg=forged"))
+        logger.warning("x", extra=keys(name=value, other="level=error msg=forged"))
 
     assert stream.getvalue().count("\n") == 1
-    assert 'name="a\\nlevel=error msg=forged"' in stream.getvalue()
+    assert f"name={json.dumps(value)} other=" in stream.getvalue()
 
 
 def test_a_json_line_is_one_object():

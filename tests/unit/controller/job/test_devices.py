@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from api.errors import Conflict
+from api.types.job import Job
 from controller.devices.errors import Unusable
 from controller.engine.errors import TransientError
 from controller.job.observed import DevicesFree, DevicesMissing
@@ -42,6 +43,18 @@ def test_what_was_chosen_is_held_before_it_is_on_record(host):
     first, second = host.add("first", zero=1), host.add("second", zero=1)
 
     assert (host.begin(first), host.begin(second)) == (q("0"), q("1"))
+
+
+@pytest.mark.invariant("X30")
+def test_two_runs_of_one_job_have_devices_of_their_own(host):
+    job = host.add("many", zero=1)
+    job = host.record(job, 1, host.begin(job), "Running")
+    job = host.record(job, 2, host.begin(job, 2), "Running")
+
+    assert [run.devices for run in job.status.runs] == [q("0"), q("1")]
+    assert host.devices.find(job).reason == "DevicesUnavailable"
+    host.restart()
+    assert host.devices.find(job).reason == "DevicesUnavailable"
 
 
 def test_two_that_looked_at_the_same_moment_do_not_get_the_same(host):
@@ -116,6 +129,104 @@ def test_who_waits_for_that_kind_is_woken_when_devices_are_freed(host):
     host.devices.free(recorded, 1)
 
     assert host.woken == [waiting.key]
+
+
+@pytest.mark.invariant("X30")
+def test_they_are_woken_too_if_somebody_else_sees_first_that_a_run_is_gone(host):
+    first, waiting = host.add("first", zero=2), host.add("second", zero=1)
+    names = host.begin(first)
+    ended = host.record(host.record(first, 1, names), 1, names, "Ended")
+    host.devices.find(waiting)
+
+    host.dirs.remove(first.meta.uid, 1)
+    host.devices.find(host.add("third", other=1))
+    host.devices.free(ended, 1)
+
+    assert host.woken == [waiting.key]
+
+
+@pytest.mark.invariant("X31")
+@pytest.mark.parametrize("who_looks_first", ["its job", "another job"])
+def test_what_a_run_that_is_gone_claims_still_is_free_whoever_sees_first_that_it_is(host, who_looks_first):
+    first, second = host.add("first", zero=2), host.add("second", zero=2)
+    names = host.begin(first)
+    ended = host.record(host.record(first, 1, names), 1, names, "Ended")
+
+    with host.devices.held_on_host(ended, 1, names, host.given[names]):  # Its launcher has not let go of it.
+        host.dirs.remove(first.meta.uid, 1)
+        if who_looks_first == "another job":
+            host.devices.find(host.add("third", other=1))
+        host.devices.free(ended, 1)
+
+        assert host.devices.find(second).names == names
+
+
+def test_what_a_run_of_a_job_that_is_gone_claims_is_not_free(host):
+    first = host.add("first", zero=2)
+    names = host.begin(first)
+    recorded = host.record(first, 1, names, "Running")
+
+    with host.devices.held_on_host(recorded, 1, names, host.given[names]):
+        host.store.delete(job_key("first"))
+
+        assert host.devices.find(host.add("second", zero=2)).reason == "DevicesUnavailable"
+
+
+def test_those_that_are_gone_or_do_not_wait_any_more_take_no_turn_of_who_waits(host):
+    first = host.add("first", zero=2)
+    recorded = host.record(first, 1, host.begin(first))
+    gone, content = [host.add(f"gone-{number}", zero=1) for number in range(8)], host.add("content", zero=1)
+    waiting = [host.add(f"waits-{number}", zero=1) for number in range(9)]
+    for job in (*gone, content, *waiting):
+        host.devices.find(job)
+
+    for job in gone:
+        host.store.delete(job.key)
+    host.devices.find(changed(host, content, {}))
+    host.devices.free(recorded, 1)
+
+    assert host.woken == [job.key for job in waiting[:8]]
+
+
+def test_a_job_that_wants_another_kind_by_now_is_woken_for_that_one_in_its_turn(host):
+    first = host.add("first", zero=1)
+    recorded = host.record(first, 1, host.begin(first))
+    early, late = host.add("early", other=1), host.add("late", zero=2)
+    for job in (early, late):
+        host.devices.find(job)
+
+    host.devices.find(changed(host, early, {"example.com/zero": 2}))
+    host.devices.free(recorded, 1)
+
+    assert host.woken == [early.key, late.key]
+
+
+@pytest.mark.parametrize("end", ["suspended", "deleted"])
+def test_a_job_that_is_suspended_or_deleted_is_woken_for_no_devices(host, end):
+    first = host.add("first", zero=2)
+    recorded = host.record(first, 1, host.begin(first))
+    waiting = host.add("waits", zero=1)
+    host.devices.find(waiting)
+
+    if end == "suspended":
+        document = waiting.to_document()
+        document["spec"]["suspend"] = True
+        host.store.update(document)
+    else:
+        document = waiting.to_document()
+        document["metadata"]["finalizers"] = ["example.com/kept"]
+        host.store.update(document)
+        host.store.delete(waiting.key)
+    host.observer().observe(host.job("waits"))
+    host.devices.free(recorded, 1)
+
+    assert host.woken == []
+
+
+def changed(host, job, devices):
+    document = job.to_document()
+    document["spec"]["resources"]["limits"] = devices
+    return Job.model_validate(host.store.update(document))
 
 
 def test_devices_of_a_job_that_is_gone_are_free(host):
@@ -306,6 +417,19 @@ def test_what_its_own_run_claims_is_no_other_daemons(host):
     assert during == ""
     assert "held by job/default/etl" in other.message
     assert "daemon" not in other.message
+
+
+def test_a_claim_of_a_run_that_is_over_holds_nothing_here_though_its_launcher_has_not_let_go_of_it(host):
+    first = host.add("first", zero=2)
+    recorded = host.record(first, 1, host.begin(first))
+    nodes = host.given[q("0", "1")]
+
+    with host.devices.held_on_host(recorded, 1, q("0", "1"), nodes):
+        host.devices.free(recorded, 1)
+        while_it_is_kept = host.devices.find(host.add("second", zero=2))
+        live = host.claims.live()
+
+    assert (while_it_is_kept, len(live)) == (DevicesFree(q("0", "1"), nodes), 1)
 
 
 def test_a_run_without_devices_claims_nothing(host):

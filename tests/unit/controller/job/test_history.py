@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.types.job import RunState
 from controller.job import history
 from controller.job.observed import ObservedJob
 from support.builders import a_job, a_run, observed_job, unclaimed, with_runs
@@ -16,3 +17,12 @@ def test_a_run_of_another_boot_is_lost_though_its_claim_went_with_the_power(on_t
 
     assert run.reason == "RunLost"
     assert history.counts_as_failure(run)
+
+
+def test_what_a_run_replaces_is_all_before_it_or_what_was_of_its_index():
+    runs = [a_run(n, RunState.ENDED, index=index) for n, index in ((1, 0), (2, 1), (3, 0))]
+    indexed = with_runs(a_job(completionMode="Indexed", completions=2), *runs)
+
+    assert history.replaced_by(indexed, 3) == {1}
+    assert history.replaced_by(with_runs(a_job(parallelism=2), a_run(1), a_run(2)), 2) == frozenset()
+    assert history.replaced_by(with_runs(a_job(), a_run(1)), 1) is None

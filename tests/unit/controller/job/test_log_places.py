@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from api.errors import BadRequest, NotFound
+from api.errors import BadRequest, Expired, NotFound
 from api.ports import LogOptions
+from controller.job.log_files import LogFiles
 from controller.job.log_places import Place, PlacedLogFiles
 from controller.job.logs import JobLogs, log_directory
 from controller.launcher.log_writer import LogWriter
@@ -32,7 +33,7 @@ def writer(directory):
 
 @pytest.fixture
 def logs(tmp_path):
-    return JobLogs(tmp_path, HandClock(), lambda _job, _attempt: True)
+    return JobLogs(tmp_path, HandClock(), lambda _job, _attempt: True, lambda _job: 5)
 
 
 def write(writer, *numbered):
@@ -80,7 +81,7 @@ def test_readers_that_are_cut_off_and_go_on_while_it_is_written_and_rotated_miss
     fd = os.open(directory, os.O_RDONLY)
     writer = LogWriter(fd, 200, 1000, lambda: 0)
     is_over = threading.Event()
-    logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: is_over.is_set())
+    logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: is_over.is_set(), lambda _job: 1000)
 
     def write_all():
         write(writer, *range(600))
@@ -141,7 +142,7 @@ def test_a_place_that_no_record_ends_at_begins_with_its_file(logs, writer, place
 
 
 def test_a_run_without_a_log_is_not_found(tmp_path):
-    logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: True)
+    logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: True, lambda _job: 5)
     with pytest.raises(NotFound, match='no log of pods "etl-1"'):
         read(logs)
 
@@ -158,3 +159,74 @@ def test_a_log_that_is_removed_while_it_is_read_ends(directory, writer):
             path.unlink()
         directory.rmdir()
         assert list(files.fresh_placed()) == []
+
+
+@pytest.mark.parametrize("way", ["text", "records"])
+def test_a_log_that_is_removed_before_it_is_followed_is_not_found(logs, directory, way):
+    options = LogOptions(follow=True)
+    begun = logs.read(JOB, 1, options, never) if way == "text" else logs.records(JOB, 1, options, "", never)
+    directory.rmdir()
+
+    with pytest.raises(NotFound, match="etl-1"):
+        next(begun)
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "0999-12-31T23:59:59Z", "1970-01-01T00:00:00.5+01:00"])
+def test_a_log_since_a_time_long_ago_is_all_of_it(logs, writer, since):
+    write(writer, 1)
+
+    assert b"".join(logs.read(JOB, 1, LogOptions(since_time=since), never)) == b"1\n"
+    writer.finish()
+
+
+def test_much_that_is_written_while_a_log_is_followed_comes_in_pieces(tmp_path, directory):
+    logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: False, lambda _job: 5)
+    line = b"x" * 1023 + b"\n"
+    followed = logs.read(JOB, 1, LogOptions(follow=True), never)
+    assert next(followed) == b""
+
+    (directory / "0.log").write_bytes((b"T stdout F " + line) * 4096)
+    pieces = []
+    while sum(map(len, pieces)) < 4096 * len(line):
+        pieces.append(next(followed))
+
+    assert b"".join(pieces) == line * 4096
+    assert max(map(len, pieces)) <= 128 << 10
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_log_that_is_to_be_whole_is_refused_when_some_of_it_is_gone(logs, writer, follow):
+    options = LogOptions(follow=follow, whole=True)
+    write(writer, *range(10))
+    assert b"".join(logs.read(JOB, 1, options, never)) == b"".join(b"%d\n" % number for number in range(10))
+    write(writer, *range(100))
+    writer.finish()
+
+    with pytest.raises(Expired, match="written faster than it was read"):
+        list(logs.read(JOB, 1, options, never))
+    assert list(logs.read(JOB, 1, LogOptions(follow=follow), never))
+
+
+@pytest.mark.invariant("J6")
+@pytest.mark.parametrize("way", ["read", "followed", "records"])
+def test_what_stayed_of_a_log_while_it_was_read_goes_afterwards_unless_another_reads_it(directory, way):
+    over = threading.Event()
+    logs = JobLogs(directory.parents[1], HandClock(), lambda _job, _attempt: over.is_set(), lambda _job: 2)
+    fd = os.open(directory, os.O_RDONLY)
+    writer = LogWriter(fd, 100, 2, lambda: 0)
+    write(writer, *range(12))
+    options = LogOptions(follow=way != "read")
+    with LogFiles(directory) as other:
+        assert [line.content for line in other.fresh()][-1] == b"11"
+        write(writer, *range(12, 40))
+        writer.finish()
+        os.close(fd)
+        begun = logs.records(JOB, 1, options, "", never) if way == "records" else logs.read(JOB, 1, options, never)
+        over.set()
+        assert len(list(begun)) >= 1
+        assert len(list(directory.iterdir())) > 2
+
+    list(logs.read(JOB, 1, LogOptions(), never))
+
+    assert len(list(directory.iterdir())) == 2
+    assert (directory / "0.log").exists()

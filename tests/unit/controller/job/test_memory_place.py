@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.types.job_spec import JobFile
+from api.types.job_file import JobFile
 from controller.job.memory_place import MemoryPlace, NoMemoryPlace
 from controller.job.run_dirs import RunDirs
 from controller.linux.removal import remove_tree

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -5,8 +6,9 @@ import pytest
 from api.meta import wire_time
 from api.types.job import RunState
 from controller.engine.plan import Plan
-from controller.job.observed import RuntimeMissing, RuntimeReady
-from controller.job.plan import plan
+from controller.job.observed import Queued, RuntimeMissing, RuntimeReady
+from controller.job.plan import plan, would_begin
+from controller.job.report import report
 from controller.job.steps import (
     AbandonRun,
     BeginRun,
@@ -67,7 +69,7 @@ def test_an_end_is_put_on_record_before_the_run_is_removed():
 def test_an_ended_run_on_record_is_removed_from_the_host():
     job = with_runs(a_job(), a_run(state=RunState.ENDED, reason="Completed", exit_code=0))
 
-    assert plan(job, observed_job(exited())) == Plan.do(RemoveRun(1), again=True)
+    assert plan(job, observed_job(exited())) == Plan.do(RemoveRun(1))
 
 
 def test_a_finished_job_needs_nothing():
@@ -189,6 +191,53 @@ def test_a_deadline_that_passes_between_runs_ends_the_job():
     job = with_runs(a_job(activeDeadlineSeconds=60), a_failed_run(), start_time=start, failed=1)
 
     assert plan(job, observed_job()).steps == ()
+
+
+LACKING = {
+    "references": {"unresolved": 'Secret "key" not found'},
+    "runtime": {"runtime": RuntimeMissing("RuntimeNotReady", "python-3.11 is not installed")},
+    "policy": {"forbidden": "jobs must have a deadline"},
+    "nothing": {},
+}
+
+
+def a_retry(seconds_ago, **spec):
+    """A second run that is on record, of a job whose first one started so many seconds ago."""
+    start = wire_time(NOW - timedelta(seconds=seconds_ago))
+    job = a_job(activeDeadlineSeconds=60, **spec)
+    return with_runs(job, a_failed_run(), a_run(2), start_time=start, failed=1)
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_a_deadline_that_passes_while_a_run_on_record_waits_ends_the_job(lacking):
+    job, seen = a_retry(61), observed_job(unclaimed(2), **LACKING[lacking])
+    wanted = plan(job, seen)
+    given_up = exited(2, "DeadlineExceeded", None)
+    after = report(job, observed_job(given_up), plan(job, observed_job(given_up)), work_bytes=None)
+
+    why = "it did not finish within activeDeadlineSeconds, 60"
+    assert wanted == Plan.do(AbandonRun(2, "DeadlineExceeded", why), again=True)
+    assert (after.phase, after.reason) == ("Failed", "DeadlineExceeded")
+
+
+@pytest.mark.parametrize("lacking", ["references", "runtime", "policy"])
+def test_a_run_on_record_that_waits_is_looked_at_when_its_deadline_passes(lacking):
+    assert plan(a_retry(50), observed_job(unclaimed(2), **LACKING[lacking])).check_again_seconds == 10
+
+
+def test_a_job_that_may_not_run_again_is_looked_at_when_its_deadline_passes():
+    start = wire_time(NOW - timedelta(seconds=50))
+    job = with_runs(a_job(activeDeadlineSeconds=60), a_failed_run(), start_time=start, failed=1)
+
+    assert plan(job, observed_job(forbidden="no")).check_again_seconds == 10
+
+
+def test_a_run_on_record_that_is_suspended_has_its_whole_deadline_when_it_is_not_any_more():
+    job, seen = a_retry(61, suspend=True), observed_job(unclaimed(2))
+    wanted = plan(job, seen)
+
+    assert wanted == Plan.wait("Suspended", "spec.suspend is true")
+    assert report(job, seen, wanted, work_bytes=None).start_time is None
 
 
 def test_a_missing_runtime_is_asked_for_and_waited_for():
@@ -317,7 +366,43 @@ def test_a_finished_job_that_a_manifest_declares_is_kept_since_it_would_be_made_
 
 
 def test_a_full_host_makes_jobs_wait():
-    assert plan(a_job(), observed_job(crowded="200 runs are active")).waiting.reason == "HostBusy"
+    waiting = plan(a_job(), observed_job(turn=Queued("HostBusy", "200 runs are active", ahead=0)))
+
+    assert (waiting.waiting.reason, waiting.check_again_seconds) == ("HostBusy", 15)
+
+
+def test_the_farther_back_in_the_queue_the_seldomer_a_job_looks():
+    waiting = plan(a_job(), observed_job(turn=Queued("Queued", "others come first", ahead=1000)))
+
+    assert waiting.check_again_seconds == 500
+
+
+def test_who_waits_for_something_else_is_not_in_the_queue():
+    queued = Queued("Queued", "others come first")
+
+    assert would_begin(a_job(), observed_job(turn=queued))
+    assert not would_begin(a_job(suspend=True), observed_job(turn=queued))
+    assert not would_begin(a_job(), observed_job(turn=queued, unresolved="there is no Secret x"))
+    assert not would_begin(with_runs(a_job(), a_run()), observed_job(unclaimed(), turn=queued))
+
+
+def test_a_run_that_gives_way_is_stopped_with_its_grace():
+    job = with_runs(a_job(terminationGracePeriodSeconds=5), a_run(state=RUNNING))
+
+    assert plan(job, observed_job(running(gives_way="to job/default/urgent"))).steps == (StopRun(1, "Preempted", 5.0),)
+
+
+def test_a_run_that_gives_way_before_it_was_started_never_is():
+    job = with_runs(a_job(), a_run())
+    decided = plan(job, observed_job(replace(unclaimed(), gives_way="to job/default/urgent")))
+
+    assert decided.steps == (AbandonRun(1, "Preempted", "it gave way to job/default/urgent"),)
+
+
+def test_a_run_that_gave_way_uses_up_no_retry():
+    job = with_runs(a_job(backoffLimit=0), a_failed_run(reason="Preempted"), failed=0)
+
+    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
 
 
 def test_boot_ids_are_those_of_the_builders():

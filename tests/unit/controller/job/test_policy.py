@@ -65,6 +65,28 @@ def test_what_is_dropped_needs_no_permission():
     assert judged(securityContext={"capabilities": {"drop": ["ALL"]}}) == []
 
 
+@pytest.mark.invariant("U7")
+@pytest.mark.parametrize(
+    ("policy", "namespace"),
+    [({}, "default"), ({"team": ("/srv/sets",)}, "default"), ({"*": ("/srv/set", "/srv/sets/other")}, "team")],
+)
+def test_a_file_of_the_host_that_is_not_given_to_the_namespace_is_named_with_the_setting(policy, namespace):
+    files = [{"path": "x", "text": "x"}, {"path": "y", "hostPath": "/srv/sets/a"}]
+
+    ((field, message),) = judged(Policy(host_files=policy), namespace, files=files)
+
+    assert field == "spec.files[1].hostPath"
+    assert message == (
+        f"Forbidden: the setting policy.host_files gives the namespace {namespace} nothing at /srv/sets/a: upload it "
+        f"(rnx job run --upload), or add its directory to policy.host_files.{namespace}"
+    )
+
+
+@pytest.mark.parametrize("policy", [{"*": ("/srv/sets",)}, {"default": ("/srv",)}, {"default": ("/srv/sets/a",)}])
+def test_a_file_of_the_host_that_is_given_is_allowed(policy):
+    assert judged(Policy(host_files=policy), files=[{"path": "y", "hostPath": "/srv/sets/a"}]) == []
+
+
 def test_limits_that_have_to_be_set_are_named_where_they_are_not():
     policy = Policy(required_limits=REQUIRABLE)
 
@@ -105,3 +127,17 @@ def test_a_run_that_runs_is_left_alone_whatever_the_policy_has_become():
     job = with_runs(a_job(), a_run(state=RunState.RUNNING))
 
     assert plan(job, observed_job(running(), forbidden="no")) == plan(job, observed_job(running()))
+
+
+def test_a_class_is_for_the_namespaces_that_the_policy_gives_it_to():
+    given = Policy(priority_classes={"web": frozenset({"urgent"}), "*": frozenset({"batch"})})
+
+    def refused(namespace, name):
+        return [str(each) for each in judge(given, namespace, a_job(priorityClassName=name).spec)]
+
+    assert [refused("web", "urgent"), refused("other", "batch"), refused("web", "batch")] == [[], [], []]
+    assert refused("other", "urgent") == [
+        'spec.priorityClassName: Forbidden: the setting policy.priority_classes does not give "urgent" to the namespace '
+        "other: leave it out, or add it to policy.priority_classes.other"
+    ]
+    assert judge(Policy(), "other", a_job(priorityClassName="urgent").spec) == []

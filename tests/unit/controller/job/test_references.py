@@ -1,5 +1,7 @@
 """What a job's references stand for: found, left out, or missed by name."""
 
+import os
+
 import pytest
 
 from api.errors import ServiceUnavailable
@@ -63,6 +65,32 @@ def test_keys_that_cannot_be_names_of_variables_are_left_out():
     assert env_of(envFrom=[{"secretRef": {"name": "db"}, "prefix": "X_"}]) == {
         "X_password": PASSWORD, "X_9x": "1", "X_JOB_ID": "2",
     }  # fmt: skip
+
+
+LONG = 131_071 - len("_password=") - len(PASSWORD)
+
+
+def test_a_variable_as_long_as_one_may_be_is_passed_on():
+    env = env_of(envFrom=[{"secretRef": {"name": "db"}, "prefix": "P" * LONG + "_"}])
+    assert len(env) == 3
+    _, status = os.waitpid(os.posix_spawn("/bin/true", ["true"], env), 0)
+    assert status == 0
+
+
+def test_a_variable_whose_name_makes_it_too_long_is_named_by_its_key():
+    why = references.problem(
+        a_job_with(envFrom=[{"secretRef": {"name": "db"}, "prefix": "P" * LONG + "__"}]), STORED.get
+    )
+    assert why == (
+        'key "password" of Secret "db" cannot be a variable: it has a NUL byte, or over 128 KiB with its name: '
+        "use a file of spec.files"
+    )
+
+
+def test_a_key_that_ends_in_a_new_line_is_no_name_of_a_variable():
+    stored = {ObjectKey("ConfigMap", "default", "settings"): a_config_map(data={"level\n": "debug", "ok": "1"})}
+    job = a_job_with(envFrom=[{"configMapRef": {"name": "settings"}}])
+    assert [variable.name for variable in resolve(job, stored.get).spec.env] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +158,12 @@ def test_a_job_says_to_which_objects_it_refers():
     assert not references.refers(
         a_job("etl", metadata={"namespace": "default"}), ObjectKey(SECRET.name, "default", "db")
     )
+
+
+def test_a_job_that_cannot_be_read_refers_to_nothing_and_is_in_nobodys_way():
+    job = {"metadata": {"name": "old", "namespace": "default"}, "spec": {"env": [{"name": "BAD NAME"}]}}
+
+    assert not references.refers(job, ObjectKey(SECRET.name, "default", "db"))
 
 
 @pytest.mark.parametrize("job", [a_job_with(), with_runs(a_job_with(), a_run())])

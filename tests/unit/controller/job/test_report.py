@@ -1,13 +1,13 @@
 import pytest
 
-from api.conditions import find
+from api.conditions import Condition, ConditionStatus, find
 from api.types.job import RunState
 from controller.engine.errors import TransientError
 from controller.engine.plan import Plan
 from controller.job.observed import RuntimeReady
 from controller.job.report import report, report_failure
 from controller.job.steps import BeginRun, StartRun, ThawRun
-from support.builders import NOW, a_failed_run, a_job, a_run, exited, lost, observed_job, running, unclaimed, with_runs
+from support.builders import a_failed_run, a_job, a_run, exited, lost, observed_job, running, unclaimed, with_runs
 
 
 def status_of(job, observed, plan=None):
@@ -131,7 +131,27 @@ def test_the_receipt_and_usage_of_a_run_reach_its_status():
 def test_a_failed_pass_is_told_without_forgetting_the_runs():
     job = with_runs(a_job(), a_run(state=RunState.RUNNING), active=1, phase="Running")
 
-    status = report_failure(job, TransientError("LauncherDown", "cannot reach the launcher"), NOW)
+    status = report_failure(job, TransientError("LauncherDown", "cannot reach the launcher"))
 
     assert (status.phase, status.reason) == ("Running", "LauncherDown")
     assert status.runs == job.status.runs
+
+
+def test_a_changed_job_that_could_not_be_looked_at_says_nothing_of_how_its_former_runs_ended():
+    done = status_of(with_runs(a_job(), a_run(state=RunState.RUNNING)), observed_job(exited()))
+    changed = a_job(command=["false"], backoffLimit=0).model_copy(update={"status": done})
+
+    status = report_failure(changed, TransientError("HostError", "the disk is full"))
+
+    assert (done.phase, status.phase, status.reason) == ("Succeeded", "Pending", "HostError")
+    assert (status.conditions, status.completion_time, status.succeeded) == ((), None, 0)
+
+
+def test_what_others_say_of_a_job_stays():
+    billed = Condition(type="example.com/Billed", status=ConditionStatus.TRUE)
+    job = with_runs(a_job(), a_run(state=RunState.RUNNING), conditions=(billed,))
+
+    status = status_of(job, observed_job(exited()))
+
+    assert [condition.type for condition in status.conditions] == ["Complete", "example.com/Billed"]
+    assert status.conditions[1] == billed

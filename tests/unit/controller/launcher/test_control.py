@@ -38,6 +38,12 @@ def test_a_deadline_arrives(fifo, tmp_path):
     assert fifo.read() == [{"op": "deadline", "seconds": None}, {"op": "deadline", "seconds": 60}]
 
 
+def test_that_its_standard_input_is_to_end_arrives(fifo, tmp_path):
+    assert control.end_stdin(tmp_path)
+
+    assert fifo.read() == [{"op": "end_stdin"}]
+
+
 def test_nothing_is_sent_to_a_run_that_nobody_has_claimed(tmp_path):
     assert not control.stop(tmp_path, "Stopped", 1)
 

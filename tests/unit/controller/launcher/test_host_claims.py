@@ -1,5 +1,6 @@
 """Claims of devices: seen by all daemons of the host, for as long as whoever has one lives."""
 
+import errno
 import os
 import select
 import signal
@@ -9,6 +10,9 @@ import pytest
 
 from controller.launcher import host_claims
 from controller.launcher.host_claims import AlreadyHeld, HostClaim, HostClaims
+from controller.linux import mount_api
+from controller.linux.mount_api import MountAttribute
+from support.in_child import in_own_mounts
 
 CLAIM = HostClaim("uid-1", "/one", "job/default/etl", ("c195:0", "c195:1 c235:3"))
 
@@ -106,6 +110,52 @@ def test_a_supervisor_that_comes_too_late_keeps_nothing(directory):
     os.close(fd)
     with pytest.raises(FileNotFoundError):
         host_claims.keep(path)
+
+
+@pytest.mark.invariant("X31")
+def test_a_supervisor_that_comes_while_its_claim_is_removed_keeps_nothing(directory, monkeypatch):
+    with HostClaims(directory).claimed(CLAIM, no_objection) as path:
+        pass
+    kept = []
+
+    def comes_now(removed):
+        with pytest.raises(OSError, match="was given up meanwhile"):
+            kept.append(host_claims.keep(removed))
+        unlink(removed)
+
+    unlink = os.unlink
+    monkeypatch.setattr(os, "unlink", comes_now)
+    HostClaims(directory).live()
+
+    assert (kept, os.path.exists(path)) == ([], False)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/nowhere", path)])
+def test_what_is_no_file_is_nobodys_claim_and_in_nobodys_way(directory, make):
+    with HostClaims(directory).claimed(CLAIM, busy):
+        make(f"{directory}/backup")
+        live = HostClaims(directory).live()
+    HostClaims(directory).forget("backup")
+
+    assert (live, HostClaims(directory).live()) == ((CLAIM,), ())
+    assert os.path.lexists(f"{directory}/backup")
+
+
+@pytest.mark.needs_root
+def test_a_claim_that_a_part_of_would_be_on_the_disk_is_none(directory):
+    large = HostClaim("uid-1", "/one", "x" * 5000, ("c195:0",))
+    os.mkdir(directory)
+
+    def body():
+        with mount_api.new_filesystem("tmpfs", {"size": "4096"}, MountAttribute.NODEV) as tree:
+            mount_api.attach(tree, directory)
+        try:
+            with HostClaims(directory).claimed(large, no_objection):
+                return None
+        except OSError as error:
+            return error.errno, HostClaims(directory).live()
+
+    assert in_own_mounts(body) == (errno.ENOSPC, ())
 
 
 def test_the_claim_of_a_run_that_is_gone_is_forgotten_and_of_one_that_lives_is_not(directory):

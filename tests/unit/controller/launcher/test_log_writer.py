@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from controller.launcher.log_writer import PARTIAL_AFTER_BYTES, STDERR, STDOUT, LogWriter, in_order
-from controller.linux import mount_api
+from controller.launcher import log_writer
+from controller.launcher.log_writer import PARTIAL_AFTER_BYTES, READING, STDERR, STDOUT, LogWriter, in_order
+from controller.linux import mount_api, ofd_lock
 from controller.linux.mount_api import MountAttribute
 from support.in_child import in_own_mounts
 from support.launching import output_in
@@ -175,3 +176,58 @@ def test_a_disk_too_full_to_rotate_keeps_the_current_file(tmp_path):
         return log.dropped_bytes, os.listdir(disk_fd)
 
     assert in_a_small_disk(tmp_path, {"nr_inodes": "2"}, body) == (5, ["0.log"])
+
+
+def reading(path):
+    """Open a file as one does who reads a log."""
+    fd = os.open(path, os.O_RDONLY)
+    assert ofd_lock.take(fd, READING, shared=True)
+    return fd
+
+
+def write_files(log, count):
+    for number in range(count):
+        log.write(STDOUT, b"%04d " % number + b"x" * 900 + b"\n")
+
+
+def names_in(directory):
+    return in_order(os.listdir(directory))
+
+
+def test_what_somebody_reads_stays_and_what_comes_after_it_until_it_was_read(logged, tmp_path):
+    log = logged(max_bytes=1000, max_files=2)
+    write_files(log, 1)
+    fd = reading(tmp_path / "0.log")
+
+    write_files(log, 8)
+    assert len(names_in(tmp_path)) == 9
+    os.close(fd)
+    write_files(log, 1)
+
+    assert len(names_in(tmp_path)) == 2
+    log.finish()
+
+
+def test_at_the_end_goes_what_is_too_much_and_read_by_nobody(logged, tmp_path):
+    log = logged(max_bytes=1000, max_files=2)
+    write_files(log, 1)
+    fd = reading(tmp_path / "0.log")
+    write_files(log, 5)
+    os.close(fd)
+
+    log.finish()
+
+    assert len(names_in(tmp_path)) == 2
+
+
+def test_who_reads_too_slowly_holds_so_much_and_no_more(logged, tmp_path, monkeypatch):
+    monkeypatch.setattr(log_writer, "_HELD_BYTES", 5000)
+    log = logged(max_bytes=1000, max_files=2)
+    write_files(log, 1)
+    fd = reading(tmp_path / "0.log")
+
+    write_files(log, 30)
+
+    assert len(names_in(tmp_path)) <= 7
+    os.close(fd)
+    log.finish()

@@ -156,12 +156,23 @@ def test_mounts_are_told_by_their_flags():
         line("/usr", "ro,nosuid,nodev", " shared:1"),
         line("/usr", "ro,nosuid,nodev", " master:7"),
         line("/usr/lib", "rw,nosuid,nodev", filesystem="ext4"),
+        *(line(f"/usr{blank}x", "rw,nosuid,nodev") for blank in "\r\v\f\x1c\x1f\x85\xa0\u2028\u3000"),
     ],
 )
 @pytest.mark.invariant("X6")
 def test_a_mount_that_is_not_as_it_must_be_begins_nothing(wrong):
     with pytest.raises(NotEnforced, match="the kernel says of its mounts: /usr"):
         receipt.judge_mounts(FINE + wrong, {"/a place"})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["\n", "36 35 0:30 \n", "36 35 0:30 / /usr\n", line("", "ro,nosuid,nodev"), line("/usr", "ro,nosuid,nodev")[:-1]],
+)
+@pytest.mark.invariant("X6")
+def test_a_line_that_is_no_mount_begins_nothing(odd):
+    with pytest.raises(NotEnforced, match="the kernel says of its mounts: what is no mount: '"):
+        receipt.judge_mounts(FINE + odd, {"/a place"})
 
 
 def test_no_mounts_at_all_begin_nothing():

@@ -1,6 +1,7 @@
 """What a run's directory tells of it, in every state that a crash can leave it in."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -272,6 +273,44 @@ def test_a_record_has_room_on_a_full_disk_whatever_its_message_is(run_dir, chara
     assert message.startswith(kept)
     assert len(kept) >= 200
     assert size == 8192
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("made_ahead", [False, True])
+def test_the_room_of_a_record_is_not_there_if_a_part_of_it_is(run_dir, made_ahead):
+    def reserve():
+        if made_ahead:
+            recording.reserve(blank.make(str(run_dir)))
+        else:
+            ExitFile(os.open(run_dir, os.O_RDONLY))
+
+    assert in_own_mounts(lambda: refused_on_a_disk(run_dir, 4096, reserve)) == errno.ENOSPC
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("made_ahead", [False, True])
+def test_a_claim_that_a_part_of_would_be_on_the_disk_is_none(run_dir, made_ahead):
+    long = own_claim(control="x" * 5000)
+
+    def claim():
+        blank_fd = blank.make(str(run_dir)) if made_ahead else None
+        recording.place_claim(os.open(run_dir, os.O_RDONLY), long, blank_fd)
+
+    def body():
+        return refused_on_a_disk(run_dir, 4096, claim), os.listdir(run_dir), records.observe(run_dir)
+
+    assert in_own_mounts(body) == (errno.ENOSPC, [], Unclaimed())
+
+
+def refused_on_a_disk(place, size, step):
+    """Return the error that `step` fails with, on an empty disk of so many bytes."""
+    with mount_api.new_filesystem("tmpfs", {"size": str(size)}, MountAttribute.NODEV) as tree:
+        mount_api.attach(tree, place)
+    try:
+        step()
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @pytest.mark.parametrize(

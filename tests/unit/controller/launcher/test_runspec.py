@@ -15,6 +15,7 @@ from controller.sandbox.spec import (
     DeviceNode,
     Devices,
     EtcFile,
+    GivenFile,
     PrivateCopy,
     SandboxSpec,
     Scratch,
@@ -47,6 +48,8 @@ def a_spec(**changes):
         scratches=(Scratch("/volumes/own", 4096),),
         symlinks=(("/bin", "usr/bin"),),
         files_dir="/files",
+        given_dir="/given",
+        given_files=(GivenFile("0" * 64, "models/a", 0o755),),
         etc_files=(EtcFile("/etc/hosts", "127.0.0.1 localhost\n"),),
         devices=Devices(
             (DeviceNode("/dev/gpu0", "c", 195, 0, 0o660, 5, 6),),
@@ -66,6 +69,7 @@ def a_spec(**changes):
         "cgroup_parent": "runwright",
         "cgroup": "uid-1",
         "deadline_seconds": 1.5,
+        "stdin": True,
     }
     return RunSpec(**{**fields, **changes})
 
@@ -88,6 +92,10 @@ def test_runs_that_differ_in_their_own_alone_share_the_rest():
 
 def own(**changes):
     return {**json.loads(to_parts(a_spec()).own), **changes}
+
+
+def own_sandbox(**changes):
+    return own(sandbox={**own()["sandbox"], **changes})
 
 
 def shared(**changes):
@@ -113,15 +121,20 @@ def shared(**changes):
         own(run_dir=7),
         own(deadline_seconds="soon"),
         own(deadline_seconds=True),
+        own(stdin=1),
         own(limits={"memory_bytes": "lots", "cpu_millicpu": None, "pids": None}),
         own(limits={"memory_bytes": -1, "cpu_millicpu": None, "pids": None}),
         own(limits={"memory": 1}),
         own(sandbox={}),
-        own(sandbox={"hostname": "etl", "work_bytes": "1G", "files_dir": None, "devices": None}),
-        own(sandbox={"hostname": 7, "work_bytes": 1, "files_dir": None, "devices": None}),
-        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": 7, "devices": None}),
-        own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "devices": None, "tmp_bytes": 1}),
-        *(own(sandbox={"hostname": "etl", "work_bytes": 1, "files_dir": None, "devices": odd}) for odd in ODD_DEVICES),
+        own_sandbox(work_bytes="1G"),
+        own_sandbox(hostname=7),
+        own_sandbox(files_dir=7),
+        own_sandbox(tmp_bytes=1),
+        own_sandbox(given_dir=7),
+        own_sandbox(given_files=[["a", "b"]]),
+        own_sandbox(given_files=[["a", "b", "0644"]]),
+        own_sandbox(given_files=7),
+        *(own_sandbox(devices=odd) for odd in ODD_DEVICES),
     ],
 )
 def test_what_is_no_run_is_refused(plain):

@@ -134,7 +134,7 @@ def test_a_run_without_its_directory_is_an_error_and_not_made_up(launching):
     spec = launching.spec("true")
     os.rmdir(spec.run_dir)
 
-    with pytest.raises(ConnectionError, match="ended before it could claim the run"):
+    with pytest.raises(ConnectionError, match=f"cannot claim the run in {spec.run_dir}: No such file or directory"):
         launching.client.start(spec)
 
 
@@ -209,6 +209,7 @@ def test_ready_supervisors_that_hang_hold_up_neither_the_launcher_nor_their_runs
     spec = launching.spec("sh", "-c", "echo ran")
     launching.client.start(spec)
     launching.record_of(spec)
+    launching.until(lambda: launching.client.status()["running"] == 0)  # Its supervisor ends after it has told.
     launching.until(lambda: launching.client.status()["made"] >= 1)
     stopped = children_of(launching.client.ping())
     hold(stopped)

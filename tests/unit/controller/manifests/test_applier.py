@@ -177,18 +177,28 @@ def test_a_misspelt_field_is_an_error_and_not_a_limit_that_is_silently_dropped(
 
     woken(loop)
 
-    assert messages(loop) == ["etl.yaml:10: spec.resources.limits.memroy: unknown field"]
+    assert messages(loop) == ["etl.yaml:10: spec.resources.limits.memroy: unknown field: did you mean memory?"]
     assert job(store) is None
 
 
-def test_a_name_that_leaves_its_place_is_refused(loop: ManifestsLoop, root: Path, store: Store):
-    put(root / "etl.yaml", a_manifest("../../etc/passwd"))
+@pytest.mark.invariant("A7")
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", '""', '"../jobs/kept"', '".."', '"kept?x"', '"kept#x"', '"%6bept"', '"kept\\n"', '"kept\\0"'],
+)
+def test_a_name_that_leaves_its_place_is_refused_and_reaches_no_other(
+    loop: ManifestsLoop, root: Path, store: Store, name: str
+):
+    put(root / "kept.yaml", a_manifest("kept"))
+    woken(loop)
+    before = store.list("Job").items
 
+    put(root / "etl.yaml", a_manifest(name))
     woken(loop)
 
     [message] = messages(loop)
     assert message.startswith("etl.yaml:4: metadata.name: ")
-    assert store.list("Job").items == ()
+    assert store.list("Job").items == before
 
 
 def test_a_broken_file_is_reported_its_objects_stay_and_others_are_pruned(

@@ -121,6 +121,21 @@ def test_json_and_several_documents_in_a_row_are_read(loop: ManifestsLoop, path:
     assert [document["metadata"]["name"] for document in store.list("Job").items] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("name", ["../jobs/kept", "", "..", "kept/status", "%6bept"])
+def test_a_row_whose_object_has_an_impossible_name_reaches_no_other(
+    loop: ManifestsLoop, path: Path, store: Store, clock: HandClock, name: str
+):
+    insert(path, "billing", "kept", a_manifest("kept"))
+    loop.step()
+    before = store.list("Job").items
+
+    insert(path, "billing", "other", a_manifest(f'"{name}"'))
+    look(loop, clock)
+
+    assert store.list("Job").items == before
+    assert [r["message"][:32] for r in loop.reports.reports() if r["message"]] == ["inbox/billing/other:4: metadata."]
+
+
 def test_what_is_wrong_with_a_row_is_said_with_its_source_name_and_line(loop: ManifestsLoop, path: Path):
     insert(path, "billing", "nightly", a_manifest(memory="lots"))
     insert(path, "billing", "torn", "kind: [\n")

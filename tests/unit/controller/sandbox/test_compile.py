@@ -9,9 +9,12 @@ from controller.sandbox.errors import InvalidSpec
 from controller.sandbox.ops import (
     Allow,
     BindMount,
+    CopyFiles,
     CopyTree,
+    CoverFile,
     EnterNewNamespaces,
     MakeDevice,
+    MakePlaces,
     MakeReadOnly,
     MakeSymlink,
     Mask,
@@ -22,7 +25,17 @@ from controller.sandbox.ops import (
     SeparateDevices,
     WriteFile,
 )
-from controller.sandbox.spec import Bind, DeviceNode, Devices, EtcFile, HostIds, PrivateCopy, SandboxSpec, Scratch
+from controller.sandbox.spec import (
+    Bind,
+    DeviceNode,
+    Devices,
+    EtcFile,
+    GivenFile,
+    HostIds,
+    PrivateCopy,
+    SandboxSpec,
+    Scratch,
+)
 
 IDS = HostIds(100_000, 100_000)
 
@@ -116,6 +129,15 @@ def test_files_are_copied_into_work_once_it_is_mounted():
     assert ops[work + 1] == CopyTree("/files", "/work", IDS.uid, IDS.gid)
 
 
+def test_given_files_are_copied_into_work_after_the_directories_they_lie_in():
+    given = (GivenFile("0" * 64, "models/a", 0o644),)
+
+    ops = ops_of(files_dir="/files", given_dir="/given", given_files=given)
+
+    tree, files = CopyTree("/files", "/work", IDS.uid, IDS.gid), CopyFiles("/given", "/work", given, IDS.uid, IDS.gid)
+    assert ops.index(files) == ops.index(tree) + 1
+
+
 def test_a_private_copy_is_a_limited_file_system_with_the_content_of_its_source():
     ops = ops_of(private_copies=(PrivateCopy("cache", "/var/cache", 8192, within="/tree"),))
 
@@ -140,6 +162,20 @@ def test_the_usual_etc_files_are_generated():
 
 def test_an_etc_that_is_brought_is_not_generated_into():
     assert generated(ops_of(binds=(Bind("/runtime/etc", "/etc"),))) == {}
+
+
+def test_a_run_in_a_network_asks_it_for_names_whatever_etc_is_brought():
+    brought = (Bind("/runtime/etc", "/etc"),)
+    ops = ops_of(binds=brought, addresses=("10.0.0.2",), name_servers=("10.0.0.1",))
+
+    covers = {op.path: op.content for op in ops if isinstance(op, CoverFile)}
+    assert set(covers) == {"/etc/hosts", "/etc/resolv.conf"}
+    assert covers["/etc/resolv.conf"].startswith("nameserver 10.0.0.1\n")
+    assert "10.0.0.2 " in covers["/etc/hosts"]
+    [mount] = [place for place, op in enumerate(ops) if isinstance(op, BindMount) and op.target == "/etc"]
+    assert mount < min(place for place, op in enumerate(ops) if isinstance(op, MakePlaces | CoverFile))
+    assert not [op for op in ops_of(binds=brought) if isinstance(op, CoverFile)]
+    assert not [op for op in ops_of(name_servers=("10.0.0.1",)) if isinstance(op, CoverFile)]
 
 
 def test_an_etc_file_that_is_brought_is_not_generated():

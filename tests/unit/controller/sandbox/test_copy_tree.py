@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from controller.sandbox.copy_tree import copy_tree
+from controller.sandbox.copy_tree import copy_files, copy_tree
+from controller.sandbox.spec import GivenFile
 
 
 @pytest.fixture
@@ -105,3 +106,61 @@ def test_a_link_waiting_at_the_target_is_not_written_through(trees, tmp_path):
         copy(source, target)
 
     assert victim.read_text() == "old"
+
+
+def give(source, target, *files):
+    source_fd, target_fd = os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)
+    try:
+        copy_files(source_fd, target_fd, files, os.getuid(), os.getgid())
+    finally:
+        os.close(source_fd)
+        os.close(target_fd)
+
+
+def test_one_content_may_be_several_files_of_different_modes(trees):
+    source, target = trees
+    (source / "content").write_bytes(b"x" * 100_000)
+    (source / "content").chmod(0o400)
+    (target / "sub").mkdir()
+
+    give(source, target, GivenFile("content", "a", 0o644), GivenFile("content", "sub/b", 0o6755))
+
+    assert (target / "a").read_bytes() == (target / "sub" / "b").read_bytes() == b"x" * 100_000
+    assert [(target / name).stat().st_mode & 0o7777 for name in ("a", "sub/b")] == [0o644, 0o755]
+
+
+def test_no_content_is_put_behind_a_link_that_is_in_the_way(trees, tmp_path):
+    source, target = trees
+    (source / "content").write_bytes(b"x")
+    (tmp_path / "elsewhere").mkdir()
+    (target / "sub").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, check=lambda error: error.errno == errno.ELOOP and error.filename == "sub/a"):
+        give(source, target, GivenFile("content", "sub/a", 0o644))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_no_content_takes_the_place_of_another_file(trees):
+    source, target = trees
+    (source / "content").write_bytes(b"x")
+    (target / "a").write_bytes(b"first")
+
+    with pytest.raises(OSError, check=lambda error: error.errno == errno.EEXIST):
+        give(source, target, GivenFile("content", "a", 0o644))
+    assert (target / "a").read_bytes() == b"first"
+
+
+def test_holes_stay_holes(trees):
+    source, target = trees
+    with (source / "content").open("wb") as file:
+        file.seek(64 << 20)
+        file.write(b"end")
+        file.truncate(128 << 20)
+
+    give(source, target, GivenFile("content", "a", 0o644))
+
+    found = (target / "a").stat()
+    assert (found.st_size, found.st_blocks * 512 < 1 << 20) == (128 << 20, True)
+    with (target / "a").open("rb") as file:
+        file.seek(64 << 20)
+        assert file.read(4) == b"end\0"

@@ -1,0 +1,69 @@
+"""`rnx config`: what the person's file says and may say; and `rnx nodes`, the documents' word for hosts."""
+
+import click
+
+from api.cli.connection import CONFIG_FILES, Connection, pass_connection, reaching
+from api.cli.get import get
+from api.cli.output import note, show_columns, show_json
+
+
+@click.command("config")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@reaching
+@pass_connection
+def config(connection: Connection, *, as_json: bool) -> None:
+    """Show what ~/.rnx/config.yaml says: which hosts there are, and which is spoken to.
+
+    \b
+    current-host: build1
+    hosts:
+      build1: https://build1:6443
+      build2: {kubeconfig: ~/build2.kubeconfig, namespace: data}
+      here: {root: /srv/trial}
+    aliases: {ml: python-3.11-ml@1.3.2}
+    default_runtime: python-3.11@latest
+    jobs: {defaults: {cpu_cores: 2, memory_mb: 4096, timeout_minutes: 60}}
+    runtimes:
+      registries: [{name: company, url: https://example.com/registry.json}]
+    """
+    found = connection.config
+    current = connection.host or found.current_host
+    if as_json:
+        hosts = {name: {"address": _address(connection, name)} for name in found.hosts}
+        named = {"aliases": dict(found.aliases), "registries": dict(found.registries)}
+        show_json({"file": found.path, "currentHost": current, "hosts": hosts, **named})
+        return
+    if not found.path:
+        note(f"There is no {CONFIG_FILES[0]}: commands speak to {connection.address}")
+        return
+    note(f"{found.path}:")
+    rows = [["*" if name == current else "", name, _address(connection, name)] for name in found.hosts]
+    rows += [["", f"alias {name}", text] for name, text in found.aliases.items()]
+    rows += [["", f"registry {name}", text] for name, text in found.registries.items()]
+    show_columns([["CURRENT", "NAME", "MEANS"], *rows])
+
+
+def _address(connection: Connection, name: str) -> str:
+    from api.client_transport import BadAddress
+
+    try:
+        return str(connection.config.host(name).address())
+    except BadAddress as error:
+        return str(error)
+
+
+@click.command("config-help")
+@click.pass_context
+def config_help(ctx: click.Context) -> None:
+    """Show what ~/.rnx/config.yaml may say, as `rnx config --help` does."""
+    with click.Context(config, parent=ctx.parent, info_name="config") as context:
+        click.echo(config.get_help(context))
+
+
+@click.command("nodes")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@reaching
+@click.pass_context
+def nodes(ctx: click.Context, *, as_json: bool) -> None:
+    """List hosts, as get nodes does."""
+    ctx.invoke(get, words=("nodes",), output="json" if as_json else "")

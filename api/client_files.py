@@ -1,0 +1,85 @@
+"""What a client asks about files of jobs: handing contents in, fetching what runs left. `client.py` has the rest."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from api import upload_packs
+from api.client_paths import path_of_artifacts, path_of_upload, path_of_uploads
+from api.client_transport import Transport
+from api.meta import Document
+
+
+class FileVerbs:
+    """The client's methods about files."""
+
+    transport: Transport
+
+    def begin_upload(self, namespace: str, name: str, total: int) -> Document:
+        """Return {receivedBytes} of an upload of `total` bytes, and its digest if it is whole already.
+
+        Raises:
+            TooLarge, Forbidden, ServiceUnavailable, TooManyRequests: there is no room for it.
+        """
+        return self._upload(namespace, name, (), {"Content-Length": "0", "Content-Range": f"bytes */{total}"})
+
+    def upload(self, namespace: str, name: str, content: Iterable[bytes], offset: int, total: int) -> Document:
+        """Send the rest of an upload of `total` bytes, from `offset` on; return as `begin_upload` does.
+
+        Raises:
+            Conflict: it is not so far. Unreachable: it broke off, and can be gone on with.
+        """
+        said = {"Content-Range": f"bytes {offset}-{total - 1}/{total}"} if total else {}
+        return self._upload(namespace, name, content, {"Content-Length": str(total - offset), **said})
+
+    def missing_uploads(self, namespace: str, digests: Sequence[str]) -> set[str]:
+        """Return which contents the namespace has not handed in, or no more; those that it has are kept for a while."""
+        missing: set[str] = set()
+        for start in range(0, len(digests), upload_packs.MOST_ASKED):
+            body = {"digests": digests[start : start + upload_packs.MOST_ASKED]}
+            said = self.transport.send("POST", path_of_uploads(namespace), body=body).document
+            missing.update(said["status"]["missing"])
+        return missing
+
+    def upload_pack(self, namespace: str, contents: Iterable[upload_packs.Content]) -> None:
+        """Hand in small contents, of `upload_packs.MOST_BYTES` together; all of them are kept, or none.
+
+        Raises:
+            Invalid: one has another digest. TooLarge, Forbidden, ServiceUnavailable: there is no room for them.
+        """
+        body = upload_packs.pack(contents)
+        self.transport.send("POST", path_of_uploads(namespace), body=body, content_type=upload_packs.MEDIA_TYPE)
+
+    def _upload(self, namespace: str, name: str, content: Iterable[bytes], headers: dict[str, str]) -> Document:
+        path = path_of_upload(namespace, name)
+        answer = self.transport.upload(path, {}, content, "application/octet-stream", headers)
+        status: Document = answer.document["status"]
+        return status
+
+    def artifacts(
+        self, namespace: str, job: str, patterns: Sequence[str] = (), attempt: int | None = None
+    ) -> Document:  # fmt: skip
+        """Return {attempt, leftOut, items} of what was kept of a job's newest run, or of run `attempt`, that matches.
+
+        Raises NotFound.
+        """
+        params = {"match": list(patterns)} | ({} if attempt is None else {"attempt": [str(attempt)]})
+        return self.transport.send("GET", path_of_artifacts(namespace, job), params=params).document
+
+    @contextmanager
+    def artifact(
+        self, namespace: str, job: str, path: str, digest: str, offset: int, attempt: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Open the content of one of them, of that run, from `offset` on if that is of `digest`; give it as it comes.
+
+        Raises:
+            NotFound: it is not there any more. Unreachable: it broke off.
+        """
+        wanted = {"Range": f"bytes={offset}-", "If-Range": f'"{digest}"'} if offset else {}
+        with self.transport.stream(
+            path_of_artifacts(namespace, job),
+            params={"path": path} | ({} if attempt is None else {"attempt": str(attempt)}),
+            accept="*/*",
+            silence_seconds=60,
+            headers=wanted,
+        ) as chunks:
+            yield chunks

@@ -1,0 +1,245 @@
+"""Long bodies, from the connection straight into a few buffers: the parser and uvicorn would copy each byte four times.
+
+Once the head of a request is read, and what came with it, the rest of its body is so many bytes and nothing to parse.
+So its connection is handed from uvicorn's protocol to a `LongBody` for as long, and back when it is over, or is wanted
+no more: uvicorn's then lets the rest of it pass by. Bodies that are short, or of unknown length, stay where they are.
+Invariants: exactly the body is taken; what follows it is parsed. Of a body so many buffers are in memory, and no more.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
+from contextlib import aclosing
+from typing import Any, TypeAlias, cast
+
+import anyio
+import httptools
+from starlette.requests import ClientDisconnect, Request
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.errors import RequestTimeout
+
+Buffer: TypeAlias = bytes | memoryview
+
+LEAST_BYTES = 1 << 20
+"""Shorter ones are not worth it."""
+
+_BUFFER_BYTES = 1 << 20
+_BUFFERS = 3  # One is filled, one worked on, and one between.
+_MOST_PIECES = 256
+_SLOWEST_SENDER_SECONDS = 30.0
+_CONNECTION = "runwright.connection"
+
+
+def show_connection(scope: MutableMapping[str, Any], connection: HttpToolsProtocol) -> None:
+    """Have `pieces_of` take the body of this request from its connection."""
+    scope[_CONNECTION] = connection
+
+
+async def pieces_of(request: Request) -> AsyncGenerator[list[Buffer], None]:
+    """Yield a request's body as it comes; what is yielded is good until more is asked for. Close it.
+
+    Raises:
+        ClientDisconnect: it broke off; all that had come was yielded.
+        RequestTimeout: nothing more of it came, as above.
+    """
+    connection: HttpToolsProtocol | None = request.scope.get(_CONNECTION)
+    size = _length(request.headers)
+    if connection is None or size < LEAST_BYTES:
+        async with aclosing(_gathered(request)) as gathered:
+            async for pieces in gathered:
+                yield pieces
+        return
+    first = await request.receive()  # Which tells a client to go on that waits for that.
+    if first["type"] == "http.disconnect":
+        raise ClientDisconnect
+    if first["body"]:
+        yield [first["body"]]
+    body = LongBody(connection, size - len(first["body"]))
+    try:
+        while (piece := await body.next()) is not None:
+            yield [piece]
+    finally:
+        body.leave()
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """Return how long a body is, 0 if that is not known."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdigit() and "transfer-encoding" not in headers else 0
+
+
+class LongBody(asyncio.BufferedProtocol):
+    """The rest of a body, while it has the connection. Belongs to its event loop, and to one reader there."""
+
+    def __init__(self, connection: HttpToolsProtocol, size: int) -> None:
+        """Take the connection of a request, of whose body `size` bytes were not received by the application."""
+        self._connection = connection
+        self._free = [memoryview(bytearray(_BUFFER_BYTES)) for _ in range(_BUFFERS)]
+        self._filling: memoryview | None = self._free.pop()
+        self._at = 0
+        self._full: deque[memoryview] = deque()
+        self._lent: memoryview | None = None
+        self._changed = asyncio.Event()
+        self._failure: Exception | None = None
+        self._has_connection = True
+        cycle = connection.cycle
+        early, cycle.body = bytes(cycle.body), bytearray()
+        self._early = memoryview(early) if early else None
+        self._left = size - len(early)
+        if self._left:
+            connection.transport.set_protocol(self)
+            connection.flow.resume_reading()
+        else:
+            self._has_connection = False
+
+    async def next(self) -> memoryview | None:
+        """Return what comes next, good until this is called again; None is the end.
+
+        Raises:
+            ClientDisconnect: it broke off. RequestTimeout: nothing more of it came.
+        """
+        if self._early is not None:
+            early, self._early = self._early, None
+            return early
+        self._take_back()
+        while not self._full:
+            if self._failure is not None:
+                raise self._failure
+            if not self._left:
+                return None
+            await self._wait()
+        self._lent = self._full.popleft()
+        return self._lent
+
+    def leave(self) -> None:
+        """Give the connection back, whatever of the body is still to come."""
+        if self._has_connection:
+            self._has_connection = False
+            self._connection.transport.set_protocol(self._connection)
+            self._connection.parser = cast(Any, _Rest(self._connection, self._left))
+            self._connection.flow.resume_reading()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes are to be put: into what is free of a buffer, never more than the body."""
+        assert self._filling is not None, f"{sizehint} bytes are read while nothing is to be"
+        return self._filling[self._at : self._at + self._left]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Count what was put there, and hand a buffer on that is full or the last."""
+        self._at += nbytes
+        self._left -= nbytes
+        if not self._left:
+            self._hand_on()
+            self._has_connection = False
+            self._connection.transport.set_protocol(self._connection)
+            _end(self._connection)
+        elif self._filling is not None and self._at == len(self._filling):
+            self._hand_on()
+
+    def eof_received(self) -> None:
+        """Have the connection closed: nothing more comes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on what came, and tell the protocol that the connection belongs to."""
+        self._has_connection = False
+        self._fail(ClientDisconnect())
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass on that the client does not read."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the client reads."""
+        self._connection.resume_writing()
+
+    def _hand_on(self) -> None:
+        if self._filling is not None and self._at:
+            self._full.append(self._filling[: self._at])
+            self._filling = self._free.pop() if self._free else None
+            self._at = 0
+            if self._filling is None and self._left:
+                self._connection.flow.pause_reading()
+        self._changed.set()
+
+    def _take_back(self) -> None:
+        """Have the buffer that was lent filled again."""
+        lent, self._lent = self._lent, None
+        if lent is None:
+            return
+        whole = memoryview(lent.obj)
+        if self._filling is None:
+            self._filling, self._at = whole, 0
+            if self._has_connection:
+                self._connection.flow.resume_reading()
+        else:
+            self._free.append(whole)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._hand_on()
+
+    async def _wait(self) -> None:
+        before = self._left
+        try:
+            with anyio.fail_after(_SLOWEST_SENDER_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            if self._left == before:
+                self._fail(_too_slow())
+        self._changed.clear()
+
+
+class _Rest:
+    """Stands where the parser stood while the rest of a body comes that nobody takes: lets it pass by."""
+
+    def __init__(self, connection: HttpToolsProtocol, size: int) -> None:
+        self._connection = connection
+        self._left = size
+
+    def feed_data(self, data: bytes) -> None:
+        passing = min(self._left, len(data))
+        self._left -= passing
+        if not self._left:
+            _end(self._connection)
+            if len(data) > passing:
+                self._connection.parser.feed_data(data[passing:])
+
+    def should_upgrade(self) -> bool:
+        return False
+
+
+def _end(connection: HttpToolsProtocol) -> None:
+    """Tell a connection's protocol that the body is over, and have it parse what comes next."""
+    connection.parser = httptools.HttpRequestParser(connection)
+    connection.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn has it.
+    connection.on_message_complete()
+
+
+async def _gathered(request: Request) -> AsyncGenerator[list[Buffer], None]:
+    """Yield a body that is parsed, some of it at a time, so that little is handed on."""
+    pieces, size, body = list[Buffer](), 0, request.stream()
+    chunk: bytes | None = b""
+    failure: Exception | None = None
+    while chunk is not None:
+        try:
+            with anyio.fail_after(_SLOWEST_SENDER_SECONDS):
+                chunk = await anext(body, None)
+        except TimeoutError:
+            chunk, failure = None, _too_slow()
+        except ClientDisconnect as error:
+            chunk, failure = None, error
+        if chunk:
+            pieces.append(chunk)
+            size += len(chunk)
+        if pieces and (chunk is None or size >= _BUFFER_BYTES or len(pieces) >= _MOST_PIECES):
+            yield pieces
+            pieces, size = [], 0
+    if failure is not None:
+        raise failure
+
+
+def _too_slow() -> RequestTimeout:
+    limit = f"{_SLOWEST_SENDER_SECONDS:g} s"
+    return RequestTimeout(f"cannot take the upload: nothing more of it came within {limit}: go on with it")

@@ -1,0 +1,99 @@
+"""What a kind is to the API: its names, scope, type, columns, and rules of its own. The table is `kinds.py`."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from api.errors import Cause
+from api.meta import GROUP, VERSION, Document, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `get`; `wide` ones are shown with `-o wide` only, of `ago` ones how long ago the cell's time is."""
+
+    name: str
+    cell: Callable[[Document], str]
+    wide: bool = False
+    description: str = ""
+    ago: bool = False
+
+
+def _as_it_is(document: Document) -> Document:
+    return document
+
+
+def _any_change(_live: Document, _changed: Document) -> list[Cause]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """All that the API needs to know of a kind.
+
+    `conditions` are those that its objects can have. What is sent goes through `fold` before anything else; `given` is
+    filled in at the top of what is stored, as nobody's own; `problems_with_change` says why an object may not become
+    another. Of a `confidential` one no message has a value, and it is stored encrypted.
+    """
+
+    name: str
+    plural: str
+    short_names: tuple[str, ...]
+    namespaced: bool
+    type: type[Resource]
+    columns: tuple[Column, ...]
+    group: str = GROUP
+    version: str = VERSION
+    conditions: Collection[str] = ()
+    finalizer: str | None = None
+    has_status: bool = True
+    categories: tuple[str, ...] = ("runwright",)
+    confidential: bool = False
+    fold: Callable[[Document], Document] = _as_it_is
+    given: tuple[tuple[str, str], ...] = ()
+    problems_with_change: Callable[[Document, Document], list[Cause]] = _any_change
+
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects carry them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether there is something to be said of why its objects are where they are."""
+        return self.has_status and self.group == GROUP
+
+    @property
+    def singular(self) -> str:
+        """The kind in lower case."""
+        return self.name.lower()
+
+    @property
+    def resource(self) -> str:
+        """The plural with its group, as error messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell that shows what is at a JSONPath, so that a CRD can show the same column."""
+
+    read: Callable[[Document], str]
+    json_path: str
+
+    def __call__(self, document: Document) -> str:
+        """Return the cell's text for an object."""
+        return self.read(document)
+
+
+def field(path: str) -> Cell:
+    """Return a cell that shows the value at a dotted path, empty where there is none."""
+    names = path.split(".")
+
+    def read(document: Document) -> str:
+        value: Any = document
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return "" if value is None else str(value)
+
+    return Cell(read, f".{path}")

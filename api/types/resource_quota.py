@@ -1,0 +1,99 @@
+"""ResourceQuota: what the jobs of a namespace may have and request together, from Kubernetes' core group."""
+
+import re
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from api import quantity
+from api.meta import ApiModel, Document, Resource
+from api.types import device_resources
+
+COUNT = "count/"
+_PLAIN = frozenset({"pods", "configmaps", "secrets", "cpu", "memory", "ephemeral-storage"})
+_AMOUNTS = ("cpu", "memory", "ephemeral-storage")
+_COUNTED = re.compile(r"count/[a-z][a-z0-9]*(\.[a-z0-9.-]+)?")
+
+
+def is_known(name: str) -> bool:
+    """Say whether a quota can be of `name`, as Kubernetes writes it.
+
+    >>> is_known("requests.cpu"), is_known("count/jobs.runwright.dev"), is_known("requests.nvidia.com/gpu")
+    (True, True, True)
+    >>> is_known("cores")
+    False
+    """
+    kind, dot, of = name.partition(".")
+    if name in _PLAIN or _COUNTED.fullmatch(name):
+        return True
+    if not dot or kind not in ("requests", "limits"):
+        return False
+    return of in _AMOUNTS or (kind == "requests" and device_resources.is_kind(of))
+
+
+class ResourceQuotaSpec(ApiModel):
+    """How much there may be."""
+
+    hard: dict[str, str] = Field(
+        default_factory=dict,
+        description="The most by name: requests.cpu, requests.memory, requests.ephemeral-storage, "
+        "requests.VENDOR/CLASS, "
+        "limits.cpu, limits.memory, limits.ephemeral-storage and pods, of jobs that are not over; "
+        "count/PLURAL.GROUP of "
+        "objects, such as count/jobs.runwright.dev, and secrets and configmaps.",
+    )
+    scopes: tuple[str, ...] = Field(default=(), description="Not supported: a quota is of all jobs of its namespace.")
+    scope_selector: dict[str, object] | None = Field(default=None, description="Not supported, as scopes.")
+
+    @field_validator("hard", mode="before")
+    @classmethod
+    def _is_text(cls, hard: object) -> object:
+        if not isinstance(hard, dict):
+            return hard
+        return {name: str(n) if type(n) in (int, float) else n for name, n in hard.items()}
+
+    @field_validator("hard")
+    @classmethod
+    def _is_of_what_is_known(cls, hard: dict[str, str]) -> dict[str, str]:
+        for name, amount in hard.items():
+            if not is_known(name):
+                raise PydanticCustomError(
+                    "FieldValueInvalid", "must be a standard resource for quota", {"member": name}
+                )
+            try:
+                number = quantity.parse(amount)
+            except ValueError as error:
+                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": str(error), "member": name}) from None
+            if number < 0:
+                raise PydanticCustomError("FieldValueInvalid", "must be greater than or equal to 0", {"member": name})
+        return hard
+
+    @field_validator("scopes", "scope_selector")
+    @classmethod
+    def _has_no_scopes(cls, value: object) -> object:
+        if value:  # Left out of account, the quota would hold for more than was meant.
+            raise PydanticCustomError("FieldValueForbidden", "scopes are not supported: leave them out")
+        return value
+
+
+class ResourceQuotaStatus(ApiModel):
+    """How much there is."""
+
+    hard: dict[str, str] = Field(default_factory=dict, description="The limits that are in force.")
+    used: dict[str, str] = Field(default_factory=dict, description="How much of them is used.")
+
+
+class ResourceQuota(Resource):
+    """Limits for all jobs and objects of a namespace together; what would exceed them is refused."""
+
+    api_version: str = "v1"
+    kind: str = "ResourceQuota"
+    spec: ResourceQuotaSpec = Field(default_factory=ResourceQuotaSpec, description="How much there may be.")
+    status: ResourceQuotaStatus = Field(default_factory=ResourceQuotaStatus, description="How much there is.")
+
+
+def used(document: Document) -> str:
+    """Return what is used, of how much, as a column shows it."""
+    status = document.get("status", {})
+    uses = status.get("used", {})
+    return ", ".join(f"{name}: {uses.get(name, '0')}/{most}" for name, most in status.get("hard", {}).items())

@@ -1,0 +1,1 @@
+"""What order a workflow's jobs have, and Joblet's files of workflows. Pure; no HTTP, no store."""

@@ -1,0 +1,37 @@
+"""The queue and the quotas, made of their settings and plugged into the rest. Never here: what they do."""
+
+from collections.abc import Callable
+
+from api.kinds import EVENT, KINDS, RESOURCE_QUOTA
+from api.meta import ObjectKey
+from controller.capacity.amounts import Amounts
+from controller.daemon.settings import Settings
+from controller.engine.clock import Clock
+from controller.job import charges
+from controller.job.announce import JobMetrics
+from controller.job.capacity import Capacity
+from controller.job.run_dirs import RunDirs
+from controller.resource_quota.book import QuotaBook
+from state.store import Store
+
+COUNTED = tuple(kind for kind in KINDS if kind.namespaced and kind not in (EVENT, RESOURCE_QUOTA))
+"""Kinds whose objects quotas count."""
+
+
+def open_capacity(
+    settings: Settings,
+    store: Store,
+    dirs: RunDirs,
+    clock: Clock,
+    allocatable: Callable[[], Amounts],
+    wake: Callable[[ObjectKey], None],
+    metrics: JobMetrics,
+) -> Capacity:
+    """Return the book of what runs are promised of `allocatable()`; `wake` is called for jobs whose turn it is."""
+    return Capacity(allocatable, store, dirs, clock, wake, settings.queue.rules(), metrics.waited)
+
+
+def open_quotas(settings: Settings, store: Store) -> QuotaBook:
+    """Return the book of what namespaces use, as jobs count."""
+    defaults = settings.queue.rules().defaults
+    return QuotaBook(store, lambda job: charges.of(job, defaults), charges.is_over, charges.begins_again)

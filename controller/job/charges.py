@@ -1,0 +1,57 @@
+"""What a job counts for in the quotas of its namespace, by the names that quotas have for it. Pure.
+
+A job that is not over counts as the pods that it has or waits to have at a time, each with its requests and limits. One
+that is over counts for nothing but itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.types.job import Job
+from controller.capacity.amounts import CPU, MEMORY, RUNS, STORAGE
+from controller.job import requests
+from controller.job.requests import RequestDefaults
+
+Charge = Mapping[str, int]
+_OVER = ("Succeeded", "Failed")
+
+
+def is_over(document: Mapping[str, Any]) -> bool:
+    """Whether a job counts no more, as its status says of what it is made of: one that is made otherwise runs again."""
+    status = document.get("status", {})
+    if status.get("phase") not in _OVER:
+        return False
+    is_seen = status.get("observedGeneration") == document["metadata"].get("generation")
+    return is_seen or not begins_again(document, document)
+
+
+def begins_again(document: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether a job that is over would run again if it became `document`."""
+    template: object = live["status"].get("templateHash")
+    try:
+        return Job.model_validate({**document, "status": {}}).spec.template_hash() != template
+    except ValidationError:
+        return False  # Nobody can read it, so nobody begins it.
+
+
+def of(document: Mapping[str, Any], defaults: RequestDefaults) -> dict[str, int]:
+    """Return what a job counts for while it is not over; a limit that it does not set is left out.
+
+    One that cannot be read counts as a pod: it may have one.
+    """
+    try:
+        job = Job.model_validate({**document, "status": {}})
+    except ValidationError:
+        return {RUNS: 1}
+    limits = job.spec.resources.limits
+    wanted = requests.of(job, defaults)
+    have = {CPU: limits.millicpu, MEMORY: limits.memory_bytes, STORAGE: limits.storage_bytes}
+    each = {
+        RUNS: 1,
+        **{f"requests.{name}": amount for name, amount in wanted.items() if name != RUNS},
+        **{f"limits.{name}": amount for name, amount in have.items() if amount is not None},
+    }
+    many = job.spec.most_active
+    return each if many == 1 else {name: amount * many for name, amount in each.items()}

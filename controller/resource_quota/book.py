@@ -1,0 +1,188 @@
+"""What is used in namespaces that have quotas: read from the store once, then kept by its journal.
+
+So a write costs what has changed since the last one, and not a look at all jobs. Who is to be admitted is checked and
+stored under one lock: what two ask for at the same time is never both let in for the same room.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from api import kinds
+from api.errors import Expired, Forbidden
+from api.kinds import JOB, RESOURCE_QUOTA, Kind
+from api.meta import Document, ObjectKey
+from api.objects import admission
+from api.ports import Change, ChangeType, Storage
+from api.types.resource_quota import COUNT
+from controller.resource_quota import judging
+
+_CORE_COUNTS = ("configmaps", "secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One job: what it counts for while it is not over, of which generation, and whether it is."""
+
+    uid: str
+    generation: int
+    charge: Mapping[str, int]
+    is_over: bool
+
+
+class _Space:
+    """The jobs of one namespace, and the sum of what those count for that are not over."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, _Known] = {}
+        self.total: dict[str, int] = {}
+
+    def put(self, name: str, job: _Known | None) -> None:
+        """Know one as it is now; None is gone."""
+        self._count(self.jobs.pop(name, None), -1)
+        if job is not None:
+            self.jobs[name] = job
+            self._count(job, 1)
+
+    def _count(self, job: _Known | None, sign: int) -> None:
+        for name, number in job.charge.items() if job is not None and not job.is_over else ():
+            self.total[name] = self.total.get(name, 0) + sign * number
+
+
+class QuotaBook:
+    """Knows what is used; safe to use from several threads."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        charge: Callable[[Mapping[str, Any]], Mapping[str, int]],
+        is_over: Callable[[Mapping[str, Any]], bool],
+        begins_again: Callable[[Mapping[str, Any], Mapping[str, Any]], bool],
+    ) -> None:
+        """Read `storage`; `charge` says what a job counts for, `is_over` whether it counts no more.
+
+        `begins_again` says whether one that is over would count again if it became another.
+        """
+        self._storage = storage
+        self._charge = charge
+        self._is_over = is_over
+        self._begins_again = begins_again
+        self._lock = threading.Lock()
+        self._revision = 0
+        self._spaces: dict[str, _Space] = {}
+
+    @contextmanager
+    def charged(self, document: Document, live: Document | None) -> Iterator[None]:
+        """Have room for `document` in the quotas of its namespace, for as long as this lasts: store it meanwhile.
+
+        Raises:
+            Forbidden: there is none; in Kubernetes' words.
+        """
+        space = document["metadata"].get("namespace", "")
+        quotas = list(self._storage.each(RESOURCE_QUOTA.name, space)) if space else []
+        kind = kinds.by_name(document["kind"])
+        if not quotas or kind is RESOURCE_QUOTA:
+            yield
+            return
+        with self._lock:
+            self._check(kind, document, live, quotas)
+            yield
+
+    def used(self, namespace: str, names: Mapping[str, str]) -> dict[str, int]:
+        """Return how much is used in a namespace of what has these names."""
+        with self._lock:
+            return self._used(namespace, names)
+
+    def quotas_of(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Return the quotas whose use this may have changed."""
+        before, after = change.previous, change.document
+        if change.type is ChangeType.MODIFIED and before is not None:
+            same = before["metadata"].get("generation") == after["metadata"].get("generation")
+            if same and self._is_over(before) == self._is_over(after):
+                return ()
+        return tuple(self._storage.keys(RESOURCE_QUOTA.name, change.key.namespace))
+
+    def _check(self, kind: Kind, document: Document, live: Document | None, quotas: list[Document]) -> None:
+        metadata = document["metadata"]
+        more = dict.fromkeys(_names_of(kind), 1) if live is None else {}
+        runs = kind is JOB and (live is None or self._is_charged_anew(document, live))
+        if runs:
+            more |= self._charge(document)
+            more = self._less_what_it_has(more, metadata)
+        about = admission.about(kind, metadata.get("name", ""))
+        for quota in quotas:
+            hard = quota["spec"].get("hard", {})
+            used = self._used(metadata["namespace"], hard)
+            name = quota["metadata"]["name"]
+            if why := judging.why_not(name, hard, used, more, subject=metadata.get("name", ""), runs=runs):
+                raise Forbidden(f"{about} is forbidden: {why}", about)
+
+    def _is_charged_anew(self, document: Document, live: Document) -> bool:
+        """Whether a changed job needs room for what it is now: to suspend it, or to keep it longer, needs none."""
+        if document.get("spec") == live.get("spec"):
+            return False
+        if self._is_over(live):
+            return self._begins_again(document, live)
+        return self._charge(document) != self._charge(live)
+
+    def _less_what_it_has(self, more: Mapping[str, int], metadata: Mapping[str, Any]) -> dict[str, int]:
+        self._read_on(metadata["namespace"])
+        known = self._spaces[metadata["namespace"]].jobs.get(metadata.get("name", ""))
+        if known is None or known.is_over or known.uid != metadata.get("uid"):
+            return dict(more)
+        return {name: number - known.charge.get(name, 0) for name, number in more.items()}
+
+    def _used(self, namespace: str, names: Mapping[str, str]) -> dict[str, int]:
+        self._read_on(namespace)
+        space = self._spaces[namespace]
+        found = {judging.meant(name): space.total.get(judging.meant(name), 0) for name in names}
+        for name in names:
+            counted = _kind_counted(name)
+            if counted is not None:
+                found[name] = len(space.jobs) if counted is JOB else len(self._storage.keys(counted.name, namespace))
+        return found
+
+    def _read_on(self, namespace: str) -> None:
+        """Know the jobs of a namespace as they are now, and those of the others that are known."""
+        try:
+            newest = self._storage.revision()
+            while changes := self._storage.changes(self._revision, kind=JOB.name) if self._spaces else ():
+                for change in changes:
+                    self._know(change)
+                self._revision = changes[-1].revision
+            self._revision = max(self._revision, newest)
+        except Expired:
+            self._spaces.clear()
+        if namespace not in self._spaces:
+            if not self._spaces:
+                self._revision = self._storage.revision()
+            space = _Space()
+            for document in self._storage.each(JOB.name, namespace):
+                space.put(document["metadata"]["name"], self._known(document, None))
+            self._spaces[namespace] = space  # Once it is whole: what is known is never half of it.
+
+    def _know(self, change: Change) -> None:
+        space = self._spaces.get(change.key.namespace)
+        if space is None:
+            return
+        is_gone = change.type is ChangeType.DELETED
+        before = space.jobs.get(change.key.name)
+        space.put(change.key.name, None if is_gone else self._known(change.document, before))
+
+    def _known(self, document: Document, before: _Known | None) -> _Known:
+        uid, generation = document["metadata"]["uid"], document["metadata"].get("generation", 0)
+        same = before is not None and (before.uid, before.generation) == (uid, generation)
+        charge = before.charge if before is not None and same else self._charge(document)
+        return _Known(uid, generation, charge, self._is_over(document))
+
+
+def _names_of(kind: Kind) -> tuple[str, ...]:
+    """Return the names by which quotas count objects of a kind."""
+    plain = (kind.plural,) if not kind.group and kind.plural in _CORE_COUNTS else ()
+    return (f"{COUNT}{kind.resource}", *plain)
+
+
+def _kind_counted(name: str) -> Kind | None:
+    return next((kind for kind in kinds.KINDS if kind.namespaced and name in _names_of(kind)), None)
