@@ -32,6 +32,7 @@ from api.http.exec import PodStreams, UpgradeRequired
 from api.http.feed import Feed, Threads
 from api.http.files import PodFiles
 from api.http.health import HealthPages
+from api.http.load import Load
 from api.http.logs import PodLogs
 from api.http.port_forward import PodPorts
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
@@ -103,13 +104,15 @@ def build_app(
     on_request: OnRequest = _ignore_request,
     access: Access | None = None,
     bounds: Bounds = USUAL_BOUNDS,
+    load: Load | None = None,
 ) -> Starlette:
     """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
 
-    Without `access`, only root and the daemon's own user get in, and no record is kept.
+    Without `access`, only root and the daemon's own user get in, and no record is kept. What is asked of the store is
+    counted in `load`.
     """
     access = access or Access()
-    threads = Threads(STORE_THREADS)
+    threads = Threads(STORE_THREADS, load=load)
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
     manifests = Manifests(surroundings.verbs, surroundings.manifests)

@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from api.errors import ApiError
+from api.http.load import Load
 from api.ports import Change, Storage
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,18 @@ T = TypeVar("T")
 class Threads:
     """Runs blocking calls beside the event loop, so many at a time."""
 
-    def __init__(self, most: int, *, abandoning: bool = False) -> None:
-        """Allow `most` calls at once; `abandoning` ones are not waited for by a caller who is cancelled."""
+    def __init__(self, most: int, *, abandoning: bool = False, load: Load | None = None) -> None:
+        """Allow `most` calls at once, counted in `load`; `abandoning` ones do not hold up a caller who is cancelled."""
+        self._load = load or Load()
         self._limiter = anyio.CapacityLimiter(most)
         self._is_abandoning = abandoning
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns."""
-        return await anyio.to_thread.run_sync(
-            lambda: function(*args, **kwargs), limiter=self._limiter, abandon_on_cancel=self._is_abandoning
-        )
+        with self._load.counted():
+            return await anyio.to_thread.run_sync(
+                lambda: function(*args, **kwargs), limiter=self._limiter, abandon_on_cancel=self._is_abandoning
+            )
 
     @property
     def are_busy(self) -> bool:

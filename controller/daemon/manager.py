@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from api import quantity
 from api.http.app import Surroundings, build_app
 from api.http.authorization import Access
+from api.http.load import Load
 from api.http.server import ApiServer, Tls
 from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, VOLUME
 from api.meta import Document, ObjectKey
@@ -118,6 +119,7 @@ class Manager:
         paths.make()
         self._lock = lock.take(paths.daemon_lock)
         self._clock = SystemClock()
+        self._load = Load()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A series of its own for when each counter began helps nobody here.
         self._metrics = CollectorRegistry()
         self._make_store()
@@ -374,12 +376,13 @@ class Manager:
             version=VERSION,
         )
         access = Access(self._host_users.user, self._audit, self._authority, self.store)
-        app = build_app(surroundings, HttpMetrics(self._metrics), access)
+        app = build_app(surroundings, HttpMetrics(self._metrics), access, load=self._load)
         self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
         parts = reconciler, self.store, self._clock, self._recorder, self._engine_metrics
-        return Controller(*parts, resync_seconds=self._settings.engine.resync_seconds, **options)
+        seconds = self._settings.engine.resync_seconds
+        return Controller(*parts, resync_seconds=seconds, gives_way=self._load.is_much, **options)
 
     def _look_at(self, key: ObjectKey) -> None:
         others = {VOLUME.name: self._volumes, self._networking.kind.kind.name: self._networks}

@@ -40,8 +40,9 @@ class Controller:
         also: Sequence[Also] = (),
         resync_seconds: float = RESYNC_SECONDS,
         backoff: Backoff | None = None,
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Put the parts together; nothing runs yet."""
+        """Put the parts together; nothing runs yet. Workers rest between passes while `gives_way` says so."""
         kind = reconciler.kind
         name = kind.singular
         self.name = name
@@ -49,7 +50,8 @@ class Controller:
         self._queue = WorkQueue(clock, metrics.queue_observer(name))
         metrics.watch_queue(name, self._queue)
         counts = metrics.controller(name, workers)
-        self._worker = Worker(ReconcileLoop(reconciler, storage), self._queue, clock, recorder, counts, backoff)
+        loop = ReconcileLoop(reconciler, storage)
+        self._worker = Worker(loop, self._queue, clock, recorder, counts, backoff, gives_way)
         sources = [Source(kind.name, own_keys(kind.finalizer)), *(Source(other, keys) for other, keys in also)]
         self._informer = Informer(storage, clock, kind.name, sources, self._queue.add, self._resync, resync_seconds)
         self._threads = [

@@ -57,6 +57,9 @@ class EngineMetrics:
         )
         self.active = self._gauge("controller_runtime_active_workers", "Workers that are in a pass.", controller)
         self.workers = self._gauge("controller_runtime_max_concurrent_reconciles", "Workers there are.", controller)
+        self.rests = self._counter(
+            "runwright_worker_rests", "Rests after a pass, for requests that waited for the processor.", controller
+        )
         self._queues = _QueueMetrics(registry)
         self.events = self._counter(
             "runwright_events", "Events that were recorded, by what became of them.", ["result"]
@@ -92,6 +95,7 @@ class ControllerMetrics:
         self.bugs = metrics.bugs.labels(name)
         self.seconds = metrics.seconds.labels(name)
         self.active = metrics.active.labels(name)
+        self.rests = metrics.rests.labels(name)
         metrics.workers.labels(name).set(workers)
 
     def passed(self, outcome: Outcome, seconds: float) -> None:

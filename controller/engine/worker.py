@@ -8,6 +8,7 @@ changes. Anything else is our bug: a traceback, and back off.
 import errno
 import itertools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from api.errors import ApiError, Conflict, NotFound
@@ -28,6 +29,10 @@ _PASSES = itertools.count(1)
 MOST_CONFLICTS_AT_ONCE = 10
 """So many conflicts in a row are retried at once; after them the key backs off."""
 
+REST_SECONDS = 0.1
+"""How long a worker rests after a pass where requests wait for what it would use, the interpreter: however many there
+are, each worker makes nearly ten passes a second."""
+
 _HOPELESS = (errno.ENOSYS, errno.EINVAL)  # The kernel does not know the call or the flag: no retry helps.
 
 
@@ -42,8 +47,10 @@ class Worker:
         recorder: Recorder,
         metrics: ControllerMetrics,
         backoff: Backoff | None = None,
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take keys from `queue` and have `loop` reconcile them."""
+        """Take keys from `queue` and have `loop` reconcile them; rest after a pass where `gives_way` says so."""
+        self._gives_way = gives_way
         self._loop = loop
         self._queue = queue
         self._clock = clock
@@ -62,6 +69,9 @@ class Worker:
                 self.handle(key)
             finally:
                 self._queue.done(key)
+            if self._gives_way():
+                self._metrics.rests.inc()
+                self._queue.rest(REST_SECONDS)
 
     def has_given_up(self, key: ObjectKey) -> bool:
         """Whether `key` failed for good: nothing but a change of the object is worth another pass."""

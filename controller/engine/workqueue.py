@@ -47,6 +47,7 @@ class WorkQueue:
         self._due: dict[ObjectKey, float] = {}
         self._ticket = itertools.count()
         self._is_closed = False
+        self._closed = threading.Event()
 
     def add(self, key: ObjectKey) -> None:
         """Have `key` looked at as soon as a worker is free."""
@@ -107,6 +108,11 @@ class WorkQueue:
                 self._ready.clear()
                 self._dirty.clear()
             self._condition.notify_all()
+        self._closed.set()
+
+    def rest(self, seconds: float) -> None:
+        """Return after `seconds`, of the machine's own clock, or as soon as the queue is closed."""
+        self._closed.wait(seconds)
 
     def wake(self) -> None:
         """Have those who wait look at the clock again."""

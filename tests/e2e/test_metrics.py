@@ -1,9 +1,11 @@
 """/metrics as Prometheus scrapes it: valid, complete from the start, true to what happened, and small."""
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -149,3 +151,25 @@ def test_the_metrics_of_the_engine_have_the_names_that_dashboards_know(daemon):
     assert sample(text, "workqueue_queue_duration_seconds_count", name="job") > 0
     assert sample(text, "controller_runtime_active_workers", controller="job") is not None
     assert sample(text, "controller_runtime_max_concurrent_reconciles", controller="job") == 8
+
+
+def test_workers_rest_while_much_is_asked_for_and_make_their_passes_all_the_same(daemon):
+    def create(number):
+        name = f"one-of-many-{number}"
+        daemon.apply(name, command=["true"], suspend=True)
+        return name
+
+    names = itertools.count()
+    with ThreadPoolExecutor(8) as people:
+
+        def has_rested():
+            made.extend(people.map(create, itertools.islice(names, 16)))
+            return daemon.metric("runwright_worker_rests_total", controller="job")
+
+        made = []
+        daemon.until("a worker has rested", has_rested)
+
+    for name in made:
+        daemon.until(f"{name} is seen", lambda name=name: daemon.status(name).get("conditions"))
+        daemon.delete(name)
+    assert made

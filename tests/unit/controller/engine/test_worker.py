@@ -1,5 +1,6 @@
 import errno
 import logging
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -28,10 +29,12 @@ class Bench:
     ) -> None:
         self.store, self.clock, self.toys, self.recorder = store, clock, toys, recorder
         self.queue = WorkQueue(clock)
-        loop = ReconcileLoop(toys, store)
-        self.worker = Worker(
-            loop, self.queue, clock, recorder, metrics.controller("toy", 1), Backoff(chance=lambda: 0.0)
-        )
+        self._counts = metrics.controller("toy", 1)
+        self.worker = self.worker_that(lambda: False)
+
+    def worker_that(self, gives_way: Callable[[], bool]) -> Worker:
+        loop, backoff = ReconcileLoop(self.toys, self.store), Backoff(chance=lambda: 0.0)
+        return Worker(loop, self.queue, self.clock, self.recorder, self._counts, backoff, gives_way)
 
     def failing(self, error: Exception, times: int = 1_000_000) -> None:
         left = [error] * min(times, 1000)
@@ -244,3 +247,30 @@ def test_a_pass_carries_its_keys_on_every_line(bench: Bench, caplog: pytest.LogC
         logging.getLogger("controller.engine.worker").removeHandler(handler)
 
     assert '"kind": "Toy", "namespace": "default", "name": "ball", "reconcile_id": "' in lines[0]
+
+
+def test_a_worker_that_gives_way_rests_after_its_pass_and_no_longer_than_the_queue_is_open(
+    bench: Bench, registry: CollectorRegistry
+):
+    def much_is_asked() -> bool:
+        bench.queue.close()
+        return True
+
+    bench.queue.add(KEY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("controller.engine.worker.REST_SECONDS", 3600.0)
+        bench.worker_that(much_is_asked).run()
+
+    assert bench.store.get(KEY)["metadata"]["finalizers"]
+    assert registry.get_sample_value("runwright_worker_rests_total", {"controller": "toy"}) == 1
+
+
+def test_a_worker_that_need_not_give_way_does_not_rest(bench: Bench, registry: CollectorRegistry):
+    def little_is_asked() -> bool:
+        bench.queue.close()
+        return False
+
+    bench.queue.add(KEY)
+    bench.worker_that(little_is_asked).run()
+
+    assert registry.get_sample_value("runwright_worker_rests_total", {"controller": "toy"}) == 0
