@@ -108,8 +108,7 @@ def build_app(
 ) -> Starlette:
     """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
 
-    Without `access`, only root and the daemon's own user get in, and no record is kept. What is asked of the store is
-    counted in `load`.
+    Without `access`, only root and the daemon's own user get in, unrecorded. What works on the store counts in `load`.
     """
     access = access or Access()
     threads = Threads(STORE_THREADS, load=load)
@@ -134,9 +133,8 @@ def build_app(
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS, metrics_group.NODES))
     discovered = DiscoveryPages(everything, surroundings.version, threads)
-    issuing = CertificatePages(surroundings.verbs, access.authority, threads)
     routes: list[BaseRoute] = [
-        *issuing.routes(),
+        *CertificatePages(surroundings.verbs, access.authority, threads).routes(),
         *SecretsKeyPages(access.secrets_key, threads).routes(),
         *UploadPages(surroundings.verbs, surroundings.uploads).routes(),
         *_of_runs(surroundings, pods, files, threads, sessions, slow),
