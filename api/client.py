@@ -160,11 +160,23 @@ class Client(FileVerbs):
 
     def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Document, *, dry_run: bool = False) -> Document:
         """Change the fields that `patch` names; null removes one (RFC 7396). Raises NotFound, Conflict, Invalid."""
+        return self.patch(kind, namespace, name, patch, "application/merge-patch+json", dry_run=dry_run).document
+
+    def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Any,
+        content_type: str,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Answer:
+        """Change an object, or its status, by a patch of any type. Raises NotFound, Conflict, Invalid, BadRequest."""
+        path = path_of_one(kind, namespace, name) + (f"/{subresource}" if subresource else "")
         params = self._write(dry_run=dry_run)
-        path = path_of_one(kind, namespace, name)
-        return self.transport.send(
-            "PATCH", path, params=params, body=patch, content_type="application/merge-patch+json"
-        ).document
+        return self.transport.send("PATCH", path, params=params, body=patch, content_type=content_type)
 
     def delete(
         self,

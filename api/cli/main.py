@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": Lazy("api.cli.explain:explain", "Say why a job is where it is, or what a field means."),
     "label": Lazy("api.cli.label:label", "Set and remove labels of objects."),
     "annotate": Lazy("api.cli.label:annotate", "Set and remove annotations of objects."),
+    "edit": Lazy("api.cli.edit:edit", "Change an object in an editor."),
+    "patch": Lazy("api.cli.patch:patch", "Change single fields of objects."),
     "delete": Lazy("api.cli.delete:delete", "Delete objects and wait until they are gone."),
     "logs": Lazy("api.cli.logs:logs", "Print what a job wrote."),
     "exec": Lazy("api.cli.exec:exec_", "Execute a command in a running job."),

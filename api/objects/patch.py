@@ -36,6 +36,28 @@ class PatchType(StrEnum):
         return self is not PatchType.STRATEGIC
 
 
+def merge_of(before: Document, after: Document) -> Document:
+    """Return the merge patch that makes `after` of `before`; empty if they are equal. Neither has a null.
+
+    >>> merge_of({"a": 1, "b": {"c": [1], "d": 2}}, {"b": {"c": [1, 2], "d": 2}})
+    {'a': None, 'b': {'c': [1, 2]}}
+    """
+    change: Document = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if below := merge_of(old, value):
+                change[name] = below
+        elif name not in before or not _is_same(old, value):
+            change[name] = value
+    return change
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: for Python, 1, 1.0 and true are equal."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def patch(document: Document, change: Any, content_type: str, about: About) -> Document:
     """Return `document` changed by `change`; the document itself is left as it is.
 

@@ -46,6 +46,7 @@ OF_CONTROLLERS = {
     "runtime verify": "tests/e2e/test_json_of_the_daemon.py",
     "network create": "tests/e2e/test_json_of_the_daemon.py",
     "diff": "tests/unit/api/cli/test_diff.py",
+    "edit": "tests/unit/api/cli/test_edit.py",
     "volume create": "tests/e2e/test_json_of_the_daemon.py",
     "volume snapshot create": "tests/e2e/test_json_of_the_daemon.py",
 }  # fmt: skip
@@ -95,6 +96,8 @@ workflow delete flow
 network list
 network remove kept
 label job/etl team=data
+patch job/etl -p {"metadata":{"labels":{"team":"data"}}}
+patch job etl other --dry-run -p {"spec":{"suspend":true}}
 annotate jobs --all note=x
 volume list
 volume snapshot list
