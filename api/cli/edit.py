@@ -45,6 +45,7 @@ def edit(connection: Connection, *, words: tuple[str, ...], output: str | None) 
     Only what you change is written, so what others write meanwhile stays. What
     is refused is shown above what you typed, to be mended.
     """
+    connection.only_one_host("edit an object")
     target, *others = targets.parse_objects(words)
     if others:
         raise click.UsageError(f"cannot edit several objects at once: name one, such as {target}")

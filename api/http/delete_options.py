@@ -1,5 +1,7 @@
 """How something is to be deleted: DeleteOptions, from a request's body and its query. Nothing is deleted here."""
 
+import re
+
 from starlette.requests import Request
 
 from api.errors import BadRequest, Cause, Invalid
@@ -7,6 +9,8 @@ from api.http import requests
 from api.meta import Document
 
 _PROPAGATION = ("", "Background", "Foreground", "Orphan")
+_SECONDS = re.compile(r"-?[0-9]{1,9}")
+_TEXTS = ("uid", "resourceVersion")
 
 
 def _grace(sent: object) -> int | None:
@@ -14,7 +18,7 @@ def _grace(sent: object) -> int | None:
     if sent is None:
         return None
     text = str(sent)
-    if isinstance(sent, bool) or not text.lstrip("-").isdecimal() or len(text) > 9:
+    if isinstance(sent, bool) or not _SECONDS.fullmatch(text):
         raise BadRequest(f'cannot read the DeleteOptions: gracePeriodSeconds "{text[:40]}" is no number of seconds')
     return int(text) if int(text) >= 0 else None
 
@@ -32,6 +36,9 @@ async def read(request: Request) -> Document:
         options = {}
     if not isinstance(options, dict) or not isinstance(options.get("preconditions") or {}, dict):
         raise BadRequest("cannot read the DeleteOptions: it must be an object")
+    for name in _TEXTS:
+        if not isinstance((options.get("preconditions") or {}).get(name) or "", str):
+            raise BadRequest(f"cannot read the DeleteOptions: preconditions.{name} must be a text")
     if not isinstance(options.get("dryRun") or [], list):
         raise BadRequest("cannot read the DeleteOptions: dryRun must be a list")
     query = request.query_params

@@ -385,6 +385,6 @@ def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:
 def _revision(resource_version: str | None) -> int | None:
     if not resource_version:
         return None
-    if not (resource_version.isascii() and resource_version.isdigit()):
+    if not (resource_version.isascii() and resource_version.isdigit() and len(resource_version) < 19):
         raise BadRequest(f'cannot read resourceVersion "{resource_version[:40]}": it is not one of ours')
     return int(resource_version)

@@ -212,7 +212,14 @@ def test_a_host_that_does_not_answer_is_told_and_the_others_are_shown(alone, pai
 
 
 def test_what_goes_on_for_ever_is_for_one_host(alone, pair):
-    for arguments in (("get", "jobs", "-w"), ("logs", "-f", "etl"), ("exec", "etl", "true"), ("run", "true")):
+    of_one = (
+        ("get", "jobs", "-w"),
+        ("logs", "-f", "etl"),
+        ("exec", "etl", "true"),
+        ("run", "true"),
+        ("edit", "job/etl"),
+    )
+    for arguments in of_one:
         said = alone("--host=a,b", *arguments)
         assert (said.code, "several hosts at once" in said.err) == (2, True)
 

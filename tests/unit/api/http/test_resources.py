@@ -412,7 +412,15 @@ class TestRefusals:
 
         assert status_of(response)["code"] == 400
 
-    @pytest.mark.parametrize("body", [b"[]", b'"x"', b'{"preconditions":3}', b'{"dryRun":"All"}', b"{"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[]", b'"x"', b"{", b'{"preconditions":3}', b'{"dryRun":"All"}', b'{"preconditions":{"uid":["x"]}}',
+            b'{"preconditions":{"resourceVersion":["1"]}}', b'{"preconditions":{"resourceVersion":7}}',
+            b'{"gracePeriodSeconds":"--5"}', b'{"gracePeriodSeconds":["5"]}', b'{"gracePeriodSeconds":5.5}',
+            b'{"preconditions":{"resourceVersion":"' + b"9" * 5000 + b'"}}',
+        ],
+    )  # fmt: skip
     def test_delete_options_that_are_none_are_refused(self, api, etl, body):
         assert api.client.request("DELETE", api.jobs("etl"), content=body).status_code == 400
 
