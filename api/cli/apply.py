@@ -18,7 +18,7 @@ from api.meta import API_VERSION, Document
 from api.nearest import nearest
 from api.objects import admission
 
-_NOT_DECLARED = ("Pod", "Manifest", "Event", "Node")
+NOT_DECLARED = ("Pod", "Manifest", "Event", "Node")
 _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
 
 
@@ -125,7 +125,7 @@ def _unknown_kind(manifest: Manifest) -> str:
         return f"{manifest.place}: cannot apply it: {admission.RUN_WORKFLOW}"
     if not all(said):
         return f"{manifest.place}: cannot apply it: {_untyped(*said)}"
-    declared = [kind for kind in targets.SERVED if kind.name not in _NOT_DECLARED]
+    declared = [kind for kind in targets.SERVED if kind.name not in NOT_DECLARED]
     what = f'{manifest.place}: cannot apply apiVersion "{said[0]}" kind "{said[1]}": it is not served'
     near = nearest(str(said[1]), [kind.name for kind in declared])
     if near:
@@ -136,7 +136,7 @@ def _unknown_kind(manifest: Manifest) -> str:
 
 def _untyped(api_version: str, kind: str) -> str:
     """Say what a document lacks, and how to write it as far as the rest of it tells."""
-    declared = [each for each in targets.SERVED if each.name not in _NOT_DECLARED]
+    declared = [each for each in targets.SERVED if each.name not in NOT_DECLARED]
     versions = dict.fromkeys(each.api_version for each in declared if each.name == kind)
     names = dict.fromkeys(each.name for each in declared if each.api_version == api_version)
     version = next(iter(versions), API_VERSION)

@@ -52,9 +52,9 @@ def show_yaml(document: Any) -> None:
 
 def yaml_of(document: Any, *, sort_keys: bool = False) -> str:
     """Return a document as YAML, its fields in the order that they have, or sorted."""
-    import yaml
+    from api.cli import yaml_text
 
-    return str(yaml.safe_dump(document, sort_keys=sort_keys, allow_unicode=True, width=1000))
+    return yaml_text.dump(document, sort_keys=sort_keys)
 
 
 def without_managed_fields(document: Any) -> Any:

@@ -1,5 +1,6 @@
 """`rnx patch`: change single fields of objects by a patch that is written down."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def patch(
     rnx patch cronjob nightly -p 'spec: {schedule: "0 4 * * *"}'
     rnx patch job/etl --type json -p '[{"op": "remove", "path": "/spec/env/0"}]'
     """
+    if str(file) == "-":
+        connection.only_one_host("read a patch from standard input")
     found, change = targets.parse_objects(words), _read(text, file, type_)
     shown: list[Document] = []
     for target in found:
@@ -107,11 +110,15 @@ def _read(text: str | None, file: Path | None, type_: str) -> Any:
         with click.open_file(str(file), "rb") as opened:
             said = opened.read(MOST_TEXT_BYTES + 1)
     else:
-        said = text.encode()
+        said = os.fsencode(text)
+    if len(said) > MOST_TEXT_BYTES:
+        raise click.UsageError(f"cannot read the patch: it is over {MOST_TEXT_BYTES >> 20} MiB: change less at once")
     try:
         change = reading.read_yaml(said)
     except BadRequest as error:
         raise click.UsageError(f"cannot read the patch: {error.message.partition(': ')[2]}") from error
+    if repeated := reading.repeated_fields(change):
+        raise click.UsageError(f'cannot read the patch: "{repeated[0]}" is there twice: remove one')
     wanted, name = (list, "a list of operations") if type_ == "json" else (dict, "an object, such as spec: {…}")
     if not isinstance(change, wanted):
         raise click.UsageError(f"cannot read the patch: with --type {type_} it is {name}")

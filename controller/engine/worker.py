@@ -30,8 +30,10 @@ MOST_CONFLICTS_AT_ONCE = 10
 """So many conflicts in a row are retried at once; after them the key backs off."""
 
 REST_SECONDS = 0.1
-"""How long a worker rests after a pass where requests wait for what it would use, the interpreter: however many there
-are, each worker makes nearly ten passes a second."""
+"""How long a worker rests after a pass where requests wait for what it would use, the interpreter."""
+
+MOST_OVERDUE_SECONDS = 10.0
+"""And for how long at most a key waits on account of that: no worker rests while one has waited longer."""
 
 _HOPELESS = (errno.ENOSYS, errno.EINVAL)  # The kernel does not know the call or the flag: no retry helps.
 
@@ -49,7 +51,10 @@ class Worker:
         backoff: Backoff | None = None,
         gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take keys from `queue` and have `loop` reconcile them; rest after a pass where `gives_way` says so."""
+        """Take keys from `queue` and have `loop` reconcile them; rest after a pass where `gives_way` says so.
+
+        What is due waits for no longer than `MOST_OVERDUE_SECONDS` on account of that.
+        """
         self._gives_way = gives_way
         self._loop = loop
         self._queue = queue
@@ -69,7 +74,7 @@ class Worker:
                 self.handle(key)
             finally:
                 self._queue.done(key)
-            if self._gives_way():
+            if self._gives_way() and self._queue.overdue_seconds() < MOST_OVERDUE_SECONDS:
                 self._metrics.rests.inc()
                 self._queue.rest(REST_SECONDS)
 

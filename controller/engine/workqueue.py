@@ -123,6 +123,11 @@ class WorkQueue:
         """Return how many keys are due and not taken."""
         return len(self._ready)
 
+    def overdue_seconds(self) -> float:
+        """Return for how long the key that is longest due waits for a worker; 0 if none does."""
+        with self._condition:
+            return self._clock.monotonic() - self._dirty[self._ready[0]] if self._ready else 0.0
+
     def unfinished_seconds(self) -> float:
         """Return how long the keys that workers have now were worked on, all together."""
         with self._condition:

@@ -160,11 +160,12 @@ def test_workers_rest_while_much_is_asked_for_and_make_their_passes_all_the_same
         return name
 
     names = itertools.count()
+    before = daemon.metric("runwright_worker_rests_total", controller="job")
     with ThreadPoolExecutor(8) as people:
 
         def has_rested():
             made.extend(people.map(create, itertools.islice(names, 16)))
-            return daemon.metric("runwright_worker_rests_total", controller="job")
+            return daemon.metric("runwright_worker_rests_total", controller="job") > before
 
         made = []
         daemon.until("a worker has rested", has_rested)

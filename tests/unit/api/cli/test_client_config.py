@@ -218,6 +218,7 @@ def test_what_goes_on_for_ever_is_for_one_host(alone, pair):
         ("exec", "etl", "true"),
         ("run", "true"),
         ("edit", "job/etl"),
+        ("patch", "job/etl", "--patch-file", "-"),
     )
     for arguments in of_one:
         said = alone("--host=a,b", *arguments)

@@ -1,6 +1,7 @@
 """An object in an editor: a script that changes the file as somebody would."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,13 @@ import yaml
 from api.kinds import JOB
 from support.daemon import RNX
 from support.objects import a_job
+
+DEADLINE = "sed -i 's/^spec:/spec:\\n  activeDeadlineSeconds: 7/' \"$1\""
+
+
+def kept(said):
+    """Return the file that is told to hold what was typed."""
+    return Path(re.search(r"kept, with the whole object, in (\S+)$", said.err, re.M)[1])
 
 
 @pytest.fixture
@@ -25,12 +33,11 @@ cd {tmp_path}
 number=$(ls shown-* 2>/dev/null | wc -l)
 cp "$1" shown-$number
 test -e script-$number && . ./script-$number
-touch -d "+10 seconds" "$1"
 """
         )
         program.chmod(0o755)
         monkeypatch.setenv("VISUAL", str(program))
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         return [tmp_path / f"shown-{number}" for number in range(len(scripts))]
 
     return of
@@ -106,22 +113,77 @@ def test_what_is_given_up_is_kept_in_a_file_and_nothing_is_changed(rnx, live, ed
     said = rnx("edit", "job/etl")
 
     assert said.code == 1
-    kept = Path(said.err.rstrip().rpartition("kept in ")[2])
-    assert "backoffLimit: much" in kept.read_text()
-    assert kept.stat().st_mode & 0o077 == 0
+    assert "backoffLimit: much" in kept(said).read_text()
+    assert kept(said).stat().st_mode & 0o077 == 0
     assert "spec.backoffLimit" in said.err
     assert live.get(JOB, "etl") == before
 
 
-def test_an_object_that_was_replaced_by_another_meanwhile_is_left_alone(rnx, live, editor):
+def test_an_object_that_was_made_anew_meanwhile_is_left_alone(rnx, live, editor, tmp_path):
     live.create(JOB, a_job())
-    uid = live.get(JOB, "etl")["metadata"]["uid"]
-    editor(f"sed -i 's/{uid}/00000000-0000-4000-8000-000000000000/' \"$1\"", "true")
+    (tmp_path / "made.yaml").write_text(json.dumps(a_job()))
+    anew = f"{RNX} delete job etl >/dev/null\n{RNX} apply -f made.yaml >/dev/null"
+    editor(f"{anew}\n{DEADLINE}", "true")
 
     said = rnx("edit", "job/etl")
 
     assert said.code == 1
-    assert "metadata.uid cannot be changed" in said.err
+    assert "job.runwright.dev/etl was deleted and made anew meanwhile" in said.err
+    assert "activeDeadlineSeconds: 7" in kept(said).read_text()
+    assert "activeDeadlineSeconds" not in live.get(JOB, "etl")["spec"]
+
+
+def test_a_list_that_others_changed_meanwhile_is_not_replaced(rnx, live, editor):
+    live.create(JOB, a_job(command=["a", "b"]))
+    other = f"""{RNX} patch job/etl -p '{{"spec": {{"command": ["a", "c"]}}}}' >/dev/null"""
+    editor(f"{other}\nsed -i 's/^  - a$/  - x/' \"$1\"", "true")
+
+    said = rnx("edit", "job/etl")
+
+    assert said.code == 1
+    assert "spec.command was changed by others meanwhile" in said.err
+    assert live.get(JOB, "etl")["spec"]["command"] == ["a", "c"]
+
+
+@pytest.mark.parametrize("then", ["exit 1", "printf '\\377' >> \"$1\"\nexit 1", "kill -9 $$"])
+def test_what_was_typed_is_kept_however_the_editor_ends(rnx, live, editor, then):
+    live.create(JOB, a_job())
+    editor("sed -i 's/^spec:/spec:\\n  backoffLimit: much/' \"$1\"", then)
+
+    said = rnx("edit", "job/etl")
+
+    assert said.code == 1
+    assert b"backoffLimit: much" in kept(said).read_bytes()
+
+
+def test_what_is_no_text_is_refused_and_kept(rnx, live, editor):
+    live.create(JOB, a_job())
+    editor("printf '\\377' >> \"$1\"", "true")
+
+    said = rnx("edit", "job/etl")
+
+    assert said.code == 1
+    assert "what was typed is not UTF-8 text" in said.err
+
+
+def test_a_script_that_types_something_wrong_for_ever_is_given_up(rnx, live, editor, tmp_path):
+    live.create(JOB, a_job())
+    (tmp_path / "wrong").write_text("sed -i 's/^spec:/spec:\\n  backoffLimit: much/' \"$1\"")
+    editor(*[". ./wrong"] * 60)
+
+    assert rnx("edit", "job/etl").code == 1
+
+
+def test_values_that_only_look_like_numbers_stay_as_they_are(rnx, live, editor):
+    live.create(JOB, a_job(command=["08", "1e3", "0o17", "-.5", "a\x85b"], metadata={"labels": {"commit": "12e03"}}))
+    before = live.get(JOB, "etl")
+    editor(DEADLINE)
+
+    assert rnx("edit", "job/etl").code == 0
+
+    now = live.get(JOB, "etl")
+    assert now["spec"] == before["spec"] | {"activeDeadlineSeconds": 7}
+    assert now["metadata"]["labels"] == {"commit": "12e03"}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +191,7 @@ def test_an_object_that_was_replaced_by_another_meanwhile_is_left_alone(rnx, liv
     [
         (("job/a", "job/b"), "cannot edit several objects at once: name one, such as job.runwright.dev/a"),
         (("jobs",), "name the job: job/NAME, or job NAME"),
+        (("pod/x-1",), "cannot edit a Pod: runwright writes it, from what is declared"),
         (("job/none",), 'jobs.runwright.dev "none" not found'),
     ],
 )

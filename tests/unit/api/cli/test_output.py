@@ -1,10 +1,15 @@
 """How results look."""
 
+import json
+import re
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from api.cli import connection, output
+from api.objects import reading
 
 
 def test_columns_are_aligned_and_lines_have_no_spaces_at_their_end():
@@ -46,3 +51,22 @@ def test_colours_are_left_out_where_they_are_not_wanted_or_not_known(name, value
 
     monkeypatch.setenv(name, value)
     assert connection.colours_refused()
+
+
+_texts = (
+    st.text(max_size=8)
+    | st.text("0123456789.eExo+-_:#'\"\x85\u2028 \n", max_size=6)
+    | st.sampled_from(["yes", "<<", "~", ".inf"])
+)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | _texts,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(_texts, below, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(_texts, _values, max_size=3))
+def test_what_is_shown_as_yaml_reads_back_as_it_is(document):
+    assume(not re.search("[\ud800-\udfff]", json.dumps(document, ensure_ascii=False)))  # Half a character is no text.
+
+    assert reading.read_yaml(output.yaml_of(document).encode()) == document

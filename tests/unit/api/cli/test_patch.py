@@ -65,6 +65,8 @@ def test_a_status_is_patched_in_its_place(rnx, live):
         (("-p", "suspend"), "with --type merge it is an object, such as spec: {…}"),
         (("-p", "spec: {}", "--type", "json"), "with --type json it is a list of operations"),
         (("-p", "spec: {"), "cannot read the patch: "),
+        (("-p", "spec: {suspend: true, suspend: false}"), '"spec.suspend" is there twice: remove one'),
+        (("-p", "a: \udcff"), "cannot read the patch: "),
     ],
 )
 def test_a_patch_that_is_none_is_refused_before_anything_is_asked(rnx, live, arguments, told):
@@ -81,3 +83,14 @@ def test_what_the_server_refuses_is_told_with_its_field(rnx, live):
 
     assert said.code == 1
     assert "spec.backoffLimit" in said.err
+
+
+def test_a_patch_that_is_too_long_is_refused_whole(rnx, live, tmp_path):
+    live.create(JOB, a_job())
+    file = tmp_path / "long.yaml"
+    file.write_text("metadata: {labels: {a: b}}\n" + "# padding\n" * 500_000 + "spec: {backoffLimit: 3}\n")
+
+    said = rnx("patch", "job/etl", "--patch-file", str(file))
+
+    assert said.code == 2
+    assert "MiB: change less at once" in said.err

@@ -11,7 +11,7 @@ from controller.engine.errors import TransientError
 from controller.engine.metrics import EngineMetrics, Outcome
 from controller.engine.reconcile import ReconcileLoop
 from controller.engine.recorder import Recorder
-from controller.engine.worker import MOST_CONFLICTS_AT_ONCE, Worker
+from controller.engine.worker import MOST_CONFLICTS_AT_ONCE, MOST_OVERDUE_SECONDS, Worker
 from controller.engine.workqueue import WorkQueue
 from controller.linux.libc import SyscallError
 from state.store import Store
@@ -274,3 +274,23 @@ def test_a_worker_that_need_not_give_way_does_not_rest(bench: Bench, registry: C
     bench.worker_that(little_is_asked).run()
 
     assert registry.get_sample_value("runwright_worker_rests_total", {"controller": "toy"}) == 0
+
+
+def test_a_worker_does_not_rest_while_a_key_has_waited_too_long(bench: Bench, registry: CollectorRegistry):
+    rested_when_left: list[int] = []
+
+    def much_is_asked() -> bool:
+        rested_when_left.append(len(bench.queue))
+        if not rested_when_left[-1]:
+            bench.queue.close()
+        return True
+
+    bench.queue.add(KEY)
+    bench.queue.add(toy_key("other"))
+    bench.clock.advance(MOST_OVERDUE_SECONDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("controller.engine.worker.REST_SECONDS", 3600.0)
+        bench.worker_that(much_is_asked).run()
+
+    assert rested_when_left == [1, 0]
+    assert registry.get_sample_value("runwright_worker_rests_total", {"controller": "toy"}) == 1

@@ -246,3 +246,30 @@ def test_unfinished_work_is_all_of_it_and_the_longest():
 
     assert queue.unfinished_seconds() == 4.0
     assert queue.longest_seconds() == 3.0
+
+
+def test_a_rest_lasts_until_it_is_over_or_the_queue_is_closed():
+    queue, _ = a_queue()
+    resting = threading.Thread(target=queue.rest, args=(3600.0,))
+
+    queue.rest(0.001)
+    resting.start()
+    resting.join(0.02)
+    rests = resting.is_alive()
+    queue.close()
+    resting.join(30.0)
+
+    assert (rests, resting.is_alive()) == (True, False)
+
+
+def test_the_key_that_is_longest_due_says_how_late_the_queue_is():
+    queue, clock = a_queue()
+    none = queue.overdue_seconds()
+    queue.add(A)
+    clock.advance(2.0)
+    queue.add(B)
+
+    late = queue.overdue_seconds()
+    queue.get(NOW)
+
+    assert (none, late, queue.overdue_seconds()) == (0.0, 2.0, 0.0)
