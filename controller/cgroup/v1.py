@@ -255,21 +255,26 @@ class CgroupV1:
         return members
 
     def _signal_all(self, name: str) -> list[int]:
-        """Send SIGKILL to what is in the cgroup; return pidfds of it, which the caller closes."""
-        self.freeze(name)
+        """Send SIGKILL to what is in the cgroup; return pidfds of it, which the caller closes.
+
+        None is left open where it raises: the cgroup may go at any moment, its processes being another's to end too.
+        """
+        held: dict[int, int] = {}
+        victims: list[int] = []
         try:
-            held = _hold(self._members(name))
-            # Asked again with the processes held: a pid used anew in between is not in the cgroup now.
-            still = self._members(name)
-            victims = []
-            for pid, fd in held.items():
-                if pid in still and _sent(fd):
-                    victims.append(fd)
-                else:
-                    os.close(fd)
+            self.freeze(name)
+            try:
+                held = _hold(self._members(name))
+                # Asked again with the processes held: a pid used anew in between is not in the cgroup now.
+                still = self._members(name)
+                sent = [fd for pid, fd in held.items() if pid in still and _sent(fd)]
+            finally:
+                self.thaw(name)
+            victims = sent
             return victims
         finally:
-            self.thaw(name)
+            for fd in set(held.values()).difference(victims):
+                os.close(fd)
 
 
 def _hold(pids: set[int]) -> dict[int, int]:

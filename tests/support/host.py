@@ -1,6 +1,5 @@
 """What runwright could leave behind on a host, seen before and after: so that a test can tell that it left nothing."""
 
-import gc
 import os
 import select
 import tempfile
@@ -43,8 +42,6 @@ def assert_as_before(before: Snapshot) -> None:
     for _ in range(_TRIES):
         if not left:
             return
-        if "descriptors" in left:
-            gc.collect()  # What nobody refers to any more is open until it is collected: a quiet process puts that off.
         select.poll().poll(_TRY_MILLISECONDS)
         left = difference(before, snapshot())
     raise AssertionError(f"left behind on the host: {left}; open is {_opened()}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cgroup import v1
 from controller.cgroup.choose import hierarchies_of_host, open_lifecycle
 from controller.cgroup.lifecycle import CgroupBusy, CgroupError
 from controller.cgroup.limits import Limits
@@ -190,6 +191,31 @@ def test_kill_overtakes_a_fork_bomb(lifecycle):
     assert exit_code(pid) == -signal.SIGKILL
     remove_once_reaped(lifecycle, "run")
     assert lifecycle.names() == ()
+
+
+def test_killing_what_another_ends_and_removes_meanwhile_leaves_nothing_open(lifecycle, monkeypatch):
+    lifecycle.create("run", NOTHING)
+    pid = start_in(lifecycle, "run", signal.pause)
+    codes = []
+
+    def end_it():
+        lifecycle.thaw("run")
+        os.kill(pid, signal.SIGKILL)
+        codes.append(exit_code(pid))
+        remove_once_reaped(lifecycle, "run")
+
+    def hold(pids, hold=v1._hold):  # On version 2 nobody is held: the kernel kills all of a cgroup.
+        held = hold(pids)
+        end_it()
+        return held
+
+    monkeypatch.setattr(v1, "_hold", hold)
+    before = os.listdir("/proc/self/fd")
+    lifecycle.kill("run")
+    after = os.listdir("/proc/self/fd")
+
+    assert len(after) == len(before)
+    assert (codes or [exit_code(pid)]) == [-signal.SIGKILL]
 
 
 def test_a_cgroup_with_processes_is_not_removed(lifecycle):
