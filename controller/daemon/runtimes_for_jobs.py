@@ -21,8 +21,9 @@ from api.types.job import Reason
 from api.types.runtime import MADE_SOURCES, Runtime
 from controller.daemon.package_caches import PackageCaches
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
-from controller.runtime import meaning, resolve
+from controller.runtime import meaning
 from controller.runtime.meaning import Hold
+from controller.runtime.resolutions import Resolutions
 from controller.runtime.resolve import NotInstalled, Resolved, Standing
 from controller.runtime.sources.offers import Offers
 from controller.runtime.trees import languages, tree
@@ -78,6 +79,7 @@ class RuntimesForJobs:
         self._storage = storage
         self._offers = offers
         self._enabled = enabled
+        self._resolutions = Resolutions()
 
     def find(self, spec: str, *, may_install: bool) -> RuntimeReady | RuntimeMissing:
         """Return what `spec` means now, or why it cannot be used and what to ask for."""
@@ -85,7 +87,7 @@ class RuntimesForJobs:
             fix = "set runtime.enabled, or drop spec.runtime to use the host's programs"
             return RuntimeMissing(Reason.RUNTIMES_DISABLED, f"runtimes are disabled on this host: {fix}")
         wanted = runtime_spec.parse(spec)
-        found = resolve.resolve(wanted, self._trees.scan(), self._standing)
+        found = self._resolutions.resolve(wanted, self._trees.scan(), self._standing)
         if isinstance(found, Resolved):
             return self._use(found.runtime)
         if not isinstance(found, NotInstalled):

@@ -200,10 +200,11 @@ def measure_resolving(work: Path) -> dict[str, float]:
             trees = InstalledTrees(root)
             offers = Offers(store, CatalogueCache(work / "cache", host.client, clock))
             jobs = RuntimesForJobs(trees, store, offers, enabled=True)
+            one_resolution(jobs, "a@1.0.0")  # Reads all trees, which is measured below.
             times = {}
             for spec in ("a", "a@1.500.0", "a@latest", "a@^1.3"):
                 found = [one_resolution(jobs, spec) for _ in range(30)]
-                times[spec] = statistics.median(found[1:])
+                times[f"{spec} at first"], times[spec] = found[0], statistics.median(found[1:])
         times["records after a change"] = statistics.median(one_look(root, trees, number) for number in range(30))
         scans, more = Scans(root), range(TREES, TREES + 20)
         scans.scan()
