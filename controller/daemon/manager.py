@@ -49,11 +49,7 @@ from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
 from controller.daemon.queueing import COUNTED, open_capacity, open_quotas
 from controller.daemon.run_defaults import open_cgroups, run_defaults
-from controller.daemon.runtimes_for_jobs import (
-    InstalledTrees,
-    RuntimeRequests,
-    RuntimesForJobs,
-)
+from controller.daemon.runtimes_for_jobs import RuntimeRequests, RuntimesForJobs
 from controller.daemon.runtimes_here import open_runtimes
 from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
@@ -96,6 +92,7 @@ from controller.runtime.build import sandbox
 from controller.runtime.choosing import Dependents
 from controller.runtime.kind import released_by
 from controller.runtime.trees import install
+from controller.runtime.trees.installed import InstalledTrees
 from state.store import Store
 
 _log = logging.getLogger(__name__)

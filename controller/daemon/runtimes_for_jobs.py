@@ -6,7 +6,6 @@ catalogues at hand. A job never touches a registry: what is missing is declared,
 
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 from api import runtime_spec
 from api.conditions import ConditionStatus, find
@@ -27,35 +26,11 @@ from controller.runtime.resolutions import Resolutions
 from controller.runtime.resolve import NotInstalled, Resolved, Standing
 from controller.runtime.sources.offers import Offers
 from controller.runtime.trees import languages, tree
-from controller.runtime.trees.records import Records
-from controller.runtime.trees.scans import Scans
+from controller.runtime.trees.installed import InstalledTrees
 from controller.runtime.trees.tree import InstalledRuntime
 
 REQUEST_MANAGER = ASKED_BY_JOBS
 PARENTS_MANAGER = ASKED_BY_RUNTIMES
-
-
-class InstalledTrees:
-    """The runtime trees on disk, read again only when a directory or a runtime.yml changed."""
-
-    def __init__(self, root: Path) -> None:
-        """Read below `root`."""
-        self._root = root
-        self.records = Records(root)
-        self._scans = Scans(root)
-        self._lock = threading.Lock()
-        self._stamp: tree.Stamp | None = None
-        self._found: tuple[InstalledRuntime, ...] = ()
-
-    def scan(self) -> tuple[InstalledRuntime, ...]:
-        """Return what is installed now. Raises TransientError when the root cannot be read."""
-        stamp = tree.stamp(self._root)
-        with self._lock:
-            if stamp is None or stamp != self._stamp:
-                self._found = self._scans.scan()
-                # One that is broken may be whole in a moment, deeper down than we look for changes.
-                self._stamp = None if any(found.problems for found in self._found) else stamp
-            return self._found
 
 
 class RuntimesForJobs:

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from controller.daemon.runtimes_for_jobs import InstalledTrees, RuntimesForJobs  # noqa: E402
+from controller.daemon.runtimes_for_jobs import RuntimesForJobs  # noqa: E402
 from controller.engine.clock import SystemClock  # noqa: E402
 from controller.job.observed import RuntimeReady  # noqa: E402
 from controller.registry import catalogue, location  # noqa: E402
@@ -32,6 +32,7 @@ from controller.registry.cache import CatalogueCache  # noqa: E402
 from controller.runtime.sources.offers import Offers  # noqa: E402
 from controller.runtime.sources.registry import Package  # noqa: E402
 from controller.runtime.trees import install, origin, tree  # noqa: E402
+from controller.runtime.trees.installed import InstalledTrees  # noqa: E402
 from controller.runtime.trees.scans import Scans  # noqa: E402
 from state.store import Store  # noqa: E402
 from support.registry_fixtures import PLATFORM, a_host, a_tree  # noqa: E402

@@ -11,7 +11,7 @@ from api.kinds import REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.runtime_requests import PREFIX
-from controller.daemon.runtimes_for_jobs import PARENTS_MANAGER, InstalledTrees, RuntimeRequests, RuntimesForJobs
+from controller.daemon.runtimes_for_jobs import PARENTS_MANAGER, RuntimeRequests, RuntimesForJobs
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.metrics import EngineMetrics
 from controller.engine.reconcile import ReconcileLoop, Result
@@ -24,6 +24,7 @@ from controller.runtime.installer import RuntimeMetrics
 from controller.runtime.kind import RuntimeKind
 from controller.runtime.sources.offers import Offers
 from controller.runtime.trees.install import Host
+from controller.runtime.trees.installed import InstalledTrees
 from state.store import Store
 from support.hand_clock import HandClock
 from support.registry_fixtures import RegistryOnDisk, a_host

@@ -27,8 +27,6 @@ MANIFEST = "runtime.yml"
 VERSIONS_LOCK = "versions.lock"
 """The packages of a tree that was built, beside its runtime.yml; written by `build/lock.py`."""
 
-Mark = tuple[str, int, int]
-Stamp = tuple[Mark, ...]
 _BENEATH = Resolve.BENEATH | Resolve.NO_MAGICLINKS
 
 
@@ -91,51 +89,6 @@ def claiming(root: Path, name: str, version: str) -> tuple[InstalledRuntime, ...
     places.append((f"{root}/{name}", f"{root}/{name}/{version}"))
     found += [_scan_below(above, path, _inspected) for above, path in places if _is_a_runtime(above, path)]
     return tuple(runtime for runtime in found if (runtime.name, runtime.version) == (name, version))
-
-
-def stamp(root: Path) -> Stamp | None:
-    """Return what an install, a removal or an edit of a runtime.yml changes, in any layout; None if it cannot be told.
-
-    Asked before every use of what was scanned, so it makes one system call for each tree and not two.
-    """
-    found = []
-    try:
-        directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            found.append(_mark(".", directory))
-            for name in os.listdir(directory):
-                if not name.startswith("."):
-                    mark = _mark(f"{name}/{MANIFEST}", directory)
-                    found.append(mark)
-                    found += [] if mark[1] else _stamp_below(name, directory)
-        finally:
-            os.close(directory)
-    except OSError:
-        return None
-    return tuple(found)
-
-
-def _stamp_below(name: str, root: int) -> list[Mark]:
-    """Return the marks of a directory that is no runtime itself, and of what is in it."""
-    found = [_mark(name, root)]
-    try:
-        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-    except OSError:
-        return found  # A file, a link, or gone.
-    try:
-        for below in os.listdir(directory):
-            found += [_mark(below, directory), _mark(f"{below}/{MANIFEST}", directory)]
-    finally:
-        os.close(directory)
-    return found
-
-
-def _mark(path: str, directory: int) -> Mark:
-    try:
-        status = os.stat(path, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return path, 0, 0
-    return path, status.st_ino, status.st_mtime_ns
 
 
 def by_version(runtime: InstalledRuntime) -> tuple[str, object, str]:
