@@ -6,6 +6,7 @@ import click
 
 from api.cli import targets
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.dry_run import dry_run_flag
 from api.cli.files import BadManifest, Manifest, read
 from api.cli.joblet_workflow import is_one
 from api.cli.json_flag import also_json
@@ -34,14 +35,7 @@ _SERVER_OWNED = ("managedFields", "creationTimestamp", "generation", "selfLink")
     help="What to apply: .yaml, .yml or .json; - is stdin. May be repeated.",
 )
 @click.option("-R", "--recursive", is_flag=True, help="Look for files in all directories below DIR.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(["none", "server"]),
-    default="none",
-    is_flag=False,
-    flag_value="server",
-    help="server: check everything, change nothing.",
-)
+@dry_run_flag("change")
 @click.option("--force-conflicts", is_flag=True, help="Take over fields that other managers own.")
 @click.option("-o", "--output", type=click.Choice(["name", "json", "yaml"]), help="Print the objects, or their names.")
 @also_json

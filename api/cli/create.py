@@ -5,6 +5,7 @@ import click
 from api import kinds
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.dry_run import dry_run_flag
 from api.cli.json_flag import also_json
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.output import note, show_json, show_yaml
@@ -26,14 +27,7 @@ def create() -> None:
     "--from", "source", required=True, metavar="cronjob/NAME", shell_complete=complete_target,
     help="The CronJob whose job it is.",
 )  # fmt: skip
-@click.option(
-    "--dry-run",
-    type=click.Choice(["none", "server"]),
-    default="none",
-    is_flag=False,
-    flag_value="server",
-    help="server: check everything, make nothing.",
-)
+@dry_run_flag("make")
 @click.option("-o", "--output", type=click.Choice(["name", "json", "yaml"]), help="What to print of the job.")
 @also_json
 @reaching

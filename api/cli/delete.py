@@ -9,6 +9,7 @@ import click
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.dry_run import dry_run_flag
 from api.cli.files import BadManifest, read
 from api.cli.json_flag import also_json
 from api.cli.output import note, printable, show_json
@@ -43,14 +44,7 @@ _IN_USE = "InUse"
     "--grace-period", type=click.IntRange(min=0), metavar="SECONDS", help="Seconds between SIGTERM and SIGKILL."
 )
 @click.option("--ignore-not-found", is_flag=True, help="Objects that do not exist are no error.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(["none", "server"]),
-    default="none",
-    is_flag=False,
-    flag_value="server",
-    help="server: check everything, change nothing.",
-)
+@dry_run_flag("change")
 @click.option("-o", "--output", type=click.Choice(["name", "json"]), help="Print names only.")
 @also_json
 @reaching

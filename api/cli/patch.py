@@ -10,6 +10,7 @@ from api.caps import MOST_TEXT_BYTES
 from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.dry_run import dry_run_flag
 from api.cli.json_flag import also_json
 from api.cli.output import note, show_json_of, show_yaml
 from api.cli.problems import CommandFailed, describe
@@ -43,14 +44,7 @@ _TYPES = {"merge": PatchType.MERGE, "json": PatchType.JSON, "strategic": PatchTy
     help="merge: RFC 7396, null removes a field. json: RFC 6902. strategic: of core kinds alone.",
 )
 @click.option("--subresource", type=click.Choice(["status"]), default=None, help="Change the status in its place.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(["none", "server"]),
-    default="none",
-    is_flag=False,
-    flag_value="server",
-    help="server: check everything, change nothing.",
-)
+@dry_run_flag("change")
 @click.option("-o", "--output", type=click.Choice(["name", "json", "yaml"]), help="Print the objects, or their names.")
 @also_json
 @reaching

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from api.meta import ObjectKey
 from controller.cgroup.lifecycle import CgroupError, Lifecycle
 from controller.cgroup.usage import Usage
+from controller.engine.scraped import Families, Sample, ScrapedCollector
 
 _LABELS = ["namespace", "job"]
 
 
-class RunningJobsCollector(Collector):
+class RunningJobsCollector(ScrapedCollector):
     """Cpu, memory, processes, throttling and out-of-memory kills of each running job."""
 
     def __init__(self, cgroups: Lifecycle, running: Callable[[], Iterable[tuple[str, ObjectKey]]]) -> None:
@@ -20,24 +20,18 @@ class RunningJobsCollector(Collector):
         self._cgroups = cgroups
         self._running = running
 
-    def describe(self) -> Iterable[Metric]:
-        """Return the families without samples, so that registering reads no cgroup."""
-        return self._families()
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the families with a sample for each running job."""
-        families = self._families()
+    def samples(self) -> Iterator[Sample]:
+        """Yield those of each running job."""
         for name, key in self._running():
             try:
                 usage = self._cgroups.usage(name)
             except CgroupError:
                 continue  # It ended between being listed and being read.
-            for family, value in zip(families, _values(usage), strict=True):
-                family.add_metric([key.namespace, key.name], value)
-        yield from families
+            yield (key.namespace, key.name), _values(usage)
 
     @staticmethod
-    def _families() -> tuple[CounterMetricFamily | GaugeMetricFamily, ...]:
+    def families() -> Families:
+        """Return the families, empty."""
         return (
             CounterMetricFamily("runwright_job_cpu_seconds", "Processor time used by the running run.", labels=_LABELS),
             CounterMetricFamily(

@@ -1,13 +1,10 @@
 """Being told when somebody changes packet rules or removes links of ours. What is to be done about it others say."""
 
-import os
-import select
 import socket
 import struct
-import threading
 from collections.abc import Callable
 
-from controller.netlink.mishaps import Mishaps
+from controller.netlink.listening import Listening
 
 _ROUTE, _NETFILTER = 0, 12
 _LINKS, _RULES = 1, 1 << 6  # Groups RTNLGRP_LINK and NFNLGRP_NFTABLES, as bits.
@@ -29,40 +26,20 @@ class Monitor:
     def __init__(self, prefix: str, link_removed: Callable[[], None], rules_changed: Callable[[], None]) -> None:
         self._prefix = prefix.encode()
         self._link_removed, self._rules_changed = link_removed, rules_changed
-        self._links, self._rules = _open(_ROUTE, _LINKS), _open(_NETFILTER, _RULES)
-        self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
-        self._thread: threading.Thread | None = None
-        self._mishaps = Mishaps("look at what somebody has changed")
+        self._links, self._rules = opened = _open(_ROUTE, _LINKS), _open(_NETFILTER, _RULES)
+        self._listening = Listening("netlink-monitor", "look at what somebody has changed", opened, self._read)
 
     def start(self) -> None:
         """Begin to listen."""
-        self._thread = threading.Thread(target=self._run, name="netlink-monitor", daemon=True)
-        self._thread.start()
+        self._listening.start()
 
     def is_alive(self) -> bool:
         """Whether it listens."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._listening.is_alive()
 
     def stop(self) -> None:
         """End. It may not have been started."""
-        os.write(self._stop_write, b"x")
-        if self._thread is not None:
-            self._thread.join()
-        for opened in (self._links, self._rules):
-            opened.close()
-        os.close(self._stop_read)
-        os.close(self._stop_write)
-
-    def _run(self) -> None:
-        poll = select.poll()
-        for fd in (self._links.fileno(), self._rules.fileno(), self._stop_read):
-            poll.register(fd, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._stop_read in ready:
-                return
-            with self._mishaps.survived():
-                self._read()
+        self._listening.stop()
 
     def _read(self) -> None:
         # Both are read, whichever it was: what came together is one change.

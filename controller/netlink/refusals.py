@@ -5,16 +5,14 @@ Invariant: nobody is kept waiting, and nothing is held back: what comes faster t
 
 import errno
 import os
-import select
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from controller.netlink import attributes
-from controller.netlink.mishaps import Mishaps
+from controller.netlink.listening import Listening
 
 _NETFILTER, _LOG = 12, 4 << 8
 _PACKET, _CONFIG, _ERROR = _LOG | 0, _LOG | 1, 2
@@ -63,43 +61,27 @@ class RefusalLog:
             self._opened.close()
             raise
         self._opened.settimeout(0)
-        self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
-        self._thread: threading.Thread | None = None
-        self._mishaps = Mishaps("note what was refused")
+        self._listening = Listening("refusals", "note what was refused", (self._opened,), self._read)
 
     def start(self) -> None:
         """Begin to listen."""
-        self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
-        self._thread.start()
+        self._listening.start()
 
     def is_alive(self) -> bool:
         """Whether it listens."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._listening.is_alive()
 
     def stop(self) -> None:
         """End. It may not have been started."""
-        os.write(self._stop_write, b"x")
-        if self._thread is not None:
-            self._thread.join()
-        self._opened.close()
-        os.close(self._stop_read)
-        os.close(self._stop_write)
+        self._listening.stop()
 
-    def _run(self) -> None:
-        poll = select.poll()
-        for fd in (self._opened.fileno(), self._stop_read):
-            poll.register(fd, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._stop_read in ready:
-                return
-            try:
-                received = self._opened.recv(_READ_BYTES)
-            except OSError:  # ENOBUFS: some was lost.
-                continue
-            with self._mishaps.survived():
-                if found := list(read(received)):
-                    self._told(found)
+    def _read(self) -> None:
+        try:
+            received = self._opened.recv(_READ_BYTES)
+        except OSError:  # ENOBUFS: some was lost.
+            return
+        if found := list(read(received)):
+            self._told(found)
 
 
 def read(received: bytes) -> Iterator[Told]:

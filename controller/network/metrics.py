@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from api.meta import Document, ObjectKey
+from controller.engine.scraped import Families, Sample, ScrapedCollector
 from controller.netlink import links
 
 _LABELS = ["namespace", "network"]
 
 
-class NetworksCollector(Collector):
+class NetworksCollector(ScrapedCollector):
     """Runs, room, traffic and refusals of each network."""
 
     def __init__(
@@ -22,13 +22,8 @@ class NetworksCollector(Collector):
         self._networks = networks
         self._users = users
 
-    def describe(self) -> Iterable[Metric]:
-        """Return the families without samples, so that registering reads nothing."""
-        return self._families()
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the families with a sample for each network that has addresses."""
-        families = self._families()
+    def samples(self) -> Iterator[Sample]:
+        """Yield those of each network that has addresses."""
         there = [each for each in self._networks() if each.get("status", {}).get("cidr")]
         traffic = links.traffic(each["status"]["bridge"] for each in there) if there else {}
         for network in there:
@@ -36,14 +31,11 @@ class NetworksCollector(Collector):
             received, sent = traffic.get(status["bridge"], (None, None))
             runs = len(self._users(ObjectKey.of(network)))
             room = IPv4Network(status["cidr"]).num_addresses - 3  # Its own, the host's, and that of everybody.
-            values = runs, room, status.get("refused", 0), received, sent
-            for family, value in zip(families, values, strict=True):
-                if value is not None:
-                    family.add_metric([metadata["namespace"], metadata["name"]], value)
-        yield from families
+            yield (metadata["namespace"], metadata["name"]), (runs, room, status.get("refused", 0), received, sent)
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily | CounterMetricFamily, ...]:
+    def families() -> Families:
+        """Return the families, empty."""
         said = "as the host's end of it counts them."
         return (
             GaugeMetricFamily("runwright_network_runs", "Runs that are in it.", labels=_LABELS),

@@ -1,6 +1,5 @@
 """A job driven through random endings, edits, suspensions and crashes, against the pure plan and report."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,12 +9,10 @@ from hypothesis import strategies as st
 from api.meta import read_time, wire_time
 from api.types.job import Job, RunState
 from controller.job.observed import ObservedJob, RuntimeMissing
-from controller.job.plan import plan
-from controller.job.report import report
-from controller.job.steps import BeginRun, KillRun, RequestRuntime, StartRun, StopRun
 from controller.launcher.records import Running
-from support.builders import NOW, a_job, observed_job
-from support.steps import ends, pretend
+from support.builders import NOW
+from support.job_driver import JobDriver
+from support.steps import ends
 
 SPECS = st.fixed_dictionaries(
     {"backoffLimit": st.integers(0, 3), "backoffSeconds": st.just(10)},
@@ -38,69 +35,26 @@ EVENTS = st.lists(
     ),
     max_size=8,
 )
-WAKING = (RequestRuntime, StopRun, KillRun)
-"""Steps whose effect wakes us: a Runtime changes, or a run that we watch ends."""
 MISSING = RuntimeMissing("RuntimeNotReady", "not installed", ("python-3.11", "latest"))
 
 
-class Driver:
-    """The engine's loop over the model host, and a count of how often each run was started."""
+class Driver(JobDriver):
+    """A job of one run at a time, whose runtime is missing at first."""
 
     def __init__(self, spec):
-        self.job = a_job(**spec)
-        self.host = observed_job(runtime=MISSING, logs_present=True)
-        self.starts: dict[int, int] = {}
-        self.instant: str | None = None  # How runs end before they are first seen running, if they do.
+        super().__init__(spec, runtime=MISSING)
 
-    def step_through(self, steps_before_crash=None):
-        """One pass; cut short after some steps, nothing is reported."""
-        decided = plan(self.job, self.host)
-        for number, step in enumerate(decided.steps):
-            if steps_before_crash is not None and number >= steps_before_crash:
-                return decided
-            self._do(step)
-        if steps_before_crash is None:
-            self._report(decided)
-        return decided
-
-    def settle(self):
-        """One wake-up: pass after pass for as long as the plan asks for another at once, and nobody wakes us again."""
-        for _ in range(60):
-            decided = self.step_through()
-            if not decided.again and not any(isinstance(step, WAKING) for step in decided.steps):
-                return
-        raise AssertionError(f"it does not settle: {plan(self.job, self.host)}")
-
-    def _do(self, step):
-        was = self.host
-        self.host = pretend(self.host, step)
-        if isinstance(step, BeginRun):
-            assert self.job.spec.start_at is None or read_time(self.job.spec.start_at) <= self.host.now
-        if isinstance(step, StartRun) and self.host != was:
-            self.starts[step.attempt] = self.starts.get(step.attempt, 0) + 1
-            if self.instant:
-                self.host = ends(self.host, self.instant, 0 if self.instant == "Completed" else 1)
-
-    def _report(self, decided):
-        status = report(self.job, self.host, decided, work_bytes=1)
-        self.job = self.job.model_copy(update={"status": status})
+    def check_begun(self, step):
+        assert self.job.spec.start_at is None or read_time(self.job.spec.start_at) <= self.host.now
 
     def happen(self, what, arg):
         match what:
-            case "crash":
-                self.step_through(arg)
-            case "instant":
-                self.instant = arg
             case "end":
                 self.host = ends(self.host, arg, 0 if arg == "Completed" else 1)
             case "edit":
-                meta = self.job.meta.model_copy(update={"generation": self.job.meta.generation + 1})
-                self.job = self.job.model_copy(update={"spec": a_job(**arg).spec, "metadata": meta})
-            case "wait":
-                self.host = replace(self.host, now=self.host.now + timedelta(seconds=arg))
-            case "delete":
-                meta = self.job.meta.model_copy(update={"deletion_timestamp": "2026-01-02T03:04:05Z"})
-                self.job = self.job.model_copy(update={"metadata": meta})
+                self.edit(arg)
+            case _:
+                super().happen(what, arg)
 
 
 @pytest.mark.invariant("T1")
@@ -124,7 +78,7 @@ def test_a_settled_job_has_an_empty_plan(spec, events):
         driver.happen(what, arg)
     driver.settle()
 
-    assert not [step for step in plan(driver.job, driver.host).steps if type(step).__name__ != "DeleteJob"]
+    assert not driver.steps_left()
 
 
 @settings(max_examples=100, deadline=None)

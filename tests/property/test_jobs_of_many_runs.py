@@ -1,21 +1,13 @@
 """Jobs of many runs driven through random endings, scalings, suspensions and crashes, against the pure plan and report."""
 
-from collections import Counter
-from dataclasses import replace
-from datetime import timedelta
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.indexes import Indexes
 from api.types.job import RunState
-from controller.job.plan import plan
-from controller.job.report import report
-from controller.job.steps import BeginRun, KillRun, StartRun, StopRun
 from controller.launcher.records import Running
-from support.builders import a_job, observed_job
-from support.steps import ends, pretend
+from support.job_driver import JobDriver
 
 INDEXED = st.fixed_dictionaries(
     {"completionMode": st.just("Indexed"), "completions": st.integers(0, 5), "parallelism": st.integers(0, 4)},
@@ -46,50 +38,16 @@ EVENTS = st.lists(
     ),
     max_size=10,
 )
-WAKING = (StopRun, KillRun)
 
 
-class Driver:
-    """The engine's loop over the model host, and what has become of each run and index."""
+class Driver(JobDriver):
+    """A job of many runs, and what has become of each index."""
 
     def __init__(self, spec):
-        self.spec = spec
-        self.job = a_job(**spec)
-        self.host = observed_job(logs_present=True)
-        self.starts: Counter[int] = Counter()
+        super().__init__(spec)
         self.succeeded: dict[str, set[int]] = {}  # Indexes that have, by template.
-        self.instant: str | None = None
 
-    def step_through(self, steps_before_crash=None):
-        decided = plan(self.job, self.host)
-        for number, step in enumerate(decided.steps):
-            if steps_before_crash is not None and number >= steps_before_crash:
-                return decided
-            self._do(step)
-        if steps_before_crash is None:
-            status = report(self.job, self.host, decided, work_bytes=1)
-            self.job = self.job.model_copy(update={"status": status})
-            self._note()
-        return decided
-
-    def settle(self):
-        for _ in range(120):
-            decided = self.step_through()
-            if not decided.again and not any(isinstance(step, WAKING) for step in decided.steps):
-                return
-        raise AssertionError(f"it does not settle: {plan(self.job, self.host)}")
-
-    def _do(self, step):
-        was = self.host
-        self.host = pretend(self.host, step)
-        if isinstance(step, BeginRun):
-            self._check_begun(step)
-        if isinstance(step, StartRun) and self.host != was:
-            self.starts[step.attempt] += 1
-            if self.instant:
-                self.end(step.attempt, self.instant)
-
-    def _check_begun(self, step):
+    def check_begun(self, step):
         active = [run for run in self.job.status.runs if run.state is not RunState.ENDED]
         assert len(active) < self.job.spec.most_active
         assert not self.job.spec.suspend
@@ -98,7 +56,7 @@ class Driver:
             assert step.index not in {run.index for run in active}
             assert step.index not in self.succeeded.get(self.job.spec.template_hash(), set())
 
-    def _note(self):
+    def reported(self):
         status = self.job.status
         before = self.succeeded if set(self.succeeded) <= {status.template_hash} else {}
         self.succeeded = before  # Who changes a template back wants it run again.
@@ -106,38 +64,21 @@ class Driver:
             done = Indexes.parse(status.completed_indexes)
             self.succeeded[status.template_hash] = {index for index in range(6) if index in done}
 
-    def end(self, attempt, reason):
-        others = tuple(run for run in self.host.runs if run.attempt != attempt)
-        mine = replace(self.host, runs=tuple(run for run in self.host.runs if run.attempt == attempt))
-        ended = ends(mine, reason, 0 if reason == "Completed" else 1).runs
-        self.host = replace(self.host, runs=tuple(sorted([*others, *ended], key=lambda run: run.attempt)))
-
     def happen(self, what, arg):
         match what:
-            case "crash":
-                self.step_through(arg)
-            case "instant":
-                self.instant = arg
             case "end":
                 running = [run.attempt for run in self.host.runs if isinstance(run.record, Running)]
                 if running:
                     self.end(running[arg[0] % len(running)], arg[1])
             case "scale":
-                self.edit({"parallelism": arg})
-            case "elastic" if self.spec.get("completionMode"):
-                self.edit({"completions": arg, "parallelism": arg})
+                self.edit(self.spec | {"parallelism": arg})
+            case "elastic":
+                if self.spec.get("completionMode"):
+                    self.edit(self.spec | {"completions": arg, "parallelism": arg})
             case "change":
-                self.edit(arg)
-            case "wait":
-                self.host = replace(self.host, now=self.host.now + timedelta(seconds=arg))
-            case "delete":
-                meta = self.job.meta.model_copy(update={"deletion_timestamp": "2026-01-02T03:04:05Z"})
-                self.job = self.job.model_copy(update={"metadata": meta})
-
-    def edit(self, fields):
-        self.spec = self.spec | fields
-        meta = self.job.meta.model_copy(update={"generation": self.job.meta.generation + 1})
-        self.job = self.job.model_copy(update={"spec": a_job(**self.spec).spec, "metadata": meta})
+                self.edit(self.spec | arg)
+            case _:
+                super().happen(what, arg)
 
     def check(self):
         status = self.job.status
@@ -177,7 +118,7 @@ def test_a_settled_job_of_many_runs_has_an_empty_plan(spec, events):
         driver.happen(what, arg)
     driver.settle()
 
-    assert not [step for step in plan(driver.job, driver.host).steps if type(step).__name__ != "DeleteJob"]
+    assert not driver.steps_left()
 
 
 @settings(max_examples=100, deadline=None)

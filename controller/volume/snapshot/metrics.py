@@ -2,44 +2,34 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily
 
 from api import quantity
 from api.meta import Document
+from controller.engine.scraped import Families, Sample, ScrapedCollector
 
 _LABELS = ["namespace", "snapshot"]
 
 
-class SnapshotsCollector(Collector):
+class SnapshotsCollector(ScrapedCollector):
     """Whether each snapshot can be used, how large it is, and what it takes of the disk."""
 
     def __init__(self, snapshots: Callable[[], Iterable[Document]]) -> None:
         """Read `snapshots()` each time."""
         self._snapshots = snapshots
 
-    def describe(self) -> Iterable[Metric]:
-        """Return the families without samples, so that registering reads nothing."""
-        return self._families()
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the families with a sample for each snapshot."""
-        families = self._families()
+    def samples(self) -> Iterator[Sample]:
+        """Yield those of each snapshot; one that was not taken yet has no size."""
         for snapshot in self._snapshots():
             metadata, status = snapshot["metadata"], snapshot.get("status", {})
             size = status.get("restoreSize")
-            values = (
-                int(bool(status.get("readyToUse"))),
-                None if size is None else quantity.to_bytes(size),
-                status.get("diskBytes"),
-            )
-            for family, value in zip(families, values, strict=True):
-                if value is not None:
-                    family.add_metric([metadata["namespace"], metadata["name"]], value)
-        yield from families
+            restored = None if size is None else quantity.to_bytes(size)
+            ready = int(bool(status.get("readyToUse")))
+            yield (metadata["namespace"], metadata["name"]), (ready, restored, status.get("diskBytes"))
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, ...]:
+    def families() -> Families:
+        """Return the families, empty."""
         return (
             GaugeMetricFamily("runwright_volume_snapshot_ready", "1 if volumes can be made of it.", labels=_LABELS),
             GaugeMetricFamily(
