@@ -17,7 +17,11 @@ from support.daemon import a_daemon, is_alive
 
 pytestmark = pytest.mark.needs_root
 
-UNTIL_HELD = "last=$(date +%s); while [ $(($(date +%s) - last)) -lt {seconds} ]; do last=$(date +%s); sleep 0.02; done"
+UNTIL_HELD = (
+    "now=$(date +%s); last=$now; "
+    "while [ $((now - last)) -lt {seconds} ]; do last=$now; sleep 0.02; now=$(date +%s); done"
+)
+"""Each reading of the clock is compared with the one before it: whenever it is held, it is between two of them."""
 TRAP = "trap '{what}' TERM; echo ready; while :; do sleep 0.02; done"
 
 
