@@ -36,14 +36,15 @@ from api.http.load import Load
 from api.http.logs import PodLogs
 from api.http.port_forward import PodPorts
 from api.http.protection import USUAL_BOUNDS, Bounds, Protection
-from api.http.resources import Resources, not_found, sources_of
+from api.http.resources import Resources, not_found
 from api.http.runtime_pages import RuntimePages
 from api.http.secrets_key import SecretsKeyPages
 from api.http.served import served
 from api.http.sessions import ENTERING_THREADS, Sessions
+from api.http.sources import sources_of
 from api.http.uploads import UploadPages
 from api.http.usage import NodeUsages, PodUsages
-from api.objects.projections import Manifests, Pods
+from api.objects.projections import Manifests, Pods, Source
 from api.objects.verbs import Clock, Verbs
 from api.ports import (
     BuildLogs,
@@ -114,8 +115,7 @@ def build_app(
     threads = Threads(STORE_THREADS, load=load)
     feed = Feed(surroundings.storage, threads)
     pods = Pods(surroundings.verbs, surroundings.node_name)
-    manifests = Manifests(surroundings.verbs, surroundings.manifests)
-    sources = sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
+    sources = _sources(surroundings, pods)
     slow = Threads(LOG_THREADS, abandoning=True)
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     sessions = Sessions(Threads(ENTERING_THREADS))
@@ -149,6 +149,11 @@ def build_app(
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
     app.state.end_streams = feed.end
     return app
+
+
+def _sources(surroundings: Surroundings, pods: Pods) -> dict[tuple[str, str, str], Source]:
+    manifests = Manifests(surroundings.verbs, surroundings.manifests)
+    return sources_of(surroundings.verbs, pods, manifests, surroundings.host, kinds.KINDS)
 
 
 def _around(surroundings: Surroundings, on_request: OnRequest, access: Access) -> list[Middleware]:

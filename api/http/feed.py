@@ -37,13 +37,13 @@ class Threads:
 
     def __init__(self, most: int, *, abandoning: bool = False, load: Load | None = None) -> None:
         """Allow `most` calls at once, counted in `load`; `abandoning` ones do not hold up a caller who is cancelled."""
-        self._load = load or Load()
+        self.load = load or Load()
         self._limiter = anyio.CapacityLimiter(most)
         self._is_abandoning = abandoning
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns."""
-        with self._load.counted():
+        with self.load.counted():
             return await anyio.to_thread.run_sync(
                 lambda: function(*args, **kwargs), limiter=self._limiter, abandon_on_cancel=self._is_abandoning
             )

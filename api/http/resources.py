@@ -13,22 +13,24 @@ from starlette.responses import PlainTextResponse, Response
 
 from api.errors import BadRequest, Cause, Invalid, MethodNotAllowed, Timeout
 from api.http import answers, delete_options, negotiation, paths, requests, tables, watches
+from api.http.creating import Creating
 from api.http.feed import Feed, Threads
 from api.http.negotiation import View
 from api.http.paths import ResourcePath
+from api.http.sources import subresources
 from api.http.tables import Showing
 from api.http.watches import Watch, Watcher
-from api.kinds import JOB, NAMESPACE, REGISTRY, RUNTIME, Kind
+from api.kinds import NAMESPACE, Kind
 from api.meta import GROUP, ObjectKey
-from api.objects import admission, host_objects, projections, reading, selectors
+from api.objects import admission, reading, selectors
+from api.objects.creation import Creation
 from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
 from api.objects.pod_deletion import PodVerbs
 from api.objects.projections import Pods, Source, Stored
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
-from api.ports import Explainer, HostReport
+from api.ports import Explainer
 
-_PAGES = {JOB.name: ("artifacts",), REGISTRY.name: ("catalogue",), RUNTIME.name: ("log",)}
 _SMALL_BYTES = 16 << 10
 _INCLUDE = ("None", "Metadata", "Object")
 
@@ -73,6 +75,7 @@ class Resources:
         pages: Mapping[tuple[str, str], Page],
     ) -> None:
         """Serve `sources`, by group, version and plural, and `pages`, by kind and subresource."""
+        self._creating = Creating(verbs, threads.load)
         self._sources = sources
         self._verbs = verbs
         self._feed = feed
@@ -176,13 +179,17 @@ class Resources:
         if target.kind.namespaced and target.namespace is None:
             raise _not_allowed()
         options = requests.write_options(request)
-        document, repeated = await self._body(request, target.kind, options)
-        written = await self._threads.call(self._verbs_of(target).create, target.kind, target.space, document, options)
+        body, (document, repeated) = await self._body(request, target.kind, options)
+        creation, verbs = Creation(target.kind, target.space, document, options), self._verbs_of(target)
+        if verbs is self._verbs and len(body) <= _SMALL_BYTES:
+            written = await self._creating.create(creation)
+        else:
+            written = await self._threads.call(verbs.create, *creation)
         return _written(written, repeated)
 
     async def _replace(self, request: Request, target: Target) -> Response:
         options = requests.write_options(request)
-        document, repeated = await self._body(request, target.kind, options)
+        _, (document, repeated) = await self._body(request, target.kind, options)
         written = await self._threads.call(
             self._verbs_of(target).replace,
             target.kind,
@@ -194,9 +201,13 @@ class Resources:
         )
         return _written(written, repeated)
 
-    async def _body(self, request: Request, kind: Kind, options: WriteOptions) -> tuple[object, tuple[str, ...]]:
+    async def _body(
+        self, request: Request, kind: Kind, options: WriteOptions
+    ) -> tuple[bytes, tuple[object, tuple[str, ...]]]:
+        """Return the body, the object in it, and warnings of fields that it has twice."""
         body, type_ = await requests.body_of(request), requests.media_type(request)
-        return await self._read(body, lambda: _with_repeated(kind, requests.read_object(body, type_), options))
+        read = await self._read(body, lambda: _with_repeated(kind, requests.read_object(body, type_), options))
+        return body, read
 
     async def _read(self, body: bytes, read: Callable[[], tuple[Any, tuple[str, ...]]]) -> tuple[Any, tuple[str, ...]]:
         """Return what is read from a body: a large one beside the event loop, which all others wait for."""
@@ -300,26 +311,6 @@ class Resources:
 
     def _plain(self, kind: Kind) -> Showing:
         return Showing(kind, View.PLAIN, self._clock.now())
-
-
-def subresources(source: Source) -> tuple[str, ...]:
-    """Return the subresources that the objects of a source have."""
-    if isinstance(source, Pods):
-        return ("attach", "exec", "files", "log", "portforward", "status")
-    if not isinstance(source, Stored):
-        return ()
-    explained = ("explain",) if source.kind.is_explained else ()
-    return (("status",) if source.kind.has_status else ()) + explained + _PAGES.get(source.kind.name, ())
-
-
-def sources_of(
-    verbs: Verbs, pods: Pods, manifests: projections.Manifests, host: HostReport, kinds: tuple[Kind, ...]
-) -> dict[tuple[str, str, str], Source]:
-    """Return all sources by group, version and plural."""
-    shown: list[Source] = [pods, manifests, NewEvents(verbs)]
-    shown += [host_objects.nodes(verbs, host.node), host_objects.services(verbs)]
-    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), *shown]
-    return {(source.kind.group, source.kind.version, source.kind.plural): source for source in sources}
 
 
 def not_found() -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from api.http.resources import subresources
+from api.http.sources import subresources
 from api.kinds import NAMESPACE, Kind
 from api.objects.new_events import NewEvents
 from api.objects.projections import Pods, Source, Stored

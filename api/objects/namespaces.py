@@ -8,7 +8,7 @@ import secrets
 
 from api import kinds
 from api.errors import Cause, Conflict, Forbidden, NotFound
-from api.kinds import NAMESPACE
+from api.kinds import NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from api.ports import Storage
@@ -23,6 +23,15 @@ _MOST_RETRIES = 8
 def key_of(name: str) -> ObjectKey:
     """Return the key of a namespace."""
     return ObjectKey(NAMESPACE.name, "", name)
+
+
+def meant(kind: Kind, namespace: str, document: object) -> str:
+    """Return the namespace meant: the request's, else the document's, else `default`; "" of a kind that has none."""
+    if not kind.namespaced or namespace:
+        return namespace if kind.namespaced else ""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    said = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return said if isinstance(said, str) and said else DEFAULT
 
 
 def check_open(storage: Storage, name: str, *, about: str) -> None:

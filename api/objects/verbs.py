@@ -5,47 +5,22 @@ that create objects. Here: preconditions, retries, dry runs, namespaces. What a 
 object is in `writes.py`; what an object must be, in `admission.py`. Never here: HTTP, SQL.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
-from api.errors import AlreadyExists, ApiError, BadRequest, Cause, Conflict, Invalid, NotFound
+from api.errors import AlreadyExists, BadRequest, Cause, Conflict, Invalid, NotFound
 from api.kinds import EVENT, NAMESPACE, Kind
 from api.meta import GROUP, Document, ObjectKey
-from api.objects import admission, listing, names, namespaces, ownership, patch, selectors, shapes, strategic, writes
+from api.objects import admission, listing, namespaces, ownership, patch, selectors, shapes, strategic, writes
 from api.objects.admission import WriteOptions
+from api.objects.creation import MOST_RETRIES, Advice, Clock, Creation, Creator, Judged, Written, too_busy
 from api.objects.listing import Page
 from api.objects.patch import PatchType
 from api.objects.selectors import Selector
 from api.ports import Storage
 
-__all__ = ["Clock", "Page", "Verbs", "WriteOptions", "Written"]
-
-Judged = Callable[[Document, Document | None], AbstractContextManager[None]]
-"""Given an object that is to be stored, and what it was."""
-
-Advice = Callable[[Document], tuple[str, ...]]
-"""Given an object that is stored, returns what its sender should know of it."""
-
-MOST_RETRIES = 10
-"""How often a write that names no version is tried again when others write in between."""
-
-
-class Clock(Protocol):
-    """The wall clock."""
-
-    def now(self) -> datetime:
-        """Return the wall time, aware, in UTC."""
-        ...
-
-
-class Written(NamedTuple):
-    """What a write made: the object as stored, whether it is new, and what its sender should know."""
-
-    document: Document
-    created: bool
-    warnings: tuple[str, ...]
+__all__ = ["Clock", "Judged", "Page", "Verbs", "WriteOptions", "Written"]
 
 
 class Deleted(NamedTuple):
@@ -62,19 +37,20 @@ class Verbs:
         self,
         storage: Storage,
         clock: Clock,
-        judged: Judged = lambda _new, _live: nullcontext(),
+        judged: Judged = lambda _new, _live: None,
         advice: Advice = lambda _new: (),
     ) -> None:
         """Work on `storage`; `clock` dates the fields that managers own.
 
-        `judged` raises Forbidden for what this host's policy does not allow. It is entered with each object whose spec
-        is new, and what it was before, if it was there; the object is stored inside. `advice` is given to who creates
-        or applies.
+        `judged` raises Forbidden for what this host's policy does not allow. It is asked about each object whose spec
+        is new, and what it was before, if it was there; the object is stored inside of what it returns. `advice` is
+        given to who creates or applies.
         """
         self._advice = advice
         self._storage = storage
         self._judged = judged
         self._clock = clock
+        self._creator = Creator(storage, clock, judged, advice)
 
     @property
     def storage(self) -> Storage:
@@ -122,12 +98,11 @@ class Verbs:
         Raises:
             AlreadyExists, BadRequest, Invalid, NotFound (of the namespace), Forbidden (it is ending).
         """
-        received = admission.receive(kind, document, self._space(kind, namespace, document), options)
-        new = writes.for_create(kind, received.document, options, self._clock.now())
-        self._check_space(kind, new)
-        store = self._store_new if new["metadata"].get("name") else self._store_named
-        stored = store(kind, new, options)
-        return Written(stored, created=True, warnings=received.warnings + self._advice(new))
+        return self._creator.create(Creation(kind, namespace, document, options))
+
+    def create_all(self, creations: Sequence[Creation]) -> Sequence[Written | Exception]:
+        """Make new objects as `create` does, in as few commits as can be; return each, or what `create` would raise."""
+        return self._creator.create_all(creations)
 
     def replace(
         self, kind: Kind, namespace: str, name: str, document: object, options: WriteOptions, subresource: str = ""
@@ -196,7 +171,7 @@ class Verbs:
         if not options.field_manager:
             cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
             raise Invalid("PatchOptions.meta.k8s.io is invalid: " + str(cause), causes=[cause])
-        space = self._space(kind, namespace, document)
+        space = namespaces.meant(kind, namespace, document)
         received = admission.receive(kind, document, space, options, name)
         key = _key(kind, space, name)
         for _ in range(MOST_RETRIES):
@@ -204,14 +179,14 @@ class Verbs:
             new = writes.for_apply(kind, live, received.document, options, self._clock.now(), subresource)
             try:
                 if live is None:
-                    self._check_space(kind, new)
-                    stored = self._store_new(kind, new, options)
+                    self._creator.check_space(kind, new)
+                    stored = self._creator.store(kind, new, options)
                 else:
                     stored = self._store(kind, live, new, options, subresource)
                 return Written(stored, created=live is None, warnings=received.warnings + self._advice(new))
             except (AlreadyExists, _Raced):
                 continue
-        raise self._too_busy(kind, name)
+        raise too_busy(kind, name)
 
     def delete(
         self,
@@ -287,43 +262,6 @@ class Verbs:
                 continue  # It went by itself meanwhile.
         return Deleted(marked, namespaces.finish(self._storage, name))
 
-    def _space(self, kind: Kind, namespace: str, document: object) -> str:
-        """Return the namespace meant: the request's, else the document's, else `default`."""
-        if not kind.namespaced or namespace:
-            return namespace if kind.namespaced else ""
-        metadata = document.get("metadata") if isinstance(document, dict) else None
-        said = metadata.get("namespace") if isinstance(metadata, dict) else None
-        return said if isinstance(said, str) and said else namespaces.DEFAULT
-
-    def _check_space(self, kind: Kind, document: Document) -> None:
-        if kind.namespaced:
-            metadata = document["metadata"]
-            about = str(admission.about(kind, metadata.get("name", "")))
-            namespaces.check_open(self._storage, metadata["namespace"], about=about)
-
-    def _store_new(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
-        options.admit(kind, None, document)
-        with self._judged(document, None):
-            if options.dry_run:
-                metadata = document["metadata"]
-                if self._storage.get(_key(kind, metadata.get("namespace", ""), metadata["name"])):
-                    raise AlreadyExists.of(admission.about(kind, metadata["name"]))
-                return writes.pretend(None, document, self._clock.now())
-            stored = self._storage.create(document)
-        return namespaces.set_phase(self._storage, stored) if kind is NAMESPACE else stored
-
-    def _store_named(self, kind: Kind, document: Document, options: WriteOptions) -> Document:
-        """Store an object under a name made from its generateName, another one if it is taken."""
-        metadata = document["metadata"]
-        base = metadata["generateName"][: names.most_characters(kind) - 5]
-        for _ in range(MOST_RETRIES):
-            named = document | {"metadata": metadata | {"name": base + namespaces.random_suffix()}}
-            try:
-                return self._store_new(kind, named, options)
-            except AlreadyExists:
-                continue
-        raise self._too_busy(kind, base)
-
     def _rewrite(
         self,
         kind: Kind,
@@ -343,7 +281,7 @@ class Verbs:
                 return self._store(kind, live, change(live), options, subresource)
             except _Raced:
                 continue
-        raise self._too_busy(kind, name)
+        raise too_busy(kind, name)
 
     def _store(
         self, kind: Kind, live: Document, document: Document, options: WriteOptions, subresource: str
@@ -353,7 +291,7 @@ class Verbs:
             return live
         is_judged = not subresource and document.get("spec") != live.get("spec")
         try:
-            with self._judged(document, live) if is_judged else nullcontext():
+            with (self._judged(document, live) if is_judged else None) or nullcontext():
                 if options.dry_run:
                     return writes.pretend(live, document, self._clock.now())
                 return self._storage.update_status(document) if subresource else self._storage.update(document)
@@ -361,11 +299,6 @@ class Verbs:
             raise _Raced from error
         except NotFound as error:
             raise _Raced from error
-
-    def _too_busy(self, kind: Kind, name: str) -> ApiError:
-        about = admission.about(kind, name)
-        why = f"it changed {MOST_RETRIES} times meanwhile: retry"
-        return Conflict(f"Operation cannot be fulfilled on {about}: {why}", about)
 
 
 class _Raced(Exception):

@@ -3,8 +3,8 @@
 What is judged, and how, is in `job.policy`. Here: the refusal at the first door, and the words at the second.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from api.errors import Cause, Forbidden
@@ -28,27 +28,25 @@ class JobAdmission:
         rules: Policy,
         landlock_abi: int,
         look: Callable[[ObjectKey], Document | None],
-        quotas: Judged = lambda _new, _live: nullcontext(),
+        quotas: Judged = lambda _new, _live: None,
     ) -> None:
         """Judge by `rules` on a kernel with this version of Landlock, 0 for none; `look` reads what jobs refer to.
 
-        `quotas` has room for what is stored, as long as it is entered.
+        What `quotas` returns has room for what is stored inside of it.
         """
         self._quotas = quotas
         self._rules = rules
         self._look = look
         self._lacking = policy.why_not_here(rules, landlock_abi)
 
-    @contextmanager
-    def judged(self, document: Document, live: Document | None) -> Iterator[None]:
-        """Refuse to store what the policy does not allow, or the quotas of its namespace have no room for.
+    def judged(self, document: Document, live: Document | None) -> AbstractContextManager[None] | None:
+        """Refuse what the policy does not allow; return what has room for it in the quotas of its namespace, if any.
 
         Raises:
-            Forbidden: as `judge` does; or a quota would be exceeded.
+            Forbidden: as `judge` does; where a quota would be exceeded, when what is returned is entered.
         """
         self.judge(document, live)
-        with self._quotas(document, live):
-            yield
+        return self._quotas(document, live)
 
     def judge(self, document: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
         """Refuse a job, or what makes jobs, that the policy does not allow, or whose class is not there.

@@ -5,7 +5,7 @@ Here: the parts put together, the refusal and the chore. Never here: what any of
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from api import quantity
@@ -51,14 +51,19 @@ class JobFiles:
     def judged_inside(self, judged: Judged) -> Judged:
         """Return what refuses what `judged` does, and inside of that what this does."""
 
-        @contextmanager
-        def both(document: Document, live: Document | None) -> Iterator[None]:
-            namespace, digests = document["metadata"].get("namespace", ""), uploaded.referred_by(document)
-            with judged(document, live), self.contents.held(namespace, digests):
-                self.judge(document)
-                yield
+        def both(document: Document, live: Document | None) -> AbstractContextManager[None] | None:
+            inside, digests = judged(document, live), uploaded.referred_by(document)
+            return self._held(document, digests, inside) if digests else inside
 
         return both
+
+    @contextmanager
+    def _held(
+        self, document: Document, digests: Collection[str], inside: AbstractContextManager[None] | None
+    ) -> Iterator[None]:
+        with inside or nullcontext(), self.contents.held(document["metadata"].get("namespace", ""), digests):
+            self.judge(document)
+            yield
 
     def judge(self, document: Mapping[str, Any]) -> None:
         """Refuse to store a job with uploads that are not here, or do not fit; other objects have none.

@@ -4,8 +4,8 @@ Two that are written at the same moment may slip through here; they are found wh
 else may keep a job from running.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from api import cycles
 from api.errors import Cause, Invalid
@@ -25,15 +25,14 @@ class OrderAdmission:
     def __init__(self, get: Get, judge_job: Callable[[Document, Document | None], None], judged: Judged) -> None:
         """Read jobs with `get`; `judge_job` raises Forbidden for one of a workflow that the policy does not allow.
 
-        `judged` is entered with each object after that: the jobs of a workflow count when they are made.
+        `judged` is asked about each object after that: the jobs of a workflow count when they are made.
         """
         self._get = get
         self._judge_job = judge_job
         self._judged = judged
 
-    @contextmanager
-    def judged(self, document: Document, live: Document | None) -> Iterator[None]:
-        """Judge an object that is stored inside, and was `live`; of a workflow also the jobs that it comes to.
+    def judged(self, document: Document, live: Document | None) -> AbstractContextManager[None] | None:
+        """Judge an object that was `live`, of a workflow also its jobs; return what it is to be stored inside of.
 
         Raises:
             Invalid: it names the jobs that would wait for each other, or could not have their names.
@@ -46,8 +45,7 @@ class OrderAdmission:
                 self._judge_job(each, before.get(each["metadata"]["name"]))
         elif document.get("kind") == JOB.name and document["spec"].get("after"):
             self._judge_order(document)
-        with self._judged(document, live):
-            yield
+        return self._judged(document, live)
 
     def _judge_order(self, document: Document) -> None:
         mine, fresh = ObjectKey.of(document), {**document, "status": {}}  # What it was says nothing of what it becomes.

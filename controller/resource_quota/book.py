@@ -6,7 +6,7 @@ stored under one lock: what two ask for at the same time is never both let in fo
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,21 +73,21 @@ class QuotaBook:
         self._revision = 0
         self._spaces: dict[str, _Space] = {}
 
-    @contextmanager
-    def charged(self, document: Document, live: Document | None) -> Iterator[None]:
-        """Have room for `document` in the quotas of its namespace, for as long as this lasts: store it meanwhile.
+    def charged(self, document: Document, live: Document | None) -> AbstractContextManager[None] | None:
+        """Return what has room for `document` in the quotas of its namespace: store it inside; None if there are none.
 
-        Raises:
-            Forbidden: there is none; in Kubernetes' words.
+        Entering it raises Forbidden, in Kubernetes' words, if there is no room.
         """
         space = document["metadata"].get("namespace", "")
         quotas = list(self._storage.each(RESOURCE_QUOTA.name, space)) if space else []
-        kind = kinds.by_name(document["kind"])
-        if not quotas or kind is RESOURCE_QUOTA:
-            yield
-            return
+        if not quotas or document["kind"] == RESOURCE_QUOTA.name:
+            return None
+        return self._room_for(document, live, quotas)
+
+    @contextmanager
+    def _room_for(self, document: Document, live: Document | None, quotas: list[Document]) -> Iterator[None]:
         with self._lock:
-            self._check(kind, document, live, quotas)
+            self._check(kinds.by_name(document["kind"]), document, live, quotas)
             yield
 
     def used(self, namespace: str, names: Mapping[str, str]) -> dict[str, int]:
