@@ -7,9 +7,7 @@ import argparse
 import gc
 import logging
 import resource
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from controller.daemon.paths import Paths
 from controller.daemon.settings import Loaded, Settings, SettingsError
 from controller.engine import log
 from controller.engine.log import LogFormat
+from controller.linux.end_signals import EndSignals
 
 _GC_THRESHOLDS = (10_000, 20, 20)
 _EPILOG = "Stopping the daemon (SIGTERM, SIGINT) leaves runs alive; the next start finds them."
@@ -103,9 +102,7 @@ def _run(settings: Settings, paths: Paths) -> int:
 
     _allow_many_connections()
     _leave_no_core()
-    asked_to_end = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_end.set())
+    asked_to_end = EndSignals()
     try:
         manager = Manager(settings, paths)
     except (HostError, AlreadyRunning, StoreFileError, LookupError, OSError) as error:

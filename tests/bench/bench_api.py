@@ -35,7 +35,7 @@ from state.store import Store  # noqa: E402
 from support.daemon import Daemon, a_free_port  # noqa: E402
 
 DEFAULT_JOBS = 10_000
-GETS, LISTS, APPLIES, CHANGES = 1000, 40, 200, 100
+GETS, LISTS, APPLIES, CHANGES = 1000, 40, 200, 500
 WATCHERS, LINES, CREATE_SECONDS = 100, 16, 10.0
 IDLE_SECONDS = 30.0
 STARTS = 3

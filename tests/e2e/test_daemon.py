@@ -1,5 +1,6 @@
 """The daemon as who installs it meets it: its command line, what it refuses and why, its stops and starts."""
 
+import ctypes
 import os
 import re
 import signal
@@ -189,6 +190,17 @@ def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place):
     place.delete("lives")
     place.gone("lives", 5)
     assert place.cgroups_of(job) == {}
+
+
+def test_a_daemon_ends_whichever_of_its_threads_the_kernel_interrupts(place):
+    """As it does with the others while the main thread is traced: that one sleeps on."""
+    place.start()
+    others = [int(tid) for tid in os.listdir(f"/proc/{place.pid}/task") if int(tid) != place.pid]
+
+    assert ctypes.CDLL(None).tgkill(place.pid, others[0], signal.SIGTERM) == 0
+    assert place.wait_daemon() == 0
+
+    assert place.log.read_text().count("msg=ended") == 1
 
 
 def test_a_daemon_that_is_asked_to_stop_ends_at_once_whoever_watches_it(place):
