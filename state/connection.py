@@ -2,7 +2,8 @@
 
 Here: PRAGMAs, file mode, what is refused and why, transactions, the pool of readers. Never here:
 the tables or what is in them. Invariant: an acknowledged write survives power loss
-(`synchronous=FULL`), and no other user of the host can read the file.
+(`synchronous=FULL`), and no other user of the host can read the file. The connection that writes is the only one that
+checkpoints: SQLite up to 3.51.2 can lose a commit where two do (https://sqlite.org/wal.html#the_wal_reset_bug).
 """
 
 import os

@@ -75,7 +75,7 @@ class Resources:
         pages: Mapping[tuple[str, str], Page],
     ) -> None:
         """Serve `sources`, by group, version and plural, and `pages`, by kind and subresource."""
-        self._creating = Creating(verbs, threads.load)
+        self._creating = Creating(verbs, threads)
         self._sources = sources
         self._verbs = verbs
         self._feed = feed

@@ -2,16 +2,17 @@
 
 Here: what must hold before a new object is stored, names that are made up for it, dry runs. What a create makes of what
 was sent is in `writes.py`; what an object must be, in `admission.py`.
-Invariant: each of many is made or refused as it would be alone, whatever becomes of the others.
+Invariant: each of many is made or refused as it would be alone at that moment, whatever becomes of the others.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from api.errors import AlreadyExists, Conflict
+from api.errors import AlreadyExists, ApiError, Conflict
 from api.kinds import NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission, names, namespaces, writes
@@ -20,7 +21,8 @@ from api.ports import Storage
 
 Judged = Callable[[Document, Document | None], AbstractContextManager[None] | None]
 """Given an object that is to be stored, and what it was: raises if it may not be, or returns what it is to be stored
-inside of, which may raise too; None if it need not be. What is returned need not be entered: then nothing was done."""
+inside of, alone, and which may raise too; None if it may be stored together with others. What is returned need not be
+entered: then nothing was done."""
 
 Advice = Callable[[Document], tuple[str, ...]]
 """Given an object that is stored, returns what its sender should know of it."""
@@ -56,6 +58,10 @@ class Creation(NamedTuple):
     options: WriteOptions
 
 
+Alone = Callable[[], Written]
+"""Makes an object that cannot be made together with others, and raises as `Creator.create` does."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A new object that may be stored, but for what is judged the moment before; it may not have its name yet."""
@@ -82,12 +88,14 @@ class Creator:
         Raises:
             AlreadyExists, BadRequest, Invalid, NotFound (of the namespace), Forbidden (it is ending).
         """
-        ready = self._ready(creation)
-        return self._written(ready, self._store_alone(ready))
+        return self._made_alone(self._ready(creation))
 
-    def create_all(self, creations: Sequence[Creation]) -> list[Written | Exception]:
-        """Make new objects as `create` does; return each, or what it raises, in their order."""
-        outcomes: dict[int, Written | Exception] = {}
+    def create_all(self, creations: Sequence[Creation]) -> list[Written | Exception | Alone]:
+        """Make new objects as `create` does; return each, or what it raises, in their order.
+
+        For one that cannot be made together with others, what makes it is returned: those others do not wait for it.
+        """
+        outcomes: dict[int, Written | Exception | Alone] = {}
         together: dict[int, tuple[_Ready, Document]] = {}
         for number, creation in enumerate(creations):
             try:
@@ -95,7 +103,7 @@ class Creator:
                 if (document := self._to_be_stored_with_others(ready)) is not None:
                     together[number] = ready, document
                 else:
-                    outcomes[number] = self._written(ready, self._store_alone(ready))
+                    outcomes[number] = partial(self._made_alone, ready)
             except Exception as error:  # noqa: BLE001 - it is told to whom it belongs, and the others are made.
                 outcomes[number] = error
         outcomes |= self._store_together(together)
@@ -133,6 +141,9 @@ class Creator:
         self.check_space(kind, new)
         return _Ready(kind, new, options, received.warnings)
 
+    def _made_alone(self, ready: _Ready) -> Written:
+        return self._written(ready, self._store_alone(ready))
+
     def _written(self, ready: _Ready, stored: Document) -> Written:
         return Written(stored, created=True, warnings=ready.warnings + self._advice(ready.document))
 
@@ -146,7 +157,7 @@ class Creator:
                 return self.store(kind, _named(ready), ready.options)
             except AlreadyExists:
                 continue
-        raise too_busy(kind, metadata["generateName"])
+        raise too_busy(kind, _base(ready))
 
     def _to_be_stored_with_others(self, ready: _Ready) -> Document | None:
         """Return the object, judged, with its name; None if it has to be stored alone. Raises what `store` does."""
@@ -156,25 +167,48 @@ class Creator:
         ready.options.admit(ready.kind, None, document)
         return document if self._judged(document, None) is None else None
 
-    def _store_together(self, objects: dict[int, tuple[_Ready, Document]]) -> Iterable[tuple[int, Written | Exception]]:
-        stored = self._storage.create_all([document for _, document in objects.values()]) if objects else ()
-        for (number, (ready, document)), outcome in zip(objects.items(), stored, strict=True):
-            yield number, self._outcome(ready, document, outcome)
+    def _store_together(self, objects: dict[int, tuple[_Ready, Document]]) -> dict[int, Written | Exception | Alone]:
+        outcomes: dict[int, Written | Exception | Alone] = dict(self._shut_out(objects))
+        left = {number: each for number, each in objects.items() if number not in outcomes}
+        try:
+            stored = self._storage.create_all([document for _, document in left.values()]) if left else ()
+        except Exception as error:  # noqa: BLE001 - as above
+            return outcomes | dict.fromkeys(left, error)
+        for (number, (ready, document)), outcome in zip(left.items(), stored, strict=True):
+            outcomes[number] = self._outcome(ready, document, outcome)
+        return outcomes
 
-    def _outcome(self, ready: _Ready, document: Document, stored: Document | Exception) -> Written | Exception:
-        is_only_taken = isinstance(stored, AlreadyExists) and document is not ready.document
-        if isinstance(stored, Exception) and not is_only_taken:
+    def _shut_out(self, objects: dict[int, tuple[_Ready, Document]]) -> Iterator[tuple[int, ApiError]]:
+        """Yield those whose namespace has been closed while the others were being looked at."""
+        open_spaces: set[str] = set()
+        for number, (ready, document) in objects.items():
+            space = document["metadata"].get("namespace", "")
+            if space not in open_spaces:
+                try:
+                    self.check_space(ready.kind, document)
+                    open_spaces.add(space)
+                except ApiError as error:
+                    yield number, error
+
+    def _outcome(self, ready: _Ready, document: Document, stored: Document | Exception) -> Written | Exception | Alone:
+        if isinstance(stored, AlreadyExists) and document is not ready.document:
+            return partial(self._made_alone, ready)  # Only its made-up name is taken.
+        if isinstance(stored, Exception):
             return stored
         try:
-            return self._written(ready, self._store_alone(ready) if isinstance(stored, Exception) else stored)
+            return self._written(ready, stored)
         except Exception as error:  # noqa: BLE001 - as above
             return error
 
 
+def _base(ready: _Ready) -> str:
+    most = names.most_characters(ready.kind) - _RANDOM_CHARACTERS
+    return str(ready.document["metadata"]["generateName"][:most])
+
+
 def _named(ready: _Ready) -> Document:
     metadata = ready.document["metadata"]
-    base = metadata["generateName"][: names.most_characters(ready.kind) - _RANDOM_CHARACTERS]
-    return ready.document | {"metadata": metadata | {"name": base + namespaces.random_suffix()}}
+    return ready.document | {"metadata": metadata | {"name": _base(ready) + namespaces.random_suffix()}}
 
 
 def too_busy(kind: Kind, name: str) -> Conflict:

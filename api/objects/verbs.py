@@ -14,7 +14,7 @@ from api.kinds import EVENT, NAMESPACE, Kind
 from api.meta import GROUP, Document, ObjectKey
 from api.objects import admission, listing, namespaces, ownership, patch, selectors, shapes, strategic, writes
 from api.objects.admission import WriteOptions
-from api.objects.creation import MOST_RETRIES, Advice, Clock, Creation, Creator, Judged, Written, too_busy
+from api.objects.creation import MOST_RETRIES, Advice, Alone, Clock, Creation, Creator, Judged, Written, too_busy
 from api.objects.listing import Page
 from api.objects.patch import PatchType
 from api.objects.selectors import Selector
@@ -100,8 +100,11 @@ class Verbs:
         """
         return self._creator.create(Creation(kind, namespace, document, options))
 
-    def create_all(self, creations: Sequence[Creation]) -> Sequence[Written | Exception]:
-        """Make new objects as `create` does, in as few commits as can be; return each, or what `create` would raise."""
+    def create_all(self, creations: Sequence[Creation]) -> Sequence[Written | Exception | Alone]:
+        """Make new objects as `create` does, in as few commits as can be; return each, or what `create` would raise.
+
+        For one that cannot be made together with others, what makes it is returned.
+        """
         return self._creator.create_all(creations)
 
     def replace(

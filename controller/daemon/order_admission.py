@@ -5,7 +5,7 @@ else may keep a job from running.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from api import cycles
 from api.errors import Cause, Invalid
@@ -43,8 +43,10 @@ class OrderAdmission:
             before = {each["metadata"]["name"]: each for each in job_documents(live)} if live else {}
             for each in job_documents(document):
                 self._judge_job(each, before.get(each["metadata"]["name"]))
-        elif document.get("kind") == JOB.name and document["spec"].get("after"):
+        if document.get("kind") == JOB.name and document["spec"].get("after"):
             self._judge_order(document)
+            # Alone: of two in one commit neither would be seen by the other's look.
+            return self._judged(document, live) or nullcontext()
         return self._judged(document, live)
 
     def _judge_order(self, document: Document) -> None:

@@ -47,7 +47,7 @@ class Resolutions:
         """Return which of `installed` is meant by `spec`, or why none is, as `resolve.resolve` does."""
         known = self._known
         # The same look, by identity: to compare a thousand trees costs more than to resolve among them.
-        if installed is not known.installed or len(known.answers) >= _MOST:
+        if installed is not known.installed:
             known = self._known = _Known(installed)
         answer = known.answers.get(spec)
         if answer is not None and all(standing(name) == then for name, then in answer.asked):
@@ -59,5 +59,7 @@ class Resolutions:
             return asked[-1][1]
 
         meant = resolve.resolve(spec, installed, noted)
+        if len(known.answers) >= _MOST:
+            known = self._known = _Known(installed)
         known.answers[spec] = _Answer(tuple(asked), meant)
         return meant

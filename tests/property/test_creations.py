@@ -1,18 +1,21 @@
 """Objects that are made together are made or refused as each would be alone."""
 
+import re
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.errors import Forbidden
+from api.errors import Forbidden, Invalid
 from api.kinds import JOB, NAMESPACE, RESOURCE_QUOTA, SECRET
 from api.meta import ObjectKey
 from api.objects.creation import Creation, Written
 from api.objects.verbs import Verbs
 from controller.daemon.job_admission import JobAdmission
+from controller.daemon.order_admission import OrderAdmission
 from controller.job import charges
 from controller.job.policy import Policy
 from controller.job.requests import RequestDefaults
@@ -62,20 +65,27 @@ def a_place():
             store.close()
 
 
+def outcome_of(make):
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return error
+
+
 def one_by_one(verbs, asked):
-    outcomes = []
-    for creation in asked:
-        try:
-            outcomes.append(verbs.create(*creation))
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            outcomes.append(error)
-    return outcomes
+    return [outcome_of(lambda creation=creation: verbs.create(*creation)) for creation in asked]
+
+
+def all_of(verbs, asked):
+    """Make them together, and then those that have to be made alone."""
+    known = (Written, Exception)
+    return [made if isinstance(made, known) else outcome_of(made) for made in verbs.create_all(asked)]
 
 
 def told(outcome):
     """What a client is told, but for what is random or counted."""
     if isinstance(outcome, Exception):
-        return type(outcome).__name__, str(outcome)
+        return type(outcome).__name__, re.sub("made-[a-z0-9]{5}", "made-", str(outcome))
     metadata = outcome.document["metadata"]
     fixed = {key: value for key, value in metadata.items() if key not in ("uid", "resourceVersion")}
     if "generateName" in metadata:
@@ -92,9 +102,10 @@ def stored(verbs):
 
 @settings(max_examples=60, deadline=None)
 @given(ASKED)
+@example([Creation(JOB, "tight", a_job("x") | {"metadata": {"generateName": "made-"}}, by("me"))] * 3)
 def test_each_of_many_is_made_or_refused_as_it_would_be_alone(asked):
     with a_place() as alone, a_place() as together:
-        first, second = one_by_one(alone, asked), together.create_all(asked)
+        first, second = one_by_one(alone, asked), all_of(together, asked)
 
         assert [told(outcome) for outcome in second] == [told(outcome) for outcome in first]
         assert stored(together) == stored(alone)
@@ -110,7 +121,7 @@ def test_what_one_may_not_do_is_no_fault_of_the_others():
 
     with a_place() as verbs:
         asked = [Creation(JOB, "default", a_job(name), by("me", admit=admit)) for name in "abc"]
-        made, refused, last = verbs.create_all(asked)
+        made, refused, last = all_of(verbs, asked)
 
         assert (made.document["metadata"]["name"], last.document["metadata"]["name"]) == ("a", "c")
         assert isinstance(refused, Forbidden)
@@ -122,9 +133,58 @@ def test_a_name_that_was_made_up_and_is_taken_is_made_up_again(monkeypatch):
     with a_place() as verbs:
         asked = [Creation(JOB, "default", a_job("x") | {"metadata": {"generateName": "made-"}}, by("me"))] * 2
 
-        names = [outcome.document["metadata"]["name"] for outcome in verbs.create_all(asked)]
+        names = [outcome.document["metadata"]["name"] for outcome in all_of(verbs, asked)]
 
         assert names == ["made-aaaaa", "made-bbbbb"]
+
+
+def test_a_namespace_that_is_closed_while_others_are_looked_at_gets_nothing_more(monkeypatch):
+    with a_place() as verbs:
+        verbs.create(NAMESPACE, "", {"metadata": {"name": "closing"}}, by("me"))
+        verbs.create(JOB, "closing", a_job("last"), by("me"))
+
+        def admit(_kind, _before, after):
+            if after["metadata"]["name"] == "b":
+                verbs.delete(NAMESPACE, "", "closing")
+
+        asked = [Creation(JOB, space, a_job(name), by("me", admit=admit)) for space, name in
+                 (("closing", "a"), ("closing", "c"), ("default", "b"))]  # fmt: skip
+        first, second, made = verbs.create_all(asked)
+
+        assert [type(first), type(second), type(made)] == [Forbidden, Forbidden, Written]
+        assert list(verbs.storage.keys(JOB.name, "closing")) == [ObjectKey("Job", "closing", "last")]
+
+
+def test_a_quota_holds_whoever_makes_objects_together_and_alone():
+    with a_place() as verbs:
+        made: list[object] = []
+
+        def together():
+            made.extend(all_of(verbs, [Creation(JOB, "tight", a_job(f"t-{n}"), by("me")) for n in range(8)]))
+
+        def alone():
+            made.extend(one_by_one(verbs, [Creation(JOB, "tight", a_job(f"a-{n}"), by("me")) for n in range(8)]))
+
+        threads = [threading.Thread(target=work) for work in (together, alone)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [type(each) for each in made].count(Written) == 2
+        assert [type(each) for each in made].count(Forbidden) == 14
+        assert len(list(verbs.storage.keys(JOB.name, "tight"))) == 2
+
+
+def test_jobs_that_would_wait_for_each_other_are_not_made_together():
+    with a_place() as verbs:
+        order = OrderAdmission(verbs.storage.get, lambda *_job: None, lambda *_job: None)
+        verbs = Verbs(verbs.storage, HandClock(), order.judged)
+        asked = [Creation(JOB, "default", a_job(a, after=[{"job": b}]), by("me")) for a, b in ("ab", "ba")]
+
+        made, refused = all_of(verbs, asked)
+
+        assert (type(made), type(refused)) == (Written, Invalid)
 
 
 def test_what_comes_together_is_on_the_disk_by_one_commit(tmp_path):

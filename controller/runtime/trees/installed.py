@@ -55,16 +55,22 @@ class InstalledTrees:
             stamp = _stamp(self._root)
             if stamp is None or stamp != self._stamp:
                 self._found = self._scans.scan()
-                # One that is broken may be whole in a moment, deeper down than we look for changes.
-                self._stamp = None if any(found.problems for found in self._found) else stamp
-            is_settled = self._stamp is not None and all(at + SETTLED_NS < now for _, _, at in self._stamp.directories)
-            self._look_again = then + LOOK_AGAIN_SECONDS if is_settled else float("-inf")
+                # One that is broken may be whole in a moment, deeper down than we look for changes; and of a file that
+                # was changed this moment the next look may not tell that it was changed again.
+                is_passing = any(found.problems for found in self._found) or not _are_settled(stamp, now)
+                self._stamp = None if is_passing else stamp
+            self._look_again = then + LOOK_AGAIN_SECONDS if self._stamp is not None else float("-inf")
             return self._found
 
     def _are_directories_as_they_were(self) -> bool:
         assert self._stamp is not None
         marks = self._stamp.directories
         return all(_mark(os.path.join(self._root, mark[0])) == (mark[1], mark[2]) for mark in marks)
+
+
+def _are_settled(stamp: _Stamp | None, now: int) -> bool:
+    marks = (*stamp.directories, *stamp.manifests) if stamp is not None else ()
+    return all(at + SETTLED_NS < now for _, _, at in marks)
 
 
 def _stamp(root: Path) -> _Stamp | None:

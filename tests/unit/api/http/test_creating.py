@@ -7,6 +7,7 @@ import pytest
 
 from api.errors import AlreadyExists
 from api.http.creating import MOST_AT_ONCE, Creating
+from api.http.feed import Threads
 from api.http.load import MUCH, Load
 from api.kinds import JOB
 from api.objects.creation import Creation, Written
@@ -52,7 +53,7 @@ def names(outcomes):
 
 def test_who_comes_while_one_is_made_is_made_with_all_who_came_meanwhile(held):
     async def story():
-        creating = Creating(held, Load())
+        creating = Creating(held, Threads(4))
         first = await first_begun(creating, held)
         others = [asyncio.ensure_future(creating.create(a_creation(f"j-{number}"))) for number in range(5)]
         await asyncio.sleep(0)
@@ -67,7 +68,7 @@ def test_no_more_than_so_many_are_made_at_once(held):
     held.may_go_on.set()
 
     async def story():
-        creating = Creating(held, Load())
+        creating = Creating(held, Threads(4))
         await asyncio.gather(*(creating.create(a_creation(f"j-{number}")) for number in range(MOST_AT_ONCE + 2)))
 
     asyncio.run(story())
@@ -79,7 +80,7 @@ def test_each_is_told_of_its_own(held):
     held.may_go_on.set()
 
     async def story():
-        creating = Creating(held, Load())
+        creating = Creating(held, Threads(4))
         asked = [creating.create(a_creation(name)) for name in ("a", "a", "b")]
         return await asyncio.gather(*asked, return_exceptions=True)
 
@@ -93,7 +94,7 @@ def test_if_nothing_can_be_made_all_are_told_and_the_next_are_made(held, monkeyp
     held.may_go_on.set()
 
     async def story():
-        creating = Creating(held, Load())
+        creating = Creating(held, Threads(4))
         monkeypatch.setattr(held, "create_all", lambda _creations: 1 // 0)
         failed = await asyncio.gather(*(creating.create(a_creation(n)) for n in "ab"), return_exceptions=True)
         monkeypatch.undo()
@@ -105,9 +106,59 @@ def test_if_nothing_can_be_made_all_are_told_and_the_next_are_made(held, monkeyp
     assert names([made]) == ["c"]
 
 
+class Worse(BaseException):
+    """What no code of ours raises, and a library's might."""
+
+
+@pytest.mark.parametrize("error", [StopIteration("odd"), Worse("odd")])
+def test_whatever_becomes_of_one_nobody_waits_for_ever(held, monkeypatch, error):
+    held.may_go_on.set()
+
+    async def story():
+        creating = Creating(held, Threads(4))
+        monkeypatch.setattr(held, "create_all", lambda creations: [error] * len(creations))
+        odd = await asyncio.gather(*(creating.create(a_creation(n)) for n in "ab"), return_exceptions=True)
+
+        def fails(_creations):
+            raise error
+
+        monkeypatch.setattr(held, "create_all", fails)
+        failed = await asyncio.gather(*(creating.create(a_creation(n)) for n in "ab"), return_exceptions=True)
+        monkeypatch.undo()
+        return odd + failed, await creating.create(a_creation("c"))
+
+    failed, made = asyncio.run(story())
+
+    assert [type(each) for each in failed] == [RuntimeError] * 4
+    assert names([made]) == ["c"]
+
+
+def test_one_that_has_to_be_made_alone_holds_nobody_up(held, monkeypatch):
+    held.may_go_on.set()
+    goes_on = threading.Event()
+
+    def alone():
+        assert goes_on.wait(10)
+        return held.verbs.create(*a_creation("alone"))
+
+    def create_all(creations):
+        apart = {"alone": alone}
+        return [apart.get(each.document["metadata"]["name"]) or held.verbs.create_all([each])[0] for each in creations]
+
+    async def story():
+        creating = Creating(held, Threads(4))
+        monkeypatch.setattr(held, "create_all", create_all)
+        slow = asyncio.ensure_future(creating.create(a_creation("alone")))
+        others = await asyncio.gather(*(creating.create(a_creation(n)) for n in "ab"))
+        goes_on.set()
+        return [*others, await slow]
+
+    assert names(asyncio.run(story())) == ["a", "b", "alone"]
+
+
 def test_who_gives_up_holds_nobody_up_and_what_was_not_begun_is_not_made(held):
     async def story():
-        creating = Creating(held, Load())
+        creating = Creating(held, Threads(4))
         first = await first_begun(creating, held)
         gone, other = (asyncio.ensure_future(creating.create(a_creation(name))) for name in ("gone", "other"))
         await asyncio.sleep(0)
@@ -125,7 +176,7 @@ def test_who_waits_counts(held):
     load = Load()
 
     async def story():
-        creating = Creating(held, load)
+        creating = Creating(held, Threads(4, load=load))
         waiting = [asyncio.ensure_future(creating.create(a_creation(f"j-{number}"))) for number in range(MUCH)]
         await asyncio.to_thread(held.begun.wait, 10)
         is_much = load.is_much()

@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,9 +23,14 @@ print("ends", flush=True)
 """
 
 
-def a_story(when: str, number: signal.Signals) -> "subprocess.Popen[str]":
+@contextmanager
+def a_story(when: str, number: signal.Signals) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-c", STORY, when, str(int(number))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as story:
+        try:
+            yield story
+        finally:
+            story.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,8 @@
 """What is installed, looked at before each use: what is seen at once, what a moment later, and what is not done twice."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -30,19 +32,37 @@ def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "LOOK_AGAIN_SECONDS", float("inf"))
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The looks at all files that were made."""
+    made: list[Path] = []
+    monkeypatch.setattr(installed, "_stamp", lambda root, really=installed._stamp: made.append(root) or really(root))
+    return made
+
+
 def versions(trees: InstalledTrees) -> list[str | None]:
     return [found.version for found in trees.scan() if found.is_valid]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_what_comes_and_goes_is_seen_at_once_however_seldom_files_are_looked_at(tmp_path, trees, layout):
+def test_what_comes_and_goes_is_seen_at_once_however_seldom_files_are_looked_at(tmp_path, trees, looks, layout):
     for _ in range(3):
-        path = a_tree(tmp_path / "aside" / "t", "a")
+        path = a_tree(tmp_path / ".aside" / "t", "a")
+        settle()
         assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0"]
+        looks.clear()
+        assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0"]
+        assert looks == [], "what is settled is not looked at again: the way that is tested here"
         path.rename(tmp_path / layout)
         assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0", "2.0.0"]
-        shutil.rmtree(tmp_path / layout)
+        settle()
+        assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0", "2.0.0"]
+        looks.clear()
+        assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0", "2.0.0"]
+        assert looks == []
+        (tmp_path / layout).rename(tmp_path / ".gone")
         assert versions(trees) == ["1.0.0", "1.1.0", "1.2.0"]
+        shutil.rmtree(tmp_path / ".gone")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -67,18 +87,21 @@ def test_an_edit_is_seen_when_files_are_looked_at_again(tmp_path, trees, layout,
     assert edited.manifest.environment == {"V": "two"}
 
 
-def test_files_are_not_looked_at_again_for_a_moment_once_all_is_settled(tmp_path, for_ever, monkeypatch):
-    looks = []
-    monkeypatch.setattr(installed, "_stamp", lambda root, really=installed._stamp: looks.append(root) or really(root))
-    a_tree(tmp_path / "a-1.0.0", "a")
-    trees = InstalledTrees(tmp_path)
-    young = [trees.scan(), trees.scan()]
-    assert len(looks) == 2, "a directory that changed a moment ago may change again in the same tick"
+def test_files_are_not_looked_at_again_for_a_moment_once_all_is_settled(tmp_path, for_ever, looks):
+    path = a_tree(tmp_path / "a-1.0.0", "a")
+    for young in (tmp_path, path / "runtime.yml"):
+        settle()
+        os.utime(young, times=(time.time() + 60, time.time() + 60))
+        trees = InstalledTrees(tmp_path)
+        looks.clear()
+        found = [trees.scan(), trees.scan()]
+        assert len(looks) == 2, "what changed a moment ago may change again in the same tick"
 
-    settle()
-    settled = [trees.scan(), trees.scan(), trees.scan()]
-    assert len(looks) == 3
-    assert settled == [young[0]] * 3
+        os.utime(young)
+        settle()
+        found += [trees.scan(), trees.scan(), trees.scan()]
+        assert len(looks) == 3
+        assert found == [found[0]] * 5
 
 
 def test_a_broken_tree_is_looked_at_each_time(tmp_path, trees):
