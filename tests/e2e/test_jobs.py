@@ -162,7 +162,8 @@ def test_while_a_job_is_suspended_its_deadline_does_not_count(daemon):
 
     status = daemon.ended("held-deadline")
     assert frozen
-    assert (status["phase"], status["attempts"], last(status)["startedAt"]) == ("Succeeded", 1, started), status
+    told = json.dumps(status)
+    assert (status["phase"], status["attempts"], last(status)["startedAt"]) == ("Succeeded", 1, started), told
 
 
 # Retries
