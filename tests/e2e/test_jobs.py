@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import itertools
+import json
 import signal
 import time
 
