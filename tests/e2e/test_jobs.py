@@ -19,10 +19,11 @@ from support.daemon import a_daemon, is_alive
 pytestmark = pytest.mark.needs_root
 
 UNTIL_HELD = (
-    "now=$(date +%s); last=$now; "
+    "now=$(date +%s); last=$now; echo begun; "
     "while [ $((now - last)) -lt {seconds} ]; do last=$now; sleep 0.02; now=$(date +%s); done"
 )
-"""Each reading of the clock is compared with the one before it: whenever it is held, it is between two of them."""
+"""Each reading of the clock is compared with the one before it: whenever it is held once it has begun, it is between two
+of them."""
 TRAP = "trap '{what}' TERM; echo ready; while :; do sleep 0.02; done"
 
 
@@ -152,7 +153,7 @@ def test_while_a_job_is_suspended_its_deadline_does_not_count(daemon):
     """Its run ends by itself when it was held for longer than its deadline, however slow the machine is, and not before."""
     deadline = 6
     daemon.shell("held-deadline", UNTIL_HELD.format(seconds=deadline), activeDeadlineSeconds=deadline)
-    daemon.running("held-deadline")
+    daemon.printed("held-deadline", "begun")
     daemon.patch("held-deadline", suspend=True)
     frozen = daemon.until("frozen", lambda: is_frozen(daemon, "held-deadline"))
     since = time.monotonic()
