@@ -116,7 +116,7 @@ def _with_deadlines(job: Job, runs: tuple[Run, ...], plan: Plan) -> tuple[Run, .
 
 def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> str | None:
     """The template's first start. As in batch/v1, suspending stops that clock and resuming resets it."""
-    if any(isinstance(step, ThawRun) for step in plan.steps):
+    if any(isinstance(step, ThawRun) for step in plan.steps) or (job.status.start_time and _is_resumed(job)):
         return wire_micro_time(now)
     runs_now = any(run.state is RunState.RUNNING for run in runs)
     if job.spec.suspend and not any(isinstance(step, FreezeRun) for step in plan.steps) and not runs_now:
@@ -127,6 +127,12 @@ def _start_time(job: Job, runs: tuple[Run, ...], plan: Plan, now: datetime) -> s
     fresh = {run.attempt for run in history.active(job.status.runs)}
     starts = [run.started_at for run in history.of_present(job, runs) if run.started_at and run.attempt in fresh]
     return starts[0] if starts else None
+
+
+def _is_resumed(job: Job) -> bool:
+    """It was suspended when last told of, and is no more: also if what was told when its run was thawed was lost."""
+    suspended = conditions.find(job.status.conditions, "Suspended")
+    return suspended is not None and suspended.status is ConditionStatus.TRUE and not job.spec.suspend
 
 
 def _stop_heard(job: Job) -> dict[str, str]:

@@ -6,7 +6,7 @@ from controller.engine.errors import TransientError
 from controller.engine.plan import Plan
 from controller.job.observed import RuntimeReady
 from controller.job.report import report, report_failure
-from controller.job.steps import BeginRun, StartRun, ThawRun
+from controller.job.steps import BeginRun, FreezeRun, StartRun, ThawRun
 from support.builders import a_failed_run, a_job, a_run, exited, lost, observed_job, running, unclaimed, with_runs
 
 
@@ -110,6 +110,18 @@ def test_resuming_starts_the_deadline_anew_as_batch_v1_does():
 
     status = status_of(job, observed_job(running()), Plan.do(ThawRun(1, 60)))
 
+    assert status.start_time == "2026-01-02T03:04:05.000000Z"
+
+
+def test_resuming_starts_the_deadline_anew_though_the_pass_that_thawed_its_run_could_not_tell():
+    start, run = "2026-01-01T00:00:00Z", a_run(state=RunState.RUNNING)
+    suspended = with_runs(a_job(activeDeadlineSeconds=60, suspend=True), run, start_time=start)
+    told = status_of(suspended, observed_job(running()), Plan.do(FreezeRun(1)))
+    resumed = with_runs(a_job(activeDeadlineSeconds=60), run, start_time=start, conditions=told.conditions)
+
+    status = status_of(resumed, observed_job(exited(1, "Error", 1)))
+
+    assert told.start_time == start
     assert status.start_time == "2026-01-02T03:04:05.000000Z"
 
 
