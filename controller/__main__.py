@@ -10,13 +10,15 @@ import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from controller.daemon import settings as loading
-from controller.daemon.paths import Paths
-from controller.daemon.settings import Loaded, Settings, SettingsError
 from controller.engine import log
 from controller.engine.log import LogFormat
 from controller.linux.end_signals import EndSignals
+
+if TYPE_CHECKING:
+    from controller.daemon.paths import Paths
+    from controller.daemon.settings import Loaded, Settings
 
 _GC_THRESHOLDS = (10_000, 20, 20)
 _EPILOG = "Stopping the daemon (SIGTERM, SIGINT) leaves runs alive; the next start finds them."
@@ -25,6 +27,11 @@ _EPILOG = "Stopping the daemon (SIGTERM, SIGINT) leaves runs alive; the next sta
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; return the exit status."""
     wanted = _parser().parse_args(arguments)
+    gc.disable()  # Until all is there: what is made meanwhile stays, and would be looked at again and again.
+    # Imported late, as is all that takes its time: for the collector to be off by then, and --help to answer at once.
+    from controller.daemon.paths import Paths
+    from controller.daemon.settings import SettingsError
+
     log.setup(getattr(logging, wanted.log_level.upper()), LogFormat(wanted.log_format))
     root = wanted.root.resolve()
     try:
@@ -77,13 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(root: Path, wanted: argparse.Namespace) -> Loaded:
+def _load(root: Path, wanted: argparse.Namespace) -> "Loaded":
+    from controller.daemon import settings as loading
+
     path = wanted.config or root / "etc/runwright/config.yaml"
     overrides = (*wanted.set, *(() if wanted.listen is None else (f"api.listen={wanted.listen}",)))
     return loading.load(path, overrides, required=wanted.config is not None)
 
 
-def _check(loaded: Loaded) -> int:
+def _check(loaded: "Loaded") -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"{warning}\n")
     if not loaded.warnings:
@@ -91,9 +100,7 @@ def _check(loaded: Loaded) -> int:
     return 1 if loaded.warnings else 0
 
 
-def _run(settings: Settings, paths: Paths) -> int:
-    gc.disable()  # Until all is there: what is made meanwhile stays, and would be looked at again and again.
-    # Imported late: --check-config and --help answer at once.
+def _run(settings: "Settings", paths: "Paths") -> int:
     from api.http.server import ServerError
     from controller.daemon.host import HostError
     from controller.daemon.lock import AlreadyRunning
@@ -142,7 +149,7 @@ def _leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
-def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
+def _copy(paths: "Paths", wanted: argparse.Namespace) -> int:
     from state import backup
     from state.connection import StoreFileError
 
@@ -158,7 +165,7 @@ def _copy(paths: Paths, wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _rotate(paths: Paths) -> int:
+def _rotate(paths: "Paths") -> int:
     from api.errors import ApiError
     from controller.daemon import lock
     from state import encryption
@@ -177,7 +184,7 @@ def _rotate(paths: Paths) -> int:
     return 0
 
 
-def _clean(settings: Settings, paths: Paths) -> int:
+def _clean(settings: "Settings", paths: "Paths") -> int:
     from controller.daemon import cleaning
 
     try:

@@ -74,6 +74,8 @@ def settle(storage: Storage) -> int:
 
     For before any job is reconciled: until then none of those jobs can have gone.
     """
+    if not storage.keys(CRON_JOB.name):
+        return 0  # So no job is looked at, of which there may be very many.
     newest: dict[ObjectKey, tuple[datetime, str]] = {}
     for job in storage.each(JOB.name, words=(f'"{SCHEDULED_ANNOTATION}"',)):
         owner, moment = owner_of(job), scheduled_of(job)

@@ -156,11 +156,11 @@ class Manager:
             controller.watch()
         self._manifests.start()
         self._networking.start()
+        self._server.start()
+        # What looks at each of very many objects would hold all the rest up: it begins when the rest is there.
+        self._manifests.wait_until_synced()
         self._housekeeping.start()
         self._collector.start()
-        self._server.start()
-        # A pass over each of very many objects would hold all the rest up: it begins when the rest is there.
-        self._manifests.wait_until_synced()
         for controller in self._controllers:
             controller.work()
         self._clock_steps.start()

@@ -60,7 +60,7 @@ class Networking:
         """Remove links that nobody knows, and say which; have the rules be there."""
         if self._store.keys(NETWORK.name):
             self._board.put_rules()
-        return self._board.sweep(self.networks.all_links())
+        return self._board.sweep(self.networks.all_links)
 
     def start(self) -> None:
         """Answer for names, and notice changes."""

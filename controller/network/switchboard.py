@@ -232,14 +232,17 @@ class Switchboard:
         self._mark6.unlink(missing_ok=True)
         return found
 
-    def sweep(self, known_links: Iterable[str]) -> tuple[str, ...]:
-        """Remove bridges and links that nothing on record has; return which.
+    def sweep(self, known_links: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+        """Remove bridges and links that nothing on record has; return which. Who has none is not asked what is known.
 
         Raises:
             OSError: the kernel refused.
         """
-        kept = {*known_links, *(self.bridge_of(document["metadata"]["uid"]) for document in self._all())}
-        strays = tuple(name for name in links.names(self._prefix) if name not in kept)
+        there = links.names(self._prefix)
+        if not there:
+            return ()
+        kept = {*known_links(), *(self.bridge_of(document["metadata"]["uid"]) for document in self._all())}
+        strays = tuple(name for name in there if name not in kept)
         for name in strays:
             links.remove(name)
         return strays
