@@ -136,9 +136,13 @@ class Held(Generic[T]):
 
     def _on_record(self) -> Iterator[Holding[T]]:
         for job in self._storage.each(JOB.name, words=self._words):
+            uid = job["metadata"]["uid"]
             for run in job.get("status", {}).get("runs", ()):
+                has_ended = run.get("state") == RunState.ENDED.value
+                if has_ended and not self._dirs.path(uid, run["attempt"]).exists():
+                    continue  # As most have on a host that has run jobs for long: they hold nothing.
                 if (what := self._read(run)) is not None:
-                    yield Holding(job["metadata"]["uid"], run["attempt"], ObjectKey.of(job), "", what)
+                    yield Holding(uid, run["attempt"], ObjectKey.of(job), "", what)
 
 
 @dataclass(frozen=True, slots=True)

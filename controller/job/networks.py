@@ -1,8 +1,6 @@
 """Which addresses, names and ports the runs of this host have, and which a job gets for its next run.
 
-A run's place in a network is in its record, `status.runs[].network`, which is stored before the run is started, and it
-is its own until nothing of it is left on the host. Between the choice and the record it is held here, for as long as
-the object is the one that the choice was made from: its record can be stored no later than that.
+A run's place in a network is in its record, `status.runs[].network`; how long it is its own, `held.py` says.
 Invariant: no address and no port of the host is promised to two runs, whoever crashes or comes in between; nor before
 the link, the ports and what names led to of the run that had it are gone, whoever comes to know first that it ended.
 """
@@ -10,19 +8,19 @@ the link, the ports and what names led to of the run that had it are gone, whoev
 import contextlib
 import errno
 import socket
-import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from api.kinds import JOB, NETWORK
+from api.kinds import NETWORK
 from api.meta import Document, ObjectKey
 from api.ports import Storage
-from api.types.job import Job, Reason, RunState
+from api.types.job import Job, Reason
 from api.types.job_network import JobPort, RunNetwork, RunPort
 from api.types.network import BUILT_IN, NONE
 from api.types.network_rules import parse_egress, parse_ports
 from controller.engine.errors import TransientError
+from controller.job.held import Held, Holding
 from controller.job.observed import NetworkGiven, NetworkMissing, Refused
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_spec import Place
@@ -46,23 +44,8 @@ class NetworkDefaults:
     lowest_port: int = 1024
 
 
-@dataclass(slots=True)
-class _Held:
-    key: ObjectKey
-    version: str
-    network: RunNetwork
-
-
-@dataclass(slots=True)
-class _Book:
-    """All that is held, by the job's uid and the attempt; and the address given last, by network.
-
-    `leaving` was let go of, and is nobody's until its link and what rules say of it are gone.
-    """
-
-    held: dict[tuple[str, int], _Held] = field(default_factory=dict)
-    leaving: dict[tuple[str, int], _Held] = field(default_factory=dict)
-    last: dict[ObjectKey, IPv4Address] = field(default_factory=dict)
+_Run = tuple[str, int]  # The job's uid, and the attempt.
+_Place = Holding[RunNetwork]
 
 
 class Networks:
@@ -78,12 +61,12 @@ class Networks:
     ) -> None:
         """Runs are on record in `storage`, on the host in `dirs`; `wake` is for networks, `create` makes one."""
         self._storage = storage
-        self._dirs = dirs
         self._defaults = defaults
         self._wake = wake
         self._create = create
-        self._lock = threading.Lock()
-        self._book: _Book | None = None
+        self._held = Held(storage, dirs, _WORDS, _given, self._put_aside, wake)
+        self._leaving: dict[_Run, _Place] = {}  # Held no more, and nobody's until its link and what led to it are gone.
+        self._last: dict[ObjectKey, IPv4Address] = {}  # The address given last, by network.
         self.board: Switchboard
         self.refusals: Refusals
 
@@ -107,7 +90,7 @@ class Networks:
         if why := _not_ready(document):
             return NetworkMissing(Reason.NETWORK_NOT_READY, f"the network {name} is not ready: {why}")
         self._see_off_the_gone()
-        with self._lock:
+        with self._held.alone():
             return self._choose(job, key, document)
 
     def _absent(self, key: ObjectKey) -> NetworkMissing:
@@ -121,8 +104,8 @@ class Networks:
     def _choose(self, job: Job, key: ObjectKey, document: Document) -> NetworkGiven | NetworkMissing:
         others = self._others(job)
         network = IPv4Network(document["status"]["cidr"])
-        taken = {IPv4Address(held.network.address) for held in others}
-        address = addresses.choose_address(network, taken, self._loaded().last.get(key))
+        taken = {IPv4Address(held.what.address) for held in others}
+        address = addresses.choose_address(network, taken, self._last.get(key))
         if address is None:
             message = f"all addresses of the network {key.name}, {network}, are in use: it waits until a run ends"
             return NetworkMissing(Reason.NETWORK_FULL, message)
@@ -140,9 +123,9 @@ class Networks:
         }  # fmt: skip
         return NetworkGiven(given.model_copy(update=said))
 
-    def _ports(self, job: Job, others: list[_Held]) -> tuple[RunPort, ...] | NetworkMissing:
+    def _ports(self, job: Job, others: Sequence[_Place]) -> tuple[RunPort, ...] | NetworkMissing:
         wanted = job.spec.network.ports if job.spec.network is not None else ()
-        taken = {(port.protocol, port.host_port): held.key for held in others for port in held.network.ports}
+        taken = {(port.protocol, port.host_port): held.key for held in others for port in held.what.ports}
         given: list[RunPort] = []
         for port in wanted:
             if port.host_port is not None and (holder := taken.get((port.protocol, port.host_port))):
@@ -182,17 +165,16 @@ class Networks:
         """
         if network is None:
             return
-        with self._lock:
+        with self._held.alone():
             for held in self._others(job):
-                same_ports = {(p.protocol, p.host_port) for p in held.network.ports} & {
+                same_ports = {(p.protocol, p.host_port) for p in held.what.ports} & {
                     (p.protocol, p.host_port) for p in network.ports
                 }
-                if held.network.address == network.address or same_ports:
+                if held.what.address == network.address or same_ports:
                     cause = f"its address or port has just been given to {held.key}"
                     raise TransientError(Reason.NETWORK_NOT_READY, f"cannot give {job.key} its network: {cause}")
-            book = self._loaded()
-            book.held[job.meta.uid, attempt] = _Held(job.key, job.meta.resource_version, network)
-            book.last[switchboard.key_of(job.meta.namespace, network.name)] = IPv4Address(network.address)
+            self._held.hold(job, attempt, network)
+            self._last[switchboard.key_of(job.meta.namespace, network.name)] = IPv4Address(network.address)
 
     def prepare(self, job: Job, network: RunNetwork, attempt: int) -> Place:
         """Return what the run's supervisor is to make, and whom the run asks for names: all else is there then.
@@ -225,12 +207,9 @@ class Networks:
             TransientError: the kernel refused.
         """
         run, on_record = (job.meta.uid, attempt), given_network(job, attempt)
-        with self._lock:
-            book = self._loaded()
-            if run in book.held:
-                book.leaving[run] = book.held.pop(run)
-            elif run not in book.leaving and on_record is not None:
-                book.leaving[run] = _Held(job.key, "", on_record)  # Somebody has seen it off: again does no harm.
+        with self._held.alone():
+            if not self._held.let_go(*run) and on_record is not None:
+                self._put_aside([Holding(*run, job.key, "", on_record)])  # Seen off by somebody: again does no harm.
         try:
             self._see_off(run)
         except OSError as error:
@@ -238,39 +217,38 @@ class Networks:
 
     def _see_off_the_gone(self) -> None:
         """Have what runs held that are gone be free; what cannot be now stays taken, until somebody comes again."""
-        with self._lock:
-            book = self._loaded()
-            everyone = dict(book.held)
-        jobs = {key: self._storage.get(key) for key in {held.key for held in everyone.values()}}
-        gone = [run for run, held in everyone.items() if not self._still_holds(run, held, jobs[held.key])]
-        with self._lock:
-            for run in gone:
-                if book.held.get(run) is everyone[run]:  # Else somebody has come in between, and knows better.
-                    book.leaving[run] = book.held.pop(run)
-            leaving = tuple(book.leaving)
+        with self._held.alone():
+            self._held.all()  # Those that are gone are put aside by the end of this.
+        with self._held.alone():
+            leaving = tuple(self._leaving)
         for run in leaving:
             with contextlib.suppress(OSError):
                 self._see_off(run)
 
-    def _see_off(self, run: tuple[str, int]) -> None:
+    def _put_aside(self, gone: Sequence[_Place]) -> tuple[ObjectKey, ...]:
+        """Have what is held no more be nobody's so far; whom it concerns is woken when it is free. For who is alone."""
+        for each in gone:
+            self._leaving.setdefault((each.uid, each.attempt), each)
+        return ()
+
+    def _see_off(self, run: _Run) -> None:
         """Remove what is left of a run that is leaving. Several may at once: each step may have been done.
 
         Raises:
             OSError: the kernel refused; it is still leaving.
         """
-        with self._lock:
-            book = self._loaded()
-            held = book.leaving.get(run)
-            if held is None:
+        with self._held.alone():
+            gone = self._leaving.get(run)
+            if gone is None:
                 return
-            others = {address for other in book.held.values() for address in _addresses(other.network)}
+            others = {address for other in self._held.known() for address in _addresses(other.what)}
         self.board.remove_link(run_id(*run))
-        self.board.rules.forget(ip_address(each) for each in _addresses(held.network) if each not in others)
-        if held.network.ports:
+        self.board.rules.forget(ip_address(each) for each in _addresses(gone.what) if each not in others)
+        if gone.what.ports:
             self.board.put_rules()
-        with self._lock:
-            book.leaving.pop(run, None)
-        self._wake(switchboard.key_of(held.key.namespace, held.network.name))
+        with self._held.alone():
+            self._leaving.pop(run, None)
+        self._wake(switchboard.key_of(gone.key.namespace, gone.what.name))
 
     def refused(self, job: Job) -> Refused:
         """Return what of a job's connections its network refused."""
@@ -278,82 +256,57 @@ class Networks:
 
     def users(self, network: ObjectKey) -> tuple[str, ...]:
         """Return the runs that are in a network."""
-        return tuple(f"{held.key.name}-{attempt}" for (_, attempt), held in self._in(network))
+        return tuple(f"{held.key.name}-{held.attempt}" for held in self._in(network))
 
     def links(self, network: ObjectKey) -> tuple[str, ...]:
         """Return the links of the runs in a network, there or not."""
-        return tuple(self.board.link_of(run_id(*run)) for run, _ in self._in(network))
+        return tuple(self.board.link_of(run_id(held.uid, held.attempt)) for held in self._in(network))
 
     def all_links(self) -> tuple[str, ...]:
         """Return the links of all runs, there or not."""
-        with self._lock:
-            return tuple(self.board.link_of(run_id(*run)) for run in self._loaded().held)
+        return tuple(self.board.link_of(run_id(held.uid, held.attempt)) for held in self._everyone())
 
     def named(self, network: ObjectKey) -> dict[str, tuple[IPv4Address | IPv6Address, ...]]:
         """Return who is called what in a network."""
         found: dict[str, tuple[IPv4Address | IPv6Address, ...]] = {}
-        for _, held in self._in(network):
-            for name in held.network.names:
-                found[name] = (*found.get(name, ()), *map(ip_address, _addresses(held.network)))
+        for held in self._in(network):
+            for name in held.what.names:
+                found[name] = (*found.get(name, ()), *map(ip_address, _addresses(held.what)))
         return found
 
     def guests(self, network: ObjectKey) -> Iterable[Guest]:
         """Return the runs in a network, as rules need them."""
-        for _, held in self._in(network):
-            yield _guest(held.network)
+        return tuple(_guest(held.what) for held in self._in(network))
 
     def at(self, address: IPv4Address | IPv6Address) -> Who | None:
         """Return whose run has the address."""
         text = str(address)
-        with self._lock:
-            everyone = list(self._loaded().held.items())
-        return next((Who(held.key, uid) for (uid, _), held in everyone if text in _addresses(held.network)), None)
+        found = (Who(held.key, held.uid) for held in self._everyone() if text in _addresses(held.what))
+        return next(found, None)
 
     def published(self) -> Iterable[Published]:
         """Return the ports of all runs."""
-        with self._lock:
-            held = list(self._loaded().held.values())
-        for each in held:
-            for port in each.network.ports:
-                where = IPv4Address(each.network.address)
+        for held in self._everyone():
+            where = IPv4Address(held.what.address)
+            for port in held.what.ports:
                 yield Published(port.protocol.lower(), port.host_port, where, port.container_port)
 
-    def _in(self, network: ObjectKey) -> list[tuple[tuple[str, int], _Held]]:
-        with self._lock:
-            everyone = list(self._loaded().held.items())
-        return [
-            (run, held)
-            for run, held in everyone
-            if held.network.name == network.name and held.key.namespace == network.namespace
-        ]
+    def _in(self, network: ObjectKey) -> list[_Place]:
+        name, namespace = network.name, network.namespace
+        return [held for held in self._everyone() if held.what.name == name and held.key.namespace == namespace]
 
-    def _others(self, job: Job) -> list[_Held]:
-        """Return what is held or not free yet, but for what was chosen for `job` as it is."""
-        book, own = self._loaded(), (job.key, job.meta.resource_version)
-        return [*book.leaving.values(), *(held for held in book.held.values() if (held.key, held.version) != own)]
+    def _everyone(self) -> tuple[_Place, ...]:
+        with self._held.alone():
+            return self._held.known()
 
-    def _loaded(self) -> _Book:
-        if self._book is None:
-            self._book = _Book()
-            for job in self._storage.each(JOB.name, words=_WORDS):
-                for run in job.get("status", {}).get("runs", ()):
-                    run_key = (job["metadata"]["uid"], run["attempt"])
-                    if run.get("network") and self._may_be_there(run_key, run):
-                        held = _Held(ObjectKey.of(job), "", RunNetwork.model_validate(run["network"]))
-                        self._book.held[run_key] = held
-        return self._book
+    def _others(self, job: Job) -> tuple[_Place, ...]:
+        """Return what is held or not free yet, but for what was chosen for `job` as it is. For who is alone."""
+        held = self._held.others(job)
+        return (*held, *self._held.freed, *self._leaving.values())
 
-    def _may_be_there(self, run_key: tuple[str, int], run: Document) -> bool:
-        return run.get("state") != RunState.ENDED.value or self._dirs.path(*run_key).exists()
 
-    def _still_holds(self, run_key: tuple[str, int], held: _Held, job: Document | None) -> bool:
-        uid, attempt = run_key
-        if job is None or job["metadata"]["uid"] != uid:
-            return False
-        if job["metadata"]["resourceVersion"] == held.version:
-            return True
-        runs = (run for run in job.get("status", {}).get("runs", ()) if run["attempt"] == attempt)
-        return any(self._may_be_there(run_key, run) for run in runs)
+def _given(run: Document) -> RunNetwork | None:
+    return RunNetwork.model_validate(run["network"]) if run.get("network") else None
 
 
 def _not_ready(document: Document) -> str:

@@ -130,7 +130,21 @@ def look_and_fail(world):
         raise ZeroDivisionError
 
 
+def test_what_ended_and_left_nothing_is_not_even_read_as_held(world):
+    world.put("etl", "Ended", "Running")
+    world.put("old", "Ended")
+    path_of_old_run = world.dirs.path(world.put("kept", "Ended").meta.uid, 1)
+    path_of_old_run.mkdir(parents=True)
+
+    with world.held.alone():
+        assert {f"{each.what}-{each.attempt}" for each in world.held.known()} == {"etl-2", "kept-1"}
+
+    assert world.woken == []
+
+
 def test_they_are_woken_too_if_what_was_done_meanwhile_failed(world):
+    world.put("etl", "Running")
+    assert world.look() == ["etl-1"]
     world.put("etl", "Ended")
 
     with pytest.raises(ZeroDivisionError):
