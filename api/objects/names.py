@@ -7,7 +7,8 @@ Source: k8s.io/apimachinery/pkg/util/validation.
 import re
 
 from api import runtime_spec
-from api.kinds import Kind
+from api.kinds import NETWORK, Kind
+from api.types import network
 from api.types.rbac import RBAC_GROUP
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -64,6 +65,8 @@ def problem_with_name(kind: Kind, name: str) -> str:
         return ""
     if kind.group == RBAC_GROUP:
         return _problem_with_segment(name)
+    if kind.name == NETWORK.name and name in network.RESERVED:
+        return f"{name} is what jobs say that want no network of their own: choose another name"
     if len(name) > most_characters(kind):
         return f"must be no more than {most_characters(kind)} characters"
     if most_characters(kind) <= MOST_LABEL:

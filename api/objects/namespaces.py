@@ -1,14 +1,15 @@
 """Namespaces: `default` always exists, nothing is made in a missing one, and deleting empties it first.
 
 A namespace that still holds something is Terminating, kept by the finalizer `kubernetes`;
-`finish` lets it go once it is empty. Never here: who calls `finish`, and when.
+`finish` lets it go once it is empty but for events. Never here: who calls `finish`, and when.
 """
 
+import contextlib
 import secrets
 
 from api import kinds
 from api.errors import Cause, Conflict, Forbidden, NotFound
-from api.kinds import NAMESPACE, Kind
+from api.kinds import EVENT, NAMESPACE, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from api.ports import Storage
@@ -104,16 +105,25 @@ def contents(storage: Storage, name: str) -> list[ObjectKey]:
 
 
 def finish(storage: Storage, name: str) -> bool:
-    """Let a Terminating namespace go if nothing is left in it; return whether it is gone.
+    """Let a Terminating namespace go if nothing but events is left in it, and these with it; return whether it is gone.
 
+    What ends in a namespace that is being deleted has events of its end, which nobody else would delete for an hour.
     Safe to call at any time, for any namespace, and again.
     """
     namespace = storage.get(key_of(name))
     if namespace is None:
         return True
     metadata = namespace["metadata"]
-    if "deletionTimestamp" not in metadata or contents(storage, name):
+    if "deletionTimestamp" not in metadata:
         return False
+    left_in_it = contents(storage, name)
+    if any(key.kind != EVENT.name for key in left_in_it):
+        return False
+    for event in left_in_it:
+        with contextlib.suppress(NotFound):
+            storage.delete(event)
+    if contents(storage, name):
+        return False  # One has just come: it is called again.
     left = [finalizer for finalizer in metadata.get("finalizers", []) if finalizer != FINALIZER]
     try:
         storage.update(namespace | {"metadata": metadata | {"finalizers": left}})

@@ -126,12 +126,17 @@ def _copied_bytes(document: Any, operation: Document) -> int:
 def _misfit(operation: Document, error: Exception, about: About) -> Invalid:
     """Say which operation cannot be done, by its path: what the library says may hold the whole object."""
     path = str(operation.get("path", ""))[:200]
+    field = path.strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
     if isinstance(error, jsonpatch.JsonPatchTestFailed):
         cause = f'testing path failed: "{path}" is not what was tested for'
-        return Invalid(f"the server rejected our request due to an error in our request: {cause}", about)
-    why = str(error).partition(" not found in ")
-    cause = f'{operation["op"]} "{path}": {why[0][:200]}{" not found" if why[1] else ""}'
-    return Invalid(f"cannot apply the JSON patch to {about}: {cause}", about, [Cause("", "FieldValueInvalid", cause)])
+        causes = [Cause(field, "FieldValueInvalid", cause)]
+        return Invalid(f"the server rejected our request due to an error in our request: {cause}", about, causes)
+    why, is_missing, _ = str(error).partition(" not found in ")
+    if "<class '" in why:  # The library names classes of Python.
+        why = "nothing can be below a value that is neither an object nor a list"
+    cause = f'{operation["op"]} "{path}": {why[:200]}{" not found" if is_missing else ""}'
+    causes = [Cause(field, "FieldValueInvalid", cause)]
+    return Invalid(f"cannot apply the JSON patch to {about}: {cause}", about, causes)
 
 
 def _object(value: Any) -> Document:

@@ -311,7 +311,7 @@ class _Raced(Exception):
 def _patched(kind: Kind, live: Document, change: Any, content_type: str) -> Document:
     if content_type == PatchType.STRATEGIC and kind.group != GROUP:
         return strategic.patch(live, change, shapes.of(kind.type))
-    return patch.patch(live, change, content_type, admission.about(kind, live["metadata"]["name"]))
+    return patch.patch(live, change, content_type, admission.about_kind(kind, live["metadata"]["name"]))
 
 
 def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:

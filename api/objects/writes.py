@@ -33,6 +33,8 @@ def for_create(kind: Kind, received: Document, options: WriteOptions, now: datet
     """
     document = _new(kind, received)
     admission.validate(kind, document)
+    if found := managed_fields.check(received["metadata"].get("managedFields") or []):
+        raise Invalid.of(admission.about_kind(kind, document["metadata"].get("name", "")), found)
     writer = _writer(kind, options, UPDATE, "", now)
     part = field_sets.owned_part(document, "", has_status=kind.has_status)
     owned = managed_fields.after_update(_entries(received), writer, {}, part, shapes.of(kind.type))
@@ -220,7 +222,7 @@ def _writer(kind: Kind, options: WriteOptions, operation: str, subresource: str,
 
 
 def _entries(document: Document) -> tuple[Entry, ...]:
-    return managed_fields.decode(document["metadata"].get("managedFields", []))
+    return managed_fields.decode(document["metadata"].get("managedFields") or [])
 
 
 def _with_entries(document: Document, entries: Any) -> Document:

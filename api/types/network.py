@@ -41,10 +41,10 @@ class NetworkReason(ReasonEnum):
 
 
 def _check_egress(rules: tuple[str, ...]) -> tuple[str, ...]:
-    for rule in network_rules.checked(rules, network_rules.parse_egress):
+    for text, rule in zip(rules, network_rules.checked(rules, network_rules.parse_egress), strict=True):
         if rule.peers or (rule.name and "." not in rule.name):
             why = "is about what is outside of the network: spec.peers and spec.ingress are about its own jobs"
-            raise PydanticCustomError("FieldValueInvalid", '"{rule}" {why}', {"rule": rule, "why": why})
+            raise PydanticCustomError("FieldValueInvalid", '"{rule}" {why}', {"rule": text, "why": why})
     return rules
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from api.errors import BadRequest, Invalid, TooLarge
-from api.kinds import EVENT, JOB, KINDS, NAMESPACE, REGISTRY, RUNTIME
+from api.kinds import EVENT, JOB, KINDS, NAMESPACE, NETWORK, REGISTRY, RUNTIME
 from api.objects import admission
 from api.objects.admission import WriteOptions
 from support.objects import a_job, a_runtime, admit
@@ -285,3 +285,11 @@ def test_events_and_namespaces_are_admitted_too():
     event = {"metadata": {"generateName": "e-"}, "involvedObject": {"kind": "Job"}, "reason": "Started", "count": 2}
     assert admit(EVENT, event, "default", WARN).document["count"] == 2
     assert causes({"metadata": {"name": "a.b"}}, NAMESPACE)[0][0] == "metadata.name"
+
+
+@pytest.mark.parametrize("name", ["none", "host"])
+def test_no_network_is_called_what_jobs_say_that_want_none_of_their_own(name):
+    metadata = {"name": name, "namespace": "default"}
+    network = {"apiVersion": NETWORK.api_version, "kind": "Network", "metadata": metadata, "spec": {}}
+    with pytest.raises(Invalid, match="choose another name"):
+        admission.validate(NETWORK, network)

@@ -38,8 +38,10 @@ def test_a_json_patch_is_done_in_order():
 
 
 def test_a_failed_test_is_an_invalid_request():
-    with pytest.raises(Invalid, match="testing path failed"):
-        patch.patch({"a": 1}, [{"op": "test", "path": "/a", "value": 2}], PatchType.JSON, ETL)
+    change = [{"op": "test", "path": "/a/b~1c", "value": 2}]
+    with pytest.raises(Invalid, match="testing path failed") as caught:
+        patch.patch({"a": {"b/c": 1}}, change, PatchType.JSON, ETL)
+    assert [cause.field for cause in caught.value.causes] == ["a.b/c"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,10 @@ def test_a_strategic_merge_patch_is_unsupported_and_the_message_says_what_is_not
         ({"op": "test", "path": "/spec/no", "value": "y"}, 'testing path failed: "/spec/no" is not'),
         ({"op": "replace", "path": "/no/x", "value": 1}, "replace \"/no/x\": member 'no' not found"),
         ({"op": "copy", "from": "/no/x", "path": "/y"}, "copy \"/y\": member 'no' not found"),
+        (
+            {"op": "add", "path": "/spec/secret/x", "value": 1},
+            "nothing can be below a value that is neither an object nor",
+        ),
         ({"op": "remove", "path": "/spec/no"}, "remove \"/spec/no\": can't remove a non-existent object 'no'"),
     ],
 )

@@ -7,6 +7,7 @@ from api.kinds import EVENT, JOB, NAMESPACE, RUNTIME
 from api.meta import ObjectKey
 from api.objects import selectors
 from support.objects import a_job, a_runtime, by
+from support.stores import an_event
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -324,6 +325,17 @@ class TestNamespaces:
         with pytest.raises(NotFound):
             verbs.get(NAMESPACE, "", "ns")
 
+    @pytest.mark.parametrize(
+        "sent",
+        ["a", [1], 5, [{"manager": 5}], [{"operation": "x"}], [{"operation": "Update", "fieldsV1": "x"}],
+         [{"operation": "Update", "fieldsV1": {"f:spec": 1}}]],
+    )  # fmt: skip
+    def test_managed_fields_that_are_none_are_refused_and_none_is_as_good_as_absent(self, verbs, sent):
+        with pytest.raises(Invalid) as caught:
+            verbs.create(JOB, "default", {**a_job("mf"), "metadata": {"name": "mf", "managedFields": sent}}, ME)
+        assert [cause.field for cause in caught.value.causes] == ["metadata.managedFields"]
+        verbs.create(JOB, "default", {**a_job("mf"), "metadata": {"name": "mf", "managedFields": None}}, ME)
+
     def test_a_namespace_goes_after_everything_in_it(self, verbs, store):
         verbs.create(NAMESPACE, "", {"metadata": {"name": "ns"}}, ME)
         verbs.create(JOB, "ns", a_job(), ME)
@@ -337,9 +349,14 @@ class TestNamespaces:
             verbs.create(JOB, "ns", a_job("late"), ME)
         assert caught.value.causes[0].reason == "NamespaceTerminating"
 
+        store.create(
+            {**an_event("late"), "metadata": {"name": "late", "namespace": "ns"}}
+        )  # As of a job that stops: it is recorded past the verbs.
         assert verbs.finish_namespaces() == 0
+        assert store.get(ObjectKey("Event", "ns", "late")) is not None
         release(store, verbs.get(JOB, "ns", "etl"))
         assert verbs.finish_namespaces() == 1
+        assert store.get(ObjectKey("Event", "ns", "late")) is None
         with pytest.raises(NotFound):
             verbs.get(NAMESPACE, "", "ns")
 

@@ -84,7 +84,7 @@ def test_an_alias_is_one_label(alias):
 
 @pytest.mark.parametrize("rule", ["all", "db:5432", "peers", "nonsense:"])
 def test_what_a_network_lets_out_is_about_what_is_outside_of_it(rule):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=f'"{rule}"'):
         NetworkSpec(egress=(rule,))
     assert NetworkSpec(egress=("example.com:443",)).egress
 
