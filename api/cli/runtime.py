@@ -65,6 +65,9 @@ def info(connection: Connection, *, spec: str, as_json: bool) -> None:
     name = document["metadata"]["name"]
     description.show(connection, Target(kinds.RUNTIME, name), document)
     version = words.meant(document, wanted)
+    if version is None and wanted.version is not None:
+        known = ", ".join(str(each["version"]) for each in document.get("status", {}).get("versions") or ()) or "none"
+        raise CommandFailed(f"{name}@{wanted.version} is not there: there are {known}")
     for label, text in _lines_of_version(name, version, words.version_of(document, version or "")):
         click.echo(f"{label + ':':<18}{printable(text)}".rstrip())
     users = words.users_of(connection.client, name, wanted.version)

@@ -220,6 +220,8 @@ def _show_kept(runtimes: list[Document]) -> None:
     for runtime in runtimes:
         for each in runtime.get("status", {}).get("versions") or ():
             why = each.get("keptBecause", "")
+            if not why:
+                continue  # There is nothing of it on the disk.
             goes = "goes" if runtime_requests.is_collectable(why) else "stays"
             used = f"{age(each['lastUsedAt'])} ago" if each.get("lastUsedAt") else "never"
             rows.append([runtime["metadata"]["name"], each["version"], goes, used, size(each.get("diskBytes")), why])

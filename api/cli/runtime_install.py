@@ -32,11 +32,16 @@ _PASSING = frozenset({"Unreachable", "RegistryUnavailable", "InstallInProgress"}
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """What this command itself declared: the version, or the whole Runtime, if it is still `created_uid`."""
+    """What this command itself declared: the version, or the whole Runtime, if it is still `created_uid`.
+
+    And the registry, if it `bound_to` another one than `bound_before`, which is None where none was named.
+    """
 
     is_added: bool
     created_uid: str = ""
     created_generation: int = 0
+    bound_to: str = ""
+    bound_before: str | None = None
 
 
 class _Hopeless(CommandFailed):
@@ -143,9 +148,31 @@ def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeo
 def _is_installed(runtime: Document, version: str) -> bool:
     if version not in _declared(runtime):
         return False
-    if not runtime_spec.is_version(version):
-        return _is_observed(runtime) and (condition(runtime, "Ready") or {}).get("status") == "True"
-    found = words.version_of(runtime, version)
+    if runtime_spec.is_version(version):
+        return _works(words.version_of(runtime, version))
+    if not _is_observed(runtime):
+        return False
+    return (condition(runtime, "Ready") or {}).get("status") == "True" or _has_what_is_meant(runtime, version)
+
+
+def _has_what_is_meant(runtime: Document, version: str) -> bool:
+    """Whether what a range or `latest` was last said to mean works, whatever becomes of what else is asked for.
+
+    Not while one that it may mean too is on its way, or is in trouble.
+    """
+    status = runtime.get("status", {})
+    said = [str(each["version"]) for each in status.get("history") or () if each.get("asked") == version]
+    if not said or not _works(words.version_of(runtime, said[-1])):
+        return False
+    others = (each for each in status.get("versions") or () if each["version"] != said[-1] and not _works(each))
+    return not any(_may_mean(version, str(each["version"])) for each in others)
+
+
+def _may_mean(asked: str, version: str) -> bool:
+    return asked == version or (runtime_spec.is_version(version) and runtime_spec.matches(asked, version))
+
+
+def _works(found: Document) -> bool:
     return found.get("state") == "Installed" and found.get("health") != "Unhealthy"
 
 
@@ -190,12 +217,14 @@ def _declare(client: Client, before: Document | None, name: str, version: str, r
         return {"spec": spec} if spec else None
 
     client.change(kinds.RUNTIME, "", name, patch_for)
-    return _Declared(is_added=version not in _declared(before))
+    bound_before = before["spec"].get("registry")
+    bound_to = registry if registry != bound_before else ""
+    return _Declared(is_added=version not in _declared(before), bound_to=bound_to, bound_before=bound_before)
 
 
 def _take_back(client: Client, name: str, version: str, declared: _Declared) -> str:
     """Undo what this command declared and nobody has changed since; return what was done, for a person."""
-    if not declared.is_added:
+    if not declared.is_added and not declared.bound_to:
         return ""
     try:
         now = client.get(kinds.RUNTIME, "", name)
@@ -203,17 +232,26 @@ def _take_back(client: Client, name: str, version: str, declared: _Declared) -> 
             revision = now["metadata"]["resourceVersion"]
             client.delete(kinds.RUNTIME, "", name, uid=declared.created_uid, resource_version=revision)
             return f"runtime {name} is not declared any more"
-        client.change(kinds.RUNTIME, "", name, lambda current: _without(current, version))
+        client.change(kinds.RUNTIME, "", name, lambda current: _as_before(current, version, declared))
     except NotFound:
         return ""
     except Conflict:
         return f"it is still declared: rnx runtime remove {name} takes it back"
-    return f"runtime {name} does not ask for {version} any more"
+    what = version if declared.is_added else ""
+    what += f"{' of ' if what else ''}registry/{declared.bound_to}" if declared.bound_to else ""
+    return f"runtime {name} does not ask for {what} any more"
 
 
 def _is_as_created(runtime: Document, declared: _Declared) -> bool:
     metadata = runtime["metadata"]
     return (metadata["uid"], metadata["generation"]) == (declared.created_uid, declared.created_generation)
+
+
+def _as_before(runtime: Document, version: str, declared: _Declared) -> Document | None:
+    spec: Document = dict((_without(runtime, version) or {}).get("spec", {})) if declared.is_added else {}
+    if declared.bound_to and runtime["spec"].get("registry") == declared.bound_to:
+        spec["registry"] = declared.bound_before
+    return {"spec": spec} if spec else None
 
 
 def _without(runtime: Document, version: str) -> Document | None:

@@ -370,6 +370,56 @@ def test_a_range_is_declared_and_what_it_means_is_told(live, started):
     assert installing.ended().out == "Runtime tool@1.9.0 installed\n"
 
 
+HISTORY = [{"asked": "^1.3", "version": "1.9.0", "at": "2026-01-01T00:00:00Z"}]
+
+
+def in_trouble(live, *more: dict) -> None:
+    """Have a Runtime of which a range is there, and another version is nowhere to be had; and `more`."""
+    live.create(RUNTIME, a_runtime("tool", versions=["^1.3", "7.0.0"]))
+    ready = condition_of("Ready", "RuntimeNotFound", "no 7.0.0 anywhere", "False")
+    failed = {"version": "7.0.0", "state": "Failed", "message": "no 7.0.0 anywhere"}
+    versions = [*installed("1.9.0")["versions"], failed, *more]
+    live.set_status(
+        RUNTIME, "tool", conditions=[ready], versions=versions, history=HISTORY, observedGeneration=9
+    )  # fmt: skip
+
+
+def test_a_range_that_is_there_is_there_whatever_becomes_of_others(rnx, live):
+    in_trouble(live)
+
+    said = rnx("runtime", "install", "tool@^1.3")
+
+    assert (said.code, said.out) == (0, "Runtime tool@1.9.0 is already installed\n")
+
+
+@pytest.mark.parametrize("state", ["Installing", "Failed"])
+def test_a_range_is_not_there_while_what_it_may_mean_is_on_its_way_or_in_trouble(rnx, live, state):
+    in_trouble(live, {"version": "1.10.0", "state": state, "message": "of 1.10.0"})
+
+    assert "already installed" not in rnx("runtime", "install", "tool@^1.3", "--timeout=50ms").out
+
+
+def test_an_install_that_fails_leaves_the_registry_of_a_runtime_as_it_was(live, python, started):
+    offered(live, "a")
+    installing = started("runtime", "install", "python-3.11-ml@7.0.0", "--registry=a")
+    asked = appeared(live, RUNTIME, "python-3.11-ml", lambda runtime: runtime["spec"].get("registry") == "a")
+    generation = asked["metadata"]["generation"]
+    report_failed(live, "python-3.11-ml", "RuntimeNotFound", "no 7.0.0 anywhere", "7.0.0", generation)
+
+    said = installing.ended()
+
+    assert "runtime python-3.11-ml does not ask for 7.0.0 of registry/a any more" in said.err
+    spec = live.get(RUNTIME, "python-3.11-ml")["spec"]
+    assert (spec["versions"], spec.get("registry")) == (["1.9.0", "1.10.0"], None)
+
+
+def test_info_of_a_version_that_is_not_there_is_an_error_that_names_those_there_are(rnx, python):
+    said = rnx("runtime", "info", "python-3.11-ml@3.3.3")
+
+    assert (said.code, "no version of it is installed" in said.out) == (1, False)
+    assert "python-3.11-ml@3.3.3 is not there: there are 1.10.0, 1.9.0" in said.err
+
+
 def test_only_the_range_is_removed_and_what_stays_is_told_with_why(live, started):
     live.create(RUNTIME, a_runtime("tool", versions=["^1.3", "1.9.0"]))
     live.set_status(RUNTIME, "tool", **installed("1.9.0") | {"observedGeneration": 1})

@@ -139,7 +139,8 @@ def test_what_would_go_is_told_with_why_and_nothing_is_asked(rnx, live):
     stays = kept_because(Kept({"1.2.0": "latest"}, {}, ()), observed(), a_tree_of("1.2.0"))
     reasons = {"1.0.0": goes, "1.1.0": at_gc, "1.2.0": stays}
     versions = [{"version": v, "state": "Installed", "keptBecause": why} for v, why in reasons.items()]
-    live.set_status(RUNTIME, "tool", versions=versions)
+    nowhere = {"version": "7.0.0", "state": "Failed", "message": "nobody has it"}  # There is nothing of it to keep.
+    live.set_status(RUNTIME, "tool", versions=[*versions, nowhere])
     before = live.get(RUNTIME, "tool")
 
     rows = [line.split() for line in rnx("runtime", "gc", "--dry-run").lines]
