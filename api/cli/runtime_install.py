@@ -317,24 +317,34 @@ def _give_up_if_hopeless(runtime: Document, name: str, version: str) -> None:
     """Raise CommandFailed if what failed cannot come right by itself."""
     if not _is_observed(runtime) or _held_up_by(runtime, version):
         return
-    reason, message = words.readiness(runtime)
+    reason, message = _why_not(runtime, version)
     one = words.version_of(runtime, version)
     if reason == "Unhealthy" and (one.get("health") == "Unhealthy" or not one):
         raise CommandFailed(f"{name}@{version} is installed and does not work: {one.get('healthMessage') or message}")
     if one.get("state") != "Failed" and (reason not in _HOPELESS or one.get("state") == "Installing"):
         return
-    is_known = _is_about(runtime, version)
+    is_known = bool(one.get("reason")) or _is_about(runtime, version)
     reason = reason if is_known else ""
-    text = ": ".join(filter(None, (f"cannot install {name}@{version}", reason, one.get("message") or message)))
+    failed, why = f"cannot install {name}@{version}", str(one.get("message") or message)
+    text = ": ".join(filter(None, (failed, reason, why.removeprefix(f"{failed}: "))))
     raise (_Hopeless if reason == "RuntimeNotFound" else CommandFailed)(text)
 
 
 def _held_up_by(runtime: Document, version: str) -> str:
     """Return what keeps the version back that may pass by itself; nothing if nothing does."""
-    reason, message = words.readiness(runtime)
-    if not _is_observed(runtime) or reason not in _PASSING or not _is_about(runtime, version):
+    one = words.version_of(runtime, version)
+    reason, message = _why_not(runtime, version)
+    is_known = bool(one.get("reason")) or _is_about(runtime, version)
+    if not _is_observed(runtime) or reason not in _PASSING or not is_known:
         return ""
-    return f"{reason}: {words.version_of(runtime, version).get('message') or message}"
+    return f"{reason}: {one.get('message') or message}"
+
+
+def _why_not(runtime: Document, version: str) -> tuple[str, str]:
+    """Return the reason and message of one version, or those of the Runtime if there are none of its own."""
+    reason, message = words.readiness(runtime)
+    one = words.version_of(runtime, version)
+    return str(one.get("reason") or reason), message
 
 
 def _is_observed(runtime: Document) -> bool:

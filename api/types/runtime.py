@@ -229,6 +229,7 @@ class RuntimeVersion(ApiModel):
     installed_at: str | None = Field(default=None, description="When it was installed, RFC 3339.")
     done_bytes: int | None = Field(default=None, description="Bytes of the archive read so far, while installing.")
     size_bytes: int | None = Field(default=None, description="Bytes of the archive.")
+    reason: str = Field(default="", description="Why it is not there, as Ready says it of the first that is not.")
     message: str = Field(default="", description="What went wrong and what to do.")
     source: str = Field(default="", description="registry, archive, recipe, build or extends.")
     digest: str = Field(default="", description="sha256 of the tree's content; runs record it too.")

@@ -82,6 +82,7 @@ def _not_there(observed: ObservedRuntime) -> tuple[RuntimeVersion, ...]:
         RuntimeVersion(
             version=version,
             state=VersionState.FAILED if wanted.problem else VersionState.INSTALLING,
+            reason=wanted.reason if wanted.problem else "",
             message=wanted.problem,
         )
         for version, wanted in missing.items()

@@ -380,7 +380,7 @@ def in_trouble(live, *more: dict) -> None:
     failed = {"version": "7.0.0", "state": "Failed", "message": "no 7.0.0 anywhere"}
     versions = [*installed("1.9.0")["versions"], failed, *more]
     live.set_status(
-        RUNTIME, "tool", conditions=[ready], versions=versions, history=HISTORY, observedGeneration=9
+        RUNTIME, "tool", conditions=[ready], versions=versions, history=HISTORY, observedGeneration=1
     )  # fmt: skip
 
 
@@ -397,6 +397,23 @@ def test_a_range_is_not_there_while_what_it_may_mean_is_on_its_way_or_in_trouble
     in_trouble(live, {"version": "1.10.0", "state": state, "message": "of 1.10.0"})
 
     assert "already installed" not in rnx("runtime", "install", "tool@^1.3", "--timeout=50ms").out
+
+
+def test_why_a_version_is_not_there_is_its_own_whatever_is_wrong_with_others(live, started):
+    in_trouble(live)
+    installing = started("runtime", "install", "tool@9.9.9")
+    asked = appeared(live, RUNTIME, "tool", lambda runtime: "9.9.9" in runtime["spec"]["versions"])
+    why = {"reason": "RuntimeNotFound", "message": "cannot install tool@9.9.9: nobody has it"}
+    versions = [*asked["status"]["versions"], {"version": "9.9.9", "state": "Failed"} | why]
+    ready = condition_of("Ready", "Ambiguous", "no 7.0.0 anywhere; and more", "False")
+    seen = asked["metadata"]["generation"]
+    live.set_status(RUNTIME, "tool", conditions=[ready], versions=versions, history=HISTORY, observedGeneration=seen)
+
+    said = installing.ended()
+
+    told = "cannot install tool@9.9.9: RuntimeNotFound: nobody has it: runtime tool does not ask for 9.9.9 any more"
+    assert (said.code, told in said.err) == (1, True)
+    assert live.get(RUNTIME, "tool")["spec"]["versions"] == ["^1.3", "7.0.0"]
 
 
 def test_an_install_that_fails_leaves_the_registry_of_a_runtime_as_it_was(live, python, started):

@@ -266,6 +266,8 @@ def test_a_named_registry_that_is_not_there_is_told(world):
     world.pass_over("a")
 
     assert "there is no enabled registry/elsewhere: declare one" in world.ready("a")["message"]
+    (version,) = world.get("Runtime", "a")["status"]["versions"]
+    assert (version["state"], version["reason"]) == ("Failed", world.ready("a")["reason"])
 
 
 def test_a_runtime_root_that_is_no_directory_is_told(world):
