@@ -210,4 +210,5 @@ def _not_offered(what: str, registry: str | None, search: _Search) -> TransientE
     if search.missing:
         return TransientError(RuntimeReason.RUNTIME_NOT_FOUND, f"cannot install {what}: {'; '.join(search.missing)}")
     asked = f"there is no enabled registry/{registry}" if registry else "there is no enabled Registry"
-    return TransientError(RuntimeReason.REGISTRY_UNAVAILABLE, f"cannot look up {what}: {asked}: declare one")
+    fix = "declare one, or set spec.enabled of that which there is" if registry else "declare one"
+    return TransientError(RuntimeReason.REGISTRY_UNAVAILABLE, f"cannot look up {what}: {asked}: {fix}")
