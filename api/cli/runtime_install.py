@@ -323,8 +323,7 @@ def _give_up_if_hopeless(runtime: Document, name: str, version: str) -> None:
         raise CommandFailed(f"{name}@{version} is installed and does not work: {one.get('healthMessage') or message}")
     if one.get("state") != "Failed" and (reason not in _HOPELESS or one.get("state") == "Installing"):
         return
-    is_known = bool(one.get("reason")) or _is_about(runtime, version)
-    reason = reason if is_known else ""
+    reason = reason if _is_about(runtime, version) else ""
     failed, why = f"cannot install {name}@{version}", str(one.get("message") or message)
     text = ": ".join(filter(None, (failed, reason, why.removeprefix(f"{failed}: "))))
     raise (_Hopeless if reason == "RuntimeNotFound" else CommandFailed)(text)
@@ -334,8 +333,7 @@ def _held_up_by(runtime: Document, version: str) -> str:
     """Return what keeps the version back that may pass by itself; nothing if nothing does."""
     one = words.version_of(runtime, version)
     reason, message = _why_not(runtime, version)
-    is_known = bool(one.get("reason")) or _is_about(runtime, version)
-    if not _is_observed(runtime) or reason not in _PASSING or not is_known:
+    if not _is_observed(runtime) or reason not in _PASSING or not _is_about(runtime, version):
         return ""
     return f"{reason}: {one.get('message') or message}"
 
@@ -352,9 +350,11 @@ def _is_observed(runtime: Document) -> bool:
 
 
 def _is_about(runtime: Document, version: str) -> bool:
-    """Say whether Ready's reason is this version's: with several versions it is that of the first that failed."""
-    said = words.version_of(runtime, version).get("message")
-    return _declared(runtime) == [version] or bool(said and words.readiness(runtime)[1].startswith(said))
+    """Say whether `_why_not` is about this version: with several, Ready's reason is that of the first that failed."""
+    one = words.version_of(runtime, version)
+    said = one.get("message")
+    is_readys = bool(said and words.readiness(runtime)[1].startswith(said))
+    return _declared(runtime) == [version] or bool(one.get("reason")) or is_readys
 
 
 def drop(connection: Connection, runtime: Document, version: str | None, timeout: float | None) -> None:
