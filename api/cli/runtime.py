@@ -66,8 +66,9 @@ def info(connection: Connection, *, spec: str, as_json: bool) -> None:
     description.show(connection, Target(kinds.RUNTIME, name), document)
     version = words.meant(document, wanted)
     if version is None and wanted.version is not None:
-        known = ", ".join(str(each["version"]) for each in document.get("status", {}).get("versions") or ()) or "none"
-        raise CommandFailed(f"{name}@{wanted.version} is not there: there are {known}")
+        versions = document.get("status", {}).get("versions") or ()
+        known = ", ".join(str(each["version"]) for each in versions if each.get("state") == "Installed")
+        raise CommandFailed(f"{name}@{wanted.version} is not there: installed are {known or 'none'}")
     for label, text in _lines_of_version(name, version, words.version_of(document, version or "")):
         click.echo(f"{label + ':':<18}{printable(text)}".rstrip())
     users = words.users_of(connection.client, name, wanted.version)

@@ -272,8 +272,8 @@ def _registry_of(connection: Connection, text: str) -> str:
 def _registry_name(client: Client, text: str, name: str = "") -> str:
     """Return the Registry that `text` names; one of that address, called `name`, is declared if there is none."""
     if not text or "/" not in text:
-        if text:
-            client.get(kinds.REGISTRY, "", text)
+        if text and not client.get(kinds.REGISTRY, "", text)["spec"].get("enabled", True):
+            raise CommandFailed(f"registry/{text} is disabled: set its spec.enabled to true, or name another registry")
         return text
     for item in client.list(kinds.REGISTRY)["items"]:
         if item["spec"].get("url") == text:

@@ -434,7 +434,24 @@ def test_info_of_a_version_that_is_not_there_is_an_error_that_names_those_there_
     said = rnx("runtime", "info", "python-3.11-ml@3.3.3")
 
     assert (said.code, "no version of it is installed" in said.out) == (1, False)
-    assert "python-3.11-ml@3.3.3 is not there: there are 1.10.0, 1.9.0" in said.err
+    assert "python-3.11-ml@3.3.3 is not there: installed are 1.10.0, 1.9.0\n" in said.err
+
+
+def test_a_version_that_failed_is_not_told_as_one_that_is_there(rnx, live):
+    in_trouble(live)
+
+    assert "tool@3.3.3 is not there: installed are 1.9.0\n" in rnx("runtime", "info", "tool@3.3.3").err
+
+
+def test_a_registry_that_is_disabled_is_not_waited_for(rnx, live):
+    offered(live, "off")
+    live.client.change(REGISTRY, "", "off", lambda _: {"spec": {"enabled": False}})
+
+    said = rnx("runtime", "install", "tool@1.0.0", "--registry=off")
+
+    assert (said.code, "registry/off is disabled: set its spec.enabled to true" in said.err) == (1, True)
+    with pytest.raises(NotFound):
+        live.get(RUNTIME, "tool")
 
 
 def test_only_the_range_is_removed_and_what_stays_is_told_with_why(live, started):
