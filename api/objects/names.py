@@ -66,7 +66,7 @@ def problem_with_name(kind: Kind, name: str) -> str:
     if kind.group == RBAC_GROUP:
         return _problem_with_segment(name)
     if kind.name == NETWORK.name and name in network.RESERVED:
-        return f"{name} is what jobs say that want no network of their own: choose another name"
+        return f"where a job names its network, {name} has a meaning of its own: choose another name"
     if len(name) > most_characters(kind):
         return f"must be no more than {most_characters(kind)} characters"
     if most_characters(kind) <= MOST_LABEL:
