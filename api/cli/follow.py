@@ -178,8 +178,8 @@ class _Follower:
                 if finished.is_finished(job) and not self._copies:
                     self._tell_what_is_missing()
                     return job
-                self._show_waiting(job)
                 self._give_up_in_time(job)
+                self._show_waiting(job)
             with contextlib.suppress(queue.Empty):
                 self._take(self._messages.get(timeout=self._wait.seconds_to(job, time.monotonic())))
 
@@ -326,7 +326,8 @@ class _Follower:
             raise TimedOut(f"timed out waiting for job {self._name} to run: {printable(why)}: it was stopped")
         if self._wait.is_in_vain(job, time.monotonic()):
             hint = waiting.what_to_do(job, self._runtime_of(job)) or f"rnx explain job/{self._name} says more"
-            why = f"cannot run job {self._name}: {printable(finished.waiting_for(job))}: {hint}"
+            self._wait.told = finished.waiting_for(job)
+            why = f"cannot run job {self._name}: {printable(self._wait.told)}: {hint}"
             raise _InVain(why, exit_code=finished.NEVER_RAN_EXIT)
 
     def _start(self, work: Callable[[], None]) -> None:

@@ -165,11 +165,7 @@ def _has_what_is_meant(runtime: Document, version: str) -> bool:
     if not said or not _works(words.version_of(runtime, said[-1])):
         return False
     others = (each for each in status.get("versions") or () if each["version"] != said[-1] and not _works(each))
-    return not any(_may_mean(version, str(each["version"])) for each in others)
-
-
-def _may_mean(asked: str, version: str) -> bool:
-    return asked == version or (runtime_spec.is_version(version) and runtime_spec.matches(asked, version))
+    return not any(words.may_mean(version, str(each["version"])) for each in others)
 
 
 def _works(found: Document) -> bool:

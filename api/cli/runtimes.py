@@ -69,6 +69,18 @@ def version_of(item: Document, version: str) -> Document:
     return next((dict(each) for each in versions if each["version"] == version), {})
 
 
+def reason_for(item: Document, asked: str) -> str:
+    """Return why the version that is asked for is not there: its own reason, or that of Ready if it has none."""
+    missing = [e for e in item.get("status", {}).get("versions") or () if e.get("state") != "Installed"]
+    own = [str(e.get("reason") or "") for e in missing if may_mean(asked, str(e["version"]))]
+    return next(filter(None, own), readiness(item)[0])
+
+
+def may_mean(asked: str, version: str) -> bool:
+    """Say whether an entry of spec.versions, or what is written in its place in a status, may mean a version."""
+    return asked == version or (runtime_spec.is_version(version) and runtime_spec.matches(asked, version))
+
+
 def meant(item: Document, wanted: RuntimeSpec) -> str | None:
     """Return the version of a Runtime that jobs get for a spec, as far as its status tells; None if there is none."""
     versions = item.get("status", {}).get("versions") or ()

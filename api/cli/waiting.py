@@ -15,7 +15,7 @@ QUIET_SECONDS = 3.0
 _SOON_OVER = (None, "", "Pending", "Running")
 _NEVER_HERE = frozenset({
     "LimitUnenforceable", "Unschedulable", "DevicesInsufficient", "DevicesNotFound", "PolicyForbids",
-    "VolumeModeForbidden", "RequirementsNotMet", "RuntimesDisabled", "DependencyCycle",
+    "VolumeModeForbidden", "RequirementsNotMet", "RuntimeNotFound", "RuntimesDisabled", "DependencyCycle",
 })  # fmt: skip
 """What does not pass by itself: somebody has to change the job, the host or its settings."""
 _OF_RUNTIMES = frozenset({"RuntimeNotReady", "RuntimeNotFound", "RuntimeBroken"})
@@ -101,5 +101,6 @@ def what_to_do(job: Document, runtime: Document | None) -> str:
         return _JOB_HINTS.get(reason, "").format(job=job["metadata"].get("name", ""))
     if runtime is None:
         return _HINTS["RuntimeNotFound"]
-    name = runtime["metadata"]["name"]
-    return _HINTS.get(runtimes.readiness(runtime)[0], "rnx describe runtime/{name} says more").format(name=name)
+    name, wanted = runtime["metadata"]["name"], runtime_spec.parse(job["spec"]["runtime"]).wanted
+    why = runtimes.reason_for(runtime, wanted)
+    return _HINTS.get(why, "rnx describe runtime/{name} says more").format(name=name)

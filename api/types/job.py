@@ -84,7 +84,8 @@ class Reason(ReasonEnum):
     SUSPENDED = "Suspended", "spec.suspend is true: no run is started, and a running one is frozen."
     RUNTIME_NOT_FOUND = (
         "RuntimeNotFound",
-        "The runtime is not installed, and installPolicy Never forbids to install it.",
+        "The runtime is not installed, and no registry offers it to this host, or installPolicy Never forbids to "
+        "install it.",
     )
     RUNTIME_NOT_READY = (
         "RuntimeNotReady",

@@ -49,7 +49,7 @@ from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
 from controller.daemon.queueing import COUNTED, open_capacity, open_quotas
 from controller.daemon.run_defaults import open_cgroups, run_defaults
-from controller.daemon.runtimes_for_jobs import RuntimeRequests, RuntimesForJobs
+from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.daemon.runtimes_here import open_runtimes
 from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
@@ -261,7 +261,7 @@ class Manager:
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
-            RuntimeRequests(self.verbs, self.store), defaults, job_metrics, devices, capacity, volumes,
+            self._runtimes_here.requests, defaults, job_metrics, devices, capacity, volumes,
             self._files.contents, self._files.artifacts, self._files.host_files, self._networking.networks,
         )  # fmt: skip
         self._jobs = self._controller(

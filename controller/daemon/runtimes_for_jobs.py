@@ -4,20 +4,16 @@ Jobs ask for a spec; this looks at the trees on disk, at the Runtime objects in 
 catalogues at hand. A job never touches a registry: what is missing is declared, as any user would declare it.
 """
 
-import threading
 from dataclasses import replace
 
 from api import runtime_spec
 from api.conditions import ConditionStatus, find
-from api.errors import Invalid
 from api.kinds import RUNTIME
-from api.meta import API_VERSION, Document, ObjectKey
-from api.objects.verbs import Verbs, WriteOptions
+from api.meta import ObjectKey
 from api.ports import Storage
-from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES
 from api.runtime_spec import RuntimeSpec
 from api.types.job import Reason
-from api.types.runtime import MADE_SOURCES, Runtime
+from api.types.runtime import Runtime, RuntimeReason, RuntimeVersion, VersionState
 from controller.daemon.package_caches import PackageCaches
 from controller.job.observed import RuntimeMissing, RuntimeMount, RuntimeReady
 from controller.runtime import meaning
@@ -29,8 +25,7 @@ from controller.runtime.trees import languages, tree
 from controller.runtime.trees.installed import InstalledTrees
 from controller.runtime.trees.tree import InstalledRuntime
 
-REQUEST_MANAGER = ASKED_BY_JOBS
-PARENTS_MANAGER = ASKED_BY_RUNTIMES
+_NOT_ON_OFFER = frozenset({RuntimeReason.RUNTIME_NOT_FOUND, RuntimeReason.PLATFORM_UNSUPPORTED})
 
 
 class RuntimesForJobs:
@@ -128,12 +123,33 @@ class RuntimesForJobs:
                 f"runtime/{name} makes {made[0]} by its {runtime.spec.made_by}: ask for {name}, or change spec.versions"
             )
             return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, message)
-        request = None if is_asked or runtime.spec.made_by else (name, version)
-        ready = find(runtime.status.conditions, "Ready")
-        if request is None and ready is not None and ready.status is ConditionStatus.FALSE:
-            message = f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
-            return RuntimeMissing(Reason.RUNTIME_NOT_READY, message)
-        return RuntimeMissing(Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to install {version}", request)
+        if not is_asked and not runtime.spec.made_by:
+            message = f"waiting for runtime/{name} to install {version}"
+            return RuntimeMissing(Reason.RUNTIME_NOT_READY, message, (name, version))
+        return _why_not_there(runtime, version)
+
+
+def _why_not_there(runtime: Runtime, version: str) -> RuntimeMissing:
+    """Say what keeps a version from being installed that the Runtime is asked for: its own trouble, not others'."""
+    name, own = runtime.meta.name, _told_of(runtime, version)
+    if own is not None and own.reason in _NOT_ON_OFFER:
+        return RuntimeMissing(Reason.RUNTIME_NOT_FOUND, own.message)
+    if own is not None and own.message:
+        said = filter(None, (f"waiting for runtime/{name}", own.reason, own.message))
+        return RuntimeMissing(Reason.RUNTIME_NOT_READY, ": ".join(said))
+    ready = find(runtime.status.conditions, "Ready")
+    if own is None and ready is not None and ready.status is ConditionStatus.FALSE:
+        message = f"waiting for runtime/{name}: {ready.reason}: {ready.message}"
+        return RuntimeMissing(Reason.RUNTIME_NOT_READY, message)
+    return RuntimeMissing(Reason.RUNTIME_NOT_READY, f"waiting for runtime/{name} to install {version}")
+
+
+def _told_of(runtime: Runtime, version: str) -> RuntimeVersion | None:
+    """Return what the status says of the version that is asked for, or of the one that a range means."""
+    missing = [each for each in runtime.status.versions if each.state is not VersionState.INSTALLED]
+    meant = [each for each in missing if runtime_spec.is_version(each.version)]
+    exactly = (each for each in missing if each.version == version)
+    return next(exactly, next((each for each in meant if runtime_spec.matches(version, each.version)), None))
 
 
 def _still_whole(installed: InstalledRuntime, digest: str) -> RuntimeReady | RuntimeMissing:
@@ -161,43 +177,3 @@ def _ready(installed: InstalledRuntime, digest: str) -> RuntimeReady:
         min_memory_bytes=manifest.requirements.min_memory_bytes,
         digest=digest,
     )
-
-
-class RuntimeRequests:
-    """Implements `controller.job.act.RuntimeRequests`, and the Runtime kind's, by applying Runtime objects."""
-
-    def __init__(self, verbs: Verbs, storage: Storage, manager: str = REQUEST_MANAGER) -> None:
-        """Write with `verbs` as `manager`; `storage` tells what was asked for before."""
-        self._manager = manager
-        self._verbs = verbs
-        self._storage = storage
-        self._lock = threading.Lock()
-
-    def request(self, name: str, version: str) -> None:
-        """Ask for this version beside all that jobs asked for before; what others asked for stays theirs.
-
-        A runtime that is made here is what its author says: nothing is asked of it.
-        """
-        with self._lock:
-            if self._is_made(name):
-                return
-            wanted = sorted({version, *self._asked_before(name)})
-            document = {"apiVersion": API_VERSION, "kind": RUNTIME.name, "metadata": {"name": name}}
-            document["spec"] = {"versions": wanted}
-            options = WriteOptions(field_manager=self._manager, force=True)
-            try:
-                self._verbs.apply(RUNTIME, "", name, document, options)
-            except Invalid:
-                if not self._is_made(name):  # Its author may have come in between.
-                    raise
-
-    def _is_made(self, name: str) -> bool:
-        stored = self._storage.get(ObjectKey(RUNTIME.name, "", name)) or {}
-        return any(stored.get("spec", {}).get(source) is not None for source in MADE_SOURCES)
-
-    def _asked_before(self, name: str) -> set[str]:
-        stored = self._storage.get(ObjectKey(RUNTIME.name, "", name))
-        entries = stored["metadata"].get("managedFields", []) if stored else []
-        mine: Document = next((entry for entry in entries if entry["manager"] == self._manager), {})
-        owned = mine.get("fieldsV1", {}).get("f:spec", {}).get("f:versions", {})
-        return {member.removeprefix('v:"').removesuffix('"') for member in owned if member.startswith("v:")}

@@ -13,7 +13,7 @@ from controller.daemon import builds
 from controller.daemon.host import Host
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
-from controller.daemon.runtimes_for_jobs import PARENTS_MANAGER, RuntimeRequests
+from controller.daemon.runtime_requests import PARENTS_MANAGER, AskedInVain, RuntimeRequests
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
 from controller.engine.recorder import Recorder
@@ -31,11 +31,12 @@ from controller.runtime.trees import install
 
 @dataclass(frozen=True, slots=True)
 class RuntimesHere:
-    """The parts that others need: both kinds, what registries offer, and what is closed at the end."""
+    """The parts that others need: both kinds, what registries offer, what jobs ask for, what is closed at the end."""
 
     kind: RuntimeKind
     registries: RegistryKind
     offers: Offers
+    requests: RuntimeRequests
     catalogues: CatalogueCache
     platform: str
     http_client: httpx.Client
@@ -60,11 +61,12 @@ def open_runtimes(
         build_recipe=RecipeBuilder(build_host, platform, clock),
     )
     offers = Offers(verbs.storage, catalogues)
+    requests = RuntimeRequests(verbs, verbs.storage)
     kind = RuntimeKind(
         place, verbs.storage, offers, recorder, RuntimeMetrics(metrics),
         enabled=settings.runtime.enabled, parents=RuntimeRequests(verbs, verbs.storage, PARENTS_MANAGER),
-        builds=build_host, prober=prober,
+        job_requests=AskedInVain(requests, verbs.storage), builds=build_host, prober=prober,
         pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
         limits=DiskLimits(settings.runtime.disk_used_percent),
     )  # fmt: skip
-    return RuntimesHere(kind, RegistryKind(catalogues, clock), offers, catalogues, platform, http_client)
+    return RuntimesHere(kind, RegistryKind(catalogues, clock), offers, requests, catalogues, platform, http_client)

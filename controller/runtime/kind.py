@@ -1,6 +1,6 @@
 """The Runtime kind, put together from its parts for the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ from controller.runtime.plan import (
     RemoveRetired,
     RemoveVersion,
     RequestParents,
+    WithdrawRequests,
 )
 from controller.runtime.pressure import DEFAULT_LIMITS, DiskLimits, Pressure
 from controller.runtime.sources.offers import Offers
@@ -62,6 +63,18 @@ class RuntimeRequests(Protocol):
         ...
 
 
+class JobRequests(Protocol):
+    """Knows which versions jobs asked for, and takes back what none of them wants any more."""
+
+    def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `entries`, of its spec.versions, that only jobs asked for, and no job wants any more."""
+        ...
+
+    def withdraw(self, name: str, entries: Sequence[str]) -> None:
+        """Ask for these no longer; a Runtime that is there for nothing else goes with them."""
+        ...
+
+
 class RuntimeKind:
     """What the engine needs to reconcile runtimes."""
 
@@ -77,6 +90,7 @@ class RuntimeKind:
         *,
         enabled: bool,
         parents: RuntimeRequests | None = None,
+        job_requests: JobRequests | None = None,
         prober: Prober | None = None,
         builds: BuildHost | None = None,
         pace: Pace = DEFAULT_PACE,
@@ -84,7 +98,8 @@ class RuntimeKind:
     ) -> None:
         """Install on `host` what `offers` has, and what is made in `builds`; `storage` says who uses what.
 
-        `prober` tells whether trees work, `parents` are asked for what others are made of.
+        `prober` tells whether trees work, `parents` are asked for what others are made of. Without `job_requests`
+        what jobs ask for is never taken back.
         """
         host = replace(host, bound=BoundBySource(host.root))
         self._host = host
@@ -93,6 +108,7 @@ class RuntimeKind:
         self._recorder = recorder
         self._enabled = enabled
         self._parents = parents
+        self._job_requests = job_requests
         self._pace = pace
         self._is_probing = prober is not None
         health = HealthOfRuntimes(host, prober)
@@ -127,7 +143,12 @@ class RuntimeKind:
             unseen=unseen,
             known=self._wants.known(obj),
         )  # fmt: skip
-        return observed
+        return replace(observed, asked_in_vain=self._asked_in_vain(obj, observed))
+
+    def _asked_in_vain(self, obj: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
+        if self._job_requests is None or not observed.lacking():
+            return ()
+        return self._job_requests.unwanted(obj, [wanted.asked for wanted in observed.lacking()])
 
     def _trees(self, name: str, installed: tuple[InstalledRuntime, ...]) -> tuple[Tree, ...]:
         return tuple(
@@ -201,6 +222,8 @@ class RuntimeKind:
                 self._inspections.start(obj, step)
             case RequestParents(wanted):
                 self._request(wanted)
+            case WithdrawRequests(entries):
+                self._withdraw(obj, entries)
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 
@@ -208,6 +231,12 @@ class RuntimeKind:
         if self._parents is not None:
             for name, version in wanted:
                 self._parents.request(name, version)
+
+    def _withdraw(self, obj: Runtime, entries: tuple[str, ...]) -> None:
+        if self._job_requests is not None:
+            self._job_requests.withdraw(obj.meta.name, entries)
+            told = f"{', '.join(entries)} was asked for by jobs alone, which have ended, and was never installed"
+            self._recorder.record(obj, "Normal", "Withdrawn", told)
 
     def _accept(self, name: str, versions: tuple[str, ...]) -> None:
         for version in versions:

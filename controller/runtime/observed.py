@@ -86,7 +86,8 @@ class ObservedRuntime:
     `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `due` are
     versions to verify, `untested` those to test, with nobody asking. `going` is what is being looked at just now,
     `unseen` why versions cannot be looked at. `known` are the versions that a registry offers, where a rollback was
-    asked for and they can be read.
+    asked for and they can be read. `asked_in_vain` are entries that are not there, and that only jobs asked for which
+    want them no longer.
     """
 
     trees: tuple[Tree, ...]
@@ -104,6 +105,7 @@ class ObservedRuntime:
     inspected: Mapping[Request, Inspected] = field(default_factory=lambda: MappingProxyType({}))
     unseen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: frozenset[str] | None = None
+    asked_in_vain: tuple[str, ...] = ()
 
     def tree(self, version: str | None) -> Tree | None:
         """Return the usable tree of `version`."""

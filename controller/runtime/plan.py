@@ -72,6 +72,13 @@ class RequestParents:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawRequests:
+    """Ask for these entries of spec.versions no longer: jobs asked for them, and have ended."""
+
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """Look at `versions` in the background: whether they are what was installed, or whether they work.
 
@@ -89,6 +96,8 @@ def plan(runtime: Runtime, observed: ObservedRuntime) -> Plan:
         return _plan_removal(runtime, observed, None)
     if not observed.enabled:
         return Plan.wait(RuntimeReason.RUNTIMES_DISABLED, "runtime.enabled is false in the settings")
+    if observed.asked_in_vain:
+        return Plan.do(WithdrawRequests(observed.asked_in_vain))  # The next pass has the spec without them.
     if Request.ROLLBACK in unheard(runtime):
         return Plan.do(again=True)  # The report does it: what entries mean is in the status.
     if Request.ACCEPT in unheard(runtime):

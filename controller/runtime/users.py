@@ -7,6 +7,7 @@ Invariant: a run that has not ended uses its version, and so does a job that may
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from api import runtime_spec
 from api.kinds import RUNTIME
 from api.meta import Document, ObjectKey, read_time
 from api.ports import Change
@@ -42,10 +43,14 @@ def running_since(name: str, jobs: Iterable[Document]) -> dict[str, datetime]:
 
 
 def released_by(change: Change) -> tuple[ObjectKey, ...]:
-    """Return the runtimes that a change of a job set free, in whole or in part: one may wait to be removed."""
-    before = _runs_of(change.previous or change.document)
-    still = set() if change.type == "DELETED" else _runs_of(change.document)
-    names = {used.rpartition("@")[0] for _, used in before - still} - {""}
+    """Return the runtimes that a change of a job set free, in whole or in part.
+
+    One may wait to be removed, another may have been asked for by nobody else.
+    """
+    before, is_gone = change.previous or change.document, change.type == "DELETED"
+    still = set() if is_gone else _runs_of(change.document)
+    names = {used.rpartition("@")[0] for _, used in _runs_of(before) - still} - {""}
+    names |= _asked(before) - (set() if is_gone else _asked(change.document))
     return tuple(ObjectKey(RUNTIME.name, "", name) for name in sorted(names))
 
 
@@ -54,6 +59,18 @@ def _runs_of(job: Document) -> set[tuple[object, str]]:
     runs = job.get("status", {}).get("runs", ())
     going = {(run.get("attempt"), run.get("runtime", "")) for run in runs if run.get("state") != "Ended"}
     return going | {(None, version) for version in _runtimes_of(job)}
+
+
+def _asked(job: Document) -> set[str]:
+    """Return the name of the runtime that a job asks for until it has ended; nothing for one that asks by language."""
+    said = "" if _is_over(job) else job["spec"].get("runtime") or ""
+    name = runtime_spec.parse(said).name if said else None
+    return {name} if name else set()
+
+
+def _is_over(job: Document) -> bool:
+    is_finished = job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return is_finished or "deletionTimestamp" in job["metadata"]
 
 
 def _started(run: Document) -> datetime:
@@ -68,6 +85,5 @@ def _runtimes_of(job: Document) -> set[str]:
     status = job.get("status", {})
     runs = status.get("runs", ())
     used = {run.get("runtime", "") for run in runs if run.get("state") != "Ended"}
-    is_over = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]
     # A job keeps the version of its first run through all retries.
-    return used if is_over or not runs else used | {status.get("resolvedRuntime", "")}
+    return used if _is_over(job) or not runs else used | {status.get("resolvedRuntime", "")}

@@ -11,7 +11,8 @@ from api.kinds import REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.runtime_requests import PREFIX
-from controller.daemon.runtimes_for_jobs import PARENTS_MANAGER, RuntimeRequests, RuntimesForJobs
+from controller.daemon.runtime_requests import PARENTS_MANAGER, AskedInVain, RuntimeRequests
+from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.metrics import EngineMetrics
 from controller.engine.reconcile import ReconcileLoop, Result
@@ -54,6 +55,7 @@ class RuntimeWorld:
         self.offers = Offers(store, self.cache)
         self.metrics = RuntimeMetrics(CollectorRegistry())
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
+        self.requests = RuntimeRequests(self.verbs, store)
         parents = RuntimeRequests(self.verbs, store, PARENTS_MANAGER)
         self.kind = RuntimeKind(
             host,
@@ -63,13 +65,13 @@ class RuntimeWorld:
             self.metrics,
             enabled=True,
             parents=parents,
+            job_requests=AskedInVain(self.requests, store),
             prober=prober,
             builds=builds,
         )
         self._runtimes = ReconcileLoop(self.kind, store)
         self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
         self.jobs = RuntimesForJobs(InstalledTrees(self.root), store, self.offers, enabled=True)
-        self.requests = RuntimeRequests(self.verbs, store)
 
     def declare_registry(self, name: str = "tests", **spec: Any) -> None:
         wanted = {"url": self.registry.url, "cacheSeconds": 1, **spec}
@@ -150,6 +152,11 @@ class RuntimeWorld:
             "runs": [{"attempt": 1, "state": state, "runtime": runtime}],
         }
         return self.store.update_status(job | {"status": status})
+
+    def job_that_waits(self, runtime: str, name: str = "waits") -> Document:
+        """Store a job that asks for `runtime` and has not run."""
+        document = {"apiVersion": API_VERSION, "kind": "Job", "metadata": {"name": name, "namespace": "default"}}
+        return self.store.create(document | {"spec": {"command": ["true"], "runtime": runtime}})
 
 
 @contextmanager

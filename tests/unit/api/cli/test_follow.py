@@ -83,16 +83,31 @@ def test_a_job_that_never_ran_is_125_with_why(live, started):
 def test_what_a_job_waits_for_is_told_once_with_what_to_do_about_it(live, started):
     process = started("job", "run", "--name=etl", "--runtime=ruby-3.2", "ruby", "-v")
     assert only_job(live) == "etl"
-    waiting = {"phase": "Pending", "reason": "RuntimeNotFound", "message": "nobody has it"}
+    waiting = {"phase": "Pending", "reason": "RuntimeNotReady", "message": "nobody answers"}
     live.set_status(JOB, "etl", **waiting, attempts=0)
     hint = "rnx runtime list --registry shows what there is"
-    assert process.error_line() == f"job etl: Pending (RuntimeNotFound): nobody has it: {hint}\n"
+    assert process.error_line() == f"job etl: Pending (RuntimeNotReady): nobody answers: {hint}\n"
     live.set_status(JOB, "etl", **waiting, attempts=1)
     end(live, "etl", 1)
 
     said = process.ended()
 
     assert (said.out, said.err) == ("", "")
+
+
+def test_a_runtime_that_nobody_offers_is_not_waited_for_and_said_with_what_there_is(live, started):
+    process = started("job", "run", "--name=etl", "--runtime=rubi-3.2", "ruby", "-v")
+    assert only_job(live) == "etl"
+    message = 'cannot install rubi-3.2: registry/main: runtime "rubi-3.2" not found in registry (available: ruby-3.2)'
+    live.set_status(JOB, "etl", phase="Pending", reason="RuntimeNotFound", message=message)
+    line = process.error_line()
+
+    live.set_status(JOB, "etl", phase="Failed", conditions=[condition_of("Failed", "Stopped")])
+    said = process.ended()
+
+    assert line == "stopping job etl, as it does not run; interrupt to leave it to itself\n"
+    assert said.code == 125
+    assert f"cannot run job etl: Pending (RuntimeNotFound): {message}: rnx runtime list --registry" in said.err
 
 
 def test_each_reason_of_a_runtime_that_does_not_come_is_told_as_it_changes(live, started):
@@ -301,12 +316,12 @@ def test_a_job_that_cannot_run_on_this_host_is_stopped_and_125(live, started):
     process = started("job", "run", "--name=etl", "--cpu-cores=99", "true")
     assert only_job(live) == "etl"
     live.set_status(JOB, "etl", phase="Pending", reason="LimitUnenforceable", message="this host has no CPU 99")
-    lines = [process.error_line() for _ in range(2)]
+    line = process.error_line()
 
     live.set_status(JOB, "etl", phase="Failed", conditions=[condition_of("Failed", "Stopped")])
     said = process.ended()
 
-    assert lines[1] == "stopping job etl, as it does not run; interrupt to leave it to itself\n"
+    assert line == "stopping job etl, as it does not run; interrupt to leave it to itself\n"
     assert STOP_ANNOTATION in live.get(JOB, "etl")["metadata"]["annotations"]
     why = "cannot run job etl: Pending (LimitUnenforceable): this host has no CPU 99: rnx explain job/etl says more"
     assert (said.code, said.out, said.err) == (125, "", f"error: {why}\n")

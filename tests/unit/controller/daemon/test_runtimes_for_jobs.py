@@ -81,10 +81,28 @@ def test_a_version_beside_those_declared_is_asked_for_and_theirs_are_kept(world)
 
 
 def test_why_a_declared_runtime_is_not_there_is_passed_on(world):
-    world.declare("a", "1.0.0")
+    world.registry.add("a", "1.0.0", checksum="sha256:" + "0" * 64)
+    world.declare("a", "1.0.0", "^1")
     world.pass_over("a")
 
-    assert "waiting for runtime/a: RuntimeNotFound" in missing(world, "a@1.0.0").message
+    for asked in ("a@1.0.0", "a@^1"):
+        said = missing(world, asked)
+        assert said.reason == "RuntimeNotReady"
+        assert said.message.startswith("waiting for runtime/a: ChecksumMismatch: ")
+
+
+def test_a_job_is_told_of_the_version_it_asks_for_and_not_of_what_else_is_missing(world):
+    world.registry.add("a", "1.0.0")
+    world.declare("a", "7.0.0", "8.0.0", "^9")
+    world.pass_over("a")
+
+    for asked in ("a@8.0.0", "a@^9"):
+        said = missing(world, asked)
+        own = asked.partition("@")[2]
+        assert said.reason == "RuntimeNotFound"
+        assert said.message.startswith(f"cannot install a@{own}: ")
+        assert "7.0.0" not in said.message
+    assert "(available: 1.0.0)" in missing(world, "a@8.0.0").message
 
 
 def test_a_runtime_that_is_being_deleted_is_waited_out(world):

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from api import kinds
 from api.meta import ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
-from controller.daemon.runtimes_for_jobs import RuntimeRequests
+from controller.daemon.runtime_requests import RuntimeRequests
 from controller.engine.recorder import Recorder
 from controller.manifests.loop import ManifestsLoop
 from state.store import Store

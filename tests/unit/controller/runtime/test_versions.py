@@ -71,6 +71,7 @@ def test_a_job_may_ask_for_a_range_and_so_have_it_installed(world):
     missing = world.jobs.find("a@^1.2", may_install=True)
     assert isinstance(missing, RuntimeMissing)
     assert missing.request == ("a", "^1.2")
+    world.job_that_waits("a@^1.2")
     world.requests.request(*missing.request)
     world.pass_over("a")
 

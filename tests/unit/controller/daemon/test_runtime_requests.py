@@ -1,0 +1,151 @@
+"""What jobs ask for in passing is taken back when none wants it any more and it never came; nothing else ever is."""
+
+import pytest
+
+from api.kinds import JOB, RUNTIME
+from api.meta import ObjectKey
+from api.objects.verbs import WriteOptions
+from controller.runtime.kind import released_by
+from support.runtime_world import RuntimeWorld, a_runtime_world
+
+WAITING = ObjectKey(JOB.name, "default", "waits")
+
+
+@pytest.fixture
+def world(tmp_path):
+    with a_runtime_world(tmp_path) as world:
+        world.declare_registry()
+        yield world
+
+
+def end(world: RuntimeWorld, phase: str = "Failed") -> None:
+    job = world.store.get(WAITING)
+    world.store.update_status(job | {"status": {"phase": phase}})
+
+
+def ask(world: RuntimeWorld, version: str) -> None:
+    """Have a job ask for a version of `a` that no registry has, and look at the runtime once."""
+    world.job_that_waits(f"a@{version}")
+    world.requests.request("a", version)
+    world.pass_over("a")
+
+
+def asked(world: RuntimeWorld) -> list[str]:
+    return sorted(world.get(RUNTIME.name, "a")["spec"]["versions"])
+
+
+def test_a_runtime_that_only_a_job_asked_for_goes_with_the_job(world):
+    ask(world, "9.9.9")
+    assert world.states("a") == {"9.9.9": "Failed"}
+
+    end(world)
+    for _ in range(2):
+        world.pass_over("a")
+
+    assert world.get(RUNTIME.name, "a") == {}
+
+
+@pytest.mark.parametrize("how", ["ends", "is deleted", "asks for another"])
+def test_a_version_is_taken_back_and_what_was_declared_stays(world, how):
+    world.registry.add("a", "1.0.0")
+    world.declare("a", "1.0.0")
+    ask(world, "9.9.9")
+    assert asked(world) == ["1.0.0", "9.9.9"]
+
+    match how:
+        case "ends":
+            end(world)
+        case "is deleted":
+            world.store.delete(WAITING)
+        case _:
+            job = world.store.get(WAITING)
+            world.store.update(job | {"spec": job["spec"] | {"runtime": "a@1.0.0"}})
+    for _ in range(2):
+        world.pass_over("a")
+
+    assert asked(world) == ["1.0.0"]
+    assert world.ready("a")["status"] == "True"
+    world.kind._recorder.flush()
+    assert [e["message"] for e in world.store.each("Event") if e["reason"] == "Withdrawn"] == [
+        "9.9.9 was asked for by jobs alone, which have ended, and was never installed"
+    ]
+
+
+@pytest.mark.parametrize("status", [{}, {"phase": "Pending"}, {"phase": "Running", "resolvedRuntime": "a@9.9.9"}])
+def test_while_a_job_wants_it_it_stays(world, status):
+    ask(world, "9.9.9")
+    job = world.store.get(WAITING)
+    world.store.update_status(job | {"status": status})
+
+    world.pass_over("a")
+
+    assert asked(world) == ["9.9.9"]
+
+
+def test_what_a_language_may_mean_stays_while_a_job_asks_by_language(world):
+    world.job_that_waits("python:3.11")
+    world.requests.request("a", "latest")
+    world.requests.request("a", "9.9.9")
+
+    world.pass_over("a")
+
+    assert asked(world) == ["latest"]
+
+
+def test_what_was_installed_stays(world):
+    world.registry.add("a", "1.0.0")
+    ask(world, "1.0.0")
+    assert world.states("a") == {"1.0.0": "Installed"}
+
+    end(world)
+    world.pass_over("a")
+
+    assert asked(world) == ["1.0.0"]
+
+
+def test_what_somebody_declared_too_stays(world):
+    ask(world, "9.9.9")
+    world.declare("a", "9.9.9")
+    end(world)
+
+    world.pass_over("a")
+
+    assert asked(world) == ["9.9.9"]
+
+
+def test_a_runtime_that_somebody_labelled_stays_without_a_version(world):
+    ask(world, "9.9.9")
+    labelled = {"apiVersion": RUNTIME.api_version, "kind": "Runtime", "metadata": {"name": "a", "labels": {"x": "y"}}}
+    world.verbs.apply(RUNTIME, "", "a", labelled, WriteOptions("somebody"))
+    end(world)
+
+    for _ in range(2):
+        world.pass_over("a")
+
+    assert world.get(RUNTIME.name, "a")["spec"].get("versions") == []
+    assert world.ready("a")["reason"] == "NothingWanted"
+
+
+def test_several_are_taken_back_one_after_the_other(world):
+    world.requests.request("a", "7.0.0")
+    ask(world, "8.0.0")
+    assert asked(world) == ["8.0.0"]
+
+    world.requests.withdraw("a", ("7.0.0",))
+    assert asked(world) == ["8.0.0"]
+    world.requests.withdraw("a", ("8.0.0",))
+    world.requests.withdraw("nothing", ("1.0.0",))
+
+    assert (
+        world.get(RUNTIME.name, "a").get("spec") is None or "deletionTimestamp" in world.get("Runtime", "a")["metadata"]
+    )
+
+
+@pytest.mark.parametrize(("runtime", "woken"), [("a@9.9.9", ["runtime/a"]), ("a", ["runtime/a"]), ("python:3.11", [])])
+def test_the_end_of_a_job_that_never_ran_wakes_the_runtime_it_asked_for(world, runtime, woken):
+    world.job_that_waits(runtime)
+    since = world.store.revision()
+    end(world)
+    (change,) = world.store.changes(since, kind="Job")
+
+    assert [str(key) for key in released_by(change)] == woken
