@@ -80,7 +80,12 @@ def _lines_of_version(name: str, version: str | None, found: Document) -> Iterat
     if version is None:
         yield "Jobs Get", "<none>: no version of it is installed and works"
         return
-    yield "Jobs Get", f"{name}@{version}"
+    state = found.get("state")
+    if state in ("Failed", "Installing"):
+        why = ": ".join(filter(None, (str(state), found.get("reason"), found.get("message"))))
+        yield "Jobs Get", f"<none>: {name}@{version} is {why}"
+    else:
+        yield "Jobs Get", f"{name}@{version}"
     for label, field in (("Path", "path"), ("Digest", "digest"), ("Source", "source"), ("Kept", "keptBecause")):
         if found.get(field):
             yield label, str(found[field])

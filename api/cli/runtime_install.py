@@ -14,6 +14,7 @@ from api.cli.durations import SECONDS
 from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed
 from api.cli.progress import InstallProgress
+from api.cli.registry_meant import registry_of
 from api.cli.runtime_ask import ask, result_of
 from api.cli.targets import Target
 from api.client import Client
@@ -91,7 +92,8 @@ def _installed(
         if force:
             return _install_again(client, before, wanted, timeout)
         return f"Runtime {_resolved(before, wanted)} is already installed"
-    declared = _declare(client, before, name, version, _registry_of(connection, registry))
+    registry = registry_of(connection, registry, seconds=timeout, is_waited_for=wait)
+    declared = _declare(client, before, name, version, registry)
     if not wait:
         return f"Runtime {wanted} is declared"
     try:
@@ -255,33 +257,6 @@ def _without(runtime: Document, version: str) -> Document | None:
     return {"spec": {"versions": [each for each in versions if each != version]}} if version in versions else None
 
 
-def _registry_of(connection: Connection, text: str) -> str:
-    """Return the Registry that `text` names; those of the person's file are declared if they are not there."""
-    configured = connection.config.registries
-    if text:
-        return _registry_name(connection.client, configured.get(text, text), text if text in configured else "")
-    for name, url in configured.items():
-        _registry_name(connection.client, url, name)
-    return ""
-
-
-def _registry_name(client: Client, text: str, name: str = "") -> str:
-    """Return the Registry that `text` names; one of that address, called `name`, is declared if there is none."""
-    if not text or "/" not in text:
-        if text and not client.get(kinds.REGISTRY, "", text)["spec"].get("enabled", True):
-            raise CommandFailed(f"registry/{text} is disabled: set its spec.enabled to true, or name another registry")
-        return text
-    for item in client.list(kinds.REGISTRY)["items"]:
-        if item["spec"].get("url") == text:
-            return str(item["metadata"]["name"])
-    words_of_url = "".join(c if c.isalnum() else "-" for c in text.lower()).split("-")
-    name = name or "-".join(filter(None, words_of_url))[:63].strip("-")
-    document = {"apiVersion": API_VERSION, "kind": "Registry", "metadata": {"name": name}, "spec": {"url": text}}
-    client.create(kinds.REGISTRY, "", document)
-    note(f"Registry {name} declared for {text}")
-    return name
-
-
 def _wait_for_install(client: Client, name: str, version: str, timeout: float | None) -> Document:
     with InstallProgress() as progress:
         why = ""
@@ -303,7 +278,7 @@ def _wait_for_install(client: Client, name: str, version: str, timeout: float | 
             found = wait_for(client, kinds.RUNTIME, "", name, until=is_there, timeout_seconds=timeout)
         except TimedOut:
             raise TimedOut(
-                f"timed out waiting for runtime {name}: {why + ': ' if why else ''}"
+                f"timed out waiting for runtime {name}: {why + ': ' if why else ''}it goes on: "
                 f"rnx describe runtime/{name} says how far it is"
             ) from None
     return found or {}
@@ -347,10 +322,7 @@ def _is_observed(runtime: Document) -> bool:
 
 def _is_about(runtime: Document, version: str) -> bool:
     """Say whether `_why_not` is about this version: with several, Ready's reason is that of the first that failed."""
-    one = words.version_of(runtime, version)
-    said = one.get("message")
-    is_readys = bool(said and words.readiness(runtime)[1].startswith(said))
-    return _declared(runtime) == [version] or bool(one.get("reason")) or is_readys
+    return _declared(runtime) == [version] or bool(words.version_of(runtime, version).get("reason"))
 
 
 def drop(connection: Connection, runtime: Document, version: str | None, timeout: float | None) -> None:

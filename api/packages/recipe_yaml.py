@@ -37,7 +37,7 @@ def load(text: bytes) -> RecipeManifest:
     root = yaml_nodes.read(text)
     if not isinstance(root, Mapping):
         why = "it is empty" if root is None else "it must be a mapping of fields, such as name and version"
-        raise InvalidManifest((Problem(0, 0, why),))
+        raise InvalidManifest((Problem(1, 1, why),))
     problems: list[Problem] = []
     texts: dict[str, str] = {}
     lists: dict[str, tuple[str, ...]] = {}

@@ -46,7 +46,7 @@ def load(text: bytes) -> Manifest:
     root = yaml_nodes.read(text)
     if not isinstance(root, Mapping):
         message = "it is empty" if root is None else "it must be a mapping of fields, such as name and mounts"
-        raise InvalidManifest((Problem(0, 0, message),))
+        raise InvalidManifest((Problem(1, 1, message),))
     reader = _Reader()
     manifest = reader.manifest(root)
     if reader.problems:

@@ -127,11 +127,13 @@ class RegistrySpec(ApiModel):
     @classmethod
     def _is_a_key(cls, key: str) -> str:
         try:
-            is_key = not key or len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+            is_key = len(base64.b64decode(key, validate=True)) == _KEY_BYTES
         except ValueError:
             is_key = False
         if not is_key:
-            raise PydanticCustomError("FieldValueInvalid", "must be the 32 bytes of an ed25519 public key in base64")
+            why = "must be the 32 bytes of an ed25519 public key in base64"
+            why += "" if key else ": empty, nothing would be verified: leave it out if that is meant"
+            raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": why})
         return key
 
 

@@ -43,6 +43,7 @@ def _there(tree: Tree, observed: ObservedRuntime, kept: Kept) -> RuntimeVersion:
         version=tree.version,
         state=VersionState.REMOVING if tree in kept.going else state,
         path=tree.path,
+        reason=RuntimeReason.INVALID_RUNTIME if tree.problem else "",
         message=tree.problem,
         kept_because=kept_because(kept, observed, tree),
         last_used_at=wire_time(tree.last_used) if tree.last_used else None,
@@ -161,10 +162,10 @@ def _unsure(wanted: Wanted) -> str:
 def report_failure(runtime: Runtime, error: TransientError | TerminalError, now: datetime) -> RuntimeStatus:
     """Return the status of a runtime that a pass failed for: what was installed still is."""
     failed = say(ConditionStatus.FALSE, error.reason, error.message)
+    why = {"reason": error.reason, "message": error.message}
+    failure = {"state": VersionState.FAILED, "done_bytes": None, **why}
     versions = tuple(
-        version.model_copy(update={"state": VersionState.FAILED, "message": error.message, "done_bytes": None})
-        if version.state is VersionState.INSTALLING
-        else version
+        version.model_copy(update=failure) if version.state is VersionState.INSTALLING else version
         for version in runtime.status.versions
     )
     update = {

@@ -117,7 +117,7 @@ def test_a_command_that_fails_fails_the_build_with_its_words_and_nothing_is_inst
         install.install(a_build(building, TOOLS | {"run": ["true", "echo no such thing >&2; exit 7"]}), host)
 
     assert caught.value.reason == "BuildFailed"
-    assert "run[1] failed: the command ended with status 7: no such thing" in caught.value.message
+    assert "cannot carry out run[1]: the command ended with status 7: no such thing" in caught.value.message
     assert not (host.root / "a-1.0.0").exists()
     assert "no such thing" in list(read(building.host.logs, "a-1.0.0"))
 
@@ -125,8 +125,15 @@ def test_a_command_that_fails_fails_the_build_with_its_words_and_nothing_is_inst
 def test_a_build_that_takes_too_long_is_ended(building, host):
     declared = TOOLS | {"run": ["sleep 1000"], "resources": {"timeoutSeconds": 1}}
 
-    with pytest.raises(TerminalError, match="it took longer than 1 seconds: raise build.resources.timeoutSeconds"):
+    with pytest.raises(
+        TerminalError,
+        match=r"cannot carry out run\[0\]: the build took longer than 1 seconds in all: raise build.resources",
+    ):
         install.install(a_build(building, declared), host)
+
+    step, end = list(read(building.host.logs, "a-1.0.0"))[-2:]
+    assert step == "runwright: carry out run[0]"
+    assert end.startswith("runwright: cannot build a-1.0.0: cannot carry out run[0]: the build took longer than 1 sec")
 
 
 def test_a_link_out_of_the_tree_fails_the_build(building, host):

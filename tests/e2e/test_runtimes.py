@@ -95,7 +95,7 @@ def test_a_version_that_does_not_exist_is_told_with_those_that_do(place):
     message = place.ready("known", "RuntimeNotFound")["message"]
     assert "2.1.0" in message
     assert "1.3.5" in message
-    assert "1.3.5" in place.waits("unknown", "RuntimeNotReady")
+    assert "1.3.5" in place.waits("unknown", "RuntimeNotFound")
 
 
 @pytest.mark.invariant("I5")

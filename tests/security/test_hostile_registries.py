@@ -187,7 +187,7 @@ def test_a_length_that_is_not_the_promised_one_is_refused_before_a_byte_is_read(
         reason, message = place.refusal(place.source(server.url, size=len(GOOD)))
 
     assert reason == "SizeMismatch"
-    assert f"the registry promised {len(GOOD)}" in message
+    assert f"spec.archive promised {len(GOOD)}" in message
 
 
 def test_a_body_without_end_is_cut_off_at_the_promised_size(place: Place):

@@ -38,7 +38,8 @@ Progress = Callable[[int, int | None], None]
 class Archive:
     """What to download: where from and what it must turn out to be; a size of None is not known.
 
-    `mirrors` may have it too. `access` is the right with which the registry's own server is asked.
+    `mirrors` may have it too. `access` is the right with which the registry's own server is asked, `promised_by`
+    who said what it is, for errors.
     """
 
     url: str
@@ -46,6 +47,7 @@ class Archive:
     size_bytes: int | None = None
     mirrors: tuple[str, ...] = ()
     access: Access = ANYONE
+    promised_by: str = "the registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class _Attempt:
         with resume.open_resuming(asked, lambda: tell(metered.count if metered else 0), part) as stream:
             length = self._agreed_length(stream)
             longest = (self.limits or Limits()).expanded_bytes if length is None else length
-            metered = Metered(_Capped(stream.body, self.url, longest), tell)
+            metered = Metered(_Capped(stream.body, self.wanted, longest), tell)
             return self._unpack(metered, length)
 
     def _unpack(self, metered: Metered, length: int | None) -> Received:
@@ -160,26 +162,26 @@ class _Attempt:
         """Return how long the archive is, refusing at once where the catalogue and the server disagree."""
         promised = self.wanted.size_bytes
         if promised is not None and stream.length is not None and promised != stream.length:
-            raise _wrong_size(self.url, promised, str(stream.length))
+            raise _wrong_size(self.wanted, promised, str(stream.length))
         return stream.length if promised is None else promised
 
     def _verify(self, metered: Metered, length: int | None) -> None:
         if length is not None and metered.count != length:
-            raise _wrong_size(self.url, length, str(metered.count))
+            raise _wrong_size(self.wanted, length, str(metered.count))
         if metered.sha256 != self.wanted.sha256:
             raise TransientError(
                 "ChecksumMismatch",
                 f"cannot use {self.url}: its checksum is sha256:{metered.sha256}, "
-                f"the registry promised sha256:{self.wanted.sha256}",
+                f"{self.wanted.promised_by} promised sha256:{self.wanted.sha256}",
             )
 
 
 class _Capped:
     """A source that may not be longer than it said."""
 
-    def __init__(self, source: Readable, url: str, length: int) -> None:
+    def __init__(self, source: Readable, wanted: Archive, length: int) -> None:
         self._source = source
-        self._url = url
+        self._wanted = wanted
         self._length = length
         self._count = 0
 
@@ -188,7 +190,7 @@ class _Capped:
         piece = self._source.read(size)
         self._count += len(piece)
         if self._count > self._length:
-            raise _wrong_size(self._url, self._length, f"more than {self._length}")
+            raise _wrong_size(self._wanted, self._length, f"more than {self._length}")
         return piece
 
 
@@ -201,8 +203,9 @@ def _clear(directory: int) -> None:
             os.unlink(name, dir_fd=directory)
 
 
-def _wrong_size(url: str, wanted: int, found: str) -> TransientError:
-    return TransientError("SizeMismatch", f"cannot use {url}: it has {found} bytes, the registry promised {wanted}")
+def _wrong_size(wanted: Archive, promised: int, found: str) -> TransientError:
+    by = "its server" if wanted.size_bytes is None else wanted.promised_by
+    return TransientError("SizeMismatch", f"cannot use {wanted.url}: it has {found} bytes, {by} promised {promised}")
 
 
 __all__ = ["Archive", "Progress", "Received", "fetch_into"]

@@ -7,7 +7,7 @@ Invariants: a command that fails fails the build, with the command's own last wo
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller.engine.errors import TerminalError, TransientError
@@ -24,6 +24,9 @@ _NETWORK = re.compile(
     r"|\b(eai_again|etimedout|econnreset|econnrefused|enotfound)\b|\b50[234] (bad gateway|service unavailable|gateway)",
     re.IGNORECASE,
 )
+_ANSWER = re.compile(r"#runwright |(Inst|Conf|Remv) \S+ ")
+"""What apt and our own scripts say for us to read: no words about a failure."""
+_ERROR = re.compile(r"(E|Err|ERROR|error|fatal|FATAL|npm error|npm ERR!)[:! ]")
 _NO_ENVIRONMENT: Mapping[str, str] = {}
 
 
@@ -39,7 +42,7 @@ class Share:
 class Command:
     """A command. `root` is the tree that it has as its root, in place; None is a throw-away copy of the host.
 
-    `writable` and `readable` are seen beside the root.
+    `writable` and `readable` are seen beside the root. `purpose` is what it is to do, for errors.
     """
 
     argv: tuple[str, ...]
@@ -49,6 +52,7 @@ class Command:
     writable: tuple[Share, ...] = ()
     readable: tuple[Share, ...] = ()
     network: bool = False
+    purpose: str = ""
 
 
 Run = Callable[[Command, LogLine], int]
@@ -94,11 +98,12 @@ class Bench:
         last: deque[str] = deque(maxlen=_LAST_WORDS)
 
         def keep(line: str) -> None:
-            if line.strip():
+            if line.strip() and not _ANSWER.match(line):
                 last.append(line)
             told(line)
 
-        status = self.run(command, keep)
+        self.log(f"runwright: {purpose}")
+        status = self.run(replace(command, purpose=purpose), keep)
         if status != 0:
             raise failure(purpose, status, last)
 
@@ -117,12 +122,12 @@ class _Answer:
 
 
 def failure(purpose: str, status: int, lines: Iterable[str]) -> TransientError | TerminalError:
-    """Return the error for a command that ended with `status`, having said `lines`.
+    """Return the error for a command that ended with `status`, having said `lines`: what it calls errors comes first.
 
     What sounds of the network is worth another try.
     """
     last = deque((line[:_LONGEST_LINE] for line in lines if line.strip()), maxlen=_LAST_WORDS)
-    said = " | ".join(last) or "it said nothing"
+    said = " | ".join(sorted(dict.fromkeys(last), key=lambda line: not _ERROR.match(line))) or "it said nothing"
     message = f"cannot {purpose}: the command ended with status {status}: {said}"
     kind = TransientError if _NETWORK.search(said) else TerminalError
     return kind(BUILD_FAILED, message)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from api.types.runtime_sources import BuildSource
 from controller.engine.clock import Clock
-from controller.engine.errors import TerminalError
+from controller.engine.errors import TerminalError, TransientError
 from controller.linux.removal import remove_tree
 from controller.registry import platforms
 from controller.runtime.archives.download import Progress
@@ -110,6 +110,9 @@ class DeclaredBuild:
             both = kept.and_to(log)
             try:
                 python, node = self._make(Bench(self._run_in(work, host.clock, progress), both), work, payload, host)
+            except (TransientError, TerminalError) as error:
+                both(f"runwright: {error.message}")
+                raise
             finally:
                 remove_tree(work)
         return Made(payload, loose=(*python.loose, *node.loose), scripts=(*python.scripts, *node.scripts))
@@ -207,4 +210,4 @@ class DeclaredBuild:
             command = Command(
                 ("/bin/sh", "-ec", text), root=root, env=environment.of_commands(self.build), network=True
             )
-            bench.do(f"build: run[{number}] failed", command)
+            bench.do(f"carry out run[{number}]", command)

@@ -227,7 +227,9 @@ class RecipeSource:
             _copy_package(local, package)
             return Made(package, self.url)
         sha256 = self.checksum or _sha256(local)
-        wanted = Archive(self.url if local is None else f"file://{quote(str(local))}", sha256)
+        wanted = Archive(
+            self.url if local is None else f"file://{quote(str(local))}", sha256, promised_by="spec.recipe"
+        )
         descriptor = os.open(fresh_directory(package), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             got = download.fetch_into(

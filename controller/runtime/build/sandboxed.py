@@ -50,9 +50,9 @@ class Sandboxed:
             self._started = self.clock.monotonic()
         left = self.timeout_seconds - (self.clock.monotonic() - self._started)
         if left <= 0:
-            raise self._too_late()
+            raise self._too_late(command)
         result = run_build(self._build_run(command, left), self.host, log, tick=self.tick)
-        return self._status(result)
+        return self._status(command, result)
 
     def _build_run(self, command: Command, left_seconds: float) -> BuildRun:
         files: Mapping[str, str] = {}
@@ -80,20 +80,21 @@ class Sandboxed:
             network=command.network,
         )
 
-    def _status(self, result: BuildResult) -> int:
+    def _status(self, command: Command, result: BuildResult) -> int:
         if result.reason is BuildEnd.EXITED and result.exit_code is not None:
             return result.exit_code
         if result.reason is BuildEnd.DEADLINE:
-            raise self._too_late()
+            raise self._too_late(command)
         said = " | ".join(line for line in result.tail if line.strip())
         message = f"cannot build {self.name}: {result.message or result.reason}: {said or 'it said nothing'}"
         if result.reason in _TRANSIENT:
             raise TransientError("InsufficientSpace" if result.reason is BuildEnd.NO_SPACE else BUILD_FAILED, message)
         raise TerminalError(BUILD_FAILED, message)
 
-    def _too_late(self) -> TerminalError:
-        why = f"it took longer than {self.timeout_seconds:.0f} seconds: raise build.resources.timeoutSeconds"
-        return TerminalError(BUILD_FAILED, f"cannot build {self.name}: {why}")
+    def _too_late(self, command: Command) -> TerminalError:
+        step = f"{self.name}: cannot {command.purpose}" if command.purpose else self.name
+        why = f"the build took longer than {self.timeout_seconds:.0f} seconds in all"
+        return TerminalError(BUILD_FAILED, f"cannot build {step}: {why}: raise build.resources.timeoutSeconds")
 
 
 def local_indexes(environment: Mapping[str, str], files: Mapping[str, str]) -> tuple[Path, ...]:

@@ -56,5 +56,5 @@ class ArchiveSource:
 
     def make(self, staging: Path, host: "Host", progress: Progress | None, log: LogLine) -> Made:
         """Download and unpack it into `staging`, and run its recipe if that is what it is."""
-        wanted = Archive(self.url, self.sha256, self.size_bytes, access=self.access)
+        wanted = Archive(self.url, self.sha256, self.size_bytes, access=self.access, promised_by="spec.archive")
         return downloaded(self, wanted, staging, host, progress, log)

@@ -224,6 +224,36 @@ def test_a_registry_named_by_its_address_is_declared(rnx, live):
     assert live.get(RUNTIME, "custom-runtime")["spec"] == {"versions": ["latest"], "registry": "myorg-runtimes"}
 
 
+def test_a_registry_declared_for_an_install_that_cannot_be_read_is_not_left_behind(live, started):
+    installing = started("runtime", "install", "tool", "--registry=file:///srv/nowhere")
+    appeared(live, REGISTRY, "file-srv-nowhere")
+    unread = condition_of("Ready", "NotFound", "there is no registry.json", "False")
+    live.set_status(REGISTRY, "file-srv-nowhere", conditions=[unread])
+
+    said = installing.ended()
+
+    why = "cannot install from registry/file-srv-nowhere: NotFound: there is no registry.json: it is not declared any"
+    assert (said.code, why in said.err) == (1, True)
+    live.let_go(REGISTRY, "file-srv-nowhere")
+    for kind, name in ((REGISTRY, "file-srv-nowhere"), (RUNTIME, "tool")):
+        with pytest.raises(NotFound):
+            live.get(kind, name)
+
+
+def test_a_registry_that_was_declared_before_stays_though_it_cannot_be_read(rnx, live):
+    offered(live, "a")
+    unread = condition_of("Ready", "Unreachable", "nobody answers", "False")
+    live.set_status(REGISTRY, "a", conditions=[unread])
+    address = live.get(REGISTRY, "a")["spec"]["url"]
+
+    said = rnx("runtime", "install", "tool", f"--registry={address}", "--timeout=50ms")
+
+    assert "timed out waiting for runtime tool" in said.err
+    assert "it goes on: rnx describe runtime/tool says how far it is\n" in said.err
+    assert live.get(RUNTIME, "tool")["spec"]["registry"] == "a"
+    assert live.get(REGISTRY, "a")
+
+
 def test_a_registry_that_is_not_declared_is_an_error(rnx):
     said = rnx("runtime", "install", "x", "--registry=nope", "--wait=false")
 
@@ -295,7 +325,7 @@ def test_a_test_with_a_command_runs_it_in_a_job_and_removes_it(live, started):
 
 def report_failed(live, name: str, reason: str, message: str, version: str = "1.0.0", generation: int = 1) -> None:
     ready = condition_of("Ready", reason, message, "False") | {"observedGeneration": generation}
-    failed = {"version": version, "state": "Failed", "message": message}
+    failed = {"version": version, "state": "Failed", "reason": reason, "message": message}
     live.set_status(RUNTIME, name, conditions=[ready], versions=[failed], observedGeneration=generation)
 
 
@@ -357,7 +387,7 @@ def test_an_install_that_comes_to_its_timeout_says_what_it_waited_for(rnx, live)
     said = rnx("runtime", "install", "java-17@1.0.0", "--timeout=50ms")
 
     assert said.code == 4
-    assert "timed out waiting for runtime java-17: Unreachable: no answer in 30 s: rnx describe" in said.err
+    assert "timed out waiting for runtime java-17: Unreachable: no answer in 30 s: it goes on: rnx describe" in said.err
 
 
 def test_a_range_is_declared_and_what_it_means_is_told(live, started):
@@ -441,6 +471,10 @@ def test_a_version_that_failed_is_not_told_as_one_that_is_there(rnx, live):
     in_trouble(live)
 
     assert "tool@3.3.3 is not there: installed are 1.9.0\n" in rnx("runtime", "info", "tool@3.3.3").err
+    failed = {"version": "7.0.0", "state": "Failed", "reason": "RuntimeNotFound", "message": "nobody has it"}
+    live.set_status(RUNTIME, "tool", versions=[failed])
+    said = rnx("runtime", "info", "tool@7.0.0")
+    assert "Jobs Get:         <none>: tool@7.0.0 is Failed: RuntimeNotFound: nobody has it\n" in said.out
 
 
 def test_a_registry_that_is_disabled_is_not_waited_for(rnx, live):

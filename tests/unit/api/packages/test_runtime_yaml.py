@@ -185,9 +185,9 @@ def test_fields_of_other_builders_are_left_alone():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "it is empty"),
-        ("# nothing\n", "it is empty"),
-        ("just a text", "it must be a mapping"),
+        ("", "1:1: it is empty"),
+        ("# nothing\n", "1:1: it is empty"),
+        ("just a text", "1:1: it must be a mapping"),
         ("- a\n- b\n", "it must be a mapping"),
         ("name: a\n---\nname: b\n", "a second document starts here"),
         ("name: [a\n", "it is not YAML"),

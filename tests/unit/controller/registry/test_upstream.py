@@ -176,6 +176,7 @@ def test_a_kept_catalogue_that_was_changed_on_the_disk_is_nothing(world: World):
     ("spec", "field"),
     [
         ({"publicKey": "short"}, "publicKey"),
+        ({"publicKey": ""}, "publicKey"),
         ({"publicKey": base64.b64encode(b"x" * 31).decode()}, "publicKey"),
         ({"mirrors": ["ftp://x/"]}, "mirrors"),
         ({"credentials": {}}, "credentials"),

@@ -80,6 +80,9 @@ def test_what_cannot_work_is_tried_again_only_when_the_package_or_the_spec_chang
     world.declare("a", "1.0.0", "2.0.0")
     assert (tries(), tries()) == (2, 2)
     assert world.states("a") == {"1.0.0": "Failed", "2.0.0": "Installed"}
+    assert {v["version"]: v["reason"] for v in world.status("a")["versions"]} == {
+        "1.0.0": "PlatformUnsupported", "2.0.0": ""
+    }  # fmt: skip
     world.registry.add("a", "1.0.0")
     assert tries() == 2
     assert world.states("a") == {"1.0.0": "Installed", "2.0.0": "Installed"}

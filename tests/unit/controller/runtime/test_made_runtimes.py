@@ -80,6 +80,7 @@ class TestArchive:
         assert content(world, "a") == "one"
         assert world.ready("a")["status"] == "True"
         assert "1.0.0 is outdated and cannot be made anew" in world.ready("a")["message"]
+        assert "spec.archive promised sha256:0000" in world.ready("a")["message"]
 
     def test_a_job_that_asks_for_another_version_is_told_what_it_makes(self, world):
         declare(world, "a", archive=an_archive_at(world, "a", "one"))

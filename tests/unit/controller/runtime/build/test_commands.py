@@ -18,8 +18,40 @@ def test_a_failed_command_is_reported_with_its_own_last_words():
     assert error.reason == "BuildFailed"
     assert error.message == (
         "cannot install the Python packages: the command ended with status 1: "
-        "Collecting nope | ERROR: No matching distribution"
+        "ERROR: No matching distribution | Collecting nope"
     )
+
+
+def test_what_a_command_says_for_us_to_read_is_no_word_of_its_failure():
+    def apt(command, log):
+        for package in range(20):
+            log(f"Inst p{package} (1.0 Debian:12 [amd64])")
+            log(f"Conf p{package} (1.0 Debian:12 [amd64])")
+        log("#runwright wanted")
+        log("Reading package lists...")
+        for _ in range(2):
+            log("E: Unable to locate package nope")
+        return 100
+
+    with pytest.raises(TerminalError) as caught:
+        Bench(apt, print).ask("resolve the Debian packages", Command(("apt",)))
+
+    why = "the command ended with status 100: E: Unable to locate package nope | Reading package lists..."
+    assert caught.value.message == f"cannot resolve the Debian packages: {why}"
+
+
+def test_each_step_is_told_before_it_begins_and_known_to_what_runs_it():
+    told: list[str] = []
+    known: list[str] = []
+
+    def run(command, log):
+        known.append(command.purpose)
+        log("done")
+        return 0
+
+    Bench(run, told.append).do("add the files", Command(("true",)))
+
+    assert (told, known) == (["runwright: add the files", "done"], ["add the files"])
 
 
 def test_only_the_end_of_much_output_is_told():
@@ -62,7 +94,7 @@ def test_output_is_told_line_by_line_and_returned():
         return 0
 
     assert Bench(run, told.append).ask("say", Command(("a", "b"))) == ("a", "b")
-    assert told == ["a", "b"]
+    assert told == ["runwright: say", "a", "b"]
 
 
 def test_an_answer_that_is_endless_is_not_kept_and_fails_the_build():
@@ -80,7 +112,7 @@ def test_an_answer_that_is_endless_is_not_kept_and_fails_the_build():
 
     with pytest.raises(TerminalError, match="cannot say: it said more than 8 MiB"):
         Bench(run, count_one).ask("say", Command(("yes",)))
-    assert told == count
+    assert told == count + 1  # That it is to say something is told too.
 
 
 def test_of_output_that_nobody_asked_for_only_the_last_words_are_kept():
