@@ -127,7 +127,7 @@ def test_a_build_that_takes_too_long_is_ended(building, host):
 
     with pytest.raises(
         TerminalError,
-        match=r"cannot carry out run\[0\]: the build took longer than 1 seconds in all: raise build.resources",
+        match=r"cannot carry out run\[0\]: the build took longer than 1 seconds in all: raise spec.build.resources",
     ):
         install.install(a_build(building, declared), host)
 

@@ -94,7 +94,7 @@ class Sandboxed:
     def _too_late(self, command: Command) -> TerminalError:
         step = f"{self.name}: cannot {command.purpose}" if command.purpose else self.name
         why = f"the build took longer than {self.timeout_seconds:.0f} seconds in all"
-        return TerminalError(BUILD_FAILED, f"cannot build {step}: {why}: raise build.resources.timeoutSeconds")
+        return TerminalError(BUILD_FAILED, f"cannot build {step}: {why}: raise spec.build.resources.timeoutSeconds")
 
 
 def local_indexes(environment: Mapping[str, str], files: Mapping[str, str]) -> tuple[Path, ...]:
