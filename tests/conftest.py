@@ -13,6 +13,12 @@ from support.launching import Launching
 
 TESTS = Path(__file__).parent
 IN_CI = os.environ.get("CI") == "true"
+_BESIDE_IN_SECURITY = frozenset({
+    "test_archive_bombs.py", "test_archive_escapes.py", "test_content_escapes.py", "test_hostile_registries.py",
+    "test_openapi_kept.py",
+})  # fmt: skip
+"""Tests of security that neither isolate nor measure: what they attack is a parser."""
+
 SKIPPED = pytest.StashKey[list[str]]()
 
 
@@ -33,7 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what may run beside the tests of whole daemons and of isolation, which measure and have most to do."""
     for item in items:
         room = item.path.relative_to(TESTS).parts
-        if room[0] not in ("e2e", "security") or room[:2] == ("e2e", "clients"):
+        is_client = room[:2] == ("e2e", "clients")
+        if room[0] not in ("e2e", "security") or is_client or room[-1] in _BESIDE_IN_SECURITY:
             item.add_marker("beside")
 
 

@@ -72,13 +72,18 @@ def check(daemon: Daemon, codes: dict[str, int], seconds: float) -> None:
 
 @pytest.mark.invariant("J1")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", [20261122, *(pytest.param(None, marks=pytest.mark.slow) for _ in range(5))])
-def test_three_hundred_jobs_survive_fifty_kills_of_the_controller_and_twenty_of_the_launcher(host_is_clean, seed):
+@pytest.mark.parametrize(
+    ("jobs", "of_the_controller", "of_the_launcher", "seed"),
+    [(100, 17, 7, 20261122), *(pytest.param(300, 50, 20, None, marks=pytest.mark.slow) for _ in range(5))],
+)
+def test_jobs_survive_kills_of_the_controller_and_of_the_launcher(
+    host_is_clean, jobs, of_the_controller, of_the_launcher, seed
+):
     moments = random.Random(seed)
     with Daemon() as daemon:
         daemon.start()
-        codes = drop_jobs(daemon, 300, moments)
-        storm(daemon, 50, 20, moments)
+        codes = drop_jobs(daemon, jobs, moments)
+        storm(daemon, of_the_controller, of_the_launcher, moments)
         check(daemon, codes, 400)
 
 
