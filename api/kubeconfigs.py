@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from api.meta import Document
 
 CLUSTER = "runwright"
@@ -71,6 +69,8 @@ def read(path: Path) -> Credentials:
     Raises:
         BadKubeconfig: it cannot be read, or lacks a part.
     """
+    import yaml  # Who asks by the socket of this host has no kubeconfig, and need not wait for this.
+
     try:
         document = yaml.safe_load(path.read_text())
         if not isinstance(document, dict):
