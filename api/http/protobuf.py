@@ -105,6 +105,8 @@ def _message(data: bytes, name: str, depth: int) -> Document:
         field = known.get(number)
         if field is not None:
             _put(document, field, raw, depth)
+        elif raw:
+            document[f"#{number}"] = None  # A field that nobody knows, and is told of as those of JSON are.
     return document
 
 

@@ -1,8 +1,9 @@
 """Role, ClusterRole, RoleBinding and ClusterRoleBinding, as Kubernetes has them. What they allow: `api/access`."""
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.meta import ApiModel, Resource
@@ -55,6 +56,17 @@ class ClusterRole(Resource):
     api_version: str = RBAC_API_VERSION
     kind: str = "ClusterRole"
     rules: tuple[PolicyRule, ...] | None = Field(default=None, description="What is allowed; rules only ever add.")
+    aggregation_rule: dict[str, Any] | None = Field(
+        default=None, description="Refused: no role is put together of others here. A subject can be bound to several."
+    )
+
+    @field_validator("aggregation_rule")
+    @classmethod
+    def _is_itself(cls, rule: dict[str, Any] | None) -> None:
+        """Refuse what would be a role without rules: nobody fills them in."""
+        if rule is not None:
+            text = "roles are not put together of others here: write the rules, or bind each of the roles"
+            raise PydanticCustomError("FieldValueForbidden", text)
 
 
 class Role(Resource):

@@ -48,10 +48,42 @@ def test_bytes_are_base64_and_an_optional_zero_is_kept():
     assert negative["gracePeriodSeconds"] == -1
 
 
-def test_fields_that_are_not_known_are_passed_over():
-    later = number(99, 1) + text(98, "x") + b"\xa1\x06" + b"8bytes.." + b"\xad\x06" + b"four"
+LATER = number(99, 1) + text(98, "x") + b"\xa1\x06" + b"8bytes.." + b"\xad\x06" + b"four"
 
-    assert protobuf.read(body("v1", "Namespace", META + later))["metadata"] == {"name": "x"}
+
+def test_fields_that_are_not_known_are_told_of_by_their_numbers_unless_they_are_empty():
+    document = protobuf.read(body("v1", "Namespace", META + LATER + number(97, 0) + text(96, "")))
+
+    assert document.keys() - {"apiVersion", "kind", "metadata"} == {"#98", "#99", "#100", "#101"}
+
+
+@pytest.mark.parametrize(("mode", "code"), [("Strict", 400), ("Warn", 201), ("Ignore", 201)])
+def test_a_field_that_is_not_known_is_refused_or_told_of_as_json_s_are(api, mode, code):
+    raw = body("v1", "ConfigMap", text(1, text(1, "x")) + LATER)
+    place = f"/api/v1/namespaces/{api.space}/configmaps"
+
+    answer = api.client.post(place, params={"fieldValidation": mode}, content=raw, headers=PROTOBUF)
+
+    told = answer.json().get("message", "") + answer.headers.get("warning", "")
+    assert answer.status_code == code
+    assert ("#99" in told) is (mode != "Ignore")
+
+
+def test_a_role_that_is_to_be_put_together_of_others_is_refused_in_protobuf_as_in_json(api):
+    place, name = "/apis/rbac.authorization.k8s.io/v1/clusterroles", f"{api.space}-all"
+    labels = text(1, text(1, "a") + text(2, "b"))
+    raw = body("rbac.authorization.k8s.io/v1", "ClusterRole", text(1, text(1, name)) + text(3, text(1, labels)))
+    rule = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
+
+    answers = [
+        api.client.post(place, content=raw, headers=PROTOBUF),
+        api.client.post(place, json={"metadata": {"name": name}, "aggregationRule": rule}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert answers[0].json()["message"] == answers[1].json()["message"]
+    assert "aggregationRule: Forbidden: roles are not put together of others here" in answers[0].json()["message"]
+    assert api.client.get(f"{place}/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("size", range(4, 60, 3))
