@@ -47,5 +47,6 @@ def added_finalizers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tup
     added = [name for name in named if name not in before.get("finalizers", ())]
     if not added:
         return ()
-    rule = f"no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+    rule = "no new finalizers can be added if the object is being deleted"
+    rule += f", found new finalizers {', '.join(str(name) for name in added)}"
     return (Cause("metadata.finalizers", "FieldValueForbidden", f"Forbidden: {rule}"),)

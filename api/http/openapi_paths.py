@@ -37,14 +37,14 @@ _SELECTORS = [
 ]
 _LISTING = [
     *_SELECTORS,
-    _query("limit", "Objects a page at most; 0 is all.", "integer", minimum=0),
+    _query("limit", "Objects a page at most; 0 or less is all.", "integer"),
     _query("continue", "Where the page before this one said to go on."),
     _query("resourceVersion", "The moment to show or to watch from; 0 is any."),
     _query("resourceVersionMatch", "How it is meant.", enum=["Exact", "NotOlderThan"]),
     _query("watch", "Stream the changes instead.", "boolean"),
     _query("allowWatchBookmarks", "Of a watch: say from time to time how far it is.", "boolean"),
     _query("sendInitialEvents", "Of a watch: begin with what is there.", "boolean"),
-    _query("timeoutSeconds", "Of a watch: end it after so many seconds.", "integer", minimum=0),
+    _query("timeoutSeconds", "Of a watch: end it after so many seconds; below 0 at once.", "integer"),
 ]
 _DELETING = [
     _DRY_RUN,

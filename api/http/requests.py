@@ -117,6 +117,19 @@ def number(request: Request, name: str) -> int | None:
     return int(text)
 
 
+def signed_number(request: Request, name: str) -> int:
+    """Return a parameter that is a whole number, also one below 0; 0 if it is not given.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    text = request.query_params.get(name, "")
+    digits = text.removeprefix("-")
+    if text and not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise BadRequest(f'cannot read {name}="{text[:40]}": it must be a whole number')
+    return int(text or "0")
+
+
 def write_options(request: Request, *, is_apply: bool = False) -> WriteOptions:
     """Return how a write is to be done, and by whom.
 

@@ -132,7 +132,8 @@ class Resources:
     async def _list(self, request: Request, target: Target) -> Response:
         showing, query = self._showing(request, target), request.query_params
         selector = selectors.parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))
-        limit, continue_ = requests.number(request, "limit") or 0, query.get("continue", "")
+        # Below 0 it is none, as for Kubernetes. Source: apiserver, storage/etcd3/store.go, GetList.
+        limit, continue_ = max(0, requests.signed_number(request, "limit")), query.get("continue", "")
         at_revision, at_least = _wanted_revision(request)
 
         def read() -> Response:
@@ -157,7 +158,7 @@ class Resources:
             bookmarks=requests.is_set(request, "allowWatchBookmarks"),
             include=showing.include,
         )
-        seconds = requests.number(request, "timeoutSeconds")
+        seconds = requests.signed_number(request, "timeoutSeconds")
         watch = watch if not seconds else replace(watch, seconds=float(seconds))
         if "sendInitialEvents" in query:
             watch = await self._with_initial(request, watch)

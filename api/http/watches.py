@@ -36,6 +36,7 @@ class Watch:
     bookmarks: bool = False
     ends_initial: bool = False
     seconds: float = LONGEST_SECONDS
+    """Below 0 it is over before it begins, as for Kubernetes. Source: apiserver, endpoints/handlers/get.go."""
     include: str = "Metadata"
 
 
@@ -66,6 +67,8 @@ class Watcher:
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         """Yield the events until the time is over, the server stops, or the history is gone."""
+        if self._watch.seconds < 0:
+            return
         end = self._clock() + self._watch.seconds
         with self._feed.watching() as wake:
             try:

@@ -78,6 +78,20 @@ def patch(document: Document, change: Any, content_type: str, about: About) -> D
     )
 
 
+def refuse_nameless(changed: Document, about: About) -> None:
+    """Refuse what a patch made if its metadata went, and with them all labels, annotations and owners at one stroke.
+
+    Raises:
+        Invalid: the metadata are no object any more, or have no name.
+    """
+    metadata = changed.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("name"):
+        return
+    field = "metadata.name" if isinstance(metadata, dict) else "metadata"
+    what = "a patch cannot remove it: name the labels, annotations or finalizers that are to go"
+    raise Invalid.of(about, [Cause(field, "FieldValueRequired", f"Required value: {what}")])
+
+
 def merge(target: Any, change: Any) -> Any:
     """Return `target` merged with `change`; null removes.
 

@@ -14,10 +14,12 @@ from api.meta import Document
 from api.nearest import did_you_mean
 from api.objects import names
 
-_SET_BASED = re.compile(r"^(?P<key>[^\s!=(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)\Z")
-_EQUALITY = re.compile(r"^(?P<key>[^\s!=(),]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=(),]*)\Z")
+_SET_BASED = re.compile(r"^(?P<key>[^\s!=<>(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)\Z")
+_EQUALITY = re.compile(r"^(?P<key>[^\s!=<>(),]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=<>(),]*)\Z")
+_INEQUALITY = re.compile(r"^(?P<key>[^\s!=<>(),]+)\s*(?P<operator>[<>])\s*(?P<value>[^\s!=<>(),]*)\Z")
 _FIELD = re.compile(r"^(?P<path>[^=!\s]+)\s*(?P<operator>==|=|!=)(?P<value>.*)\Z", re.DOTALL)
-_EXISTS = re.compile(r"^(?P<absent>!?)\s*(?P<key>[^\s!=(),]+)\Z")
+_EXISTS = re.compile(r"^(?P<absent>!?)\s*(?P<key>[^\s!=<>(),]+)\Z")
+_LARGEST = (1 << 63) - 1
 
 MOST_TERMS = 100
 """Each is asked of each object that there is."""
@@ -99,9 +101,13 @@ def _label_test(text: str) -> Test:
     if match := _EQUALITY.match(text):
         values = frozenset({match["value"]})
         return _in(_key(match["key"]), _values(values), is_wanted=match["operator"] != "!=")
+    if match := _INEQUALITY.match(text):
+        return _beyond(_key(match["key"]), _bound(match["value"]), is_above=match["operator"] == ">")
     if match := _EXISTS.match(text):
         return _exists(_key(match["key"]), is_wanted=not match["absent"])
-    raise BadRequest(f'unable to parse requirement: "{text[:80]}": use a=b, a!=b, a in (b,c), a notin (b), a or !a')
+    raise BadRequest(
+        f'unable to parse requirement: "{text[:80]}": use a=b, a!=b, a in (b,c), a notin (b), a, !a, a>1 or a<1'
+    )
 
 
 def _key(key: str) -> str:
@@ -117,6 +123,23 @@ def _values(values: frozenset[str]) -> frozenset[str]:
     return values
 
 
+def _bound(text: str) -> int:
+    _values(frozenset({text}))
+    number = _whole(text)
+    if number is None:
+        why = "for 'Gt', 'Lt' operators, the value must be an integer"
+        raise BadRequest(f'unable to parse requirement: value "{text[:80]}": {why}')
+    return number
+
+
+def _whole(text: str) -> int | None:
+    """Return the number that a label's value is; None if it is none, or none of 64 bits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST))):
+        return None
+    number = int(text)
+    return number if number <= _LARGEST else None
+
+
 def _labels(document: Document) -> Mapping[str, str]:
     labels: Mapping[str, str] = document["metadata"].get("labels") or {}
     return labels
@@ -126,6 +149,16 @@ def _in(key: str, values: frozenset[str], *, is_wanted: bool) -> Test:
     if is_wanted:
         return lambda document: _labels(document).get(key) in values
     return lambda document: _labels(document).get(key) not in values
+
+
+def _beyond(key: str, bound: int, *, is_above: bool) -> Test:
+    """Of values that are no numbers, and where there is none, neither holds."""
+
+    def test(document: Document) -> bool:
+        number = _whole(_labels(document).get(key, ""))
+        return number is not None and (number > bound if is_above else number < bound)
+
+    return test
 
 
 def _exists(key: str, *, is_wanted: bool) -> Test:

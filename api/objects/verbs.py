@@ -309,9 +309,13 @@ class _Raced(Exception):
 
 
 def _patched(kind: Kind, live: Document, change: Any, content_type: str) -> Document:
+    about = admission.about_kind(kind, live["metadata"]["name"])
     if content_type == PatchType.STRATEGIC and kind.group != GROUP:
-        return strategic.patch(live, change, shapes.of(kind.type))
-    return patch.patch(live, change, content_type, admission.about_kind(kind, live["metadata"]["name"]))
+        changed = strategic.patch(live, change, shapes.of(kind.type))
+    else:
+        changed = patch.patch(live, change, content_type, about)
+    patch.refuse_nameless(changed, about)
+    return changed
 
 
 def _key(kind: Kind, namespace: str, name: str) -> ObjectKey:

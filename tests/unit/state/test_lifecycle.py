@@ -183,7 +183,7 @@ def test_deleting_again_changes_nothing():
 def test_a_deleting_object_takes_no_new_finalizer():
     current = deleting(FINALIZER)
 
-    with pytest.raises(Invalid, match=r"found new finalizers \['late'\]") as refused:
+    with pytest.raises(Invalid, match=r"found new finalizers late$") as refused:
         lifecycle.for_update(current, with_metadata(current, finalizers=[FINALIZER, "late"]))
 
     assert [(c.field, c.reason) for c in refused.value.causes] == [("metadata.finalizers", "FieldValueForbidden")]

@@ -191,6 +191,15 @@ class TestReads:
         assert [item["metadata"]["name"] for item in first["items"] + rest["items"]] == [f"j{n}" for n in range(5)]
         assert rest["metadata"] == {"resourceVersion": first["metadata"]["resourceVersion"]}
 
+    def test_a_limit_below_none_is_none_as_for_kubernetes(self, api):
+        for number in range(3):
+            api.client.post(api.jobs(), json=a_job(f"j{number}"))
+
+        page = api.client.get(api.jobs(), params={"limit": "-1"}).json()
+
+        assert len(page["items"]) == 3
+        assert "continue" not in page["metadata"]
+
     def test_a_list_can_be_exactly_of_a_revision(self, api, etl):
         version = etl["metadata"]["resourceVersion"]
         api.client.post(api.jobs(), json=a_job("later"))
@@ -247,7 +256,7 @@ class TestRefusals:
         [
             {"labelSelector": "a=b=c"},
             {"fieldSelector": "spec.x=1"},
-            {"limit": "-1"},
+            {"limit": "--1"},
             {"limit": "x"},
             {"continue": "?"},
             {"resourceVersion": "x"},
@@ -380,6 +389,31 @@ class TestRefusals:
         response = api.client.request(method, path, json=a_job("other") if method == "POST" else None, params=query)
 
         assert status_of(response)["code"] == 422
+
+    @pytest.mark.parametrize(
+        ("type_", "change", "field"),
+        [
+            ("application/merge-patch+json", '{"metadata":null}', "metadata"),
+            ("application/merge-patch+json", '{"metadata":{"name":null}}', "metadata.name"),
+            ("application/merge-patch+json", '{"metadata":[]}', "metadata"),
+            ("application/json-patch+json", '[{"op":"remove","path":"/metadata"}]', "metadata"),
+            ("application/json-patch+json", '[{"op":"replace","path":"/metadata","value":{}}]', "metadata.name"),
+        ],
+    )
+    def test_422_for_a_patch_that_takes_the_metadata_away_with_all_labels(self, api, etl, type_, change, field):
+        body = status_of(api.client.patch(api.jobs("etl"), content=change, headers={"content-type": type_}))
+
+        assert (body["code"], body["reason"]) == (422, "Invalid")
+        assert [(c["field"], c["reason"]) for c in body["details"]["causes"]] == [(field, "FieldValueRequired")]
+        assert api.client.get(api.jobs("etl")).json() == etl
+
+    def test_422_for_a_strategic_patch_that_takes_the_metadata_away(self, api):
+        place = f"/api/v1/namespaces/{api.space}"
+        headers = {"content-type": "application/strategic-merge-patch+json"}
+
+        body = status_of(api.client.patch(place, content='{"metadata":null}', headers=headers))
+
+        assert (body["code"], body["details"]["causes"][0]["field"]) == (422, "metadata")
 
     def test_422_for_an_apply_by_nobody_and_a_failed_test(self, api, etl):
         nobody = api.client.patch(

@@ -167,6 +167,12 @@ def test_a_watch_ends_cleanly_after_its_time_with_a_bookmark(api, watch):
     assert events[0]["object"]["kind"] == "Job"
 
 
+def test_a_watch_of_less_than_no_time_is_over_at_once(api, watch):
+    create(api)
+
+    assert list(watch(timeoutSeconds="-1", allowWatchBookmarks="True")) == []
+
+
 def test_bookmarks_come_by_themselves(api, watch, monkeypatch):
     monkeypatch.setattr(watches, "BOOKMARK_SECONDS", 0.05)
     events = watch(allowWatchBookmarks="true")

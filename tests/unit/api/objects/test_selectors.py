@@ -34,6 +34,16 @@ def labelled(**labels):
         ("a=b,c in (d,e),!f", {"a": "b", "c": "e"}, True),
         ("a=b,c in (d,e),!f", {"a": "b", "c": "e", "f": ""}, False),
         ("example.com/a.b_c=x", {"example.com/a.b_c": "x"}, True),
+        ("a>1", {"a": "2"}, True),
+        ("a > 1", {"a": "10"}, True),
+        ("a>2", {"a": "2"}, False),
+        ("a<2", {"a": "1"}, True),
+        ("a<2", {"a": "2"}, False),
+        ("a<2", {}, False),
+        ("a>1", {"a": "x"}, False),
+        ("a>1", {"a": "2.5"}, False),
+        ("a>1", {"a": "9223372036854775808"}, False),
+        ("a>1,a<9", {"a": "5"}, True),
     ],
 )
 def test_labels_are_selected_as_kubernetes_does(text, labels, is_selected):
@@ -41,7 +51,25 @@ def test_labels_are_selected_as_kubernetes_does(text, labels, is_selected):
 
 
 @pytest.mark.parametrize(
-    "text", ["a=b=c", "a in b", "a in (b", "=b", "a b", ",", "a,,b", "a in ()(", "-a=b", "a=b!", "a>1", "a in (b c)"]
+    "text",
+    [
+        "a=b=c",
+        "a in b",
+        "a in (b",
+        "=b",
+        "a b",
+        ",",
+        "a,,b",
+        "a in ()(",
+        "-a=b",
+        "a=b!",
+        "a in (b c)",
+        "a>",
+        "a>b",
+        "a>-1",
+        "a>=1",
+        "a<b>c",
+    ],
 )
 def test_what_is_no_label_selector_is_refused(text):
     with pytest.raises(BadRequest, match="unable to parse requirement"):
