@@ -113,7 +113,7 @@ class QuotaBook:
             more = self._less_what_it_has(more, metadata)
         about = admission.about(kind, metadata.get("name", ""))
         for quota in quotas:
-            hard = quota["spec"].get("hard", {})
+            hard = quota.get("spec", {}).get("hard", {})  # A quota may be of nothing.
             used = self._used(metadata["namespace"], hard)
             name = quota["metadata"]["name"]
             if why := judging.why_not(name, hard, used, more, subject=metadata.get("name", ""), runs=runs):

@@ -75,6 +75,14 @@ def refused(write):
     return str(error.value)
 
 
+def test_a_quota_whose_spec_was_taken_away_limits_nothing(place):
+    place.limit(pods="0")
+    place.verbs.patch(RESOURCE_QUOTA, "default", "compute", {"spec": None}, MERGE, ME)
+
+    assert place.add("one")["metadata"]["name"] == "one"
+
+
+
 def test_what_exceeds_a_quota_is_refused_in_kubernetes_words(place):
     place.limit(requests_cpu="2")
     place.add("a", requests={"cpu": "1500m"})
