@@ -1,6 +1,7 @@
 """`rnx events`: what happened, oldest first, and then as it happens."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import click
 
@@ -15,6 +16,21 @@ from api.meta import Document
 
 _TYPES = ("Normal", "Warning")
 _HEAD = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which events are shown: of these types, or of all; of one object, or of all."""
+
+    types: tuple[str, ...]
+    of_one: bool
+
+    def has(self, event: Document) -> bool:
+        """Return whether this one is; of all, what happened to a run once, and not again as its pod's."""
+        if self.types and event.get("type") not in self.types:
+            return False
+        about, related = event.get("involvedObject") or {}, event.get("related") or {}
+        return self.of_one or (about.get("kind"), related.get("kind")) != (kinds.POD.name, kinds.JOB.name)
 
 
 @click.command("events")
@@ -43,7 +59,7 @@ def events(
     selection = Selection(fields=selector_for(targets.parse_objects((about,))[0]) if about else "")
     target_kind = targets.parse_objects((about,))[0].kind if about else None
     namespace = None if all_namespaces or (target_kind and not target_kind.namespaced) else connection.namespace
-    wanted = _types(types)
+    wanted = _Wanted(_types(types), of_one=bool(about))
     if watch and output:
         _watch_documents(connection, namespace, selection, wanted, show_json if output == "json" else show_yaml)
         return
@@ -51,7 +67,7 @@ def events(
         _watch(connection, namespace, selection, wanted, headers=not no_headers, all_namespaces=all_namespaces)
         return
     listing = connection.client.list(kinds.EVENT, namespace, selection)
-    found = in_order(e for e in listing["items"] if not wanted or e.get("type") in wanted)
+    found = in_order(event for event in listing["items"] if wanted.has(event))
     if output:
         (show_json if output == "json" else show_yaml)({**listing, "items": found})
         return
@@ -63,7 +79,7 @@ def events(
 
 
 def _watch_documents(
-    connection: Connection, namespace: str | None, selection: Selection, wanted: tuple[str, ...],
+    connection: Connection, namespace: str | None, selection: Selection, wanted: _Wanted,
     show: Callable[[Document], None],
 ) -> None:  # fmt: skip
     """Print each event as a document, those that are there too."""
@@ -78,8 +94,8 @@ def _watch_documents(
             _show_if(event.document, wanted, show)
 
 
-def _show_if(event: Document, wanted: tuple[str, ...], show: Callable[[Document], None]) -> None:
-    if not wanted or event.get("type") in wanted:
+def _show_if(event: Document, wanted: _Wanted, show: Callable[[Document], None]) -> None:
+    if wanted.has(event):
         show(event)
 
 
@@ -122,7 +138,7 @@ def _watch(
     connection: Connection,
     namespace: str | None,
     selection: Selection,
-    wanted: tuple[str, ...],
+    wanted: _Wanted,
     *,
     headers: bool,
     all_namespaces: bool,
@@ -131,9 +147,9 @@ def _watch(
 
     connection.only_one_host("watch")
     watch = Watch(connection.client, kinds.EVENT, namespace, selection)
-    present = in_order(e.document for e in watch.begin() if not wanted or e.document.get("type") in wanted)
+    present = in_order(event.document for event in watch.begin() if wanted.has(event.document))
     rows = [row_of(event, all_namespaces=all_namespaces) for event in present]
     show_columns([*([_head(all_namespaces=all_namespaces)] if headers else []), *rows])
     for event in watch.changes():
-        if event.type != "DELETED" and (not wanted or event.document.get("type") in wanted):
+        if event.type != "DELETED" and wanted.has(event.document):
             click.echo(columns([row_of(event.document, all_namespaces=all_namespaces)])[0])

@@ -28,6 +28,7 @@ from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
 from api.objects.pod_deletion import PodVerbs
 from api.objects.projections import Pods, Source, Stored
+from api.objects.run_events import Events, EventVerbs
 from api.objects.verbs import Clock, Verbs, WriteOptions, Written
 from api.ports import Explainer
 
@@ -181,11 +182,11 @@ class Resources:
             raise _not_allowed()
         options = requests.write_options(request)
         body, (document, repeated) = await self._body(request, target.kind, options)
-        creation, verbs = Creation(target.kind, target.space, document, options), self._verbs_of(target)
-        if verbs is self._verbs and len(body) <= _SMALL_BYTES:
+        creation = Creation(target.kind, target.space, document, options)
+        if isinstance(target.source, Stored) and len(body) <= _SMALL_BYTES:
             written = await self._creating.create(creation)
         else:
-            written = await self._threads.call(verbs.create, *creation)
+            written = await self._threads.call(self._verbs_of(target).create, *creation)
         return _written(written, repeated)
 
     async def _replace(self, request: Request, target: Target) -> Response:
@@ -299,6 +300,8 @@ class Resources:
         match target.source:
             case NewEvents():
                 return NewEventVerbs(self._verbs.storage, self._clock)
+            case Events():
+                return EventVerbs(self._verbs.storage, self._clock)
             case Pods() as pods:
                 return PodVerbs(self._verbs.storage, self._clock, pods)
             case _:

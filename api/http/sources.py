@@ -1,9 +1,10 @@
 """What is served at which path: where the objects of each resource come from, and which subresources they have."""
 
-from api.kinds import JOB, REGISTRY, RUNTIME, Kind
+from api.kinds import EVENT, JOB, REGISTRY, RUNTIME, Kind
 from api.objects import host_objects, projections
 from api.objects.new_events import NewEvents
 from api.objects.projections import Pods, Source, Stored
+from api.objects.run_events import Events
 from api.objects.verbs import Verbs
 from api.ports import HostReport
 
@@ -26,5 +27,5 @@ def sources_of(
     """Return all sources by group, version and plural."""
     shown: list[Source] = [pods, manifests, NewEvents(verbs)]
     shown += [host_objects.nodes(verbs, host.node), host_objects.services(verbs)]
-    sources: list[Source] = [*(Stored(verbs, kind) for kind in kinds), *shown]
+    sources: list[Source] = [*(Events(verbs) if kind is EVENT else Stored(verbs, kind) for kind in kinds), *shown]
     return {(source.kind.group, source.kind.version, source.kind.plural): source for source in sources}

@@ -6,7 +6,8 @@ A continue token holds the revision and the last key; it is opaque to clients. N
 import base64
 import binascii
 import json
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from api.errors import BadRequest, Expired
 from api.kinds import Kind
@@ -15,6 +16,20 @@ from api.objects.selectors import EVERYTHING, Selector
 from api.ports import Storage
 
 _BATCH = 500
+
+Forms: TypeAlias = Callable[[Document], Sequence[Document]]
+"""Returns the objects that a stored one is shown as, always the same of the same."""
+
+
+class _Place(NamedTuple):
+    """Where a list goes on: after this object, and after so many forms of the next one."""
+
+    key: ObjectKey | None = None
+    forms: int = 0
+
+
+def _as_it_is(document: Document) -> Sequence[Document]:
+    return (document,)
 
 
 class Page(NamedTuple):
@@ -38,22 +53,25 @@ def list_page(
     limit: int = 0,
     continue_: str = "",
     at_revision: int | None = None,
+    forms: Forms | None = None,
 ) -> Page:
     """Return one page of the objects of a kind that `selector` takes; `limit` 0 is all of them.
+
+    With `forms`, of what each is shown as.
 
     Raises:
         BadRequest: the token cannot be read.
         Expired: the moment it is about was compacted away: list again from the start.
     """
-    after: ObjectKey | None = None
+    place = _Place()
     if continue_:
-        at_revision, after = _read_token(kind, continue_)
-    if not selector:
-        listing = storage.list(kind.name, namespace, at_revision=at_revision, after=after, limit=limit)
+        at_revision, place = _read_token(kind, continue_)
+    if not selector and forms is None and not place.forms:
+        listing = storage.list(kind.name, namespace, at_revision=at_revision, after=place.key, limit=limit)
         more = listing.remaining > 0 and bool(listing.items)
-        token = _token(listing.revision, listing.items[-1]) if more else ""
+        token = _token(listing.revision, _Place(ObjectKey.of(listing.items[-1]))) if more else ""
         return Page(listing.items, listing.revision, token, listing.remaining if more else None)
-    return _selected(storage, kind, namespace, selector, limit, after, at_revision)
+    return _selected(storage, kind, namespace, selector, limit, place, at_revision, forms or _as_it_is)
 
 
 def _selected(
@@ -62,39 +80,45 @@ def _selected(
     namespace: str | None,
     selector: Selector,
     limit: int,
-    after: ObjectKey | None,
+    place: _Place,
     at_revision: int | None,
+    forms: Forms,
 ) -> Page:
     """Read on until enough objects match; what does not match costs no more than its reading."""
     found: list[Document] = []
     while True:
-        batch = storage.list(kind.name, namespace, at_revision=at_revision, after=after, limit=_BATCH if limit else 0)
+        size = _BATCH if limit else 0
+        batch = storage.list(kind.name, namespace, at_revision=at_revision, after=place.key, limit=size)
         at_revision = batch.revision
         for item in batch.items:
-            if selector.matches(item):
-                if limit and len(found) == limit:
-                    return Page(tuple(found), batch.revision, _token(batch.revision, found[-1]))
-                found.append(item)
+            shown = forms(item)
+            for number in range(place.forms, len(shown)):
+                if selector.matches(shown[number]):
+                    if limit and len(found) == limit:
+                        return Page(tuple(found), batch.revision, _token(batch.revision, _Place(place.key, number)))
+                    found.append(shown[number])
+            place = _Place(ObjectKey.of(item))
         if not batch.remaining or not batch.items:
             return Page(tuple(found), batch.revision)
-        after = ObjectKey.of(batch.items[-1])
 
 
-def _token(revision: int, last: Document) -> str:
-    key = ObjectKey.of(last)
-    text = json.dumps({"rv": revision, "ns": key.namespace, "name": key.name}, separators=(",", ":"))
+def _token(revision: int, place: _Place) -> str:
+    held = {"rv": revision, "ns": "", "name": ""} | ({"forms": place.forms} if place.forms else {})
+    held |= {"ns": place.key.namespace, "name": place.key.name} if place.key else {}
+    text = json.dumps(held, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_token(kind: Kind, token: str) -> tuple[int, ObjectKey]:
+def _read_token(kind: Kind, token: str) -> tuple[int, _Place]:
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         held = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        revision, namespace, name = held["rv"], held["ns"], held["name"]
-    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
+        revision, namespace, name, forms = held["rv"], held["ns"], held["name"], held.get("forms", 0)
+    except (ValueError, binascii.Error, KeyError, TypeError, AttributeError, RecursionError):
         raise BadRequest("continue key is not valid: list again without it") from None
-    if not isinstance(revision, int) or not isinstance(namespace, str) or not isinstance(name, str):
+    is_place = isinstance(namespace, str) and isinstance(name, str) and isinstance(forms, int) and forms >= 0
+    if not isinstance(revision, int) or not is_place:
         raise BadRequest("continue key is not valid: list again without it")
     if not 0 <= revision < 1 << 63:
         raise Expired("The provided continue parameter is of no revision that ever was: list again without it")
-    return revision, ObjectKey(kind.name, namespace, name)
+    return revision, _Place(ObjectKey(kind.name, namespace, name) if name else None, forms)

@@ -12,7 +12,8 @@ from api.kinds import EVENT, NEW_EVENT, Kind
 from api.meta import Document, read_time, wire_micro_time
 from api.objects.listing import Page
 from api.objects.patch import PatchType
-from api.objects.projections import Step, Stored
+from api.objects.projections import Step
+from api.objects.run_events import Events, EventVerbs
 from api.objects.selectors import EVERYTHING, Selector
 from api.objects.verbs import Deleted, Verbs, WriteOptions, Written
 from api.ports import Change
@@ -83,7 +84,7 @@ class NewEvents:
 
     def __init__(self, verbs: Verbs) -> None:
         """Read through `verbs`."""
-        self._stored = Stored(verbs, EVENT)
+        self._stored = Events(verbs)
 
     def get(self, namespace: str, name: str) -> Document:
         """Return an event. Raises NotFound."""
@@ -113,7 +114,7 @@ class NewEvents:
         )
 
 
-class NewEventVerbs(Verbs):
+class NewEventVerbs(EventVerbs):
     """The verbs on Events in their other shape."""
 
     def create(self, kind: Kind, namespace: str, document: object, options: WriteOptions) -> Written:

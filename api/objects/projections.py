@@ -153,13 +153,13 @@ class Pods(Shown):
 
     def job_of(self, namespace: str, name: str) -> Document:
         """Return the job whose run the pod `name` is. Raises NotFound."""
-        stem, attempt = _split(name)
+        stem, attempt = split_number(name)
         if attempt is None:
             raise NotFound.of(admission.about(POD, name))
         job = self._job(namespace, stem)
         if job is not None and not is_indexed(job):
             return job
-        stem, index = _split(stem)
+        stem, index = split_number(stem)
         job = None if index is None else self._job(namespace, stem)
         if job is None or not is_indexed(job):
             raise NotFound.of(admission.about(POD, name))
@@ -195,7 +195,7 @@ class Pods(Shown):
             return ()  # Stored by a newer version, whose runs this one cannot show.
 
 
-def _split(name: str) -> tuple[str, int | None]:
+def split_number(name: str) -> tuple[str, int | None]:
     """Return what a name is before the number that it ends with, and that; None if it ends otherwise."""
     stem, _, number = name.rpartition("-")
     return stem, int(number) if stem and number.isascii() and number.isdigit() and len(number) < _LONGEST else None

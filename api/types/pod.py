@@ -54,6 +54,11 @@ def pod_name(job_name: str, attempt: int, index: int | None = None) -> str:
     return f"{job_name}-{attempt}" if index is None else f"{job_name}-{index}-{attempt}"
 
 
+def pod_uid(job_uid: str, attempt: int) -> str:
+    """Return the uid of the Pod that shows run `attempt` of the job with this uid."""
+    return f"{job_uid}-{attempt}"
+
+
 def pod_name_in(job: Document, attempt: int) -> str:
     """Return the name of the Pod that shows run `attempt` of a job as it is stored."""
     runs = job.get("status", {}).get("runs", ()) if is_indexed(job) else ()
@@ -99,7 +104,7 @@ def _pod(job: Job, run: Run, node_name: str) -> Document:
         "metadata": {
             "name": pod_name(meta.name, run.attempt, run.index),
             "namespace": meta.namespace,
-            "uid": f"{meta.uid}-{run.attempt}",
+            "uid": pod_uid(meta.uid, run.attempt),
             "resourceVersion": meta.resource_version,
             "creationTimestamp": run.started_at or meta.creation_timestamp,
             "labels": {**meta.labels, JOB_NAME_LABEL: meta.name, **_index_of(run)},

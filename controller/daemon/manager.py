@@ -246,7 +246,7 @@ class Manager:
         volumes = here.for_jobs
         self._volumes = self._controller(here.kind, also=here.also)
         self._snapshots = self._controller(here.snapshots, workers=2, also=here.also_of_snapshots)
-        job_metrics = JobMetrics(self._metrics)
+        announcer = Announcer(self._recorder, job_metrics := JobMetrics(self._metrics))
         self._amounts = HostAmounts(self._host, settings, paths.runs, devices.counts_of_all)
         capacity = open_capacity(
             settings, self.store, self._run_dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics
@@ -263,13 +263,14 @@ class Manager:
             self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
             self._runtimes_here.requests, defaults, job_metrics, devices, capacity, volumes,
             self._files.contents, self._files.artifacts, self._files.host_files, self._networking.networks,
+            announcer.stopping,
         )  # fmt: skip
         self._jobs = self._controller(
             JobKind(self._clock, observer, actor, defaults),
             workers=settings.jobs.workers,
             also=(
                 *self._waking.of_jobs(),
-                (JOB.name, Announcer(self._recorder, job_metrics).keys),
+                (JOB.name, announcer.keys),
                 (JOB.name, self._waiters.changed),
                 (JOB.name, capacity.forget),
                 (PRIORITY_CLASS.name, capacity.reorder),

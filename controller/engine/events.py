@@ -25,6 +25,16 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Also:
+    """Another object of the same namespace that something is about as well."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Saying:
     """One thing said about one object; equal sayings are one event with a count."""
 
@@ -36,6 +46,7 @@ class Saying:
     type: str
     reason: str
     message: str
+    also: "Also | None" = None
 
     @property
     def key(self) -> ObjectKey:
@@ -48,8 +59,8 @@ class Saying:
         return ObjectKey("Event", self.namespace or _HOME_OF_CLUSTER_SCOPED, name)
 
 
-def saying(obj: Document | Resource, type_: str, reason: str, message: str) -> Saying:
-    """Return `message` about `obj`, cut to what an Event may hold."""
+def saying(obj: Document | Resource, type_: str, reason: str, message: str, also: Also | None = None) -> Saying:
+    """Return `message` about `obj`, and about what it is `also` about, cut to what an Event may hold."""
     if isinstance(obj, Resource):
         meta = obj.metadata
         who = (obj.api_version, obj.kind, meta.namespace, meta.name, meta.uid)
@@ -58,13 +69,14 @@ def saying(obj: Document | Resource, type_: str, reason: str, message: str) -> S
         names = (metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
         who = (obj["apiVersion"], obj["kind"], *names)
     cut = message if len(message) <= _MOST_MESSAGE_CHARACTERS else f"{message[: _MOST_MESSAGE_CHARACTERS - 1]}…"
-    return Saying(*who, str(type_), reason, cut)
+    return Saying(*who, str(type_), reason, cut, also)
 
 
 def event(said: Saying, count: int, first: datetime, last: datetime, component: str, host: str) -> Document:
     """Return the Event that says `said` for the first time, `count` times at once."""
     key = said.key
     involved = {"apiVersion": said.api_version, "kind": said.kind, "namespace": said.namespace}
+    also = {} if said.also is None else {"related": _reference(said.also, said.namespace)}
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -79,7 +91,13 @@ def event(said: Saying, count: int, first: datetime, last: datetime, component: 
         "source": {"component": component, "host": host},
         "reportingComponent": component,
         "reportingInstance": host,
+        **also,
     }
+
+
+def _reference(also: Also, namespace: str) -> Document:
+    about = {"apiVersion": also.api_version, "kind": also.kind, "namespace": namespace}
+    return about | {"name": also.name, "uid": also.uid}
 
 
 def counted_again(document: Document, count: int, last: datetime) -> Document:

@@ -21,7 +21,7 @@ from api.meta import Document, Resource
 from api.ports import Storage
 from controller.engine import events
 from controller.engine.clock import Clock
-from controller.engine.events import EventType, Saying
+from controller.engine.events import Also, EventType, Saying
 from controller.engine.log import keys
 
 __all__ = ["EventType", "Recorder"]
@@ -69,9 +69,12 @@ class Recorder:
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="event-recorder", daemon=True)
 
-    def record(self, obj: Document | Resource, type_: str, reason: str, message: str) -> None:
-        """Say `message` about `obj`; `reason` is one CamelCase word. Never waits, never raises for the store."""
-        said = events.saying(obj, type_, reason, message)
+    def record(self, obj: Document | Resource, type_: str, reason: str, message: str, also: Also | None = None) -> None:
+        """Say `message` about `obj`, and about `also`; `reason` is one CamelCase word.
+
+        Never waits, never raises for the store.
+        """
+        said = events.saying(obj, type_, reason, message, also)
         now = self._clock.now()
         with self._condition:
             before = self._pending.get(said)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,8 +88,9 @@ class Actor:
         artifacts: KeptArtifacts,
         host_files: HostFiles,
         networks: Networks | None = None,
+        stopping: Callable[[Job, StopRun], None] = lambda _job, _step: None,
     ) -> None:
-        """Use these parts; none of them is owned."""
+        """Use these parts; none of them is owned. `stopping` is told of each run that is told to end."""
         self._clock = clock
         self._storage = storage
         self._launcher = launcher
@@ -107,6 +108,7 @@ class Actor:
         self._artifacts = artifacts
         self._host_files = host_files
         self._networks = networks
+        self._stopping = stopping
 
     def act(self, job: Job, step: Any) -> None:  # noqa: C901  one line a step
         """Carry out one step.
@@ -132,6 +134,7 @@ class Actor:
             case StopRun(attempt, reason, grace_seconds):
                 control.stop(self._dirs.path(uid, attempt), reason, grace_seconds)
                 self._dirs.mark_stop_sent(uid, attempt, self._clock.now(), grace_seconds)
+                self._stopping(job, step)
             case KillRun(attempt):
                 self._kill(job, attempt)
             case FreezeRun(attempt):

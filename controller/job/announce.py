@@ -8,13 +8,16 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from api.kinds import JOB
+from api.kinds import JOB, POD
 from api.meta import Document, ObjectKey, read_rfc3339, read_time
 from api.ports import Change
-from api.types.job import Reason, RunState
+from api.types.job import Job, Reason, RunState
+from api.types.pod import pod_name, pod_uid
+from controller.engine.events import Also, EventType
 from controller.engine.recorder import Recorder
 from controller.job import history
 from controller.job.package_cache import PRIVATE
+from controller.job.steps import StopRun
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
@@ -51,11 +54,12 @@ _JOB_OUTCOMES = frozenset(outcome.value for outcome in JobOutcome)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that happened to a job, as an event says it."""
+    """Something that happened to a job, as an event says it; with the run, if it happened to one."""
 
     type: str
     reason: str
     message: str
+    run: Document | None = None
 
 
 class JobMetrics:
@@ -119,9 +123,18 @@ class Announcer:
         """Tell what is new in one change; no key is due because of it."""
         if change.previous is not None and change.key.kind == JOB.name:
             for item in news(change.previous, change.document):
-                self._recorder.record(change.document, item.type, item.reason, item.message)
+                metadata, run = change.document["metadata"], item.run
+                pod = None if run is None else _pod(metadata["name"], metadata["uid"], run["attempt"], run.get("index"))
+                self._recorder.record(change.document, item.type, item.reason, item.message, pod)
             self._count(change.previous, change.document)
         return ()
+
+    def stopping(self, job: Job, step: StopRun) -> None:
+        """Tell that a run is told to end: what is done to it is nowhere in its job."""
+        index = history.index_of(job, step.attempt)
+        pod = _pod(job.meta.name, job.meta.uid, step.attempt, index)
+        said = f"{history.titled(step.attempt, index)}: it is told to end, and killed after {step.grace_seconds:g} s"
+        self._recorder.record(job, EventType.NORMAL, "Killing", f"{said}: {step.reason}", pod)
 
     def _count(self, before: Document, after: Document) -> None:
         for run in _newly(before, after, RunState.ENDED):
@@ -148,11 +161,12 @@ def news(before: Document, after: Document) -> list[News]:
             "Normal",
             "Started",
             f"{_titled(run)} started" + (f" in {run['runtime']}" if run.get("runtime") else ""),
+            run,
         )
         for run in started
     ]
     found += [
-        News("Warning", "CacheIsPrivate", f"{_titled(run)}: {run['packageCache'].removeprefix(PRIVATE)}")
+        News("Warning", "CacheIsPrivate", f"{_titled(run)}: {run['packageCache'].removeprefix(PRIVATE)}", run)
         for run in started
         if run.get("packageCache", "").startswith(PRIVATE)
     ]
@@ -163,6 +177,7 @@ def news(before: Document, after: Document) -> list[News]:
                 "Normal" if well else "Warning",
                 run.get("reason", ""),
                 f"{_titled(run)}: {run.get('message') or 'the command succeeded'}",
+                run,
             )
         )
     found += _refused(before.get("status", {}), after.get("status", {}))
@@ -174,11 +189,21 @@ def news(before: Document, after: Document) -> list[News]:
         Reason.PENDING.value,
     )
     if changed and waits:
-        found.append(News("Normal", status["reason"], status.get("message", "")))
+        found.append(News("Normal", status["reason"], status.get("message", ""), _waiting(after)))
     if changed and status.get("phase") == "Failed":
         type_ = "Normal" if status.get("reason") in _AS_WANTED else "Warning"
         found.append(News(type_, "JobFailed", f"{status.get('reason', '')}: {status.get('message', '')}"))
     return found
+
+
+def _waiting(job: Document) -> Document | None:
+    """Return the run that its job waits with, if there is one and no other."""
+    active = [run for run in job["status"].get("runs", ()) if run["state"] != RunState.ENDED.value]
+    return active[0] if len(active) == 1 and active[0]["state"] == RunState.PENDING.value else None
+
+
+def _pod(job_name: str, job_uid: str, attempt: int, index: int | None) -> Also:
+    return Also(POD.api_version, POD.name, pod_name(job_name, attempt, index), pod_uid(job_uid, attempt))
 
 
 def _titled(run: Document) -> str:

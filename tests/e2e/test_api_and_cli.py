@@ -270,3 +270,20 @@ def test_a_run_is_seen_as_a_pod_with_its_log(daemon, http):
     assert (pod["status"]["phase"], terminated["exitCode"], terminated["reason"]) == ("Failed", 5, "Error")
     assert log == "from a pod\n"
     assert pod["metadata"]["ownerReferences"][0]["name"] == "podded"
+
+
+def test_what_happens_to_a_run_is_told_as_its_pods_events_and_its_jobs(daemon, http):
+    daemon.shell("told", "trap 'exit 3' TERM; echo ready; sleep 60 & wait", backoffLimit=0)
+    daemon.printed("told", "ready")
+    pod = http.get("/api/v1/namespaces/default/pods/told-1").json()
+    assert http.delete("/api/v1/namespaces/default/pods/told-1").status_code == 200
+    daemon.ended("told")
+
+    def told(kind, uid):
+        selector = f"involvedObject.kind={kind},involvedObject.uid={uid}"
+        found = http.get("/api/v1/namespaces/default/events", params={"fieldSelector": selector}).json()["items"]
+        return {event["reason"] for event in found}
+
+    wanted = {"Started", "Killing", "PodDeleted"}
+    daemon.until("the pod's events", lambda: told("Pod", pod["metadata"]["uid"]) == wanted)
+    daemon.until("the job's events", lambda: told("Job", pod["metadata"]["ownerReferences"][0]["uid"]) > wanted)

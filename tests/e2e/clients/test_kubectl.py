@@ -1,5 +1,7 @@
 """What people type: kubectl against the API, unmodified."""
 
+import json
+
 import pytest
 import yaml
 
@@ -218,8 +220,15 @@ def test_describe_shows_an_objects_events(kubectl, live, space):
         "message": "run 1",
         "type": "Normal",
     }
+    uid = f"{involved['uid']}-1"
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "etl-1", "namespace": space, "uid": uid}
     live.verbs.create(EVENT, space, event, WriteOptions())
+    live.verbs.create(EVENT, space, event | {"metadata": {"name": "etl.1"}, "related": pod}, WriteOptions())
+    status = {"status": {"runs": [{"attempt": 1, "state": "Running"}]}}
+    kubectl("patch", "job", "etl", "--subresource=status", "--type=merge", "-p", json.dumps(status))
 
+    assert "Started" in kubectl("describe", "pod", "etl-1").out
+    assert "Pod/etl-1" in kubectl("events", "--for", "pod/etl-1").out
     assert "Started" in kubectl("describe", "job", "etl").out
     assert "Started" in kubectl("events", "--for", "job/etl").out
     assert "Started" in kubectl("get", "events.events.k8s.io").out

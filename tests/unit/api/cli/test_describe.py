@@ -114,6 +114,15 @@ def test_events_are_listed_oldest_first(rnx, live):
     assert rnx("events", "--types", "warning", "--no-headers").lines[0].split()[-1] == "OOMKilled!"
 
 
+def test_what_happened_to_a_run_is_listed_once_and_as_its_pods_when_asked_for(rnx, live):
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "etl-1", "uid": "u-1"}
+    job = {"apiVersion": "runwright.dev/v1alpha1", "kind": "Job", "namespace": "default", "name": "etl"}
+    live.create(EVENT, an_event("etl.1", "Started", related=pod, involvedObject=job))
+
+    assert [line.split()[-2] for line in rnx("events", "--no-headers").lines] == ["Job/etl"]
+    assert [line.split()[-2] for line in rnx("events", "--no-headers", "--for", "pod/etl-1").lines] == ["Pod/etl-1"]
+
+
 def test_repeated_events_say_how_often(rnx, live):
     live.create(EVENT, an_event("e1", "BackOff", count=4, firstTimestamp="2026-01-01T00:00:00Z"))
 

@@ -82,7 +82,6 @@ def test_a_quota_whose_spec_was_taken_away_limits_nothing(place):
     assert place.add("one")["metadata"]["name"] == "one"
 
 
-
 def test_what_exceeds_a_quota_is_refused_in_kubernetes_words(place):
     place.limit(requests_cpu="2")
     place.add("a", requests={"cpu": "1500m"})
