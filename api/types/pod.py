@@ -11,6 +11,8 @@ from datetime import timedelta
 from api.meta import Document, read_time, wire_time
 from api.types.job import Job, Run, RunState
 from api.types.job_many import FAILURES_ANNOTATION, INDEX_LABEL, INDEX_VARIABLE, is_indexed
+from api.types.job_spec import EnvVar
+from api.types.references import EnvFromSource
 
 CONDITIONS = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
 
@@ -91,7 +93,7 @@ def _pod(job: Job, run: Run, node_name: str) -> Document:
         "command": list(job.spec.command),
     }
     container |= {"args": list(job.spec.args)} if job.spec.args else {}
-    container |= {"env": [{"name": INDEX_VARIABLE, "value": str(run.index)}]} if run.index is not None else {}
+    container |= _environment(job, run)
     container |= {"stdin": True} if job.spec.stdin else {}
     container |= {"stdinOnce": True} if job.spec.stdin_once else {}
     container["resources"] = _resources(job, run)
@@ -116,6 +118,28 @@ def _pod(job: Job, run: Run, node_name: str) -> Document:
     }
 
 
+def _environment(job: Job, run: Run) -> Document:
+    """What the job says of its run's environment: values as they are written, and of others where they come from.
+
+    What those are is nowhere but in the run: nobody who may see pods sees a Secret by it.
+    """
+    said: Document = {}
+    env = [{"name": INDEX_VARIABLE, "value": str(run.index)}] if run.index is not None else []
+    if _is_of_present(job, run):
+        env = [_as_written(variable) for variable in job.spec.env] + env
+        said = {"envFrom": [_as_written(source) for source in job.spec.env_from]} if job.spec.env_from else {}
+    return ({"env": env} if env else {}) | said
+
+
+def _as_written(value: EnvVar | EnvFromSource) -> Document:
+    return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _is_of_present(job: Job, run: Run) -> bool:
+    """Whether the run is of what the spec says now; another was of one that nobody has any more."""
+    return run.template_hash == job.spec.template_hash()
+
+
 def _index_of(run: Run) -> dict[str, str]:
     return {} if run.index is None else {INDEX_LABEL: str(run.index)}
 
@@ -131,8 +155,9 @@ def _resources(job: Job, run: Run) -> Document:
     have = {"cpu": limits.cpu, "memory": limits.memory, "ephemeral-storage": limits.ephemeral_storage}
     told = {name: amount for name, amount in have.items() if amount is not None}
     told |= {kind: str(count) for kind, count in limits.devices.items()}
-    is_its_own = run.template_hash == job.spec.template_hash()
-    return ({"limits": told} if told and is_its_own else {}) | ({"requests": requests} if requests else {})
+    return ({"limits": told} if told and _is_of_present(job, run) else {}) | (
+        {"requests": requests} if requests else {}
+    )
 
 
 def _status(run: Run) -> Document:

@@ -103,3 +103,21 @@ def test_a_run_with_an_index_says_so_in_its_name_labels_annotations_and_environm
         "batch.kubernetes.io/job-index-failure-count": "1",
     }
     assert container["env"] == [{"name": "JOB_COMPLETION_INDEX", "value": "3"}]
+
+
+def test_a_pod_has_the_environment_that_its_job_says_and_only_where_the_rest_comes_from():
+    key = {"secretKeyRef": {"name": "db", "key": "password", "optional": True}}
+    env = [{"name": "A", "value": "b"}, {"name": "EMPTY"}, {"name": "PASSWORD", "valueFrom": key}]
+    env_from = [{"prefix": "X_", "secretRef": {"name": "db"}}, {"configMapRef": {"name": "c"}}]
+    spec = {"env": env, "envFrom": env_from, "completionMode": "Indexed", "completions": 2}
+    hash_ = Job.model_validate(a_job(**spec)).spec.template_hash()
+
+    of_now, of_before = pods(
+        {"attempt": 1, "index": 1, "templateHash": hash_}, {"attempt": 2, "index": 1, "templateHash": "other"}, **spec
+    )
+
+    index = [{"name": "JOB_COMPLETION_INDEX", "value": "1"}]
+    assert of_now["spec"]["containers"][0]["env"] == env + index
+    assert of_now["spec"]["containers"][0]["envFrom"] == env_from
+    assert of_before["spec"]["containers"][0]["env"] == index
+    assert "envFrom" not in of_before["spec"]["containers"][0]
