@@ -97,3 +97,14 @@ def field(path: str) -> Cell:
         return "" if value is None else str(value)
 
     return Cell(read, f".{path}")
+
+
+def condition(name: str, part: str) -> Cell:
+    """Return a cell that shows a part of a condition: its status, reason or message."""
+
+    def read(document: Document) -> str:
+        conditions = document.get("status", {}).get("conditions", ())
+        nothing = "Unknown" if part == "status" else ""
+        return next((str(c.get(part, "")) for c in conditions if c.get("type") == name), nothing)
+
+    return Cell(read, f'.status.conditions[?(@.type=="{name}")].{part}')

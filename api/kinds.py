@@ -14,19 +14,18 @@ from api.access_kinds import (
     ROLE_BINDING,
     TOKEN,
 )
-from api.kind import Cell, Column, Kind, field
+from api.kind import Cell, Column, Kind, condition, field
 from api.meta import GROUP as GROUP
-from api.meta import Document, Resource
+from api.meta import Document
 from api.runtime_spec import LATEST
+from api.shown_kinds import MANIFEST, NODE, POD, SERVICE
 from api.types import (
     config_map,
-    core,
     cron_job,
     job,
     job_many,
     job_network,
     network,
-    pod,
     priority_class,
     registry,
     resource_quota,
@@ -37,7 +36,7 @@ from api.types import (
     workflow,
 )
 from api.types.config_map import ConfigMap
-from api.types.core import Event, Namespace, NewEvent, Node
+from api.types.core import Event, Namespace, NewEvent
 from api.types.cron_job import CronJob
 from api.types.job import Job
 from api.types.network import Network
@@ -52,8 +51,8 @@ from api.types.volume_snapshot import VolumeSnapshot
 from api.types.workflow import Workflow
 
 __all__ = [
-    "ACCESS_KINDS", "CERTIFICATE", "CLUSTER_ROLE", "CLUSTER_ROLE_BINDING", "GROUP", "ROLE", "ROLE_BINDING", "TOKEN",
-    "Cell", "Column", "Kind", "by_name", "field",
+    "ACCESS_KINDS", "CERTIFICATE", "CLUSTER_ROLE", "CLUSTER_ROLE_BINDING", "GROUP", "MANIFEST", "NODE", "POD", "ROLE",
+    "ROLE_BINDING", "SERVICE", "TOKEN", "Cell", "Column", "Kind", "by_name", "field",
 ]  # fmt: skip
 
 
@@ -65,15 +64,6 @@ def _command(document: Document) -> str:
 def _exit_code(document: Document) -> str:
     runs = document.get("status", {}).get("runs") or [{}]
     return str(runs[-1].get("exitCode", ""))
-
-
-def _condition(name: str, part: str) -> Cell:
-    def read(document: Document) -> str:
-        conditions = document.get("status", {}).get("conditions", ())
-        nothing = "Unknown" if part == "status" else ""
-        return next((str(c.get(part, "")) for c in conditions if c.get("type") == name), nothing)
-
-    return Cell(read, f'.status.conditions[?(@.type=="{name}")].{part}')
 
 
 def _installed(document: Document) -> str:
@@ -176,11 +166,11 @@ RUNTIME = Kind(
     name="Runtime", plural="runtimes", short_names=("rt",), namespaced=False, type=Runtime,
     conditions=runtime.CONDITIONS,
     columns=(
-        Column("Ready", _condition("Ready", "status"), description="Whether every wanted version is installed."),
-        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Ready", condition("Ready", "status"), description="Whether every wanted version is installed."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
         Column("Wanted", _wanted, description="The versions wanted."),
         Column("Installed", _installed, description="The versions installed."),
-        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/runtime",
 )  # fmt: skip
@@ -196,11 +186,11 @@ REGISTRY = Kind(
     name="Registry", plural="registries", short_names=("reg",), namespaced=False, type=Registry,
     conditions=registry.CONDITIONS,
     columns=(
-        Column("Ready", _condition("Ready", "status"), description="Whether there is a catalogue to install from."),
-        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Ready", condition("Ready", "status"), description="Whether there is a catalogue to install from."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
         Column("Runtimes", field("status.runtimes"), description="Runtimes in the catalogue."),
         Column("URL", field("spec.url"), description="Where the catalogue is."),
-        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/registry",
 )  # fmt: skip
@@ -214,7 +204,7 @@ VOLUME = Kind(
         Column("Size", volume.capacity, description="How much it can hold."),
         Column("Used", volume.used, description="How much of that is in use."),
         Column("Used-By", volume.used_by, description="The jobs whose runs have it."),
-        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/volume", problems_with_change=volume.problems_with_change,
 )  # fmt: skip
@@ -227,7 +217,7 @@ VOLUME_SNAPSHOT = Kind(
         Column("RestoreSize", field("status.restoreSize"), description="The least size of a volume made of it."),
         Column("Disk", volume_snapshot.disk, description="How much of the host's disk it takes."),
         Column("CreationTime", field("status.creationTime"), ago=True, description="How long ago it was taken."),
-        Column("Message", _condition("Ready", "message"), wide=True, description="What happened and what to do."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
     ),
     finalizer="runwright.dev/volumesnapshot", problems_with_change=volume_snapshot.problems_with_change,
 )  # fmt: skip
@@ -235,8 +225,8 @@ NETWORK = Kind(
     name="Network", plural="networks", short_names=("net",), namespaced=True, type=Network,
     conditions=network.CONDITIONS,
     columns=(
-        Column("Ready", _condition("Ready", "status"), description="Whether jobs can be in it."),
-        Column("Reason", _condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Ready", condition("Ready", "status"), description="Whether jobs can be in it."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
         Column("CIDR", field("status.cidr"), description="Its addresses."),
         Column("Egress", network.egress, description="What its jobs reach outside of it."),
         Column("IPv6-CIDR", field("status.ipv6Cidr"), wide=True, description="Its addresses of IPv6."),
@@ -302,38 +292,6 @@ PRIORITY_CLASS = Kind(
 )  # fmt: skip
 
 
-def _pod_ready(document: Document) -> str:
-    statuses = document["status"].get("containerStatuses", [])
-    return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
-
-
-def _pod_status(document: Document) -> str:
-    return str(document["status"].get("reason") or document["status"].get("phase", ""))
-
-
-POD = Kind(
-    name="Pod", plural="pods", short_names=("po",), namespaced=True, type=Resource,
-    conditions=pod.CONDITIONS,
-    columns=(
-        Column("Ready", _pod_ready, description="Whether its container runs."),
-        Column("Status", _pod_status, description="Its phase, or why it ended."),
-        Column("Restarts", lambda _document: "0", description="Always 0: each retry is a pod of its own."),
-        Column("Node", field("spec.nodeName"), wide=True, description="The host."),
-    ),
-    group="", version="v1", categories=("all",),
-)  # fmt: skip
-MANIFEST = Kind(
-    name="Manifest", plural="manifests", short_names=("mf",), namespaced=False, type=Resource,
-    columns=(
-        Column("Source", field("source"), description="The directory or table that it is in."),
-        Column("File", field("file"), description="The file, or the row, in it."),
-        Column("Line", field("line"), description="The line that it starts at, or where it is wrong."),
-        Column("Object", field("object"), description="The object that it declares."),
-        Column("State", field("state"), description="Whether it is applied, or why not."),
-        Column("Message", field("message"), description="What is wrong and what to do."),
-    ),
-    has_status=False, categories=(),
-)  # fmt: skip
 NEW_EVENT = Kind(
     name="Event", plural="events", short_names=("ev",), namespaced=True, type=NewEvent,
     columns=(
@@ -343,28 +301,6 @@ NEW_EVENT = Kind(
         Column("Note", field("note"), description="What happened."),
     ),
     group="events.k8s.io", version="v1", has_status=False, categories=(),
-)  # fmt: skip
-
-
-def _node_status(document: Document) -> str:
-    ready = _condition("Ready", "status").read(document)
-    return "Ready" if ready == "True" else "NotReady"
-
-
-NODE = Kind(
-    name="Node", plural="nodes", short_names=("no",), namespaced=False, type=Node,
-    conditions=core.NODE_CONDITIONS,
-    columns=(
-        Column("Status", _node_status, description="Whether it takes runs."),
-        Column("Version", field("status.nodeInfo.kubeletVersion"), description="The version of runwright."),
-        Column("OS-Image", field("status.nodeInfo.osImage"), wide=True, description="Its operating system."),
-        Column("Kernel-Version", field("status.nodeInfo.kernelVersion"), wide=True, description="Its kernel."),
-    ),
-    group="", version="v1", categories=(),
-)  # fmt: skip
-SERVICE = Kind(
-    name="Service", plural="services", short_names=("svc",), namespaced=True, type=Resource, columns=(),
-    group="", version="v1", categories=(),
 )  # fmt: skip
 
 PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)

@@ -105,10 +105,6 @@ def _at(path: str) -> tuple[kinds.Kind, list[str], Document]:
 
     word, *names = path.split(".")
     kind = targets.kind_of(word)
-    if kind in kinds.PROJECTED:
-        raise click.UsageError(
-            f"cannot explain {kind.plural}: they are shown and not stored: see rnx explain job.status"
-        )
     schema = crd.schema_of(kind)
     for depth, name in enumerate(names):
         below = _fields(schema)

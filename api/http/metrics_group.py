@@ -2,18 +2,19 @@
 
 from api.http.served import Served
 from api.kinds import Kind
-from api.meta import Resource
+from api.types.usages import METRICS_GROUP as GROUP
+from api.types.usages import METRICS_VERSION as VERSION
+from api.types.usages import NodeMetrics, PodMetrics
 
-GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
 ROOT = f"/apis/{GROUP_VERSION}"
 
 POD_METRICS = Kind(
-    name="PodMetrics", plural="pods", short_names=(), namespaced=True, type=Resource, columns=(), group=GROUP,
+    name="PodMetrics", plural="pods", short_names=(), namespaced=True, type=PodMetrics, columns=(), group=GROUP,
     version=VERSION, has_status=False, categories=(),
 )  # fmt: skip
 NODE_METRICS = Kind(
-    name="NodeMetrics", plural="nodes", short_names=(), namespaced=False, type=Resource, columns=(), group=GROUP,
+    name="NodeMetrics", plural="nodes", short_names=(), namespaced=False, type=NodeMetrics, columns=(), group=GROUP,
     version=VERSION, has_status=False, categories=(),
 )  # fmt: skip
 PODS = Served(POD_METRICS, ("get", "list"))

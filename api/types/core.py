@@ -1,12 +1,8 @@
-"""Event, Namespace and Node, from Kubernetes' core group, as far as runwright uses them."""
-
-from typing import Any
+"""Event and Namespace, from Kubernetes' core group, as far as runwright uses them."""
 
 from pydantic import Field
 
 from api.meta import ApiModel, Resource
-
-NODE_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 class ObjectReference(ApiModel):
@@ -89,23 +85,3 @@ class Namespace(Resource):
     api_version: str = "v1"
     kind: str = "Namespace"
     status: NamespaceStatus = Field(default_factory=NamespaceStatus, description="Whether it takes new objects.")
-
-
-class NodeStatus(ApiModel):
-    """What a host has, and how it is."""
-
-    capacity: dict[str, str] = Field(default_factory=dict, description="cpu, memory, pods and ephemeral-storage.")
-    allocatable: dict[str, str] = Field(default_factory=dict, description="The part of it that runs can have.")
-    conditions: tuple[dict[str, Any], ...] = Field(
-        default=(), description="Ready, DiskPressure, MemoryPressure and PIDPressure."
-    )
-    addresses: tuple[dict[str, str], ...] = Field(default=(), description="Its name.")
-    node_info: dict[str, str] = Field(default_factory=dict, description="Kernel, operating system and versions.")
-
-
-class Node(Resource):
-    """The host that runs are on; there is one."""
-
-    api_version: str = "v1"
-    kind: str = "Node"
-    status: NodeStatus = Field(default_factory=NodeStatus, description="What it has, and how it is.")

@@ -14,12 +14,13 @@ from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, TooMany
 from api.meta import Document
 from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Storage
+from api.types.manifest import ManifestState as State
 from controller.engine.clock import Clock
 from controller.engine.log import keys
 from controller.manifests import owned
 from controller.manifests.declare import Declared, Mistake, Wanted, declared, why_kept
 from controller.manifests.owned import Ownership
-from controller.manifests.reports import ManifestMetrics, Report, State
+from controller.manifests.reports import ManifestMetrics, Report
 from controller.manifests.sources import FORCE_ANNOTATION, Entry, Feed, Reading
 
 _log = logging.getLogger(__name__)

@@ -7,27 +7,17 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from api.meta import Document, ObjectKey, wire_time
 from api.ports import Storage
+from api.types.manifest import ManifestState as State
 from controller.engine.clock import Clock
 from controller.engine.recorder import EventType, Recorder
 from controller.manifests.sources import FeedKind
 
 _WHOLE_FEED = "*"
-
-
-class State(StrEnum):
-    """What became of a manifest."""
-
-    APPLIED = "Applied"
-    PENDING = "Pending"
-    INVALID = "Invalid"
-    CONFLICT = "Conflict"
-    UNREADABLE = "Unreadable"
 
 
 _REASONS = {

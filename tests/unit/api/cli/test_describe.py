@@ -183,6 +183,11 @@ def test_a_secret_is_described_by_the_sizes_of_its_values(rnx, live):
     assert not shows(rnx("get", "secret", "-o", "wide").out)
 
 
+def test_what_is_shown_and_not_stored_has_fields_that_are_explained(rnx, live):
+    assert "FIELD: exitCode <integer>" in rnx("explain", "pod.status.containerStatuses.state.terminated.exitCode").out
+    assert "ENUM: Applied, Pending, Invalid, Conflict, Unreadable" in rnx("explain", "manifests.state").out
+
+
 def test_what_nothing_is_done_for_is_not_explained_but_described(rnx, live):
     said = rnx("explain", "pod/etl-1")
 

@@ -48,6 +48,41 @@ def test_every_field_is_described(documents):
     assert [path for path, member in fields if not member.get("description")] == []
 
 
+def test_every_kind_says_what_it_is_and_what_its_objects_have(documents):
+    kinds = {
+        name: schema
+        for document in documents.values()
+        for name, schema in document["components"]["schemas"].items()
+        if schema.get("x-kubernetes-group-version-kind") and not name.endswith("List")
+    }
+
+    told = [schema["description"] for schema in kinds.values()]
+    assert len(set(told)) == len(kinds)
+    assert not [text for text in told if "TypeMeta" in text]
+    bare = [name for name, schema in kinds.items() if schema["properties"].keys() <= {"apiVersion", "kind", "metadata"}]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("document", "schema", "path", "words"),
+    [
+        ("api/v1", "io.k8s.api.core.v1.Pod", "spec.containers.resources.limits", "`512Mi`"),
+        ("api/v1", "io.k8s.api.core.v1.Pod", "spec.restartPolicy", "Default: Never."),
+        ("api/v1", "io.k8s.api.core.v1.Pod", "status.containerStatuses.state.terminated.exitCode", "128"),
+        ("api/v1", "io.k8s.api.core.v1.Service", "spec.clusterIP", "10.96.0.10"),
+        ("api/v1", "io.k8s.api.core.v1.Node", "status.conditions.reason", "HasSufficientDisk"),
+        (GROUP, "dev.runwright.v1alpha1.Manifest", "line", "counted from 1"),
+        ("apis/metrics.k8s.io/v1beta1", "io.k8s.api.metrics.v1beta1.PodMetrics", "containers.usage.memory", "3072Ki"),
+    ],
+)
+def test_what_is_shown_and_not_stored_is_described_with_units_and_examples(documents, document, schema, path, words):
+    at = documents[document]["components"]["schemas"][schema]
+    for name in path.split("."):
+        at = at.get("items", at)["properties"][name]
+
+    assert words in at["description"]
+
+
 def test_every_kind_that_can_be_patched_says_that_the_server_validates(documents):
     patches = [
         operations["patch"]

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from api import crd
+from api.http.metrics_group import NODE_METRICS, POD_METRICS
 from api.ports import RunUsage
+from support.declared import undeclared
 
 PODS = "/apis/metrics.k8s.io/v1beta1/pods"
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
@@ -65,3 +68,11 @@ def test_the_host_is_a_node_that_uses_what_its_kernel_counted(api):
     assert (item["runwright"]["diskBytes"], item["runwright"]["processes"]) == (1 << 30, 77)
     assert api.client.get(f"{NODES}/host-1").json()["kind"] == "NodeMetrics"
     assert api.client.get(f"{NODES}/other").status_code == 404
+
+
+@pytest.mark.parametrize(("path", "kind"), [(PODS, POD_METRICS), (NODES, NODE_METRICS)])
+def test_all_that_is_told_is_described(api, used, path, kind):
+    items = api.client.get(path).json()["items"]
+
+    assert items
+    assert [field for item in items for field in undeclared(crd.schema_of(kind), item)] == []

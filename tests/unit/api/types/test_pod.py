@@ -1,5 +1,8 @@
+from api import crd
+from api.kinds import POD
 from api.types.job import Job
 from api.types.pod import pod_name, pods_of
+from support.declared import undeclared
 from support.objects import a_job
 
 
@@ -121,3 +124,27 @@ def test_a_pod_has_the_environment_that_its_job_says_and_only_where_the_rest_com
     assert of_now["spec"]["containers"][0]["envFrom"] == env_from
     assert of_before["spec"]["containers"][0]["env"] == index
     assert "envFrom" not in of_before["spec"]["containers"][0]
+
+
+def test_all_that_a_pod_shows_is_described():
+    spec = {
+        "args": ["x"], "stdin": True, "stdinOnce": True, "priorityClassName": "high", "completions": 2,
+        "completionMode": "Indexed", "backoffLimitPerIndex": 1, "resources": {"limits": {"memory": "64Mi"}},
+        "env": [{"name": "A", "value": "b"}], "envFrom": [{"configMapRef": {"name": "c"}}],
+    }  # fmt: skip
+    times = {"startedAt": "2026-01-02T03:04:05Z", "finishedAt": "2026-01-02T03:04:06Z"}
+    run = {
+        "templateHash": Job.model_validate(a_job(**spec)).spec.template_hash(),
+        "index": 0,
+        "requests": {"cpu": "5m"},
+    }
+    ended = {"state": "Ended", "reason": "Error", "message": "m", "exitCode": 137, "signal": 9, **times}
+
+    found = pods(
+        {"attempt": 1, **run},
+        {"attempt": 2, "state": "Running", **run, **times},
+        {"attempt": 3, **run, **ended},
+        **spec,
+    )
+
+    assert [path for pod in found for path in undeclared(crd.schema_of(POD), pod)] == []

@@ -1,9 +1,12 @@
 import pytest
 
+from api import crd
+from api.kinds import NODE
 from controller.daemon.allocatable import HostAmounts
 from controller.daemon.host import Host
 from controller.daemon.node import NodeReport
 from controller.daemon.settings import Settings
+from support.declared import undeclared
 from support.hand_clock import HandClock
 
 HOST = Host("host-1", "x86_64", (6, 1), "boot", 8 << 30, cpus=4, pids=1000)
@@ -76,3 +79,7 @@ def test_a_condition_remembers_since_when_it_holds(tmp_path):
 
     assert first["lastTransitionTime"] == second["lastTransitionTime"] != second["lastHeartbeatTime"]
     assert third["lastTransitionTime"] == third["lastHeartbeatTime"]
+
+
+def test_all_that_a_node_shows_is_described(tmp_path):
+    assert list(undeclared(crd.schema_of(NODE), report(tmp_path).node())) == []

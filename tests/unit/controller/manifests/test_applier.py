@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api import kinds
+from api import crd, kinds
 from api.meta import ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from controller.daemon.runtime_requests import RuntimeRequests
 from controller.engine.recorder import Recorder
 from controller.manifests.loop import ManifestsLoop
 from state.store import Store
+from support.declared import undeclared
 from support.hand_clock import HandClock
 from support.manifests import a_manifest, put, put_fresh
 
@@ -438,6 +439,7 @@ def test_a_report_keeps_the_time_since_when_it_reads_as_it_does(loop: ManifestsL
     put(root / "a.yaml", "kind: [")
     woken(loop)
     [first] = loop.reports.reports()
+    assert list(undeclared(crd.schema_of(kinds.MANIFEST), first)) == []
     clock.advance(60)
     woken(loop)
 

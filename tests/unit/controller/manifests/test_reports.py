@@ -5,8 +5,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from api.meta import ObjectKey
+from api.types.manifest import ManifestState as State
 from controller.engine.recorder import Recorder
-from controller.manifests.reports import ManifestMetrics, Report, Reports, State
+from controller.manifests.reports import ManifestMetrics, Report, Reports
 from controller.manifests.sources import FeedKind
 from state.store import Store
 from support.hand_clock import HandClock
