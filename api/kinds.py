@@ -307,7 +307,7 @@ PROJECTED: tuple[Kind, ...] = (POD, MANIFEST)
 """Kinds that are shown and not stored: runs as pods, and what the manifest sources hold."""
 
 FOR_CLIENTS: tuple[Kind, ...] = (NEW_EVENT, NODE, SERVICE)
-"""Kinds that are shown and not stored, for clients that look for them; rnx looks for nodes only."""
+"""Kinds that are shown for clients that look for them, and stored in part or not at all; rnx looks for nodes only."""
 
 KINDS: tuple[Kind, ...] = (
     JOB,
@@ -327,7 +327,7 @@ KINDS: tuple[Kind, ...] = (
     RESOURCE_QUOTA,
     *ACCESS_KINDS,
 )
-_BY_NAME = {kind.name: kind for kind in KINDS}
+_BY_NAME = {kind.name: kind for kind in (*KINDS, NODE)}
 
 
 def by_name(name: str) -> Kind:

@@ -1,4 +1,4 @@
-"""The kinds that are shown and not stored: rows of THE table, which `kinds.py` is.
+"""The kinds that are shown, and not stored as they are: rows of THE table, which `kinds.py` is.
 
 Runs as pods, what manifest sources hold, the host as a node, and services, of which there are none.
 """
@@ -47,7 +47,8 @@ MANIFEST = Kind(
 
 def _node_status(document: Document) -> str:
     ready = condition("Ready", "status").read(document)
-    return "Ready" if ready == "True" else "NotReady"
+    is_closed = document.get("spec", {}).get("unschedulable")
+    return ("Ready" if ready == "True" else "NotReady") + (",SchedulingDisabled" if is_closed else "")
 
 
 NODE = Kind(

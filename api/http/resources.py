@@ -24,6 +24,7 @@ from api.kinds import NAMESPACE, Kind
 from api.meta import GROUP, ObjectKey
 from api.objects import admission, reading, selectors
 from api.objects.creation import Creation
+from api.objects.host_objects import Nodes, NodeVerbs
 from api.objects.new_events import NewEvents, NewEventVerbs
 from api.objects.patch import PatchType
 from api.objects.pod_deletion import PodVerbs
@@ -304,6 +305,8 @@ class Resources:
                 return EventVerbs(self._verbs.storage, self._clock)
             case Pods() as pods:
                 return PodVerbs(self._verbs.storage, self._clock, pods)
+            case Nodes() as nodes:
+                return NodeVerbs(self._verbs.storage, self._clock, nodes)
             case _:
                 return self._verbs
 
@@ -326,6 +329,8 @@ def _takes(source: Source, verb: str) -> bool:
     """Whether objects of a source may be written so."""
     if isinstance(source, Pods):
         return verb in ("DELETE", "DELETECOLLECTION")
+    if isinstance(source, Nodes):
+        return verb in ("PUT", "PATCH", "APPLY")
     return isinstance(source, Stored | NewEvents)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from api.http.sources import subresources
 from api.kinds import NAMESPACE, Kind
+from api.objects.host_objects import Nodes
 from api.objects.new_events import NewEvents
 from api.objects.projections import Pods, Source, Stored
 
@@ -55,6 +56,8 @@ def _verbs(source: Source) -> tuple[str, ...]:
         return ALL_VERBS
     if isinstance(source, Pods):
         return ("delete", "deletecollection", "get", "list", "watch")
+    if isinstance(source, Nodes):
+        return ("get", "list", "patch", "update", "watch")
     return ("get", "list", "watch") if source.followed is not None else ("get", "list")
 
 

@@ -1,7 +1,8 @@
 """What is served at which path: where the objects of each resource come from, and which subresources they have."""
 
 from api.kinds import EVENT, JOB, REGISTRY, RUNTIME, Kind
-from api.objects import host_objects, projections
+from api.objects import projections
+from api.objects.host_objects import Nodes, Services
 from api.objects.new_events import NewEvents
 from api.objects.projections import Pods, Source, Stored
 from api.objects.run_events import Events
@@ -26,6 +27,8 @@ def sources_of(
 ) -> dict[tuple[str, str, str], Source]:
     """Return all sources by group, version and plural."""
     shown: list[Source] = [pods, manifests, NewEvents(verbs)]
-    shown += [host_objects.nodes(verbs, host.node), host_objects.services(verbs)]
+    nodes = Nodes(verbs, host.node)
+    nodes.keep()
+    shown += [nodes, Services(verbs)]
     sources: list[Source] = [*(Events(verbs) if kind is EVENT else Stored(verbs, kind) for kind in kinds), *shown]
     return {(source.kind.group, source.kind.version, source.kind.plural): source for source in sources}

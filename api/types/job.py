@@ -147,6 +147,10 @@ class Reason(ReasonEnum):
         "Other jobs come first: what the run needs is kept for one of them; the message says the job's place in the "
         "queue.",
     )
+    HOST_CORDONED = (
+        "HostCordoned",
+        "Somebody has cordoned the host, so no run begins on it until it is uncordoned; those that run go on.",
+    )
     UNSCHEDULABLE = (
         "Unschedulable",
         "The job requests more than this host has in all, so it can never run here; the message says what to lower.",

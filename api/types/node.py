@@ -1,6 +1,9 @@
 """Node and Service: the host, and what clients ask it for that it has none of."""
 
-from pydantic import ConfigDict, Field
+from typing import Any
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from api.meta import Resource
 from api.types.pod_fields import Shown
@@ -9,7 +12,23 @@ NODE_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 class NodeSpec(Shown):
-    """What is wanted of the host: nothing."""
+    """What is wanted of the host."""
+
+    unschedulable: bool = Field(
+        default=False,
+        description="True lets no further run begin; those that run go on. Set by kubectl cordon, uncordon and drain.",
+    )
+    taints: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Refused: runs are kept from the one host by unschedulable, or by a quota."
+    )
+
+    @field_validator("taints")
+    @classmethod
+    def _has_no_taints(cls, taints: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        if taints:
+            text = "there are no tolerations: kubectl cordon lets no further run begin, a ResourceQuota only so many"
+            raise PydanticCustomError("FieldValueForbidden", text)
+        return taints
 
 
 class NodeCondition(Shown):

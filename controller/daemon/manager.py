@@ -15,7 +15,7 @@ from api.http.app import Surroundings, build_app
 from api.http.authorization import Access
 from api.http.load import Load
 from api.http.server import ApiServer, Tls
-from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, VOLUME
+from api.kinds import CRON_JOB, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, VOLUME
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
 from api.types.job import Job
@@ -47,7 +47,7 @@ from controller.daemon.order_admission import OrderAdmission
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
-from controller.daemon.queueing import COUNTED, open_capacity, open_quotas
+from controller.daemon.queueing import COUNTED, open_capacity, open_quotas, watched
 from controller.daemon.run_defaults import open_cgroups, run_defaults
 from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.daemon.runtimes_here import open_runtimes
@@ -249,8 +249,9 @@ class Manager:
         announcer = Announcer(self._recorder, job_metrics := JobMetrics(self._metrics))
         self._amounts = HostAmounts(self._host, settings, paths.runs, devices.counts_of_all)
         capacity = open_capacity(
-            settings, self.store, self._run_dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics
-        )
+            settings, self.store, self._run_dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics,
+            self._host.name,
+        )  # fmt: skip
         self._waiters = Waiters(self.store.get)
         defaults = self._run_defaults
         observer = Observer(
@@ -272,8 +273,7 @@ class Manager:
                 *self._waking.of_jobs(),
                 (JOB.name, announcer.keys),
                 (JOB.name, self._waiters.changed),
-                (JOB.name, capacity.forget),
-                (PRIORITY_CLASS.name, capacity.reorder),
+                *watched(capacity),
             ),
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)

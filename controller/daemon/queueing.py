@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from api.kinds import EVENT, KINDS, RESOURCE_QUOTA
+from api.kinds import EVENT, JOB, KINDS, NODE, PRIORITY_CLASS, RESOURCE_QUOTA
 from api.meta import ObjectKey
+from api.ports import Change
 from controller.capacity.amounts import Amounts
 from controller.daemon.settings import Settings
 from controller.engine.clock import Clock
@@ -26,12 +27,22 @@ def open_capacity(
     allocatable: Callable[[], Amounts],
     wake: Callable[[ObjectKey], None],
     metrics: JobMetrics,
+    node_name: str,
 ) -> Capacity:
     """Return the book of what runs are promised of `allocatable()`; `wake` is called for jobs whose turn it is."""
-    return Capacity(allocatable, store, dirs, clock, wake, settings.queue.rules(), metrics.waited)
+    return Capacity(allocatable, store, dirs, clock, wake, settings.queue.rules(), metrics.waited, node_name)
 
 
 def open_quotas(settings: Settings, store: Store) -> QuotaBook:
     """Return the book of what namespaces use, as jobs count."""
     defaults = settings.queue.rules().defaults
     return QuotaBook(store, lambda job: charges.of(job, defaults), charges.is_over, charges.begins_again)
+
+
+def watched(capacity: Capacity) -> tuple[tuple[str, Callable[[Change], tuple[ObjectKey, ...]]], ...]:
+    """Return the kinds whose changes the queue is told of, each with what it is told by."""
+    return (
+        (JOB.name, capacity.forget),
+        (PRIORITY_CLASS.name, capacity.reorder),
+        (NODE.name, capacity.look_at_node),
+    )

@@ -22,6 +22,7 @@ from controller.capacity.turns import Promised, Rules
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
 from controller.job import queue_words, requests
+from controller.job.cordon import Cordon
 from controller.job.moments import micros
 from controller.job.observed import Admitted, Queued
 from controller.job.priorities import Priorities
@@ -71,11 +72,12 @@ class Capacity:
         wake: Callable[[ObjectKey], None],
         rules: QueueRules,
         waited: Callable[[str, float], None] = lambda _class, _seconds: None,
+        node_name: str = "",
     ) -> None:
         """Promise of `allocatable()`, as it is each time; runs are on record in `storage`, and on the host in `dirs`.
 
         `wake` is called for jobs that may begin a run, or whose run gives way; `waited` is told of which class a job
-        began after how many seconds.
+        began after how many seconds. While the node `node_name` is cordoned, nobody begins.
         """
         self._allocatable = allocatable
         self._storage = storage
@@ -85,6 +87,7 @@ class Capacity:
         self._rules = rules
         self._waited = waited
         self._priorities = Priorities(storage)
+        self._cordon = Cordon(storage, node_name)
         self._lock = threading.Lock()
         self._line = Line(Order((0,), rules.ageing_seconds))
         self._granted: dict[ObjectKey, Waiting] = {}
@@ -124,6 +127,8 @@ class Capacity:
                 return self._turn(one)
             allocatable = self._all()
             need = requests.need(job, self._rules.defaults, allocatable)
+            if self._cordon.why:
+                return Queued(Reason.HOST_CORDONED, self._cordon.why)
             known = tuple(each for each in need if each[0] in allocatable)  # Of devices it may not have been told yet.
             if why := queue_words.never(known, allocatable):
                 return Queued(Reason.UNSCHEDULABLE, why)
@@ -187,6 +192,17 @@ class Capacity:
         self._wake_all(woken)
         return ()
 
+    def look_at_node(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Know whether the host takes new runs; who was to begin and has not waits again where it does not."""
+        with self._lock:
+            is_news = self._cordon.changed(change)
+            for one in tuple(self._granted.values()) if is_news and self._cordon.why else ():
+                self._give_back(one.key.namespace, self._granted.pop(one.key).need)
+                self._line.add(one)
+            woken = self._decide() if is_news else ()
+        self._wake_all(woken)
+        return ()
+
     def why_preempted(self, uid: str, attempt: int) -> str:
         """Say for whom a run gives way; empty if it does not."""
         with self._lock:
@@ -242,7 +258,7 @@ class Capacity:
             for run, each in self._leaving.items()
             if run[0] in held and (each.is_told or self._line.get(each.whom))  # Nobody ends for who has gone.
         }
-        if not len(self._line):
+        if not len(self._line) or self._cordon.why:
             self._kept_for = None
             return ()
         allocatable = self._all()
@@ -275,6 +291,9 @@ class Capacity:
         if granted is not None:
             return Admitted(granted.need, granted.priority, granted.since)
         free, ahead = self._free(), self._line.ahead_of(one)
+        if self._cordon.why:
+            place = queue_words.place(one, ahead, len(self._line))
+            return Queued(Reason.HOST_CORDONED, self._cordon.why, one.since, one.priority, ahead, place)
         why = queue_words.missing(one, free, self._all(), ahead, self._kept_for)
         place = queue_words.place(one, ahead, len(self._line))
         return Queued(queue_words.reason(one.need, free), why, one.since, one.priority, ahead, place)

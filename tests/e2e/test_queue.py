@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from api.errors import Forbidden
-from api.kinds import JOB, NODE, PRIORITY_CLASS, RESOURCE_QUOTA
+from api.kinds import JOB, NODE, POD, PRIORITY_CLASS, RESOURCE_QUOTA
+from api.objects.patch import PatchType
 from controller.capacity import amounts
 from support.daemon import Daemon
 
@@ -113,3 +114,23 @@ def test_a_quota_holds_whichever_way_a_job_comes_and_tells_what_is_used(daemon):
         return daemon.client.get(RESOURCE_QUOTA, "default", "few").get("status", {}).get("used")
 
     daemon.until("it is counted", lambda: used() == {"pods": "1"})
+
+
+def test_a_drained_host_begins_nothing_until_it_is_uncordoned_also_after_a_restart(daemon):
+    name = daemon.client.list(NODE)["items"][0]["metadata"]["name"]
+    add(daemon, "drained", FOR_EVER, backoffLimit=1, backoffSeconds=0.1)
+    daemon.running("drained")
+
+    daemon.client.patch(NODE, "", name, {"spec": {"unschedulable": True}}, PatchType.MERGE)
+    daemon.client.delete(POD, "default", "drained-1")
+    until(daemon, "drained", reason="HostCordoned")
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.wait_daemon()
+    daemon.start()
+    add(daemon, "later")
+    until(daemon, "later", reason="HostCordoned")
+    assert status(daemon, "drained")["attempts"] == 1
+
+    daemon.client.patch(NODE, "", name, {"spec": {"unschedulable": None}}, PatchType.MERGE)
+    until(daemon, "later", phase="Succeeded")
+    daemon.running("drained", attempt=2)

@@ -58,11 +58,24 @@ class Host:
     def restart(self) -> None:
         """Forget all that is not on record."""
         self.woken.clear()
-        self.capacity = Capacity(lambda: self.room, self.store, self.dirs, self.clock, self.woken.append, self.rules)
+        self.capacity = Capacity(
+            lambda: self.room, self.store, self.dirs, self.clock, self.woken.append, self.rules, node_name="host"
+        )
 
     def close(self) -> None:
         """Close the store."""
         self.store.close()
+
+    def cordon(self, *, closed: bool, node: str = "host") -> None:
+        """Store that a node takes no new runs, or does; the book is told."""
+        document = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "spec": {"unschedulable": closed}}
+        stored = self.store.get(ObjectKey("Node", "", node))
+        before = self.store.revision()
+        self.store.update({**stored, **document, "metadata": stored["metadata"]}) if stored else self.store.create(
+            document
+        )
+        for change in self.store.changes(before, kind="Node"):
+            self.capacity.look_at_node(change)
 
     def add_class(self, name: str, value: int, **fields: Any) -> None:
         """Store a PriorityClass."""

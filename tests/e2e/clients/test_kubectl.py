@@ -238,3 +238,11 @@ def test_cluster_info_and_nodes_are_answered(kubectl):
     assert "is running at" in kubectl("cluster-info").out
     assert "testhost" in kubectl("get", "nodes", "-o", "wide").out
     assert "testhost" in kubectl("describe", "node").out
+
+
+def test_a_node_is_cordoned_and_uncordoned(kubectl):
+    assert "cordoned" in kubectl("cordon", "testhost").out
+    assert "Ready,SchedulingDisabled" in kubectl("get", "nodes").out
+    assert "Unschedulable:      true" in kubectl("describe", "node", "testhost").out
+    assert "uncordoned" in kubectl("uncordon", "testhost").out
+    assert "SchedulingDisabled" not in kubectl("get", "nodes").out

@@ -1,5 +1,7 @@
 """Who may begin a run, who waits, and what is promised meanwhile."""
 
+from dataclasses import replace
+
 import pytest
 
 from api.ports import Change, ChangeType
@@ -417,3 +419,65 @@ def test_a_job_of_many_runs_is_promised_each_of_them_apart(host):
     assert host.capacity.promised()["pods"] == 1
     host.begin("many", attempt=3)
     assert host.capacity.promised() == {"cpu": 2000, "pods": 2}
+
+
+# A host that takes no new runs
+
+
+def test_nobody_begins_on_a_cordoned_host_and_all_do_when_it_is_uncordoned(host):
+    for name in ("a", "b"):
+        host.add(name, cpu=1)
+    host.cordon(closed=True)
+
+    a, b = host.ask("a"), host.ask("b")
+    assert [turn.reason for turn in (a, b)] == ["HostCordoned", "HostCordoned"]
+    assert a.message == "this host is cordoned, so no run begins on it: kubectl uncordon host lets them again"
+    assert (a.place, b.ahead) == ("place 1 of 1 in the queue, priority 0", 1)
+    assert host.names_woken() == []
+
+    host.cordon(closed=False)
+    assert host.names_woken() == ["a", "b"]
+    assert isinstance(host.ask("a"), Admitted)
+
+
+def test_who_was_to_begin_and_has_not_waits_again_and_what_it_was_promised_is_free(host):
+    host.add("a", cpu=1)
+    host.add("b", cpu=1)
+    host.begin("b")
+    assert isinstance(host.ask("a"), Admitted)
+
+    host.cordon(closed=True)
+
+    with pytest.raises(TransientError, match="not its turn any more"):
+        host.capacity.claim(host.job("a"), 1)
+    assert host.ask("a").reason == "HostCordoned"
+    assert host.capacity.promised()["cpu"] == 1000  # What runs goes on.
+
+
+def test_a_cordon_is_known_after_a_restart_also_to_who_only_asks_how_it_stands(host):
+    host.add("a", cpu=1)
+    host.cordon(closed=True)
+    host.restart()
+
+    assert host.capacity.peek(host.job("a")).reason == "HostCordoned"
+    assert host.ask("a").reason == "HostCordoned"
+
+
+def test_on_a_cordoned_host_no_run_gives_way(host):
+    host.rules = replace(host.rules, preemption=True)
+    host.restart()
+    host.add_class("urgent", 1000)
+    host.add("low", cpu=4)
+    host.add("high", class_name="urgent", cpu=4)
+    low = host.begin("low")
+    host.cordon(closed=True)
+
+    assert host.ask("high").reason == "HostCordoned"
+    assert host.capacity.why_preempted(low.meta.uid, 1) == ""
+
+
+def test_another_hosts_node_says_nothing_of_this_one(host):
+    host.add("a", cpu=1)
+    host.cordon(closed=True, node="other")
+
+    assert isinstance(host.ask("a"), Admitted)
