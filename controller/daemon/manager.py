@@ -297,6 +297,7 @@ class Manager:
                 (REGISTRY.name, self._waking.runtimes_of_registry),
                 (JOB.name, released_by),
                 (RUNTIME.name, dependents.of_runtime),
+                (RUNTIME.name, dependents.parents),
                 (RUNTIME_TEMPLATE.name, dependents.of_template),
             ),
         )

@@ -1,11 +1,13 @@
 """What is asked of Runtimes in passing: for a job, or to make another runtime of; and what is asked for no longer.
 
 Requests are declared as any user would declare them, by a field manager of their own. Invariants: what others asked
-for stays theirs; nothing is taken back that is installed, or that a job may yet want.
+for stays theirs; nothing is taken back that a job may yet want, or that a
+Runtime is made of.
 """
 
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from api import runtime_spec
 from api.errors import Conflict, Invalid, NotFound
@@ -13,8 +15,9 @@ from api.kinds import JOB, RUNTIME
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Storage
-from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES
+from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES, ASKING_MANAGERS
 from api.types.runtime import MADE_SOURCES, Runtime
+from controller.runtime.choosing import made_of
 
 REQUEST_MANAGER = ASKED_BY_JOBS
 PARENTS_MANAGER = ASKED_BY_RUNTIMES
@@ -40,93 +43,101 @@ class RuntimeRequests:
             if _is_made(stored):
                 return
             try:
-                self._apply(name, {"versions": sorted({version, *_asked_by(self._manager, stored)})})
+                self._apply(name, {"versions": sorted({version, *_asked_by({self._manager}, stored)})})
             except Invalid:
                 if not _is_made(self._stored(name)):  # Its author may have come in between.
                     raise
 
     def withdraw(self, name: str, versions: Sequence[str]) -> None:
-        """Ask for these versions no longer; a Runtime that is there for nothing else goes with them."""
+        """Ask for these versions no longer; what others asked for stays."""
         with self._lock:
             stored = self._stored(name)
-            asked = _asked_by(self._manager, stored)
+            asked = _asked_by({self._manager}, stored)
             left = sorted(asked - set(versions))
             if stored is None or len(left) == len(asked):
                 return
-            if left or stored["spec"].get("versions", []) != sorted(asked):
-                self._apply(name, {"versions": left} if left else {})
-            elif any(entry["manager"] != self._manager for entry in _entries(stored)):
-                self._apply(name, {"versions": []})  # Left out, it would mean the latest.
-            else:
-                self._delete(stored)
+            is_all = not left and set(stored["spec"].get("versions", ())) == asked
+            # Left out, it would mean the latest where nobody else says anything.
+            self._apply(name, {"versions": left} if left or is_all else {})
 
     def _apply(self, name: str, spec: Document) -> None:
         document = {"apiVersion": API_VERSION, "kind": RUNTIME.name, "metadata": {"name": name}, "spec": spec}
         self._verbs.apply(RUNTIME, "", name, document, WriteOptions(field_manager=self._manager, force=True))
-
-    def _delete(self, stored: Document) -> None:
-        metadata = stored["metadata"]
-        try:
-            self._verbs.delete(
-                RUNTIME, "", metadata["name"], uid=metadata["uid"], resource_version=metadata["resourceVersion"]
-            )
-        except (Conflict, NotFound):
-            return  # Somebody said something of it in between: it is looked at again.
 
     def _stored(self, name: str) -> Document | None:
         return self._storage.get(ObjectKey(RUNTIME.name, "", name))
 
 
 class AskedInVain:
-    """Implements `controller.runtime.kind.JobRequests`: what jobs asked for, and no job wants any more."""
+    """Implements `controller.runtime.kind.Requests`: what was asked for in passing, and nobody wants any more."""
 
-    def __init__(self, requests: RuntimeRequests, storage: Storage) -> None:
-        """Take back by `requests`, those of jobs; `storage` has the jobs."""
-        self._requests = requests
+    def __init__(self, verbs: Verbs, storage: Storage, requests: Sequence[RuntimeRequests]) -> None:
+        """Take back by `requests`, those of jobs and of runtimes; `storage` has both."""
+        self._verbs = verbs
         self._storage = storage
+        self._requests = tuple(requests)
 
     def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `entries` that only jobs asked for, all of which have ended or ask for something else."""
+        """Return those of `entries` that were asked for in passing alone, by who has ended or asks for another now."""
         managed = {"metadata": {"managedFields": list(runtime.meta.managed_fields)}}
-        only_jobs = _asked_by(REQUEST_MANAGER, managed) - _asked_by_others(REQUEST_MANAGER, managed)
-        asked = [entry for entry in entries if entry in only_jobs]
+        in_passing = _asked_by(ASKING_MANAGERS, managed) - _asked_by_others(managed)
+        asked = [entry for entry in entries if entry in in_passing]
         if not asked:
             return ()
         wanted: set[str] = set()
         for job in self._storage.each(JOB.name, words=('"runtime"', '"resolvedRuntime"')):
-            wanted |= _wants(job, runtime.meta.name)
+            wanted |= _wants(runtime.meta.name, _of_job(job))
+        for said in made_of(self._storage).values():
+            wanted |= _wants(runtime.meta.name, said)
         return tuple(entry for entry in asked if entry not in wanted)
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
-        """Ask for these no longer."""
-        self._requests.withdraw(name, entries)
+        """Ask for these no longer; a Runtime that is there for nothing else goes with them."""
+        stored = self._storage.get(ObjectKey(RUNTIME.name, "", name))
+        if stored is None:
+            return
+        is_all = set(stored["spec"].get("versions", ())) <= set(entries)
+        if is_all and all(entry["manager"] in ASKING_MANAGERS for entry in _entries(stored)):
+            self._delete(stored["metadata"])
+            return
+        for each in self._requests:
+            each.withdraw(name, entries)
+
+    def _delete(self, metadata: Document) -> None:
+        uid, revision = metadata["uid"], metadata["resourceVersion"]
+        with contextlib.suppress(
+            Conflict, NotFound
+        ):  # Somebody said something of it in between: it is looked at again.
+            self._verbs.delete(RUNTIME, "", metadata["name"], uid=uid, resource_version=revision)
 
 
-def _wants(job: Document, name: str) -> set[str]:
-    """Return the entries of spec.versions of the runtime `name` that a job may ask for."""
+def _of_job(job: Document) -> tuple[str, ...]:
+    """Return the runtimes that a job asks for, as it writes them; none once it has ended."""
     status = job.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]:
-        return set()
-    wanted: set[str] = set()
-    for said in filter(None, (job["spec"].get("runtime"), status.get("resolvedRuntime"))):
-        spec = runtime_spec.parse(said)
-        # A language may mean any runtime; what it means is asked for as its latest.
-        wanted |= {spec.wanted} if spec.name in (name, None) else set()
-    return wanted
+        return ()
+    return tuple(filter(None, (job["spec"].get("runtime"), status.get("resolvedRuntime"))))
+
+
+def _wants(name: str, said: Iterable[str]) -> set[str]:
+    """Return the entries of spec.versions of the runtime `name` that `said` may ask for."""
+    specs = [runtime_spec.parse(text) for text in said]
+    # A language may mean any runtime; what it means is asked for as its latest.
+    return {spec.wanted for spec in specs if spec.name in (name, None)}
 
 
 def _is_made(stored: Document | None) -> bool:
     return any((stored or {}).get("spec", {}).get(source) is not None for source in MADE_SOURCES)
 
 
-def _asked_by(manager: str, stored: Document | None) -> set[str]:
-    """Return the entries of spec.versions that `manager` owns."""
-    entries = [entry for entry in _entries(stored) if entry["manager"] == manager]
+def _asked_by(managers: Collection[str], stored: Document | None) -> set[str]:
+    """Return the entries of spec.versions that `managers` own."""
+    entries = [entry for entry in _entries(stored) if entry["manager"] in managers]
     return set[str]().union(*(_versions(entry) for entry in entries))
 
 
-def _asked_by_others(manager: str, stored: Document | None) -> set[str]:
-    entries = [entry for entry in _entries(stored) if entry["manager"] != manager]
+def _asked_by_others(stored: Document | None) -> set[str]:
+    entries = [entry for entry in _entries(stored) if entry["manager"] not in ASKING_MANAGERS]
     return set[str]().union(*(_versions(entry) for entry in entries))
 
 

@@ -62,10 +62,11 @@ def open_runtimes(
     )
     offers = Offers(verbs.storage, catalogues)
     requests = RuntimeRequests(verbs, verbs.storage)
+    parents = RuntimeRequests(verbs, verbs.storage, PARENTS_MANAGER)
     kind = RuntimeKind(
         place, verbs.storage, offers, recorder, RuntimeMetrics(metrics),
-        enabled=settings.runtime.enabled, parents=RuntimeRequests(verbs, verbs.storage, PARENTS_MANAGER),
-        job_requests=AskedInVain(requests, verbs.storage), builds=build_host, prober=prober,
+        enabled=settings.runtime.enabled, parents=parents,
+        requests=AskedInVain(verbs, verbs.storage, (requests, parents)), builds=build_host, prober=prober,
         pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
         limits=DiskLimits(settings.runtime.disk_used_percent),
     )  # fmt: skip

@@ -79,7 +79,7 @@ class Sources:
             mark = fingerprint(recipe.model_copy(update={"resources": BuildLimits()}))
             return RecipeSource(name, version, recipe.url, recipe.checksum, env, recipe.resources, mark)
         if spec.extends is not None:
-            refuse_cycle(name, _made_of(self.storage))
+            refuse_cycle(name, made_of(self.storage))
             layers = tuple(self._layer(text, installed) for text in spec.extends.runtimes)
             return Composition(name, version, spec.extends, layers)
         return self._declared(runtime, version, installed)
@@ -96,7 +96,7 @@ class Sources:
         assert build is not None
         is_of_another = build.base.from_ not in HOST_BASES
         if is_of_another:
-            refuse_cycle(name, _made_of(self.storage))
+            refuse_cycle(name, made_of(self.storage))
         if self.builds is None:
             why = f"cannot make {name}@{version}: this host does not build runtimes"
             raise TerminalError(RuntimeReason.SOURCE_UNSUPPORTED, why)
@@ -141,10 +141,11 @@ class Sources:
         return ParentMissingError(name, wanted, message, is_unasked=not is_asked)
 
 
-def _made_of(storage: Storage) -> dict[str, tuple[str, ...]]:
-    """Return which runtimes each runtime is made of, of all that are declared."""
+def made_of(storage: Storage) -> dict[str, tuple[str, ...]]:
+    """Return which runtimes each runtime is made of, of all that are declared and not being deleted."""
     known = _templates(storage)
-    return {str(item["metadata"]["name"]): parents(item, known) for item in storage.list(RUNTIME.name).items}
+    items = (item for item in storage.list(RUNTIME.name).items if "deletionTimestamp" not in item["metadata"])
+    return {str(item["metadata"]["name"]): parents(item, known) for item in items}
 
 
 def _templates(storage: Storage) -> dict[str, RuntimeTemplate]:
@@ -213,6 +214,15 @@ class Dependents:
         name = str(change.document["metadata"]["name"])
         known = _templates(self.storage)
         return self._whose(lambda item: name in (spec.partition("@")[0] for spec in parents(item, known)))
+
+    def parents(self, change: Change) -> tuple[ObjectKey, ...]:
+        """Return the Runtimes that the one that changed is made of no more: they may be there for nothing else."""
+        known = _templates(self.storage)
+        is_over = change.type == "DELETED" or "deletionTimestamp" in change.document["metadata"]
+        now = () if is_over else parents(change.document, known)
+        before = set(parents(change.previous or change.document, known)) - set(now)
+        names = {spec.partition("@")[0] for spec in before}
+        return tuple(ObjectKey(RUNTIME.name, "", name) for name in sorted(names))
 
     def of_template(self, change: Change) -> tuple[ObjectKey, ...]:
         """Return the Runtimes that are made from the template that changed."""

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from api.runtime_requests import IS_VERIFIED, IS_WORKING, Request
-from api.types.runtime import Runtime
+from api.types.runtime import Runtime, RuntimeReason
 from controller.engine.errors import TerminalError, TransientError
-from controller.engine.log import keys
+from controller.engine.log import about, keys
+from controller.engine.recorder import EventType, Recorder
 from controller.runtime.health.of_runtimes import HealthOfRuntimes
 from controller.runtime.observed import Inspected
 from controller.runtime.plan import Inspect
@@ -48,8 +49,9 @@ DEFAULT_PACE = Pace()
 class Inspections:
     """Looks at the versions on one host."""
 
-    def __init__(self, host: Host, health: HealthOfRuntimes, pace: Pace) -> None:
-        """Verify as fast as `pace` says, test by `health`."""
+    def __init__(self, host: Host, health: HealthOfRuntimes, pace: Pace, recorder: Recorder) -> None:
+        """Verify as fast as `pace` says, test by `health`; `recorder` tells of drift, which is mended at once."""
+        self._recorder = recorder
         self._host = host
         self._health = health
         self._pace = pace
@@ -113,7 +115,8 @@ class Inspections:
         while True:
             assert self._now is not None
             runtime, step = self._now
-            told, left = self._look(runtime, step)
+            with about(kind=runtime.kind, name=runtime.meta.name):
+                told, left = self._look(runtime, step)
             with self._lock:
                 if left and not self._stopped:
                     self._slowly = Limiter(self._pace.bytes_per_second, self._host.clock)
@@ -160,7 +163,11 @@ class Inspections:
         if step.request is Request.TEST:
             return self._health.test(runtime, version)
         limiter = self._quickly if step.value else self._slowly
-        return verify(self._host.root, runtime.meta.name, version, limiter, self._host.clock).drift
+        drift = verify(self._host.root, runtime.meta.name, version, limiter, self._host.clock).drift
+        if drift:
+            said = f"{version} does not hold what was installed: {drift}: it is installed again"
+            self._recorder.record(runtime, EventType.WARNING, RuntimeReason.DRIFTED, said)
+        return drift
 
 
 def _mark(step: Inspect) -> str:

@@ -48,37 +48,44 @@ def bytes_needed(total: int, free: int, most_used_percent: float, least_free: in
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept and what is not. `wanted` and `retained` give the entry that each version is kept for."""
+    """What is kept and what is not. `wanted` and `retained` give the entry that each version is kept for.
+
+    `serving` are the versions that jobs get for an entry: not one that is to be meant, and does not work.
+    """
 
     wanted: Mapping[str, str]
     retained: Mapping[str, str]
     going: tuple[Tree, ...]
+    serving: frozenset[str] = frozenset()
 
 
 def keep(runtime: Runtime, observed: ObservedRuntime) -> Kept:
     """Return what is kept of `runtime` and what is to go, once it is not used any more."""
     if runtime.meta.is_deleting:
         return Kept({}, {}, tuple(tree for tree in observed.trees if tree.origin is not None))
-    wanted = _wanted(runtime, observed)
-    # As it goes on with this very pass: what an entry moves on from was not on record as such before.
+    # As it goes on with this very pass: what an entry moves on from, or to, was not on record as such before.
     history = meaning.moved(
         runtime.spec, runtime.status.history, observed.usable(), "", ignoring_holds=meaning.is_updating(runtime)
     )
+    runtime = runtime.model_copy(update={"status": runtime.status.model_copy(update={"history": history})})
+    serving = {each.asked: current(runtime, observed, each.asked) for each in observed.wanted}
+    wanted = _wanted(observed, serving)
     before = meaning.retained(runtime.spec, history)
     retained = {version: asked for version, asked in before.items() if version not in wanted}
+    served = frozenset(version for version in serving.values() if version is not None)
     if observed.lacking() or not observed.enabled or observed.conflict():
-        return Kept(wanted, retained, ())
+        return Kept(wanted, retained, (), served)
     staying = wanted.keys() | (retained.keys() - observed.pressed)
     going = tuple(tree for tree in observed.trees if tree.version not in staying and tree.origin is not None)
-    return Kept(wanted, retained, going)
+    return Kept(wanted, retained, going, served)
 
 
-def _wanted(runtime: Runtime, observed: ObservedRuntime) -> dict[str, str]:
+def _wanted(observed: ObservedRuntime, serving: Mapping[str, str | None]) -> dict[str, str]:
     """Return the versions that entries mean, or are to mean, and the first entry that does."""
     wanted: dict[str, str] = {}
     for each in observed.wanted:
         # What it means for jobs stays until the newer one works.
-        for version in (each.version, current(runtime, observed, each.asked)):
+        for version in (each.version, serving[each.asked]):
             if version is not None:
                 wanted.setdefault(version, each.asked)
     return wanted
@@ -96,13 +103,18 @@ def kept_because(kept: Kept, observed: ObservedRuntime, tree: Tree) -> str:
     if tree.origin is None:
         return "it was not installed by runwright"
     if asked := kept.wanted.get(tree.version):
-        return "spec.versions names it" if runtime_spec.is_version(asked) else f"it is what {asked} means"
+        if runtime_spec.is_version(asked):
+            return "spec.versions names it"
+        is_served = tree.version in kept.serving
+        return f"it is what {asked} {'means' if is_served else 'is to mean as soon as it works'}"
+    rollback = kept.retained.get(tree.version) if tree not in kept.going else None
     if users := observed.in_use.get(tree.version):
-        return f"in use by {named(users)}; it goes when they have ended"
+        then = f"it is kept for a rollback of {rollback} too" if rollback else "it goes when they have ended"
+        return f"in use by {named(users)}; {then}"
     if tree in kept.going:
         return f"nothing wants or uses it; {GOES_NOW}"
-    if asked := kept.retained.get(tree.version):
-        return f"kept for a rollback of {asked}; it goes when the disk is full, or {GOES_AT_GC}"
+    if rollback:
+        return f"kept for a rollback of {rollback}; it goes when the disk is full, or {GOES_AT_GC}"
     return "it stays until everything that is wanted is installed"
 
 

@@ -63,11 +63,11 @@ class RuntimeRequests(Protocol):
         ...
 
 
-class JobRequests(Protocol):
-    """Knows which versions jobs asked for, and takes back what none of them wants any more."""
+class Requests(Protocol):
+    """Knows which versions were asked for in passing, for jobs or runtimes, and takes back what nobody wants."""
 
     def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `entries`, of its spec.versions, that only jobs asked for, and no job wants any more."""
+        """Return those of `entries`, of its spec.versions, that were asked for in passing alone, and in vain by now."""
         ...
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ class RuntimeKind:
         *,
         enabled: bool,
         parents: RuntimeRequests | None = None,
-        job_requests: JobRequests | None = None,
+        requests: Requests | None = None,
         prober: Prober | None = None,
         builds: BuildHost | None = None,
         pace: Pace = DEFAULT_PACE,
@@ -98,7 +98,7 @@ class RuntimeKind:
     ) -> None:
         """Install on `host` what `offers` has, and what is made in `builds`; `storage` says who uses what.
 
-        `prober` tells whether trees work, `parents` are asked for what others are made of. Without `job_requests`
+        `prober` tells whether trees work, `parents` are asked for what others are made of. Without `requests`
         what jobs ask for is never taken back.
         """
         host = replace(host, bound=BoundBySource(host.root))
@@ -108,12 +108,12 @@ class RuntimeKind:
         self._recorder = recorder
         self._enabled = enabled
         self._parents = parents
-        self._job_requests = job_requests
+        self._requests = requests
         self._pace = pace
         self._is_probing = prober is not None
         health = HealthOfRuntimes(host, prober)
         self._installer = Installer(host, storage, recorder, metrics, health)
-        self._inspections = Inspections(host, health, pace)
+        self._inspections = Inspections(host, health, pace, recorder)
         sources = Sources(storage, Records(host.root), offers, builds)
         self._wants = Wants(offers, sources, self._installer, host.clock)
         self._pressure = Pressure(host.root, storage, limits, host.clock)
@@ -146,9 +146,9 @@ class RuntimeKind:
         return replace(observed, asked_in_vain=self._asked_in_vain(obj, observed))
 
     def _asked_in_vain(self, obj: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
-        if self._job_requests is None or not observed.lacking():
+        if self._requests is None or not observed.lacking():
             return ()
-        return self._job_requests.unwanted(obj, [wanted.asked for wanted in observed.lacking()])
+        return self._requests.unwanted(obj, [wanted.asked for wanted in observed.lacking()])
 
     def _trees(self, name: str, installed: tuple[InstalledRuntime, ...]) -> tuple[Tree, ...]:
         return tuple(
@@ -233,9 +233,9 @@ class RuntimeKind:
                 self._parents.request(name, version)
 
     def _withdraw(self, obj: Runtime, entries: tuple[str, ...]) -> None:
-        if self._job_requests is not None:
-            self._job_requests.withdraw(obj.meta.name, entries)
-            told = f"{', '.join(entries)} was asked for by jobs alone, which have ended, and was never installed"
+        if self._requests is not None:
+            self._requests.withdraw(obj.meta.name, entries)
+            told = f"{', '.join(entries)} was asked for only by jobs or runtimes that have gone, and never installed"
             self._recorder.record(obj, "Normal", "Withdrawn", told)
 
     def _accept(self, name: str, versions: tuple[str, ...]) -> None:
@@ -276,6 +276,8 @@ class RuntimeKind:
         status = reporting.report(obj, observed, plan, self._host.clock.now())
         for reason, message in requests.told(obj.status, status):
             self._recorder.record(obj, "Normal", reason, message)
+        for message in reporting.newly_sick(obj, observed, status):
+            self._recorder.record(obj, "Warning", RuntimeReason.UNHEALTHY, message)
         return status
 
     def report_failure(self, obj: Runtime, error: TransientError | TerminalError) -> RuntimeStatus:

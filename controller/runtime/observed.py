@@ -86,8 +86,8 @@ class ObservedRuntime:
     `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `due` are
     versions to verify, `untested` those to test, with nobody asking. `going` is what is being looked at just now,
     `unseen` why versions cannot be looked at. `known` are the versions that a registry offers, where a rollback was
-    asked for and they can be read. `asked_in_vain` are entries that are not there, and that only jobs asked for which
-    want them no longer.
+    asked for and they can be read. `asked_in_vain` are entries that are not there, and that were asked for in
+    passing by who wants them no longer.
     """
 
     trees: tuple[Tree, ...]

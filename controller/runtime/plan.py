@@ -73,7 +73,7 @@ class RequestParents:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawRequests:
-    """Ask for these entries of spec.versions no longer: jobs asked for them, and have ended."""
+    """Ask for these entries of spec.versions no longer: who asked for them in passing has gone."""
 
     entries: tuple[str, ...]
 

@@ -14,6 +14,7 @@ from controller.runtime import contents, requests
 from controller.runtime.contents import MOST_PROBLEMS, say
 from controller.runtime.keeping import Kept, current, keep, kept_because
 from controller.runtime.observed import ObservedRuntime, Tree, Wanted
+from controller.runtime.trees import origin as origins
 from controller.runtime.trees.origin import Origin
 
 
@@ -109,7 +110,7 @@ def _ready(runtime: Runtime, observed: ObservedRuntime, plan: Plan) -> Condition
         return say(ConditionStatus.TRUE, plan.waiting.reason, plan.waiting.message)
     if not observed.wanted:
         return say(ConditionStatus.TRUE, RuntimeReason.NOTHING_WANTED, "spec.versions is empty")
-    return _installed(observed)
+    return _installed(runtime, observed)
 
 
 def _works(runtime: Runtime, observed: ObservedRuntime, wanted: Wanted) -> bool:
@@ -142,13 +143,32 @@ def _not_ready(lacking: tuple[Wanted, ...], plan: Plan) -> Condition:
     return say(ConditionStatus.FALSE, RuntimeReason.INSTALLING, f"{names} is being installed")
 
 
-def _installed(observed: ObservedRuntime) -> Condition:
+def _installed(runtime: Runtime, observed: ObservedRuntime) -> Condition:
     versions = {str(wanted.version) for wanted in observed.wanted}
     message = f"{', '.join(sorted(versions, key=runtime_spec.version_order))} installed"
     for wanted in observed.wanted:
+        if stays := staying(runtime, observed, wanted):
+            message += f"; {stays}"
         if wanted.problem:  # It is there; what is not known is whether there is a later one.
             message += f"; {_unsure(wanted)}: {wanted.problem}"
     return say(ConditionStatus.TRUE, RuntimeReason.INSTALLED, message)
+
+
+def staying(runtime: Runtime, observed: ObservedRuntime, wanted: Wanted) -> str:
+    """Say what an entry goes on to mean where what it is to mean does not work; nothing where it does."""
+    serving, tree = current(runtime, observed, wanted.asked), observed.tree(wanted.version)
+    if serving in (None, wanted.version) or tree is None or tree.origin is None or not tree.unhealthy:
+        return ""
+    return f"{wanted.asked} goes on to mean {serving}: {tree.version} does not work: {tree.origin.health_message}"
+
+
+def newly_sick(runtime: Runtime, observed: ObservedRuntime, after: RuntimeStatus) -> tuple[str, ...]:
+    """Return what a person should hear of versions that are found not to work, and did, or were not there, before."""
+    before = {each.version for each in runtime.status.versions if each.health == origins.UNHEALTHY}
+    sick = [v for v in after.versions if v.health == origins.UNHEALTHY and v.version not in before]
+    now = runtime.model_copy(update={"status": after})
+    stays = {w.version: said for w in observed.wanted if (said := staying(now, observed, w))}
+    return tuple(stays.get(v.version) or f"{v.version} does not work: {v.health_message}" for v in sick)
 
 
 def _unsure(wanted: Wanted) -> str:

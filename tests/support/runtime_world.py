@@ -65,7 +65,7 @@ class RuntimeWorld:
             self.metrics,
             enabled=True,
             parents=parents,
-            job_requests=AskedInVain(self.requests, store),
+            requests=AskedInVain(self.verbs, store, (self.requests, parents)),
             prober=prober,
             builds=builds,
         )

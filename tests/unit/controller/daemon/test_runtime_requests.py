@@ -5,6 +5,7 @@ import pytest
 from api.kinds import JOB, RUNTIME
 from api.meta import ObjectKey
 from api.objects.verbs import WriteOptions
+from controller.runtime.choosing import Dependents
 from controller.runtime.kind import released_by
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
@@ -67,7 +68,7 @@ def test_a_version_is_taken_back_and_what_was_declared_stays(world, how):
     assert world.ready("a")["status"] == "True"
     world.kind._recorder.flush()
     assert [e["message"] for e in world.store.each("Event") if e["reason"] == "Withdrawn"] == [
-        "9.9.9 was asked for by jobs alone, which have ended, and was never installed"
+        "9.9.9 was asked for only by jobs or runtimes that have gone, and never installed"
     ]
 
 
@@ -131,14 +132,60 @@ def test_several_are_taken_back_one_after_the_other(world):
     ask(world, "8.0.0")
     assert asked(world) == ["8.0.0"]
 
-    world.requests.withdraw("a", ("7.0.0",))
+    for name, version in (("a", "7.0.0"), ("nothing", "1.0.0")):
+        world.requests.withdraw(name, (version,))
     assert asked(world) == ["8.0.0"]
-    world.requests.withdraw("a", ("8.0.0",))
-    world.requests.withdraw("nothing", ("1.0.0",))
 
-    assert (
-        world.get(RUNTIME.name, "a").get("spec") is None or "deletionTimestamp" in world.get("Runtime", "a")["metadata"]
-    )
+
+class TestParents:
+    @pytest.fixture
+    def child(self, world):
+        world.registry.add("child", "1.0.0")
+        self.extend(world, "a@9.9.9")
+        world.pass_over("child")
+        world.pass_over("a")
+        assert asked(world) == ["9.9.9"]
+        return world
+
+    def extend(self, world, *runtimes: str) -> None:
+        world.declare("child", "1.0.0", extends={"runtimes": list(runtimes)})
+
+    def test_a_runtime_stays_while_another_is_to_be_made_of_it(self, child):
+        child.pass_over("a")
+
+        assert asked(child) == ["9.9.9"]
+
+    @pytest.mark.parametrize("how", ["goes", "is made of another"])
+    def test_it_goes_with_what_was_to_be_made_of_it(self, child, how):
+        if how == "goes":
+            child.delete("child")
+        else:
+            self.extend(child, "b@1.0.0")
+
+        for _ in range(2):
+            child.pass_over("a")
+
+        assert child.get(RUNTIME.name, "a") == {}
+
+    def test_it_stays_for_a_job_that_asks_for_the_same_and_goes_with_that(self, child):
+        child.job_that_waits("a@9.9.9")
+        child.requests.request("a", "9.9.9")
+        child.delete("child")
+        child.pass_over("a")
+        assert asked(child) == ["9.9.9"]
+
+        end(child)
+        for _ in range(2):
+            child.pass_over("a")
+
+        assert child.get(RUNTIME.name, "a") == {}
+
+    def test_what_it_is_made_of_no_more_looks_again(self, child):
+        since = child.store.revision()
+        self.extend(child, "b@1.0.0")
+        (change,) = child.store.changes(since, kind="Runtime")
+
+        assert [str(key) for key in Dependents(child.store).parents(change)] == ["runtime/a"]
 
 
 @pytest.mark.parametrize(("runtime", "woken"), [("a@9.9.9", ["runtime/a"]), ("a", ["runtime/a"]), ("python:3.11", [])])

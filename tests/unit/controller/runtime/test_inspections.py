@@ -174,7 +174,17 @@ class TestTesting:
         world.declare("a", "1.0.0")
         world.pass_over("a")
         with a_host(world.root, clock=world.clock) as host:
-            yield Inspections(host, HealthOfRuntimes(host, prober), Pace())
+            yield Inspections(host, HealthOfRuntimes(host, prober), Pace(), world.kind._recorder)
+
+    def test_what_drifted_is_told_with_its_files_and_whose_it_is(self, world, tested, caplog):
+        (world.root / "a-1.0.0/runtime.yml").chmod(0o600)
+        tested.start(of_a(), Inspect(Request.VERIFY, ("1.0.0",)))
+        until(lambda: not tested.going("a"))
+        world.kind._recorder.flush()
+
+        told = [e for e in world.store.each("Event") if e["reason"] == "Drifted"]
+        assert [(e["type"], e["involvedObject"]["name"]) for e in told] == [("Warning", "a")]
+        assert "1.0.0 does not hold what was installed: 1 entry differs: runtime.yml" in told[0]["message"]
 
     def test_one_look_at_a_time_and_each_asked_for_once(self, world, prober, tested):
         prober.may_go_on.clear()
@@ -196,7 +206,7 @@ class TestTesting:
         world.declare("a", "1.0.0")
         world.pass_over("a")
         with a_host(world.root, clock=SystemClock()) as host:
-            tested = Inspections(host, HealthOfRuntimes(host, prober), Pace(bytes_per_second=1))
+            tested = Inspections(host, HealthOfRuntimes(host, prober), Pace(bytes_per_second=1), world.kind._recorder)
             tested.start(of_a(), Inspect(Request.VERIFY, ("1.0.0",)))
             tested.start(of_a(), Inspect(Request.VERIFY, ("1.0.0",), "now"))
             until(lambda: Request.VERIFY in tested.done("a"))

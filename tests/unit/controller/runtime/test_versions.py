@@ -33,6 +33,11 @@ def there(world: RuntimeWorld) -> set[str]:
     return set(world.states("a"))
 
 
+def warnings(world: RuntimeWorld) -> list[tuple[str, str]]:
+    world.kind._recorder.flush()
+    return [(e["reason"], e["message"]) for e in world.store.each("Event") if e["type"] == "Warning"]
+
+
 def job_gets(world: RuntimeWorld, spec: str) -> str:
     found = world.jobs.find(spec, may_install=False)
     return found.version if isinstance(found, RuntimeReady) else found.message
@@ -116,6 +121,13 @@ class TestHealth:
         healthy = world.condition("a", "Healthy")
         assert (healthy["status"], healthy["reason"]) == ("False", "Unhealthy")
         assert "1.1.0 does not work: it does not start" in healthy["message"]
+        said = "latest goes on to mean 1.0.0: 1.1.0 does not work: it does not start"
+        assert world.ready("a")["message"] == f"1.1.0 installed; {said}"
+        assert warnings(world) == [("Unhealthy", said)]
+        kept = {v["version"]: v["keptBecause"] for v in world.status("a")["versions"]}
+        assert kept == {"1.0.0": "it is what latest means", "1.1.0": "it is what latest is to mean as soon as it works"}
+        later(world, 100)
+        assert len(warnings(world)) == 1
 
         world.registry.add("a", "1.2.0")
         later(world)
@@ -143,6 +155,29 @@ class TestHealth:
 
 
 class TestRollback:
+    def test_an_update_after_it_means_the_newest_that_works_and_takes_nothing_away(self, world):
+        for version in ("1.0.0", "1.1.0"):
+            world.registry.add("a", version)
+            world.declare("a", "^1.0")
+            later(world)
+        world.registry.add("a", "1.2.0", sick("1.2.0"))
+        later(world)
+        assert world.ask("a", "rollback", "now") == "^1.0 means 1.0.0 again, after 1.1.0"
+        later(world)
+
+        said = world.ask("a", "update", "then")
+
+        assert said == "^1.0 means 1.1.0; 1.2.0 does not work: it does not start"
+        assert there(world) == {"1.0.0", "1.1.0", "1.2.0"}
+        assert job_gets(world, "a@^1.0") == "1.1.0"
+
+    def test_a_version_that_is_in_use_and_kept_for_one_says_both(self, updated):
+        updated.job_in("a@1.0.0")
+        later(updated)
+        kept = {v["version"]: v["keptBecause"] for v in updated.status("a")["versions"]}
+
+        assert kept["1.0.0"] == "in use by job/default/etl; it is kept for a rollback of latest too"
+
     @pytest.fixture
     def updated(self, world):
         for version in ("1.0.0", "1.1.0"):
