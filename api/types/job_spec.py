@@ -102,7 +102,8 @@ class VolumeMount(ApiModel):
         if parts[0] or "\0" in path or any(part in ("", ".", "..") for part in parts[1:]):
             raise PydanticCustomError("FieldValueInvalid", "must be an absolute path below /, without . or .. or //")
         if parts[1] in ("proc", "sys", "dev") or path in ("/work", "/tmp", "/volumes", "/etc"):
-            raise PydanticCustomError("FieldValueForbidden", "each run has its own {at}", {"at": path})
+            why = f"each run has its own {path}: mount the volume elsewhere, such as below /volumes"
+            raise PydanticCustomError("FieldValueForbidden", "{why}", {"why": why})
         return path
 
     @property

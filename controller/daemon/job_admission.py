@@ -1,17 +1,19 @@
 """The host's policy at the two doors that a job goes through: when it is written, and before a run of it is begun.
 
-What is judged, and how, is in `job.policy`. Here: the refusal at the first door, and the words at the second.
+What is judged, and how, is in `job.policy`. Here: the refusal at the first door, and the words at the second. And at
+the first door alone, so that what is stored already can still be read: places of volumes where no run could begin.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from api.errors import Cause, Forbidden
+from api.errors import Cause, Forbidden, Invalid
 from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from api.objects.verbs import Judged
+from api.types import volume_places
 from api.types.job import Job
 from api.types.job_spec import JobSpec
 from controller.job import policy
@@ -55,17 +57,16 @@ class JobAdmission:
 
         Raises:
             Forbidden: it names each field, the setting that forbids it, and what to do.
+            Invalid: a volume is to be where no run could begin with it.
         """
         kind, template = _jobs_in(document)
         if kind is None:
             return
         metadata = document["metadata"]
         spec = JobSpec.model_validate(template)
-        causes = policy.judge(self._rules, metadata.get("namespace", ""), spec)
-        if kind is CRON_JOB:
-            causes = [
-                Cause(cause.field.replace("spec.", _TEMPLATE, 1), cause.reason, cause.message) for cause in causes
-            ]
+        if live is None or _jobs_in(live)[1].get("volumeMounts") != template.get("volumeMounts"):
+            _refuse_places(kind, metadata.get("name", ""), spec)
+        causes = _placed(kind, policy.judge(self._rules, metadata.get("namespace", ""), spec))
         about = admission.about(kind, metadata.get("name", ""))
         name = spec.priority_class_name
         is_new = live is None or _jobs_in(live)[1].get("priorityClassName") != name
@@ -79,6 +80,27 @@ class JobAdmission:
         """Return why no run of a job may be begun; empty if one may."""
         causes = policy.judge(self._rules, job.meta.namespace, job.spec)
         return "; ".join((*map(str, causes), *((self._lacking,) if self._lacking else ())))
+
+
+def _refuse_places(kind: Kind, name: str, spec: JobSpec) -> None:
+    causes = [
+        Cause(
+            f"spec.volumeMounts[{index}].mountPath",
+            "FieldValueForbidden",
+            f"Forbidden: volume {mount.name} cannot be at {mount.place}: {why}: {volume_places.elsewhere(mount.name)}",
+        )
+        for index, mount in enumerate(spec.volume_mounts)
+        if (why := volume_places.why_not(mount.place))
+    ]
+    if causes:
+        raise Invalid.of(admission.about_kind(kind, name), _placed(kind, causes))
+
+
+def _placed(kind: Kind, causes: list[Cause]) -> list[Cause]:
+    """Return what is wrong with a job with the paths that it has in an object of this kind."""
+    if kind is not CRON_JOB:
+        return causes
+    return [Cause(cause.field.replace("spec.", _TEMPLATE, 1), cause.reason, cause.message) for cause in causes]
 
 
 def _jobs_in(document: Mapping[str, Any]) -> tuple[Kind | None, Mapping[str, Any]]:

@@ -265,14 +265,16 @@ def _volumes(spec: SandboxSpec, ids: HostIds) -> Iterable[Op]:
     """Return the mounts of volumes, each after those it lies in. They are no two runs' in common: they come and go."""
     if not spec.volumes:
         return
-    taken = list(_mount_targets(spec))
+    brought, taken = _mount_targets(spec), list[str]()
     for volume in sorted(spec.volumes, key=lambda volume: (volume.target.count("/"), volume.target)):
         _refuse_a_bad_place(volume.target)
-        if volume.target in taken:
-            raise InvalidSpec(f"cannot make {volume.target} in the sandbox: two things are wanted there: drop one")
+        if volume.target in (*brought, *taken):
+            other = "the runtime brings" if volume.target in brought else "another volume is"
+            raise InvalidSpec(f"cannot mount a volume at {volume.target}: {other} what is there: mount it elsewhere")
+        parent = volume.target.rpartition("/")[0]
+        if not _brought_by((VOLUMES_DIRECTORY, WORK_DIRECTORY), parent) or _brought_by(taken, parent):
+            yield MakePlaces((), (volume.target,), ())  # What lies above it may be read-only and lack it.
         taken.append(volume.target)
-        if not _brought_by((VOLUMES_DIRECTORY, WORK_DIRECTORY), volume.target):
-            yield MakePlaces((), (volume.target,), ())
         yield _volume(volume, ids)
         if not volume.read_only:
             yield Allow(volume.target, _CHANGE_FILES)

@@ -20,4 +20,7 @@ class SandboxError(Exception):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"cannot make the sandbox: step {self.step}, {self.op}: {self.cause}"
+        source, target = getattr(self.op, "source", None), getattr(self.op, "target", None)
+        # Of what, and where, is all that its reader knows a mount by; flags and ids are ours.
+        op = f"{type(self.op).__name__} of {source} at {target}" if source and target else self.op
+        return f"cannot make the sandbox: step {self.step}, {op}: {self.cause}"

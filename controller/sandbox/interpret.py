@@ -208,6 +208,7 @@ class Builder:
         else:  # There already, perhaps as a link: followed as the root's own processes would.
             target_fd = rootfs.open_place(self.root_fd, target)
             try:
+                _require_the_same_kind(target_fd, target, directory=directory)
                 mount_api.attach_to_fd(tree, target_fd)
             finally:
                 os.close(target_fd)
@@ -319,6 +320,15 @@ def _pivot(root_fd: int) -> None:
     mount_api.pivot_root(".", ".")
     mount_api.unmount(".", lazy=True)
     os.chdir("/")
+
+
+def _require_the_same_kind(target_fd: int, target: str, *, directory: bool) -> None:
+    """Say which of both is a directory, where only one is: the kernel's ENOTDIR does not."""
+    if rootfs.is_directory(target_fd) != directory:
+        there, mounted = ("a file", "a directory") if directory else ("a directory", "a file")
+        raise NotADirectoryError(
+            errno.ENOTDIR, f"{there} is at {target}, where {mounted} is to be mounted: use another path"
+        )
 
 
 def _ask_for(attributes: MountAttribute, seen: os.statvfs_result, target: str) -> None:

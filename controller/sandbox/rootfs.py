@@ -1,13 +1,16 @@
 """Finding and making places inside a root whose content somebody else wrote.
 
+What is made in a mount that shows its files as a run's own, as a volume's, belongs to whom the directory belongs to
+that it is made in, and is made with that one's rights: the host's root owns nothing there.
 Invariant: every path is walked by the kernel as if the root were `/`, so that no symbolic link and no `..` leads out.
 """
 
 import errno
 import os
 import stat
+from collections.abc import Callable
 
-from controller.linux import openat2
+from controller.linux import file_owner, openat2
 from controller.linux.libc import SyscallError
 
 
@@ -35,7 +38,7 @@ def open_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
     parent_fd = open_directory(root_fd, parent)
     try:
         with _explained(path):
-            os.mkdir(name, mode, dir_fd=parent_fd)
+            _as_owner_if_need_be(parent_fd, lambda: os.mkdir(name, mode, dir_fd=parent_fd))
         return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
     finally:
         os.close(parent_fd)
@@ -53,9 +56,9 @@ def make_mount_point(parent_fd: int, name: str, path: str, *, directory: bool) -
     try:
         with _explained(path):
             if directory:
-                os.mkdir(name, 0o755, dir_fd=parent_fd)
+                _as_owner_if_need_be(parent_fd, lambda: os.mkdir(name, 0o755, dir_fd=parent_fd))
             else:
-                os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent_fd)
+                _as_owner_if_need_be(parent_fd, lambda: os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent_fd))
     except FileExistsError:
         return False
     return True
@@ -66,8 +69,23 @@ def is_directory(fd: int) -> bool:
     return stat.S_ISDIR(os.fstat(fd).st_mode)
 
 
+def _as_owner_if_need_be(parent_fd: int, make: Callable[[], None]) -> None:
+    """Make something in a directory: as the host's root, or, where that is nobody, as the directory's owner.
+
+    Source: fsuidgid_has_mapping() in include/linux/fs.h: EOVERFLOW is said before anything is looked at or made.
+    """
+    try:
+        make()
+    except OSError as error:
+        if error.errno != errno.EOVERFLOW:
+            raise
+        owner = os.fstat(parent_fd)
+        with file_owner.acting_as(owner.st_uid, owner.st_gid):
+            make()
+
+
 class _explained:  # noqa: N801 - reads as a word where it is used
-    """Say in words what EROFS means here, which the kernel's do not."""
+    """Say in words what an error means here, which the kernel's do not."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -79,6 +97,8 @@ class _explained:  # noqa: N801 - reads as a word where it is used
         if isinstance(error, OSError) and error.errno == errno.EROFS:
             cause = f"cannot make {self._path}: it lies in a read-only mount that lacks it: add it to what is mounted"
             raise OSError(errno.EROFS, cause) from error
+        if isinstance(error, OSError) and error.errno != errno.EEXIST:
+            raise OSError(error.errno, f"cannot make {self._path}: {error.strerror}") from error
 
 
 def _split(path: str) -> tuple[str, str]:

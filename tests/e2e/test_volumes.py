@@ -80,6 +80,21 @@ def nothing_is_mounted(daemon):
 
 
 @pytest.mark.invariant("V5")
+def test_a_volume_is_mounted_inside_another_which_keeps_the_directory_for_it(daemon):
+    for name in ("outer", "inner"):
+        declare(daemon, name, size="8Mi")
+    inside = {"name": "inner", "mountPath": "/volumes/outer/in/deep"}
+
+    assert said(daemon, "nested", "echo kept > /volumes/outer/in/deep/file", "outer", inside) == ("", 0)
+
+    script = "cat /volumes/inner/file; ls -d /volumes/outer/in/*; stat -c %u /volumes/outer/in/deep"
+    assert said(daemon, "apart", script, "outer", "inner") == ("kept\n/volumes/outer/in/deep\n0\n", 0)
+    read_only, other = {"name": "outer", "readOnly": True}, {"name": "inner", "mountPath": "/volumes/outer/lacks"}
+    script = "cat /volumes/outer/lacks/file; ls /volumes/outer; touch /volumes/outer/x 2>/dev/null || echo shut"
+    assert said(daemon, "over", script, read_only, other) == ("kept\nin\nlacks\nshut\n", 0)
+    assert said(daemon, "after", "ls /volumes/outer", "outer") == ("in\n", 0)
+
+
 def test_what_a_job_leaves_in_a_volume_every_later_job_owns_and_nobody_on_the_host(daemon):
     declare(daemon, "data", size="8Mi")
     said(daemon, "writes", "umask 077; mkdir /volumes/data/d; echo kept > /volumes/data/d/f", "data")

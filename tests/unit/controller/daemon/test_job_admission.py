@@ -1,6 +1,6 @@
 import pytest
 
-from api.errors import Forbidden
+from api.errors import Forbidden, Invalid
 from api.kinds import CRON_JOB, JOB, PRIORITY_CLASS
 from api.objects.verbs import Verbs
 from controller.daemon.job_admission import JobAdmission
@@ -150,3 +150,28 @@ def test_a_job_whose_class_has_gone_can_be_changed_but_not_to_another_that_is_no
         verbs.patch(JOB, "default", "etl", {"spec": {"priorityClassName": "other"}}, MERGE, ME)
 
     assert changed["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize("path", ["/usr", "/lib64", "/usr/bin", "/etc/hosts", "/etc/passwd/x", "/var/tmp"])
+def test_a_volume_where_no_run_could_begin_is_refused_with_its_name_the_path_and_the_way_out(store, path):
+    mounts = [{"name": "ok", "mountPath": "/usr/local"}, {"name": "data", "mountPath": path}]
+    with pytest.raises(Invalid) as refused:
+        verbs_under(store).create(JOB, "default", a_job(volumeMounts=mounts), ME)
+
+    (cause,) = refused.value.causes
+    assert cause.field == "spec.volumeMounts[1].mountPath"
+    assert cause.message.startswith(f"Forbidden: volume data cannot be at {path}: ")
+    assert cause.message.endswith(": mount it elsewhere: without a path it is at /volumes/data")
+
+
+def test_one_that_was_stored_before_that_can_still_be_changed_otherwise(store):
+    stored = a_job(metadata={"namespace": "default"}, volumeMounts=[{"name": "data", "mountPath": "/usr"}])
+    bare = Verbs(store, HandClock())
+    bare.bootstrap()
+    bare.create(JOB, "default", stored, ME)
+    verbs = verbs_under(store)
+
+    changed = verbs.patch(JOB, "default", "etl", {"spec": {"suspend": True}}, MERGE, ME).document
+    assert changed["spec"]["suspend"]
+    with pytest.raises(Invalid):
+        verbs.create(JOB, "default", a_job("again", volumeMounts=stored["spec"]["volumeMounts"]), ME)

@@ -35,6 +35,7 @@ from controller.sandbox.spec import (
     PrivateCopy,
     SandboxSpec,
     Scratch,
+    VolumeBind,
 )
 
 IDS = HostIds(100_000, 100_000)
@@ -265,3 +266,19 @@ def test_shared_memory_holds_no_programs():
 
     inert = {op.target for op in ops if isinstance(op, MountTmpfs) and MountAttribute.NOEXEC in op.attributes}
     assert inert == {"/dev/shm"}
+
+
+def test_a_volume_in_a_volume_is_given_a_place_whether_or_not_the_outer_one_can_be_written():
+    outer, inner = VolumeBind("/o", "/volumes/outer", read_only=True), VolumeBind("/i", "/volumes/outer/in")
+    ops = ops_of(volumes=(inner, outer))
+
+    places = MakePlaces((), ("/volumes/outer/in",), ())
+    order = [op if isinstance(op, MakePlaces) else op.target for op in ops if isinstance(op, BindMount | MakePlaces)]
+    assert order == ["/volumes/outer", places, "/volumes/outer/in"]
+
+
+def test_a_volume_where_the_runtime_brings_something_is_told_with_the_place_and_the_way_out():
+    with pytest.raises(
+        InvalidSpec, match=r"^cannot mount a volume at /usr: the runtime brings .*: mount it elsewhere$"
+    ):
+        ops_of(binds=(Bind("/usr", "/usr"),), volumes=(VolumeBind("/v", "/usr"),))

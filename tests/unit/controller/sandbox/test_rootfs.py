@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from controller.linux import mount_api
+from controller.linux import mount_api, user_namespace
 from controller.linux.mount_api import MountAttribute
+from controller.linux.user_namespace import IdMap
 from controller.sandbox import rootfs
 from support.in_child import in_own_mounts
 
@@ -76,3 +77,50 @@ def test_what_a_read_only_mount_lacks_is_named_with_the_fix(tmp_path):
     number, message = in_own_mounts(body)
     assert number == errno.EROFS
     assert message == "cannot make /usr: it lies in a read-only mount that lacks it: add it to what is mounted"
+
+
+@pytest.fixture
+def owned(tmp_path):
+    """A directory that is 3000's on the disk, and one in it that is the host's root's."""
+    directory = tmp_path / "owned"
+    (directory / "roots").mkdir(parents=True)
+    os.chown(directory, 3000, 3000)
+    return directory
+
+
+def shown_as(directory, host_uid):
+    """Return `directory` as a mount that shows what is 3000's as `host_uid`'s, and nobody else's as anyone's."""
+    tree = mount_api.clone_tree(directory)
+    owners_fd = user_namespace.create(IdMap(host_uid, 1, 3000, 3000))
+    try:
+        mount_api.map_owners(tree, owners_fd)
+    finally:
+        os.close(owners_fd)
+    return tree
+
+
+@pytest.mark.needs_root
+def test_what_is_made_where_the_hosts_root_is_nobody_belongs_to_whom_the_directory_does(owned):
+    def body():
+        with shown_as(owned, 7000) as tree:
+            os.close(rootfs.open_directory(tree.fd, "/a/b"))
+            made = rootfs.make_mount_point(tree.fd, "file", "/file", directory=False)
+            seen = os.stat("a/b", dir_fd=tree.fd)
+        return made, seen.st_uid, os.geteuid(), os.access("/proc/1/environ", os.R_OK)
+
+    assert in_own_mounts(body) == (True, 7000, 0, True)
+    assert [(owned / path).stat().st_uid for path in ("a", "a/b", "file")] == [3000] * 3
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(("mode", "where"), [(0o555, "/x"), (0o755, "/roots/x")])
+def test_it_is_made_with_the_rights_of_that_one_and_no_others(owned, mode, where):
+    def body():
+        with shown_as(owned, 7000) as tree, pytest.raises(OSError) as caught:
+            os.close(rootfs.open_directory(tree.fd, where))
+        return caught.value.strerror
+
+    owned.chmod(mode)
+
+    assert in_own_mounts(body).startswith(f"cannot make {where}: ")
+    assert not (owned / where[1:]).exists()
