@@ -10,7 +10,13 @@ from api.meta import ApiModel, Document, Resource
 from api.types import device_resources
 
 COUNT = "count/"
-_PLAIN = frozenset({"pods", "configmaps", "secrets", "cpu", "memory", "ephemeral-storage"})
+CORE_COUNTS = ("configmaps", "resourcequotas", "secrets")
+"""Kinds of the core group that are counted by their plural alone, too."""
+_PLAIN = frozenset({"pods", *CORE_COUNTS, "cpu", "memory", "ephemeral-storage"})
+_KNOWN = (
+    "requests. or limits. before cpu, memory or ephemeral-storage; requests.VENDOR/CLASS; pods; "
+    f"{', '.join(CORE_COUNTS)}; or count/PLURAL.GROUP, such as count/jobs.runwright.dev"
+)
 _AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 _COUNTED = re.compile(r"count/[a-z][a-z0-9]*(\.[a-z0-9.-]+)?")
 
@@ -40,7 +46,7 @@ class ResourceQuotaSpec(ApiModel):
         "requests.VENDOR/CLASS, "
         "limits.cpu, limits.memory, limits.ephemeral-storage and pods, of jobs that are not over; "
         "count/PLURAL.GROUP of "
-        "objects, such as count/jobs.runwright.dev, and secrets and configmaps.",
+        "objects, such as count/jobs.runwright.dev or count/jobs, and secrets, configmaps and resourcequotas.",
     )
     scopes: tuple[str, ...] = Field(default=(), description="Not supported: a quota is of all jobs of its namespace.")
     scope_selector: dict[str, object] | None = Field(default=None, description="Not supported, as scopes.")
@@ -57,9 +63,8 @@ class ResourceQuotaSpec(ApiModel):
     def _is_of_what_is_known(cls, hard: dict[str, str]) -> dict[str, str]:
         for name, amount in hard.items():
             if not is_known(name):
-                raise PydanticCustomError(
-                    "FieldValueInvalid", "must be a standard resource for quota", {"member": name}
-                )
+                why = f"must be a standard resource for quota: {_KNOWN}"
+                raise PydanticCustomError("FieldValueInvalid", "{why}", {"why": why, "member": name})
             try:
                 number = quantity.parse(amount)
             except ValueError as error:

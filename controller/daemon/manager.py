@@ -47,7 +47,7 @@ from controller.daemon.order_admission import OrderAdmission
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
-from controller.daemon.queueing import COUNTED, open_capacity, open_quotas, watched
+from controller.daemon.queueing import open_capacity, open_quotas, watched
 from controller.daemon.run_defaults import open_cgroups, run_defaults
 from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.daemon.runtimes_here import open_runtimes
@@ -88,6 +88,7 @@ from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import Feed
 from controller.registry.parts import Parts
 from controller.resource_quota.kind import ResourceQuotaKind
+from controller.resource_quota.names import COUNTED
 from controller.runtime.build import sandbox
 from controller.runtime.choosing import Dependents
 from controller.runtime.kind import released_by

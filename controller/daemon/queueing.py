@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from api.kinds import EVENT, JOB, KINDS, NODE, PRIORITY_CLASS, RESOURCE_QUOTA
+from api.kinds import JOB, NODE, PRIORITY_CLASS
 from api.meta import ObjectKey
 from api.ports import Change
 from controller.capacity.amounts import Amounts
@@ -14,9 +14,6 @@ from controller.job.capacity import Capacity
 from controller.job.run_dirs import RunDirs
 from controller.resource_quota.book import QuotaBook
 from state.store import Store
-
-COUNTED = tuple(kind for kind in KINDS if kind.namespaced and kind not in (EVENT, RESOURCE_QUOTA))
-"""Kinds whose objects quotas count."""
 
 
 def open_capacity(

@@ -16,10 +16,7 @@ from api.kinds import JOB, RESOURCE_QUOTA, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from api.ports import Change, ChangeType, Storage
-from api.types.resource_quota import COUNT
-from controller.resource_quota import judging
-
-_CORE_COUNTS = ("configmaps", "secrets")
+from controller.resource_quota import judging, names
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,15 @@ class QuotaBook:
         """Return what has room for `document` in the quotas of its namespace: store it inside; None if there are none.
 
         Entering it raises Forbidden, in Kubernetes' words, if there is no room.
+
+        Raises:
+            Invalid: it is a quota itself, of what is not counted.
         """
+        if document["kind"] == RESOURCE_QUOTA.name:
+            names.refuse_uncountable(document, live)
         space = document["metadata"].get("namespace", "")
         quotas = list(self._storage.each(RESOURCE_QUOTA.name, space)) if space else []
-        if not quotas or document["kind"] == RESOURCE_QUOTA.name:
+        if not quotas:
             return None
         return self._room_for(document, live, quotas)
 
@@ -90,10 +92,10 @@ class QuotaBook:
             self._check(kinds.by_name(document["kind"]), document, live, quotas)
             yield
 
-    def used(self, namespace: str, names: Mapping[str, str]) -> dict[str, int]:
-        """Return how much is used in a namespace of what has these names."""
+    def used(self, namespace: str, hard: Mapping[str, str]) -> dict[str, int]:
+        """Return how much is used in a namespace of what has the names that `hard` has."""
         with self._lock:
-            return self._used(namespace, names)
+            return self._used(namespace, hard)
 
     def quotas_of(self, change: Change) -> tuple[ObjectKey, ...]:
         """Return the quotas whose use this may have changed."""
@@ -106,14 +108,15 @@ class QuotaBook:
 
     def _check(self, kind: Kind, document: Document, live: Document | None, quotas: list[Document]) -> None:
         metadata = document["metadata"]
-        more = dict.fromkeys(_names_of(kind), 1) if live is None else {}
+        more = dict.fromkeys(names.names_of(kind), 1) if live is None else {}
         runs = kind is JOB and (live is None or self._is_charged_anew(document, live))
         if runs:
             more |= self._charge(document)
             more = self._less_what_it_has(more, metadata)
         about = admission.about(kind, metadata.get("name", ""))
         for quota in quotas:
-            hard = quota.get("spec", {}).get("hard", {})  # A quota may be of nothing.
+            said = quota.get("spec", {}).get("hard", {})  # A quota may be of nothing.
+            hard = {name: str(most) for name, most in said.items()}  # 2 is "2", as in a Pod.
             used = self._used(metadata["namespace"], hard)
             name = quota["metadata"]["name"]
             if why := judging.why_not(name, hard, used, more, subject=metadata.get("name", ""), runs=runs):
@@ -134,12 +137,12 @@ class QuotaBook:
             return dict(more)
         return {name: number - known.charge.get(name, 0) for name, number in more.items()}
 
-    def _used(self, namespace: str, names: Mapping[str, str]) -> dict[str, int]:
+    def _used(self, namespace: str, hard: Mapping[str, str]) -> dict[str, int]:
         self._read_on(namespace)
         space = self._spaces[namespace]
-        found = {judging.meant(name): space.total.get(judging.meant(name), 0) for name in names}
-        for name in names:
-            counted = _kind_counted(name)
+        found = {judging.meant(name): space.total.get(judging.meant(name), 0) for name in hard}
+        for name in hard:
+            counted = names.kind_counted(name)
             if counted is not None:
                 found[name] = len(space.jobs) if counted is JOB else len(self._storage.keys(counted.name, namespace))
         return found
@@ -176,13 +179,3 @@ class QuotaBook:
         same = before is not None and (before.uid, before.generation) == (uid, generation)
         charge = before.charge if before is not None and same else self._charge(document)
         return _Known(uid, generation, charge, self._is_over(document))
-
-
-def _names_of(kind: Kind) -> tuple[str, ...]:
-    """Return the names by which quotas count objects of a kind."""
-    plain = (kind.plural,) if not kind.group and kind.plural in _CORE_COUNTS else ()
-    return (f"{COUNT}{kind.resource}", *plain)
-
-
-def _kind_counted(name: str) -> Kind | None:
-    return next((kind for kind in kinds.KINDS if kind.namespaced and name in _names_of(kind)), None)

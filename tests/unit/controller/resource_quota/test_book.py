@@ -226,6 +226,59 @@ def test_other_objects_are_counted_too(place):
     )
 
 
+def test_an_amount_may_be_written_as_a_number(place):
+    place.limit(pods=1, limits_cpu=1.5)
+    place.add("a", limits={"cpu": 1})
+
+    assert "limited: limits.cpu=1.5,pods=1" in refused(lambda: place.add("b", limits={"cpu": 1}))
+
+
+@pytest.mark.parametrize("name", ["count/jobs", "count/jobs.runwright.dev"])
+def test_objects_of_ours_are_counted_by_their_plural_alone_too(place, name):
+    place.limit("objects", **{name: "1"})
+    place.add("a")
+
+    assert f"requested: {name}=1, used: {name}=1, limited: {name}=1" in refused(lambda: place.add("b"))
+    assert place.status("objects").used == {name: "1"}
+
+
+def test_quotas_are_counted_and_can_be_changed_when_there_are_enough_of_them(place):
+    place.limit("first", **{"count/resourcequotas": "1"})
+
+    assert "used: count/resourcequotas=1" in refused(lambda: place.limit("second", pods="1"))
+    changed = {"spec": {"hard": {"pods": "1"}}}
+    place.verbs.patch(RESOURCE_QUOTA, "default", "first", changed, MERGE, ME)
+    assert place.status("first").used == {"count/resourcequotas": "1", "pods": "0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("count/nonsense", "no such objects are counted: there are count/jobs.runwright.dev, "),
+        ("count/jbos", "did you mean count/jobs.runwright.dev?"),
+        ("count/jobs.batch", "did you mean count/jobs.runwright.dev?"),
+        ("count/runtimes.runwright.dev", "there are "),  # Of no namespace.
+        ("count/pods", "write pods"),
+    ],
+)
+def test_a_quota_of_what_is_not_counted_is_refused_with_what_is(place, name, told):
+    with pytest.raises(Invalid) as error:
+        place.limit("objects", pods="1", **{name: "1"})
+
+    (cause,) = error.value.causes
+    assert cause.field == f"spec.hard[{name}]"
+    assert told in cause.message
+
+
+def test_one_that_was_stored_before_that_was_asked_can_be_changed_otherwise(place):
+    bare = Verbs(place.store, HandClock())
+    document = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "old"}}
+    bare.create(RESOURCE_QUOTA, "default", document | {"spec": {"hard": {"count/nonsense": "1"}}}, ME)
+
+    place.verbs.patch(RESOURCE_QUOTA, "default", "old", {"spec": {"hard": {"pods": "1"}}}, MERGE, ME)
+    assert place.status("old").used == {"count/nonsense": "0", "pods": "0"}
+
+
 def test_devices_are_counted_by_their_kind(place):
     place.limit(**{"requests_nvidia_com/gpu": "1"})
 
