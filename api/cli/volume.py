@@ -9,7 +9,7 @@ from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.listing import show_newest
-from api.cli.made import check_usable, made_ready, ready_of
+from api.cli.made import check_usable, made_ready, ready_of, require_there
 from api.cli.output import age, show_json
 from api.cli.problems import CommandFailed
 from api.cli.sizes import SIZE
@@ -76,6 +76,10 @@ def create(
     """
     if copy_of is not None and from_snapshot is not None:
         raise click.UsageError("--copy-of and --from-snapshot: a volume begins as one of them")
+    if copy_of is not None:
+        require_there(connection, kinds.VOLUME, copy_of, "rnx volume list shows all")
+    if from_snapshot is not None:
+        require_there(connection, kinds.VOLUME_SNAPSHOT, from_snapshot, "rnx volume snapshot list shows all")
     spec: Document = {"type": type_}
     spec |= {"size": size} if size is not None else {}
     spec |= {"accessModes": list(modes)} if modes else {}

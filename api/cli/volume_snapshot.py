@@ -11,7 +11,7 @@ from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.listing import show_newest
-from api.cli.made import check_usable, made_ready, ready_of
+from api.cli.made import check_usable, made_ready, ready_of, require_there
 from api.cli.output import age, show_json
 from api.cli.targets import Target
 from api.meta import API_VERSION, Document
@@ -54,6 +54,8 @@ def create(
     \b
     rnx volume snapshot create before-migration --volume=database
     """
+    if not no_wait:
+        require_there(connection, kinds.VOLUME, volume, "rnx volume list shows all")
     spec: Document = {"source": {"volumeName": volume}} | ({"deletionPolicy": "Retain"} if retain else {})
     document = {"apiVersion": API_VERSION, "kind": "VolumeSnapshot", "metadata": {"name": name}, "spec": spec}
     taken = connection.client.create(kinds.VOLUME_SNAPSHOT, connection.namespace, document).document

@@ -45,6 +45,10 @@ class VolumeReason(ReasonEnum):
         "SourceNotReady",
         "What it is to be made from, spec.dataSource, is not there or not ready so far.",
     )
+    SOURCE_UNUSABLE = (
+        "SourceUnusable",
+        "It can never be made from what spec.dataSource names, as both are; the message says why.",
+    )
     MAKING_FAILED = "MakingFailed", "It cannot be made; the message says why. It is tried again."
     PATH_FORBIDDEN = (
         "PathForbidden",

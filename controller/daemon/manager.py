@@ -54,6 +54,7 @@ from controller.daemon.runtimes_here import open_runtimes
 from controller.daemon.served_artifacts import ServedArtifacts
 from controller.daemon.served_runtimes import ServedBuildLogs, ServedCatalogues
 from controller.daemon.settings import Settings
+from controller.daemon.volume_admission import VolumeAdmission
 from controller.daemon.volumes_here import open_volumes
 from controller.daemon.waking import Waking
 from controller.devices.fitting import Fitting
@@ -213,7 +214,8 @@ class Manager:
         policy = self._settings.policy.policy()
         self._admission = JobAdmission(policy, landlock.abi(), self.store.get, self._quotas.charged)
         order = OrderAdmission(self.store.get, self._admission.judge, self._files.judged_inside(self._admission.judged))
-        self.verbs = Verbs(self.store, self._clock, order.judged, lambda new: advice.of(new, self._amounts.for_runs()))
+        judged = VolumeAdmission(self.store.get, order.judged).judged
+        self.verbs = Verbs(self.store, self._clock, judged, lambda new: advice.of(new, self._amounts.for_runs()))
         self.verbs.bootstrap()
         self._waking = Waking(self.store)
         self._engine_metrics = EngineMetrics(self._metrics)

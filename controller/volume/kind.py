@@ -112,9 +112,13 @@ class VolumeKind:
         uid, type_ = obj.meta.uid, obj.spec.type
         match step:
             case Make(size_bytes):
-                self._backing.make(uid, type_, size_bytes, self._sources.copier(obj))
+                copier = self._sources.copier(obj)
+                self._backing.make(uid, type_, size_bytes, copier)
+                found = self._backing.find(uid, type_) if copier else None
+                if found is not None and found.capacity_bytes < size_bytes:
+                    self._grow(uid, type_, size_bytes)  # Before anybody is told that it is there: it is as was asked.
             case Grow(size_bytes):
-                self._backing.grow(uid, type_, size_bytes, lambda: not self._users.users(uid))
+                self._grow(uid, type_, size_bytes)
             case Detach():
                 self._backing.detach(uid, lambda: not self._users.users(uid))
             case Trim():
@@ -125,6 +129,9 @@ class VolumeKind:
                 self._backing.retain(uid, obj.meta.namespace, obj.meta.name)
             case _:
                 raise AssertionError(f"no such step: {step!r}")
+
+    def _grow(self, uid: str, type_: VolumeType, size_bytes: int) -> None:
+        self._backing.grow(uid, type_, size_bytes, lambda: not self._users.users(uid))
 
     def _wanted_bytes(self, obj: Volume, found: Found | None) -> int:
         if obj.spec.size_bytes is not None:

@@ -6,12 +6,13 @@ that is older than its deletion, is not removed before the copy is made.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from api import quantity
 from api.kinds import VOLUME, VOLUME_SNAPSHOT
 from api.meta import Document, ObjectKey, ObjectMeta
 from api.ports import Change, Storage
-from api.types.volume import Volume, VolumeReason, VolumeType
+from api.types.volume import Volume, VolumeReason, VolumeSpec, VolumeType
 from controller.engine.errors import TransientError
 from controller.volume.backing import Backing
 from controller.volume.observed import Problem
@@ -36,15 +37,10 @@ class Sources:
             going = "is being deleted" if document else "is not there"
             why = f"{named} {going} in namespace {volume.meta.namespace}: name another, or create it"
             return Problem(VolumeReason.SOURCE_NOT_READY, why)
-        if source.kind == VOLUME.name and type_of(document) is not VolumeType.FILESYSTEM:
-            return Problem(VolumeReason.SOURCE_NOT_READY, f"{named} is no filesystem: only those can be copied")
-        size = size_of(document)
-        if size is None:
+        if never := why_never(volume.key, volume.spec, document):
+            return Problem(VolumeReason.SOURCE_UNUSABLE, never.why)
+        if size_of(document) is None:
             why = f"{named} is not ready: rnx describe {source.kind.lower()} {source.name} tells why"
-            return Problem(VolumeReason.SOURCE_NOT_READY, why)
-        if volume.spec.size_bytes is not None and volume.spec.size_bytes < size:
-            holds, asked = quantity.from_bytes(size), volume.spec.size
-            why = f"{named} holds {holds}, and spec.size is {asked}: ask for as much or more"
             return Problem(VolumeReason.SOURCE_NOT_READY, why)
         return None
 
@@ -74,11 +70,17 @@ class Sources:
         return self._storage.get(key)
 
     def copied_by(self, key: ObjectKey, deleted: str | None) -> tuple[str, ...]:
-        """Return what is to be made of a volume or snapshot, which was `deleted` then, and is not made so far."""
+        """Return what is to be made of a volume or snapshot, which was `deleted` then, and is not made so far.
+
+        What can never be made of it, as both are, is not waited for.
+        """
+        source = self._storage.get(key)
         return tuple(
             str(ObjectKey.of(each))
             for each in self._made_of(key)
-            if not _is_made(each) and not is_after(each["metadata"].get("creationTimestamp"), deleted)
+            if not _is_made(each)
+            and not is_after(each["metadata"].get("creationTimestamp"), deleted)
+            and not (source is not None and _is_never_made(each, source))
         )
 
     def wake(self, change: Change) -> tuple[ObjectKey, ...]:
@@ -113,6 +115,33 @@ def source_of(document: Document) -> ObjectKey | None:
     return ObjectKey(source.get("kind", VOLUME.name), metadata["namespace"], source["name"])
 
 
+class Never(NamedTuple):
+    """Why a volume can never be made as it is asked for, and the field that says so."""
+
+    field: str
+    why: str
+
+
+def why_never(key: ObjectKey, asks: VolumeSpec, source: Document) -> Never | None:
+    """Return why a volume can never be made of `source`, as both are; None if it can, or that is not known yet. Pure.
+
+    `asks` has a `dataSource`, which is of the name and kind of `source`.
+    """
+    of = ObjectKey.of(source)
+    named = f"{of.kind} {of.name}"
+    if of == key:
+        return Never("spec.dataSource", "it would be a copy of itself: name another, or leave dataSource out")
+    if of.kind == VOLUME.name and type_of(source) is not VolumeType.FILESYSTEM:
+        why = f"{named} is of the type {type_of(source)}: only those of the type filesystem can be copied"
+        return Never("spec.dataSource.name", why)
+    size = size_of(source)
+    if size is not None and asks.size_bytes is not None and asks.size_bytes < size:
+        holds = quantity.from_bytes(size)
+        why = f"{named} holds {holds}, and {asks.size} is asked for: ask for {holds} or more, or leave the size out"
+        return Never("spec.size", why)
+    return None
+
+
 def is_too_late(asks: ObjectMeta, source: Document) -> bool:
     """Say whether `source` was being deleted already when the object that `asks` for a copy of it was created. Pure."""
     return is_after(asks.creation_timestamp, source["metadata"].get("deletionTimestamp"))
@@ -143,8 +172,25 @@ def size_of(document: Document) -> int | None:
 
 def _facts(document: Document) -> tuple[object, ...]:
     """Return what others go by."""
-    is_going = document["metadata"].get("deletionTimestamp") is not None
-    return size_of(document), _is_made(document), is_going, document.get("status", {}).get("phase")
+    is_going, spec = document["metadata"].get("deletionTimestamp") is not None, document.get("spec", {})
+    status = document.get("status", {})
+    return size_of(document), _is_made(document), is_going, status.get("phase"), spec.get("size"), _is_refused(document)
+
+
+def _is_never_made(asks: Document, source: Document) -> bool:
+    if asks["kind"] == VOLUME_SNAPSHOT.name:
+        return type_of(source) is not VolumeType.FILESYSTEM
+    if _is_refused(asks):
+        return True
+    return why_never(ObjectKey.of(asks), VolumeSpec.model_validate(asks.get("spec", {})), source) is not None
+
+
+def _is_refused(document: Document) -> bool:
+    """Say whether the settings do not let a volume be as its spec is now."""
+    status = document.get("status", {})
+    is_of_now = status.get("observedGeneration") == document["metadata"].get("generation")
+    told = (c for c in status.get("conditions", ()) if c.get("type") == "Ready" and is_of_now)
+    return any(c.get("reason") == VolumeReason.SIZE_FORBIDDEN for c in told)
 
 
 def _is_made(document: Document) -> bool:

@@ -15,6 +15,7 @@ from support.daemon import Daemon, a_daemon
 # httpcore leaves a socket to the garbage collector when a connection is refused, which is what dead daemons do.
 pytestmark = [pytest.mark.needs_root, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 COUNTED = "count/volumesnapshots.runwright.dev"
+OF_SNAPSHOT = {"kind": "VolumeSnapshot", "name": "eight"}
 QUICK = {"terminationGracePeriodSeconds": 1}
 
 
@@ -281,7 +282,7 @@ def test_a_snapshot_is_of_one_moment_of_a_volume_that_a_job_writes_to_and_volume
     taken = daemon.rnx("volume", "snapshot", "create", "moment", "--volume=live")
     assert (taken.returncode, taken.stdout) == (0, "Snapshot moment taken: 8Mi of volume live\n"), taken.stderr
     made = daemon.rnx("volume", "create", "again", "--from-snapshot=moment", "--size=9MB")
-    assert made.returncode == 0, made.stderr
+    assert (made.returncode, made.stdout) == (0, "Volume created successfully: again (9Mi, filesystem)\n"), made.stderr
     assert daemon.jobs()["writer"]["status"].get("active") == 1
     daemon.stop("writer")
     daemon.until("it ended", lambda: over(daemon, "writer"))
@@ -304,6 +305,37 @@ def test_a_snapshot_is_of_one_moment_of_a_volume_that_a_job_writes_to_and_volume
     ]
     daemon.client.delete(VOLUME, "default", "live")
     assert daemon.rnx("volume", "snapshot", "delete", "moment").returncode == 0
+
+
+def test_a_volume_that_can_never_be_made_of_a_snapshot_is_refused_and_does_not_keep_it(daemon):
+    head = {"apiVersion": "runwright.dev/v1alpha1", "kind": "Volume"}
+    early = head | {"metadata": {"name": "early"}, "spec": {"size": "4Mi", "dataSource": OF_SNAPSHOT}}
+    daemon.client.apply(VOLUME, "default", early)
+    declare(daemon, "whole", size="8Mi")
+    assert daemon.rnx("volume", "snapshot", "create", "eight", "--volume=whole").returncode == 0
+
+    daemon.until("it is told", lambda: "SourceUnusable" in daemon.rnx("describe", "volume", "early").stdout)
+    small = daemon.rnx("volume", "create", "small", "--from-snapshot=eight", "--size=4MB")
+    assert (small.returncode, "ask for 8Mi or more" in small.stderr) == (1, True), small.stderr
+    assert daemon.rnx("volume", "snapshot", "delete", "eight", "--timeout=30s").returncode == 0
+    gone = daemon.rnx("volume", "create", "gone", "--from-snapshot=eight")
+    assert gone.stderr == (
+        'error: there is no VolumeSnapshot "eight" in namespace default: rnx volume snapshot list shows all\n'
+    )
+    assert "NotFound" in daemon.rnx("get", "volume", "gone").stderr
+    daemon.rnx("delete", "volume", "early")
+
+
+def test_what_is_not_ready_in_time_is_told_with_the_reason(daemon):
+    head = {"apiVersion": "runwright.dev/v1alpha1", "kind": "Volume"}
+    waits_too = head | {"metadata": {"name": "later"}, "spec": {"dataSource": {"name": "never"}}}
+    daemon.client.apply(VOLUME, "default", waits_too)
+
+    late = daemon.rnx("volume", "create", "late", "--copy-of=later", "--timeout=1s")
+
+    assert late.returncode == 4
+    assert "not ready in time: SourceNotReady: Volume later is not ready: " in late.stderr
+    assert daemon.rnx("delete", "volume", "late", "later").returncode == 0
 
 
 def test_no_snapshot_is_taken_of_what_is_no_filesystem_and_its_status_says_so(daemon):

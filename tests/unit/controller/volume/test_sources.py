@@ -51,7 +51,8 @@ def test_a_volume_can_be_made_of_a_snapshot_that_is_ready_to_use(store, sources)
     ("status", "spec", "why"),
     [
         ({}, {}, "VolumeSnapshot monday is not ready"),
-        (READY, {"size": "4Mi"}, "VolumeSnapshot monday holds 8Mi, and spec.size is 4Mi"),
+        (READY, {"size": "4Mi"}, "VolumeSnapshot monday holds 8Mi, and 4Mi is asked for: ask for 8Mi or more"),
+        (READY, {"dataSource": {"name": "back"}}, "Volume back is not there"),
         (READY, {"dataSource": {"kind": "VolumeSnapshot", "name": "never"}}, "VolumeSnapshot never is not there"),
     ],
 )
@@ -89,6 +90,42 @@ def test_what_waits_to_be_made_of_something_is_known_until_it_is_made(store, sou
         "volume/default/copy", "volumesnapshot/default/monday",
     )  # fmt: skip
     assert sources.copied_by(key, "2000-01-01T00:00:00Z") == ()
+
+
+FOREVER = "9999-01-01T00:00:00Z"
+FORBIDDEN = {"type": "Ready", "status": "False", "reason": "SizeForbidden", "message": "-"}
+
+
+def test_what_can_never_be_made_of_something_does_not_keep_it(store, sources):
+    volume, snapshot = ObjectKey(VOLUME.name, "default", "data"), ObjectKey(VOLUME_SNAPSHOT.name, "default", "monday")
+    put(store, volume_document("data", type="memory"), {"capacityBytes": 8 << 20, "phase": "Available"})
+    put(store, snapshot_document(), READY)
+    put(store, volume_document("copy", dataSource={"name": "data"}))
+    put(store, volume_document("small", size="4Mi", dataSource=OF_SNAPSHOT))
+    large = put(store, volume_document("large", size="8Gi", dataSource=OF_SNAPSHOT))
+
+    assert sources.copied_by(volume, FOREVER) == ()
+    assert sources.copied_by(snapshot, FOREVER) == ("volume/default/large",)
+
+    status = {"conditions": [FORBIDDEN | {"lastTransitionTime": CREATED}], "observedGeneration": 1}
+    refused = store.update_status(large | {"status": status})
+    assert sources.copied_by(snapshot, FOREVER) == ()
+    change = Change(ChangeType.MODIFIED, 9, ObjectKey(VOLUME.name, "default", "large"), refused, large)
+    assert snapshot in sources.wake(change)  # Whose deletion may have waited for it.
+
+    store.update(refused | {"spec": refused["spec"] | {"size": "9Mi"}})
+    assert sources.copied_by(snapshot, FOREVER) == ("volume/default/large",)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [({"name": "data"}, "SourceUnusable"), ({"name": "back"}, "SourceUnusable"), ({"name": "x"}, "SourceNotReady")],
+)
+def test_it_is_told_apart_whether_it_is_waited_for_or_can_never_be(store, sources, source, reason):
+    put(store, volume_document("data", type="memory"), {"capacityBytes": 8 << 20, "phase": "Available"})
+    put(store, volume_document("back", dataSource=source))
+
+    assert sources.problem(a_volume("back", dataSource=source)).reason == reason
 
 
 def test_a_snapshot_that_is_ready_wakes_its_volume_and_what_waits_for_it_and_other_news_nobody(store, sources):
