@@ -1,5 +1,7 @@
 """`rnx workflow run FILE`: a file becomes a Workflow, and what in it is secret a Secret that goes with it."""
 
+from collections.abc import Callable
+
 import click
 
 from api import kinds
@@ -13,6 +15,7 @@ from api.client_transport import Answer
 from api.client_watch import wait_for
 from api.errors import ApiError
 from api.meta import Document
+from api.types.workflow import WorkflowReason
 
 
 @click.command("run")
@@ -53,12 +56,30 @@ def _wait(connection: Connection, name: str, *, quiet: bool) -> Document | None:
     try:
         if not quiet:
             click.echo(f"workflow {name} is running")
+        until = has_ended if quiet else _telling_why_it_waits(name)
         return wait_for(
-            connection.client, kinds.WORKFLOW, connection.namespace, name, until=has_ended, timeout_seconds=None
+            connection.client, kinds.WORKFLOW, connection.namespace, name, until=until, timeout_seconds=None
         )
     except KeyboardInterrupt:
         note(f"workflow {name} goes on: rnx workflow cancel {name} ends it")
         raise
+
+
+def _telling_why_it_waits(name: str) -> Callable[[Document | None], bool]:
+    """Return what says whether the workflow has ended, and tells, each time anew, what a job of it waits for."""
+    told: list[str] = []
+
+    def is_over(document: Document | None) -> bool:
+        nonlocal told
+        status = (document or {}).get("status", {})
+        why = status.get("message", "") if status.get("reason") == WorkflowReason.JOB_WAITS else ""
+        of = why.split(": ")[:2]  # Which job and which reason: its place in the queue is no news.
+        if why and of != told:
+            note(f"workflow {name}: {why}")
+        told = of
+        return has_ended(document)
+
+    return is_over
 
 
 def _create(connection: Connection, found: Converted) -> Document:

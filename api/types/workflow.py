@@ -42,6 +42,10 @@ class WorkflowReason(ReasonEnum):
     )
     SUSPENDED = "Suspended", "spec.suspend is true: its jobs that run are frozen, and no further ones are begun."
     RUNNING = "Running", "Its jobs are run as what they require comes to hold."
+    JOB_WAITS = (
+        "JobWaits",
+        "A job of it was made, and no run of that can be started so far; the message says why, as the job does.",
+    )
     DELETING = "Deleting", "It is being deleted, and its jobs after it."
     NAME_TAKEN = (
         "NameTaken",

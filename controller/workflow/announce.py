@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from api.kinds import WORKFLOW
 from api.meta import Document, ObjectKey
 from api.ports import Change
+from api.types.workflow import WorkflowReason
 from controller.engine.recorder import EventType, Recorder
 
 
@@ -82,4 +83,6 @@ def news(before: Document, after: Document) -> list[News]:
         found.append(News(type_, now.get("reason", ""), now.get("message", "")))
     elif now.get("reason") != was.get("reason") and now.get("reason") in ("NameTaken", "JobRefused"):
         found.append(News(EventType.WARNING, now["reason"], now.get("message", "")))
+    elif now.get("reason") != was.get("reason") and now.get("reason") == WorkflowReason.JOB_WAITS:
+        found.append(News(EventType.NORMAL, now["reason"], now.get("message", "")))  # As of a job that waits.
     return found

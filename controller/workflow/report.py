@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from api import conditions
 from api.conditions import Condition, ConditionStatus
 from api.meta import wire_micro_time
-from api.types.workflow import CONDITIONS, ENDED, Workflow, WorkflowReason, WorkflowStatus
+from api.types.job import Reason
+from api.types.workflow import CONDITIONS, ENDED, Workflow, WorkflowJobStatus, WorkflowReason, WorkflowStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.workflow.observed import ObservedWorkflow
 from controller.workflow.settle import Settled, settle
@@ -66,12 +67,20 @@ def _summary(workflow: Workflow, settled: Settled) -> _Summary:
     phase: Literal["Running", "Pending"] = "Running" if begun else "Pending"
     if taken is not None:
         return _Summary(phase, WorkflowReason.NAME_TAKEN, taken.message)
-    active = [each.name for each in settled.jobs if each.phase not in ENDED and each.uid]
-    return _Summary(
-        phase,
-        WorkflowReason.RUNNING,
-        f"{_named(active)} {'is' if len(active) == 1 else 'are'} active" if active else "",
-    )
+    made = [each for each in settled.jobs if each.phase not in ENDED and each.uid]
+    waiting = [each for each in made if each.phase == "Pending" and each.reason not in ("", Reason.PENDING)]
+    active = [each.name for each in made if each not in waiting]
+    told = f"{_named(active)} {'is' if len(active) == 1 else 'are'} active" if active else ""
+    if not waiting:
+        return _Summary(phase, WorkflowReason.RUNNING, told)
+    return _Summary(phase, WorkflowReason.JOB_WAITS, "; ".join(filter(None, (_waiting(waiting), told))))
+
+
+def _waiting(jobs: list[WorkflowJobStatus]) -> str:
+    """Say why the first of them has no run; of the others that they have none."""
+    first, others = jobs[0], [each.name for each in jobs[1:]]
+    more = f"; {_named(others)} {'waits' if len(others) == 1 else 'wait'} too" if others else ""
+    return f"{first.name} waits: {': '.join(filter(None, (first.reason, first.message)))}{more}"
 
 
 def _end(settled: Settled) -> _Summary:

@@ -175,6 +175,21 @@ def test_waiting_ends_with_it_and_says_how(live, waiting, phase, condition, code
     assert (said.code, said.out) == (code, f"workflow nightly {phase.lower()}: so it went\n")
 
 
+def test_waiting_tells_what_a_job_waits_for_and_not_its_place_in_the_queue(live, waiting):
+    def waits(why):
+        live.set_status(WORKFLOW, "nightly", phase="Running", reason="JobWaits", message=why)
+
+    waits("a waits: NetworkNotFound: no nonet")
+    assert waiting.error_line() == "workflow nightly: a waits: NetworkNotFound: no nonet\n"
+    waits("b waits: Queued: place 2")
+    assert waiting.error_line() == "workflow nightly: b waits: Queued: place 2\n"
+    waits("b waits: Queued: place 1")
+    complete = [condition_of("Complete", "Because")]
+    live.set_status(WORKFLOW, "nightly", phase="Succeeded", reason="Completed", message="so", conditions=complete)
+
+    assert waiting.ended().err == ""
+
+
 def test_an_interrupt_leaves_it_running_and_says_so(waiting):
     said = waiting.interrupted()
 

@@ -256,6 +256,27 @@ def test_it_tells_what_was_skipped_and_how_it_ended(bench):
     assert told[0].message == "b: it requires a=COMPLETED, and a is Failed; c too"
 
 
+def test_a_job_that_waits_for_what_is_not_there_is_told_as_the_job_does(bench):
+    bench.create(a={}, b={}, c={"requires": [{"job": "a"}]})
+    bench.look()
+    why = {"phase": "Pending", "reason": "NetworkNotFound", "message": 'there is no network "nonet"'}
+    for name in ("etl-a", "etl-b"):
+        bench.store.update_status(bench.jobs()[name] | {"status": why})
+
+    both = bench.look()
+    assert (both["phase"], both["reason"]) == ("Running", "JobWaits")
+    assert both["message"] == 'a waits: NetworkNotFound: there is no network "nonet"; b waits too'
+    bench.store.update_status(bench.jobs()["etl-b"] | {"status": {"phase": "Running", "reason": "Running"}})
+    assert bench.look()["message"] == 'a waits: NetworkNotFound: there is no network "nonet"; b is active'
+    bench.store.update_status(bench.jobs()["etl-a"] | {"status": {"phase": "Pending", "reason": "Pending"}})
+    last = bench.look()
+
+    assert (last["reason"], last["message"]) == ("Running", "a, b are active")
+    changes = [change for change in changes_of(bench, WORKFLOW) if change.type is ChangeType.MODIFIED]
+    told = [item for change in changes for item in news(change.previous, change.document)]
+    assert [(item.type, item.reason, item.message) for item in told] == [("Normal", "JobWaits", both["message"])]
+
+
 def test_each_end_is_counted_once(bench):
     registry = CollectorRegistry()
     announcer = Announcer(Recorder(bench.store, bench.clock, EngineMetrics(registry).events), WorkflowMetrics(registry))
