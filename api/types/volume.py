@@ -64,6 +64,11 @@ class VolumeReason(ReasonEnum):
         "Lost",
         "What it was made of is gone from this host, and no run gets an empty one instead; the message says what.",
     )
+    DAMAGED = (
+        "Damaged",
+        "Its file system is damaged: no run gets it, and those that have it read at most; the message says what e2fsck "
+        "or the kernel found, and what to do.",
+    )
     BEING_COPIED = "BeingCopied", "A copy of it is being made: what else is to be done to it is done after that."
     TERMINATING = "Terminating", "It is being deleted, and goes when no run has it any more."
 
@@ -180,7 +185,7 @@ class VolumeStatus(ApiModel):
     """What there is of a volume."""
 
     observed_generation: int = Field(default=0, description="The generation that this status is about.")
-    phase: Literal["Pending", "Available", "InUse", "Lost", "Terminating"] = Field(
+    phase: Literal["Pending", "Available", "InUse", "Lost", "Damaged", "Terminating"] = Field(
         default="Pending", description="A printed summary of the conditions."
     )
     conditions: tuple[Condition, ...] = Field(

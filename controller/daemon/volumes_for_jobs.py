@@ -25,6 +25,7 @@ from controller.job.volumes import VolumesMissing, VolumesReady
 from controller.sandbox.spec import VolumeBind
 from controller.volume import host_paths, modes
 from controller.volume.backing import Backing
+from controller.volume.found import Damaged
 from controller.volume.modes import User
 
 REQUEST_MANAGER = "runwright-jobs"
@@ -100,7 +101,9 @@ class VolumesForJobs:
                 self._backing_of(volume)
                 binds.append(self._bind(volume, mount))
             except OSError as error:
-                why = f"cannot mount volume {mount.name}: {error}: see rnx describe volume {mount.name}"
+                self._wake(ObjectKey(VOLUME.name, job.meta.namespace, mount.name))  # Which says why it is not ready.
+                told = error.why if isinstance(error, Damaged) else error
+                why = f"cannot mount volume {mount.name}: {told}: see rnx describe volume {mount.name}"
                 raise TransientError(Reason.FAILED_MOUNT, why) from error
         for given_one in volumes:  # Who asks it is told at once who has it.
             self._wake(ObjectKey(VOLUME.name, job.meta.namespace, given_one.name))

@@ -123,18 +123,19 @@ def map_owners(tree: MountTree, user_namespace_fd: int) -> None:
     _mount_setattr(tree.fd, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, request, f"map the owners of files in {tree.source}")
 
 
-def new_filesystem(fstype: str, options: Mapping[str, str], attributes: MountAttribute) -> MountTree:
-    """Return a new filesystem, mounted but detached. The caller closes it.
+def new_filesystem(fstype: str, options: Mapping[str, str], attributes: MountAttribute, *, what: str = "") -> MountTree:
+    """Return a new filesystem, or the one on the disk `source`, mounted but detached. The caller closes it.
 
     Args:
         options: the filesystem's own (`size`, `mode`, …); an empty value sets a flag.
+        what: finishes the sentence "cannot …" should it fail; a new one is made unless it is said.
 
     Raises:
         SyscallError: the kernel refused; `detail` has its own words where it wrote some.
 
     Source: fsopen(2), fsconfig(2), fsmount(2), Linux 5.2.
     """
-    purpose = f"make a new {fstype}"
+    purpose = what or f"make a new {fstype}"
     context = libc.syscall("fsopen", fstype.encode(), _FSOPEN_CLOEXEC, purpose=purpose)
     try:
         for key, value in options.items():

@@ -13,11 +13,9 @@ Invariants: an image is mounted at one place, its own; what is being removed is 
 """
 
 import contextlib
-import errno
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from api.types.volume import VolumeType
@@ -29,8 +27,9 @@ from controller.linux.mount_api import MountAttribute
 from controller.linux.removal import remove_tree
 from controller.sandbox.sources import open_neutral_owners
 from controller.sandbox.spec import NEUTRAL_ID
-from controller.volume import image, trimming
+from controller.volume import damage, image, trimming
 from controller.volume.cache_usage import CacheUsage
+from controller.volume.found import BeingCopied, CannotGrowInUse, Damaged, Found, Taken
 from controller.volume.image import Space
 
 _IMAGE = "image"
@@ -43,38 +42,6 @@ _REMOVED = ".removed-"
 _TMPFS = MountAttribute.NOSUID | MountAttribute.NODEV
 _FILES_BESIDES = 1024
 _MOST_COPIES = 2  # At the same time: they read and write as much as the disk gives, and others are to be served.
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is of a volume: `capacity_bytes` as it was last made or grown to; usage where it can be seen."""
-
-    capacity_bytes: int
-    is_mounted: bool = False
-    used_bytes: int | None = None
-    is_being_copied: bool = False
-    used_anew_in_seconds: float | None = None  # If the usage is of a while ago.
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What there is of a snapshot: of which moment, in seconds since the epoch, and what it takes of the disk."""
-
-    size_bytes: int
-    at: float
-    disk_bytes: int
-
-
-class BeingCopied(OSError):
-    """It is held still for as long as a copy of it takes: nothing else is done to it meanwhile."""
-
-    def __init__(self, what: str = "it is being copied") -> None:
-        """Say so as the kernel would."""
-        super().__init__(errno.EBUSY, f"{what}: it is tried again when that is done")
-
-
-class CannotGrowInUse(Exception):
-    """Its file system can be made larger only while nobody uses it, on this host."""
 
 
 class Backing:
@@ -115,9 +82,10 @@ class Backing:
             if not self._is_mounted(uid):
                 is_there = type_ is VolumeType.FILESYSTEM and self._image(uid).exists()
                 used, is_copied = self._last_used(uid), uid in self._copied
-                return Found(size, used_bytes=used, is_being_copied=is_copied) if is_there else None
-            used = self._space(uid, type_).used_bytes
-            return Found(size, is_mounted=True, used_bytes=used, is_being_copied=uid in self._copied)
+                known = damage.known(self._image(uid)) if is_there else ""
+                return Found(size, used_bytes=used, is_being_copied=is_copied, damage=known) if is_there else None
+            used, known = self._space(uid, type_).used_bytes, damage.of_mounted(self._place(uid))
+            return Found(size, is_mounted=True, used_bytes=used, is_being_copied=uid in self._copied, damage=known)
 
     def _find_cache(self, uid: str) -> Found | None:
         """Look at it while runs come and go: that may take long."""
@@ -168,6 +136,7 @@ class Backing:
         """Have it mounted, and the directory in it that runs see.
 
         Raises:
+            Damaged: its file system cannot be mounted as it is.
             OSError: it is not there, or the kernel refused.
         """
         if type_ is not VolumeType.FILESYSTEM:
@@ -176,9 +145,7 @@ class Backing:
         with self._held(uid):
             size_bytes = int((self._directory(uid) / _SIZE).read_text())
             if not self._is_mounted(uid):
-                place = self._place(uid)
-                place.mkdir(mode=0o700, exist_ok=True)
-                self._reads[uid] = image.mount(self._image(uid), place, self._reads.get(uid, ()))
+                self._mount_image(uid)
             _make_data(self.data(uid, type_))
             image.hold_back(self._place(uid), self.data(uid, type_), size_bytes)
 
@@ -308,6 +275,18 @@ class Backing:
             mount_api.unmount(str(place), lazy=False)
             image.grow_unmounted(self._image(uid), size_bytes)
             self.attach(uid, VolumeType.FILESYSTEM)
+
+    def _mount_image(self, uid: str) -> None:
+        path, place = self._image(uid), self._place(uid)
+        if why := damage.known(path):
+            raise Damaged(why)
+        place.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._reads[uid] = image.mount(path, place, self._reads.get(uid, ()))
+        except SyscallError as error:
+            if why := damage.look(path, error):
+                raise Damaged(why) from error
+            raise
 
     def _require_owners(self, directory: Path, type_: VolumeType) -> None:
         """See that the file system can show files to each run as its own."""

@@ -159,7 +159,8 @@ def mount(path: Path, place: Path, reads: tuple[int, ...] = ()) -> tuple[int, ..
     with loop_device.attach(path) as device:
         read_ahead.ask(device.fd, reads)
         reads = reads or read_ahead.blocks_of_mount(device.fd)
-        tree = mount_api.new_filesystem("ext4", {"source": device.path, **_OPTIONS}, _ATTRIBUTES)
+        options = {"source": device.path, **_OPTIONS}
+        tree = mount_api.new_filesystem("ext4", options, _ATTRIBUTES, what=f"mount the ext4 in {path}")
     with tree:
         mount_api.attach(tree, place)
     return reads

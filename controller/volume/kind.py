@@ -15,7 +15,8 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.volume import host_paths, image, report
 from controller.volume import plan as planning
-from controller.volume.backing import Backing, BeingCopied, CannotGrowInUse, Found
+from controller.volume.backing import Backing
+from controller.volume.found import BeingCopied, CannotGrowInUse, Damaged, Found
 from controller.volume.modes import User
 from controller.volume.observed import Detach, Grow, Make, ObservedVolume, Problem, Remove, Retain, Trim
 from controller.volume.sources import Sources
@@ -93,6 +94,8 @@ class VolumeKind:
             raise TransientError(VolumeReason.RESIZING, why) from None
         except BeingCopied as error:
             raise TransientError(VolumeReason.BEING_COPIED, f"{obj.key}: {error.strerror}") from error
+        except Damaged as error:
+            raise TransientError(VolumeReason.DAMAGED, error.why) from error
         except OSError as error:
             raise TransientError("HostError", f"cannot keep {obj.key} as wanted: {error}") from error
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from api.types.volume import VolumeReason
-from controller.volume.backing import Found
+from controller.volume.found import Found
 from controller.volume.modes import User
 
 

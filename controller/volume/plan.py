@@ -40,6 +40,10 @@ def _plan_made(volume: Volume, observed: ObservedVolume) -> Plan:
     is_image = volume.spec.type is VolumeType.FILESYSTEM
     if found.is_being_copied:  # The end of that wakes it.
         return Plan.nothing(_LOOK_AGAIN_SECONDS)
+    if found.damage:
+        if found.is_mounted and not observed.users:
+            return Plan.do(Detach(), again=True)
+        return Plan.wait(VolumeReason.DAMAGED, found.damage, _PROBLEM_CHECK_SECONDS)
     if found.capacity_bytes < wanted or (found.capacity_bytes != wanted and not is_image):
         return Plan.do(Grow(wanted), again=True)
     if is_image and found.is_mounted and not observed.users:

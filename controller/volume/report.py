@@ -50,6 +50,8 @@ def _phase(volume: Volume, observed: ObservedVolume, ready: Condition) -> str:
         return "Terminating"
     if is_lost(volume, observed):
         return "Lost"
+    if ready.reason == VolumeReason.DAMAGED:
+        return "Damaged"
     if ready.status is not ConditionStatus.TRUE:
         return "Pending"
     return "InUse" if observed.users else "Available"

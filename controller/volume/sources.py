@@ -162,11 +162,11 @@ def type_of(document: Document) -> VolumeType:
 
 
 def size_of(document: Document) -> int | None:
-    """Return how much a volume holds that is made, or a snapshot that is ready to use."""
+    """Return how much a volume holds that is made and whole, or a snapshot that is ready to use."""
     status = document.get("status", {})
     if document["kind"] == VOLUME.name:
         size = status.get("capacityBytes")
-        return None if size is None or status.get("phase") == "Lost" else int(size)
+        return None if size is None or status.get("phase") in ("Lost", "Damaged") else int(size)
     return quantity.to_bytes(status["restoreSize"]) if status.get("readyToUse") else None
 
 

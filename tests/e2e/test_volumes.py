@@ -326,6 +326,27 @@ def test_a_volume_that_can_never_be_made_of_a_snapshot_is_refused_and_does_not_k
     daemon.rnx("delete", "volume", "early")
 
 
+def test_a_damaged_volume_is_not_ready_and_says_what_is_wrong_until_it_is_mended(daemon):
+    declare(daemon, "worn", size="1Mi")
+    image = daemon.root / "var/lib/runwright/volumes" / daemon.get(VOLUME, "worn")["metadata"]["uid"] / "image"
+    with image.open("r+b") as file:
+        before = file.read(16384)
+        file.seek(0)
+        file.write(b"\xff" * 16384)
+
+    daemon.shell("wants-it", "echo had it", volumeMounts=[{"name": "worn"}])
+
+    told = ready(daemon, "worn", "False")
+    assert (told["reason"], "e2fsck says: ext2fs_open2: Bad magic number" in told["message"]) == ("Damaged", True)
+    assert "its file system is damaged: e2fsck says" in daemon.until(
+        "the job says so", lambda: daemon.jobs()["wants-it"]["status"].get("message")
+    )
+    with image.open("r+b") as file:
+        file.write(before)
+    daemon.client.merge_patch(VOLUME, "default", "worn", {"spec": {"accessModes": ["ReadWriteOnce"]}})  # To look again.
+    assert daemon.until("it runs", lambda: over(daemon, "wants-it"))["status"]["phase"] == "Succeeded"
+
+
 def test_what_is_not_ready_in_time_is_told_with_the_reason(daemon):
     head = {"apiVersion": "runwright.dev/v1alpha1", "kind": "Volume"}
     waits_too = head | {"metadata": {"name": "later"}, "spec": {"dataSource": {"name": "never"}}}

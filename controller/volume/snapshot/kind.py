@@ -10,7 +10,8 @@ from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.volume import sources as rules
-from controller.volume.backing import Backing, BeingCopied
+from controller.volume.backing import Backing
+from controller.volume.found import BeingCopied
 from controller.volume.snapshot import plan as planning
 from controller.volume.snapshot import report
 from controller.volume.snapshot.observed import ObservedSnapshot, Remove, Retain, SnapshotProblem, Take

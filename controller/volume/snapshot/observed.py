@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from api.types.volume_snapshot import SnapshotReason
-from controller.volume.backing import Taken
+from controller.volume.found import Taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What volumes are made of, on a real disk: exact sizes, mounts that come and go, growing, copies."""
 
 import contextlib
+import errno
 import mmap
 import os
 import select
@@ -11,9 +12,10 @@ import pytest
 
 from api.types.volume import VolumeType
 from controller.linux import loop_device, mount_api, mountinfo
+from controller.linux.libc import SyscallError
 from controller.linux.mount_api import MountAttribute
-from controller.volume import trimming
-from controller.volume.backing import BeingCopied
+from controller.volume import damage, trimming
+from controller.volume.found import BeingCopied, Damaged
 from support.hand_clock import HandClock
 from support.volumes import MIB, UID, a_backing, as_a_run, fill
 
@@ -340,3 +342,60 @@ def test_what_no_volume_knows_is_unmounted_at_the_start_and_its_files_stay(backi
     assert backing.sweep(["another"]) == (f"volume {UID} was mounted, and nobody knows it",)
     assert mounts() == []
     assert (data.parent.parent / "image").exists()
+
+
+def image_of(data) -> Path:
+    return data.parent.parent / "image"
+
+
+def overwrite(path, content):
+    with path.open("r+b") as file:
+        before = file.read(len(content))
+        file.seek(0)
+        file.write(content)
+        os.fsync(file.fileno())
+    return before
+
+
+def test_a_damaged_image_is_told_with_what_e2fsck_says_until_it_is_mended(backing):
+    data = attached(backing, MIB)
+    (data / "kept").write_text("kept")
+    assert backing.detach(UID, unused)
+    before = overwrite(image_of(data), b"\xff" * 16384)
+    assert backing.find(UID, FILESYSTEM).damage == ""  # Nobody has looked so far.
+
+    with pytest.raises(Damaged) as refused:
+        backing.attach(UID, FILESYSTEM)
+
+    why = backing.find(UID, FILESYSTEM).damage
+    assert why == refused.value.why
+    assert why.startswith("its file system is damaged: e2fsck says: ext2fs_open2: Bad magic number in super-block: ")
+    assert f"e2fsck -f {image_of(data)}" in why
+    with pytest.raises(Damaged):
+        backing.grow(UID, FILESYSTEM, 2 * MIB, unused)
+
+    overwrite(image_of(data), before)
+    assert backing.find(UID, FILESYSTEM).damage == ""
+    backing.attach(UID, FILESYSTEM)
+    assert (data / "kept").read_text() == "kept"
+
+
+def test_an_image_that_cannot_be_mounted_and_is_whole_is_not_called_damaged(backing):
+    data = attached(backing, MIB)
+    assert backing.detach(UID, unused)
+
+    assert damage.look(image_of(data), SyscallError("fsconfig", "mount it", errno.EINVAL)) == ""
+    assert damage.known(image_of(data)) == ""
+
+
+def test_one_that_the_kernel_has_stopped_writing_to_says_so_until_it_is_mounted_anew(backing):
+    data = attached(backing, MIB)
+    device = os.stat(data).st_dev
+    name = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+    Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("1")
+
+    assert "and writes no more" in backing.find(UID, FILESYSTEM).damage
+
+    assert backing.detach(UID, unused)
+    backing.attach(UID, FILESYSTEM)
+    assert backing.find(UID, FILESYSTEM).damage == ""

@@ -7,7 +7,7 @@ import pytest
 from api.types.volume import VolumeReason
 from controller.engine.errors import TransientError
 from controller.volume import report as reporting
-from controller.volume.backing import Found
+from controller.volume.found import Found
 from controller.volume.modes import User
 from controller.volume.observed import Detach, Grow, Make, ObservedVolume, Problem, Remove, Retain, Trim
 from controller.volume.plan import plan
@@ -41,6 +41,20 @@ def test_a_filesystem_that_was_made_and_is_gone_is_not_made_again():
 
     assert plan(volume, ObservedVolume(MIB)).steps == ()
     assert ready_of(volume, ObservedVolume(MIB))[:3] == ("Lost", "False", "Lost")
+
+
+def test_a_damaged_filesystem_is_neither_grown_nor_given_to_anybody_and_says_why():
+    observed = ObservedVolume(2 * MIB, replace(there(), damage="e2fsck says so"))
+
+    assert plan(a_volume(status=MADE), observed).steps == ()
+    assert ready_of(a_volume(status=MADE), observed) == ("Damaged", "False", "Damaged", "e2fsck says so")
+
+
+def test_one_that_writes_no_more_is_mounted_anew_once_nobody_has_it():
+    stopped = replace(there(mounted=True), damage="writes no more")
+
+    assert plan(a_volume(), ObservedVolume(MIB, stopped, (A_RUN,))).waiting.reason == VolumeReason.DAMAGED
+    assert plan(a_volume(), ObservedVolume(MIB, stopped)).steps == (Detach(),)
 
 
 @pytest.mark.parametrize("type_", ["memory", "cache"])

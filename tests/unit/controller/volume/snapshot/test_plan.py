@@ -6,7 +6,7 @@ import pytest
 
 from api.types.volume_snapshot import SnapshotReason
 from controller.engine.errors import TransientError
-from controller.volume.backing import Taken
+from controller.volume.found import Taken
 from controller.volume.snapshot import report as reporting
 from controller.volume.snapshot.observed import ObservedSnapshot, Remove, Retain, SnapshotProblem, Take
 from controller.volume.snapshot.plan import plan
