@@ -1,31 +1,36 @@
 """`rnx config`: what the person's file says and may say; and `rnx nodes`, the documents' word for hosts."""
 
 import click
+import yaml
 
 from api.cli.connection import CONFIG_FILES, Connection, pass_connection, reaching
 from api.cli.get import get
 from api.cli.output import note, show_columns, show_json
 
+_EXAMPLE = """\
+current-host: build1
+hosts:
+  build1: https://build1:6443
+  build2: {kubeconfig: ~/build2.kubeconfig, namespace: data}
+  here: {root: /srv/trial}
+aliases: {ml: python-3.11-ml@1.3.2}
+default_runtime: python-3.11@latest
+jobs: {defaults: {cpu_cores: 2, memory_mb: 4096, timeout_minutes: 60}}
+runtimes:
+  registries: [{name: company, url: https://example.com/registry.json}]
+"""
+_HELP = f"""Show what ~/.rnx/config.yaml says: which hosts there are, and which is spoken to.
 
-@click.command("config")
+\b
+{_EXAMPLE}"""
+
+
+@click.command("config", help=_HELP)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reaching
 @pass_connection
 def config(connection: Connection, *, as_json: bool) -> None:
-    """Show what ~/.rnx/config.yaml says: which hosts there are, and which is spoken to.
-
-    \b
-    current-host: build1
-    hosts:
-      build1: https://build1:6443
-      build2: {kubeconfig: ~/build2.kubeconfig, namespace: data}
-      here: {root: /srv/trial}
-    aliases: {ml: python-3.11-ml@1.3.2}
-    default_runtime: python-3.11@latest
-    jobs: {defaults: {cpu_cores: 2, memory_mb: 4096, timeout_minutes: 60}}
-    runtimes:
-      registries: [{name: company, url: https://example.com/registry.json}]
-    """
+    """Show what the person's file says."""
     found = connection.config
     current = connection.host or found.current_host
     if as_json:
@@ -53,9 +58,13 @@ def _address(connection: Connection, name: str) -> str:
 
 
 @click.command("config-help")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: where the file may be, and one that says all it may.")
 @click.pass_context
-def config_help(ctx: click.Context) -> None:
+def config_help(ctx: click.Context, *, as_json: bool) -> None:
     """Show what ~/.rnx/config.yaml may say, as `rnx config --help` does."""
+    if as_json:
+        show_json({"files": list(CONFIG_FILES), "example": yaml.safe_load(_EXAMPLE)})
+        return
     with click.Context(config, parent=ctx.parent, info_name="config") as context:
         click.echo(config.get_help(context))
 

@@ -164,7 +164,8 @@ def _remember(field: str) -> Callable[[click.Context, click.Parameter, str | Non
 def _not_empty(ctx: click.Context, option: click.Parameter, value: str) -> str:
     """Refuse what a shell makes of a variable that is not set: it would mean the default, which nobody named."""
     if not value and not ctx.resilient_parsing:
-        raise click.UsageError(f"{option.opts[-1]} is empty: write {option.opts[-1]} {option.metavar}", ctx)
+        flag = next((name for name in option.opts if name.startswith("--")), option.opts[0])
+        raise click.UsageError(f"{flag} is empty: write {flag} {option.metavar}", ctx)
     return value
 
 

@@ -5,7 +5,7 @@ import re
 import click
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 
 
 def parse(text: str) -> float:
@@ -18,7 +18,7 @@ def parse(text: str) -> float:
         ValueError: it cannot be read; the message says how to write one.
     """
     plain = text.strip()
-    if re.fullmatch(r"\d+(?:\.\d+)?", plain):
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", plain):
         return float(plain)
     parts = _PART.findall(plain)
     if not parts or "".join(number + unit for number, unit in parts) != plain:

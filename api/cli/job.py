@@ -18,7 +18,7 @@ from api.cli.finding import by_beginning
 from api.cli.job_run import command_line
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.listing import show_newest
-from api.cli.logs import show_log
+from api.cli.logs import JSON_HELP, show_log
 from api.cli.output import age, note, show_columns, show_json, show_json_of, size
 from api.cli.problems import CommandFailed
 from api.cli.targets import Target
@@ -99,16 +99,17 @@ def status(connection: Connection, *, names: tuple[str, ...], as_json: bool) -> 
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
 @click.option("--index", type=click.IntRange(min=0), metavar="N", help="The last run of this index of an indexed job.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reaching
 @pass_connection
 def log(
     connection: Connection, *, name: str, following: bool, tail: int | None, since: float | None, timestamps: bool,
-    index: int | None,
+    index: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what a job wrote."""
     since_seconds = None if since is None else max(1, math.ceil(since))
     request = LogRequest(follow=following, tail_lines=tail, since_seconds=since_seconds, timestamps=timestamps)
-    show_log(connection, f"job/{find(connection, name)['metadata']['name']}", request, index=index)
+    show_log(connection, f"job/{find(connection, name)['metadata']['name']}", request, index=index, as_json=as_json)
 
 
 @click.command("stop")

@@ -208,8 +208,7 @@ def _refuse_gpu_memory(ctx: click.Context, _: click.Parameter, value: Any) -> No
 @pass_connection
 def run(
     connection: Connection, /, command: tuple[str, ...], *, detach: bool, dry_run: bool, as_json: bool,
-    wait_timeout: float | None,
-    **flags: Any,
+    wait_timeout: float | None, **flags: Any,
 ) -> None:  # fmt: skip
     """Run a command in a sandbox, print what it prints, and exit as it exits.
 
@@ -225,6 +224,7 @@ def run(
     schedule = flags["schedule"]
     _check_waiting(wait_timeout, "--schedule" if schedule else "--detach" if detach else "")
     document = document_of(command, **job_defaults.added_to(flags, connection.config))
+    _warn_of_links(flags["upload_dir"], document)
     if dry_run:
         (show_json if as_json else show_yaml)(_with_digests(sending.named, document))
         return
@@ -256,6 +256,11 @@ def run(
         show_json(ended)
     if code := follow.exit_code(ended):
         raise CommandFailed(exit_code=code)
+
+
+def _warn_of_links(directories: tuple[str, ...], document: Document) -> None:
+    for text in uploads.unlinked(directories, document["spec"].get("files", ())):
+        note(f"Warning: {text}")
 
 
 def _create(connection: Connection, document: Document, secret: dict[str, str]) -> Answer:

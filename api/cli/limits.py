@@ -28,7 +28,7 @@ def memory(text: str) -> str:
         ValueError: it cannot be read; the message says how to write it.
     """
     plain = text.strip()
-    if re.fullmatch(r"\d+", plain):
+    if re.fullmatch(r"[0-9]+", plain):
         plain = f"{int(plain)}Mi"
     plain = sizes.of_joblet(plain) or plain
     try:
@@ -51,7 +51,7 @@ def port(text: str) -> dict[str, object]:
     Raises:
         ValueError: it cannot be read; the message says how to write it.
     """
-    found = re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})(?:/(tcp|udp))?", text.strip())
+    found = re.fullmatch(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(?:/(tcp|udp))?", text.strip())
     if found is None or not all(0 < int(number) <= 65535 for number in found.groups()[:2] if number):
         raise ValueError(f'cannot read "{text}" as a port: write 8080, 80:8080 or 53/udp')
     read: dict[str, object] = {"containerPort": int(found[2])}
@@ -68,7 +68,7 @@ def disk(text: str) -> str:
     Raises:
         ValueError: it cannot be read; the message says how to write it.
     """
-    plain = f"{int(text)}Mi" if re.fullmatch(r"\d+", text.strip()) else sizes.of_joblet(text) or text.strip()
+    plain = f"{int(text)}Mi" if re.fullmatch(r"[0-9]+", text.strip()) else sizes.of_joblet(text) or text.strip()
     try:
         count = quantity.to_bytes(plain)
     except ValueError:
@@ -109,7 +109,8 @@ def requested_cpu(text: str) -> str:
 def _millicpu(text: str, nothing: str) -> int:
     plain = text.strip()
     try:
-        cores = Decimal(plain[:-1]) / 100 if plain.endswith("%") else quantity.parse(plain)
+        is_percentage = plain.isascii() and plain.endswith("%")
+        cores = Decimal(plain[:-1]) / 100 if is_percentage else quantity.parse(plain)
     except (ValueError, InvalidOperation):
         raise ValueError(f'cannot read "{text}" as cpu: use cores such as 4 or 0.5, or 150%, or 500m') from None
     if not cores.is_finite() or cores <= 0:
@@ -189,7 +190,7 @@ def device(text: str) -> tuple[str, int]:
     kind, equals, count = text.partition("=")
     if not is_kind(kind):
         raise ValueError(f'cannot read "{text}" as devices: write VENDOR/CLASS=N, such as {NVIDIA_GPU}=2')
-    number = int(count) if re.fullmatch(r"\d{1,9}", count) else -1 if equals else 1
+    number = int(count) if re.fullmatch(r"[0-9]{1,9}", count) else -1 if equals else 1
     if not 1 <= number <= MOST_DEVICES:
         raise ValueError(f'cannot give a job "{count}" devices: use a whole number from 1 to {MOST_DEVICES}')
     return kind, number

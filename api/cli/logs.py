@@ -5,7 +5,7 @@ import math
 import click
 
 from api import kinds
-from api.cli import finished, many_logs, run_log, targets
+from api.cli import finished, log_lines, many_logs, run_log, targets
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
@@ -14,6 +14,8 @@ from api.client import Client, LogRequest
 from api.client_watch import wait_for
 from api.errors import NotFound
 from api.meta import Document
+
+JSON_HELP = "As JSON: a document for each line, with its pod and time."
 
 
 @click.command("logs")
@@ -27,21 +29,13 @@ from api.meta import Document
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th run; by default the last.")
 @click.option("-p", "--previous", is_flag=True, help="The run before the last.")
 @click.option("--index", type=click.IntRange(min=0), metavar="N", help="The last run of this index of an indexed job.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reaching
 @pass_connection
 def logs(
-    connection: Connection,
-    *,
-    word: str,
-    follow: bool,
-    tail: int | None,
-    since: float | None,
-    timestamps: bool,
-    stream: str | None,
-    attempt: int | None,
-    previous: bool,
-    index: int | None,
-) -> None:
+    connection: Connection, *, word: str, follow: bool, tail: int | None, since: float | None, timestamps: bool,
+    stream: str | None, attempt: int | None, previous: bool, index: int | None, as_json: bool,
+) -> None:  # fmt: skip
     """Print what a job wrote: both streams, as they came.
 
     Of a job of many runs, that is what each index wrote last, or each run; each line has its pod before it.
@@ -57,28 +51,38 @@ def logs(
         raise click.UsageError("--attempt and --previous cannot be given together")
     if attempt is not None and index is not None:
         raise click.UsageError("--attempt and --index cannot be given together")
-    show_log(connection, word, request, attempt=attempt, previous=previous, index=index)
+    show_log(connection, word, request, attempt=attempt, previous=previous, index=index, as_json=as_json)
+
+
+class _Plain:
+    """One log after the other, byte for byte."""
+
+    def of(self, pod: str) -> run_log.Copy:
+        return run_log.to_stdout()
 
 
 def show_log(
     connection: Connection, word: str, request: LogRequest, *, attempt: int | None = None, previous: bool = False,
-    index: int | None = None,
+    index: int | None = None, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Print the log of the job or pod that `word` names."""
+    request = log_lines.request_of(request) if as_json else request
+    one: run_log.Output = log_lines.to_stdout(request.stream) if as_json else _Plain()
+    several: run_log.Output = one if as_json else many_logs.to_stdout()
     if request.follow:
         connection.only_one_host("follow a log")
     client, namespace = connection.client, connection.namespace
     kind, name = _named(word)
     job = None if kind is kinds.POD else _job(client, namespace, name, guess=kind is None)
     if job is None:
-        run_log.copy(client, namespace, name, request, run_log.to_stdout())
+        many_logs.copy(client, namespace, name, request, one)
     elif finished.has_many_runs(job) and attempt is None and index is None and not previous:
-        (many_logs.follow if request.follow else many_logs.show)(client, namespace, job, request)
+        (many_logs.follow if request.follow else many_logs.show)(client, namespace, job, request, several)
     elif request.follow and attempt is None and index is None and not previous:
-        _follow(client, namespace, job, request)
+        _follow(client, namespace, job, request, one)
     else:
         run = _run(job, attempt, previous=previous, index=index)
-        run_log.copy(client, namespace, finished.pod_of(job, run), request, run_log.to_stdout())
+        many_logs.copy(client, namespace, finished.pod_of(job, run), request, one)
 
 
 def _named(word: str) -> tuple[kinds.Kind | None, str]:
@@ -119,7 +123,7 @@ def _run(job: Document, attempt: int | None, *, previous: bool, index: int | Non
     return runs[-2 if previous else -1]
 
 
-def _follow(client: Client, namespace: str, job: Document, request: LogRequest) -> None:
+def _follow(client: Client, namespace: str, job: Document, request: LogRequest, output: run_log.Output) -> None:
     """Copy run after run, from the last one on record, until the job has ended."""
     name = job["metadata"]["name"]
     seen = max((run["attempt"] for run in finished.runs_of(job)[:-1]), default=0)
@@ -136,5 +140,5 @@ def _follow(client: Client, namespace: str, job: Document, request: LogRequest) 
         fresh = [run for run in finished.runs_of(now) if run["attempt"] > seen and finished.has_begun(run)]
         if not fresh:
             return
-        run_log.copy(client, namespace, finished.pod_of(now, fresh[0]), request, run_log.to_stdout())
+        many_logs.copy(client, namespace, finished.pod_of(now, fresh[0]), request, output)
         seen = fresh[0]["attempt"]

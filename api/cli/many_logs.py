@@ -33,33 +33,14 @@ class Lines:
         self._write = write
         self._lock = threading.Lock()
 
-    def of(self, prefix: str) -> run_log.Copy:
+    def of(self, pod: str) -> run_log.Copy:
         """Return the copy that one log goes to."""
-        prefixed = _Prefixed(prefix, self._put)
-        return run_log.Copy(prefixed.write, prefixed.end)
+        prefix = f"[{pod}] ".encode()
+        return run_log.in_lines(lambda lines: self._put(b"".join(prefix + line + b"\n" for line in lines)))
 
     def _put(self, text: bytes) -> None:
         with self._lock:
             self._write(text)
-
-
-class _Prefixed:
-    """One log on its way: what is no whole line waits for the rest of it, or for `end`."""
-
-    def __init__(self, prefix: str, put: run_log.Write) -> None:
-        self._prefix = f"[{prefix}] ".encode()
-        self._put = put
-        self._rest = b""
-
-    def write(self, chunk: bytes) -> None:
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        if whole:
-            self._put(b"".join(self._prefix + line + b"\n" for line in whole))
-
-    def end(self) -> None:
-        if self._rest:
-            self._put(self._prefix + self._rest + b"\n")
-            self._rest = b""
 
 
 def to_stdout() -> Lines:
@@ -72,30 +53,29 @@ def to_stderr() -> Lines:
     return Lines(run_log.writer(sys.stderr.buffer))
 
 
-def copy(client: Client, namespace: str, pod: str, request: LogRequest, lines: Lines) -> None:
+def copy(client: Client, namespace: str, pod: str, request: LogRequest, output: run_log.Output) -> None:
     """Copy the log of one run to its end. Raises as `run_log.copy`."""
-    out = lines.of(pod)
+    out = output.of(pod)
     try:
         run_log.copy(client, namespace, pod, request, out)
     finally:
         out.end()
 
 
-def show(client: Client, namespace: str, job: Document, request: LogRequest) -> None:
+def show(client: Client, namespace: str, job: Document, request: LogRequest, output: run_log.Output) -> None:
     """Print the log of the last run of each index, or of each run where there are none."""
     runs = finished.last_of_each([run for run in finished.runs_of(job) if finished.has_begun(run)])
     if not runs:
         name, waiting = job["metadata"]["name"], finished.waiting_for(job) or "Pending"
         raise CommandFailed(f"job {name} has not run yet: {waiting}")
-    lines = to_stdout()
     for run in runs:
         try:
-            copy(client, namespace, finished.pod_of(job, run), request, lines)
+            copy(client, namespace, finished.pod_of(job, run), request, output)
         except NotFound:
             continue  # It ended before it wrote anything.
 
 
-def follow(client: Client, namespace: str, job: Document, request: LogRequest) -> None:
+def follow(client: Client, namespace: str, job: Document, request: LogRequest, output: run_log.Output) -> None:
     """Print the logs of all runs on record, and of those to come, until the job has ended.
 
     Raises:
@@ -103,7 +83,7 @@ def follow(client: Client, namespace: str, job: Document, request: LogRequest) -
         ApiError, Unreachable: it cannot be followed any more.
     """
     name = job["metadata"]["name"]
-    following = _Following(client, namespace, name, request, to_stdout())
+    following = _Following(client, namespace, name, request, output)
     threading.Thread(target=following.watch, args=(name,), daemon=True).start()
     while not following.is_over:
         following.take()
@@ -114,9 +94,9 @@ def follow(client: Client, namespace: str, job: Document, request: LogRequest) -
 class _Following:
     """The threads around the runs of one job, and what they have to say."""
 
-    def __init__(self, client: Client, namespace: str, name: str, request: LogRequest, lines: Lines) -> None:
+    def __init__(self, client: Client, namespace: str, name: str, request: LogRequest, output: run_log.Output) -> None:
         self._client, self._namespace, self._name = client, namespace, name
-        self._request, self._lines = replace(request, follow=True), lines
+        self._request, self._output = replace(request, follow=True), output
         self._runs = RunsSeen(from_now=True)
         self._copied = 0
         self._job: Document | None = None
@@ -171,7 +151,7 @@ class _Following:
         def work() -> None:
             broken: Exception | None = None
             try:
-                copy(self._client, self._namespace, pod, self._request, self._lines)
+                copy(self._client, self._namespace, pod, self._request, self._output)
             except NotFound:  # Or it ended before it wrote anything.
                 if is_gone(self._client, self._namespace, self._name, attempt):
                     self._runs.lose(attempt)

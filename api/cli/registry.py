@@ -31,7 +31,7 @@ def serve(directory: Path, listen: str) -> None:
     from api.packages.serving import RegistryServer
 
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise click.UsageError(f'cannot listen at "{listen}": write HOST:PORT, such as 127.0.0.1:8700')
     try:
         server = RegistryServer(directory, host.strip("[]"), int(port))

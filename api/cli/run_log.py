@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from api.client import Client, LogRequest
 from api.client_transport import Unreachable
@@ -59,6 +59,33 @@ class Copy:
             if fresh:
                 self._write(fresh)
                 self.written += len(fresh)
+
+
+def in_lines(put: Callable[[list[bytes]], None]) -> Copy:
+    """Return a copy that gives whole lines to `put`, without their ends; the last need not have one."""
+    rest = b""
+
+    def write(chunk: bytes) -> None:
+        nonlocal rest
+        *whole, rest = (rest + chunk).split(b"\n")
+        if whole:
+            put(whole)
+
+    def end() -> None:
+        nonlocal rest
+        if rest:
+            put([rest])
+        rest = b""
+
+    return Copy(write, end)
+
+
+class Output(Protocol):
+    """Where several logs go together; safe to use from several threads."""
+
+    def of(self, pod: str) -> Copy:
+        """Return the copy that the log of one pod goes to."""
+        ...
 
 
 def copy(client: Client, namespace: str, pod: str, request: LogRequest, out: Copy) -> None:

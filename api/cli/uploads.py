@@ -52,6 +52,7 @@ def files_of(uploads: Sequence[str], directories: Sequence[str]) -> list[Documen
     """
     found: dict[str, _Entry] = {}
     for inside, entry in _found(uploads, directories):
+        _check_text(inside, entry)
         if inside in found and not _both_directories(found[inside], entry):
             first = found[inside].path
             raise BadUpload(f"cannot upload {entry.path}: {first} is already /work/{inside}: rename one of them")
@@ -76,20 +77,50 @@ def _both_directories(one: _Entry, other: _Entry) -> bool:
     return one.link is None and other.link is None and one.path.is_dir() and other.path.is_dir()
 
 
+def unlinked(directories: Sequence[str], files: Sequence[Document]) -> list[str]:
+    """Return the directories that /work/DIR does not lead to what they hold, as files have that name: for people.
+
+    Args:
+        files: what `files_of` returned for them.
+    """
+    linked = {file["path"] for file in files if file.get("link") == "."}
+    names = dict.fromkeys(Path(text).name for text in directories)
+    return [
+        f"/work/{name} is what was uploaded under that name, and does not lead to what --upload-dir {name} holds: "
+        "that is in /work itself"
+        for name in names
+        if name not in ("", "..", *linked)
+    ]
+
+
 def _links(directories: Sequence[str], found: Iterable[str]) -> Iterator[Document]:
-    """Yield what makes /work/DIR lead to /work, but where something of that name was uploaded."""
+    """Yield what makes /work/DIR lead to /work, but where something of that name was uploaded: see `unlinked`."""
     taken = {inside.partition("/")[0] for inside in found}
     for name in dict.fromkeys(Path(text).name for text in directories):
         if name not in ("", "..") and name not in taken:
             yield {"path": name, "link": "."}
 
 
+def _check_text(inside: str, entry: _Entry) -> None:
+    """Refuse names that a Job cannot have, which is text. Linux' are any bytes."""
+    for name, what in ((inside, "its name"), (entry.link or "", "what it links to")):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(entry.path).decode(errors="backslashreplace")
+            raise BadUpload(f"cannot upload {shown}: {what} is no UTF-8 text: rename it, or pack it") from None
+
+
 def _found(uploads: Sequence[str], directories: Sequence[str]) -> Iterator[tuple[str, _Entry]]:
     for text in uploads:
+        if not text:  # Which means this directory, where it is a path.
+            raise BadUpload('cannot upload "": it names no file: write --upload FILE')
         path = Path(text)
         _check_file(path)
         yield path.resolve().name if path.name in ("", "..") else path.name, _Entry(path)
     for text in directories:
+        if not text:
+            raise BadUpload('cannot upload "": it names no directory: write --upload-dir DIR, or . for this one')
         path = Path(text)
         if not path.is_dir():
             fix = "use --upload for a file" if path.exists() else "there is no such directory"

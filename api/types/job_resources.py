@@ -22,7 +22,7 @@ SMALLEST_IO_BYTES = 64 << 10
 LARGEST_CPU_NUMBER = 8191
 """Source: NR_CPUS of the kernel's largest configuration, arch/x86/Kconfig."""
 
-_CPU_SET = re.compile(r"\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*")
+_CPU_SET = re.compile(r"\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*", re.ASCII)
 _LONGEST_CPU_SET = 1024
 _SIZES = ("memory", "ephemeral_storage", "tmp_storage", "shm_storage")
 _FREE_SIZES = ("file_size", "core_size")

@@ -13,11 +13,12 @@ PROTOCOLS = ("tcp", "udp")
 IpNetwork = IPv4Network | IPv6Network
 _RULE = re.compile(
     r"(?P<target>\[[0-9A-Fa-f:.]+(/\d+)?\]|[0-9.]+(/\d+)?|(?P<name>[A-Za-z0-9_.-]+))"
-    r"(:(?P<ports>\d+(-\d+)?)(/(?P<protocol>tcp|udp))?)?"
+    r"(:(?P<ports>\d+(-\d+)?)(/(?P<protocol>tcp|udp))?)?",
+    re.ASCII,
 )
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST_NAME = 253
-_PORTS = re.compile(r"(?P<ports>\d+(-\d+)?)(/(?P<protocol>tcp|udp))?")
+_PORTS = re.compile(r"(?P<ports>\d+(-\d+)?)(/(?P<protocol>tcp|udp))?", re.ASCII)
 _MOST = 65535
 MOST_RULES = 64
 """In one list."""

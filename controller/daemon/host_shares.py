@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 NO_LIMIT = "none"
-_PERCENT = re.compile(r"(\d{1,3})%")
+_PERCENT = re.compile(r"(\d{1,3})%", re.ASCII)
 
 
 def share(text: str, whole: int, read: Callable[[str], int]) -> int | None:

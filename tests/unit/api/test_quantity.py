@@ -37,3 +37,11 @@ def test_bytes_and_cores_are_rounded_up():
 
 def test_bytes_are_written_in_the_largest_unit_that_is_exact():
     assert [quantity.from_bytes(n) for n in (0, 1023, 1024, 3 << 29, 1 << 40)] == ["0", "1023", "1Ki", "1536Mi", "1Ti"]
+
+
+@pytest.mark.parametrize(
+    "text", ["\N{ARABIC-INDIC DIGIT FIVE}Gi", "1\N{FULLWIDTH DIGIT ZERO}", "1e\N{DEVANAGARI DIGIT TWO}"]
+)
+def test_digits_of_other_scripts_are_no_quantity(text):
+    with pytest.raises(ValueError, match="cannot read"):
+        quantity.parse(text)

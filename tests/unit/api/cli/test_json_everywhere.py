@@ -18,15 +18,16 @@ PASSED_ON = {
     "attach": "the output of a job",
     "completion": "a shell's script",
     "cp": "files, and archives of them",
-    "config-help": "the help of a command",
     "exec": "the output of a command",
-    "job log": "the log of a job",
-    "logs": "the log of a job",
     "registry serve": "it serves until it is interrupted",
     "runtime logs": "the log of a build",
 }
 """Commands without `--json`, and what they print."""
-AGAIN_AND_AGAIN = {"monitor watch": "a document for each look, until it is interrupted"}
+AGAIN_AND_AGAIN = {
+    "job log": "a document for each line: tests/unit/api/cli/test_logs.py",
+    "logs": "a document for each line: tests/unit/api/cli/test_logs.py",
+    "monitor watch": "a document for each look, until it is interrupted",
+}
 OF_CONTROLLERS = {
     **dict.fromkeys(
         (
@@ -72,6 +73,7 @@ api-resources
 version
 version --client
 config
+config-help
 apply -f one.yaml
 apply -f two.yaml
 create job now --from=cronjob/nightly

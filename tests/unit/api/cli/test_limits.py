@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.cli import limits
+from api.cli import limits, sizes
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,21 @@ def test_a_job_to_run_after_is_named_with_how_it_must_have_ended(text, meant):
 def test_what_names_no_job_or_no_condition_is_refused(text, why):
     with pytest.raises(ValueError, match=why):
         limits.after(text)
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        (limits.memory, "512"), (limits.memory, "2Gi"), (limits.memory, "512MB"), (limits.disk, "10"),
+        (limits.cpu, "2"), (limits.cpu, "150%"), (limits.requested_cpu, "500m"), (limits.io_rate, "10Mi"),
+        (limits.cpu_set, "0-3"), (limits.runtime_seconds, "90"), (limits.runtime_seconds, "1h30m"),
+        (limits.port, "80:8080"), (limits.gpus, "2"), (limits.device, "example.com/zero=2"), (sizes.parse, "1.5GB"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("zero", ["\N{ARABIC-INDIC DIGIT ZERO}", "\N{FULLWIDTH DIGIT ZERO}"])
+def test_digits_of_other_scripts_are_refused_and_not_guessed(read, written, zero):
+    read(written)
+    other = "".join(chr(ord(zero) + int(each)) if each.isdigit() else each for each in written)
+
+    with pytest.raises(ValueError, match=r"cannot read|cannot give|must be|use"):
+        read(other)

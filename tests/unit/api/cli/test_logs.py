@@ -1,8 +1,11 @@
 """`rnx logs` on the real API, with logs as the supervisor writes them."""
 
+import json
+
 import pytest
 
 from api.kinds import JOB
+from api.meta import read_time
 from support.api_server import condition_of, run_status
 from support.objects import a_job
 
@@ -34,6 +37,18 @@ def test_a_part_of_it_is_shown_if_asked_for(rnx, etl):
     assert rnx("logs", "etl", "--stdout").lines == ["one", "three"]
     assert rnx("logs", "etl", "--since", "1h").lines == ["one", "two", "three"]
     assert rnx("logs", "etl", "--timestamps", "--tail=1").lines[0].endswith("Z three")
+
+
+def test_as_json_each_line_is_a_document_with_its_pod_and_time(rnx, etl, live):
+    live.write_log("etl", 2, "stdout \N{LATIN SMALL LETTER E WITH ACUTE} \x1b[1m", "stdout ")
+    for command in (("logs", "etl", "--json"), ("job", "log", "etl", "--json"), ("--json", "logs", "etl")):
+        said = [json.loads(line) for line in rnx(*command).lines]
+        assert [each["line"] for each in said] == ["one", "two", "three", "\xe9 \x1b[1m", ""]
+        assert {each["pod"] for each in said} == {"etl-2"}
+        assert all(read_time(each["time"]).tzinfo for each in said)
+
+    [two] = [json.loads(line) for line in rnx("logs", "etl", "--json", "--stderr").lines]
+    assert (two["stream"], two["line"]) == ("stderr", "two")
 
 
 def test_following_goes_over_to_the_next_run_and_ends_with_the_job(live, etl, started):

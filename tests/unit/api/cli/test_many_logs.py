@@ -1,5 +1,7 @@
 """`rnx logs` and `rnx job run` of jobs of many runs, on the real API; the tests play the controller."""
 
+import json
+
 import pytest
 
 from api.cli.many_logs import Lines
@@ -33,6 +35,14 @@ def sweep(live):
 
 def test_what_each_index_wrote_last_is_shown_with_its_pod(rnx, sweep):
     assert rnx("logs", "sweep").lines == ["[sweep-0-3] well", "[sweep-1-2] one", "[sweep-1-2] two"]
+
+
+def test_as_json_each_line_says_which_run_wrote_it(rnx, sweep):
+    said = [json.loads(line) for line in rnx("logs", "sweep", "--json").lines]
+
+    assert [(each["pod"], each["line"]) for each in said] == [
+        ("sweep-0-3", "well"), ("sweep-1-2", "one"), ("sweep-1-2", "two"),
+    ]  # fmt: skip
 
 
 def test_one_is_chosen_by_its_index_its_attempt_or_its_pod(rnx, sweep):

@@ -38,6 +38,7 @@ def test_a_directory_gives_what_it_holds_and_its_name_leads_there_too_without_gi
 
     assert [file["path"] for file in files] == [".hidden", "a.py", "sub/b.py", "pkg"]
     assert files[-1] == {"path": "pkg", "link": "."}
+    assert uploads.unlinked([str(tmp_path / "pkg")], files) == []
 
 
 @pytest.mark.parametrize("held", ["pkg/a.py", "pkg"])
@@ -46,7 +47,10 @@ def test_what_a_directory_holds_under_its_own_name_is_what_that_name_means(tmp_p
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("x")
 
-    assert [file["path"] for file in uploads.files_of([], [str(tmp_path / "pkg")])] == [held]
+    files = uploads.files_of([], [str(tmp_path / "pkg")])
+    assert [file["path"] for file in files] == [held]
+    (told,) = uploads.unlinked([str(tmp_path / "pkg")], files)
+    assert told.startswith("/work/pkg is what was uploaded under that name, and does not lead to what --upload-dir pkg")
 
 
 @pytest.mark.parametrize(
@@ -184,3 +188,29 @@ def test_what_is_no_directory_is_refused(tmp_path, name, why):
 
     with pytest.raises(BadUpload, match=why):
         uploads.files_of([], [str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(("uploaded", "told"), [(([""], []), "--upload FILE"), (([], [""]), "--upload-dir DIR, or .")])
+def test_an_empty_name_is_not_taken_for_this_directory(tmp_path, monkeypatch, uploaded, told):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(BadUpload) as refused:
+        uploads.files_of(*uploaded)
+    assert str(refused.value).startswith('cannot upload "": it names no ')
+    assert told in str(refused.value)
+
+
+def test_a_name_that_is_no_text_is_refused_and_shown(tmp_path):
+    name = os.fsdecode(b"bad\xff.txt")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / name).write_text("x")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "good").symlink_to(name)
+
+    for uploaded in (([str(tmp_path / "top" / name)], []), ([], [str(tmp_path / "top")])):
+        with pytest.raises(BadUpload) as refused:
+            uploads.files_of(*uploaded)
+        shown = f"{tmp_path}/top/bad\\xff.txt"
+        assert str(refused.value) == f"cannot upload {shown}: its name is no UTF-8 text: rename it, or pack it"
+    with pytest.raises(BadUpload, match="/link/good: what it links to is no UTF-8 text"):
+        uploads.files_of([], [str(tmp_path / "link")])
