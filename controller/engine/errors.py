@@ -1,6 +1,7 @@
-"""The two ways a reconcile may fail on purpose.
+"""The two ways a reconcile may fail on purpose, and the one in which a step that was begun turns out to have to wait.
 
-Anything else that leaves a reconciler is an operating system error (retried) or our bug (said so).
+What is known to have to wait before anything is done is a plan (`Plan.wait`), not an exception. Anything else that
+leaves a reconciler is an operating system error (retried) or our bug (said so).
 """
 
 
@@ -12,6 +13,15 @@ class TransientError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class Postponed(TransientError):
+    """It has to wait for something that the message names: no failure, and told once however often it is looked at."""
+
+    def __init__(self, reason: str, message: str, check_again_seconds: float) -> None:
+        """Look again after so long, if nobody wakes us before."""
+        super().__init__(reason, message)
+        self.check_again_seconds = check_again_seconds
 
 
 class TerminalError(Exception):

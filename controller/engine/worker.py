@@ -15,7 +15,7 @@ from api.errors import ApiError, Conflict, NotFound
 from api.meta import ObjectKey
 from controller.engine.backoff import Backoff
 from controller.engine.clock import Clock
-from controller.engine.errors import TerminalError, TransientError
+from controller.engine.errors import Postponed, TerminalError, TransientError
 from controller.engine.log import about, keys
 from controller.engine.metrics import ControllerMetrics, Outcome
 from controller.engine.reconcile import ReconcileLoop, Result, UnreadableError
@@ -66,6 +66,7 @@ class Worker:
         self._conflicts: dict[ObjectKey, int] = {}
         self._given_up: set[ObjectKey] = set()
         self._bugs: dict[ObjectKey, str] = {}
+        self._postponed: dict[ObjectKey, str] = {}
 
     def run(self) -> None:
         """Reconcile keys until the queue is closed."""
@@ -115,6 +116,8 @@ class Worker:
                 return self._unreadable(key, error)
             case TerminalError():
                 return self._terminal(key, error)
+            case Postponed():
+                return self._wait(key, error)
             case TransientError():
                 return self._transient(key, error)
             case SyscallError() if error.errno in _HOPELESS:
@@ -148,6 +151,15 @@ class Worker:
         _log.warning("reconcile failed", extra=keys(reason=error.reason, error=error, retry_seconds=round(seconds, 3)))
         return Outcome.ERROR
 
+    def _wait(self, key: ObjectKey, error: Postponed) -> Outcome:
+        is_news = self._postponed.get(key) != error.reason  # One line for what is waited for, not one for each look.
+        self._forget(key)
+        self._postponed[key] = error.reason
+        if self._tell(key, error, EventType.NORMAL if is_news else None) and is_news:
+            _log.info("reconcile waits", extra=keys(reason=error.reason, message=error.message))
+        self._queue.add_after(key, error.check_again_seconds)
+        return Outcome.REQUEUE_AFTER
+
     def _terminal(self, key: ObjectKey, error: TerminalError) -> Outcome:
         is_news = key not in self._given_up
         self._forget(key)
@@ -177,8 +189,10 @@ class Worker:
         self._queue.add_after(key, seconds)
         return Outcome.ERROR
 
-    def _tell(self, key: ObjectKey, error: TransientError | TerminalError) -> bool:
-        """Put the failure on record; return whether it is there."""
+    def _tell(
+        self, key: ObjectKey, error: TransientError | TerminalError, event: EventType | None = EventType.WARNING
+    ) -> bool:
+        """Put the failure on record, and in an event if there is to be one; return whether it is there."""
         try:
             document = self._loop.report_failure(key, error)
         except (Conflict, NotFound):
@@ -187,8 +201,8 @@ class Worker:
             _log.exception("cannot store why a reconcile failed", extra=keys(reason=error.reason, error=error))
             self._queue.add_after(key, self._backoff.failed(key))
             return True
-        if document is not None:
-            self._recorder.record(document, EventType.WARNING, error.reason, error.message)
+        if document is not None and event is not None:
+            self._recorder.record(document, event, error.reason, error.message)
         return True
 
     def _forget(self, key: ObjectKey) -> None:
@@ -196,3 +210,4 @@ class Worker:
         self._conflicts.pop(key, None)
         self._given_up.discard(key)
         self._bugs.pop(key, None)
+        self._postponed.pop(key, None)

@@ -47,6 +47,10 @@ class ImageError(OSError):
     """An image cannot be made; the message says why and what to do."""
 
 
+class NoRoom(ImageError):
+    """The host's disk has no room for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """How much a volume can hold, and how much of that is in use, in bytes."""
@@ -251,7 +255,7 @@ def _require_room(source: int, target: int) -> None:
     free = there.f_bavail * there.f_frsize
     if needed > free:
         told = f"it takes {quantity.rounded(needed)}, and the host's disk has {quantity.rounded(free)} left"
-        raise ImageError(f"cannot copy an image: {told}: remove something, or keep volumes on a larger one")
+        raise NoRoom(f"cannot copy an image: {told}: remove something, or keep volumes on a larger one")
 
 
 def _copy_data(source: int, target: int) -> None:

@@ -3,6 +3,7 @@
 Who has a volume is not known here: `Users` tells, of runs that are on record and of those that are about to be.
 """
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,15 +12,19 @@ from api import quantity
 from api.kinds import VOLUME, Kind
 from api.types.volume import Volume, VolumeReason, VolumeStatus, VolumeType
 from controller.engine.clock import Clock
-from controller.engine.errors import TerminalError, TransientError
+from controller.engine.errors import Postponed, TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.volume import host_paths, image, report
 from controller.volume import plan as planning
 from controller.volume.backing import Backing
 from controller.volume.found import BeingCopied, CannotGrowInUse, Damaged, Found
+from controller.volume.image import NoRoom
 from controller.volume.modes import User
 from controller.volume.observed import Detach, Grow, Make, ObservedVolume, Problem, Remove, Retain, Trim
 from controller.volume.sources import Sources
+
+_GROW_CHECK_SECONDS = 30.0  # The end of the run that has it wakes it sooner.
+_COPY_CHECK_SECONDS = 5.0  # As does the end of the copy.
 
 
 class Users(Protocol):
@@ -86,14 +91,9 @@ class VolumeKind:
         """
         try:
             self._act(obj, step)
-        except CannotGrowInUse:
-            found = self._backing.find(obj.meta.uid, obj.spec.type)
-            held = found.capacity_bytes if found else 0
-            users = planning.named(self._users.users(obj.meta.uid))
-            why = report.resizing(held, step.size_bytes, users)
-            raise TransientError(VolumeReason.RESIZING, why) from None
         except BeingCopied as error:
-            raise TransientError(VolumeReason.BEING_COPIED, f"{obj.key}: {error.strerror}") from error
+            why = f"{obj.key}: {error.strerror}"
+            raise Postponed(VolumeReason.BEING_COPIED, why, _COPY_CHECK_SECONDS) from error
         except Damaged as error:
             raise TransientError(VolumeReason.DAMAGED, error.why) from error
         except OSError as error:
@@ -119,9 +119,9 @@ class VolumeKind:
                 self._backing.make(uid, type_, size_bytes, copier)
                 found = self._backing.find(uid, type_) if copier else None
                 if found is not None and found.capacity_bytes < size_bytes:
-                    self._grow(uid, type_, size_bytes)  # Before anybody is told that it is there: it is as was asked.
+                    self._grow(obj, size_bytes)  # Before anybody is told that it is there: it is as was asked.
             case Grow(size_bytes):
-                self._grow(uid, type_, size_bytes)
+                self._grow(obj, size_bytes)
             case Detach():
                 self._backing.detach(uid, lambda: not self._users.users(uid))
             case Trim():
@@ -133,8 +133,25 @@ class VolumeKind:
             case _:
                 raise AssertionError(f"no such step: {step!r}")
 
-    def _grow(self, uid: str, type_: VolumeType, size_bytes: int) -> None:
-        self._backing.grow(uid, type_, size_bytes, lambda: not self._users.users(uid))
+    def _grow(self, obj: Volume, size_bytes: int) -> None:
+        """Have it hold so much. What cannot be now leaves it as it was. Raises TransientError, and OSError."""
+        uid, type_ = obj.meta.uid, obj.spec.type
+
+        def told(why: str) -> tuple[str, str]:
+            found = self._backing.find(uid, type_)
+            return VolumeReason.RESIZING, report.resizing(found.capacity_bytes if found else 0, size_bytes, why)
+
+        try:
+            self._backing.grow(uid, type_, size_bytes, lambda: not self._users.users(uid))
+        except CannotGrowInUse:
+            why = report.until_unused(planning.named(self._users.users(uid)))
+            raise Postponed(*told(why), _GROW_CHECK_SECONDS) from None
+        except (BeingCopied, Damaged):
+            raise
+        except OSError as error:
+            if isinstance(error, NoRoom) or error.errno == errno.ENOSPC:
+                raise Postponed(*told(f"that is done when there is room: {error}"), _GROW_CHECK_SECONDS) from error
+            raise TransientError(*told(f"cannot grow it: {error}")) from error
 
     def _wanted_bytes(self, obj: Volume, found: Found | None) -> int:
         if obj.spec.size_bytes is not None:

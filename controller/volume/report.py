@@ -62,7 +62,7 @@ def report_failure(volume: Volume, error: TransientError | TerminalError, now: d
     if error.reason == VolumeReason.BEING_COPIED:
         return volume.status  # All that was known of it stays true.
     stays = [c for c in volume.status.conditions if c.type == "Ready"]
-    if error.reason == VolumeReason.RESIZING and stays:
+    if error.reason == VolumeReason.RESIZING and volume.status.made and stays:
         told = [
             *stays,
             Condition(type="Resizing", status=ConditionStatus.TRUE, reason=error.reason, message=error.message),
@@ -78,7 +78,11 @@ def _with(volume: Volume, told: tuple[Condition, ...]) -> VolumeStatus:
     return volume.status.model_copy(update=update)
 
 
-def resizing(capacity_bytes: int, wanted_bytes: int, users: str) -> str:
-    """Return what is said of a volume that cannot grow while it is used."""
-    sizes = f"it holds {quantity.rounded(capacity_bytes)}, and shall hold {quantity.rounded(wanted_bytes)}"
-    return f"{sizes}: that is done when no run has it: {users}: or give the daemon CAP_SYS_RESOURCE to do it at once"
+def resizing(capacity_bytes: int, wanted_bytes: int, why: str) -> str:
+    """Return what is said of a volume that cannot grow now."""
+    return f"it holds {quantity.rounded(capacity_bytes)}, and shall hold {quantity.rounded(wanted_bytes)}: {why}"
+
+
+def until_unused(users: str) -> str:
+    """Return what a volume waits for that cannot grow while it is used."""
+    return f"that is done when no run has it: {users}: or give the daemon CAP_SYS_RESOURCE to do it at once"

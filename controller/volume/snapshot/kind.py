@@ -7,7 +7,7 @@ from api.meta import ObjectKey
 from api.types.volume import VolumeType
 from api.types.volume_snapshot import SnapshotReason, VolumeSnapshot, VolumeSnapshotStatus
 from controller.engine.clock import Clock
-from controller.engine.errors import TerminalError, TransientError
+from controller.engine.errors import Postponed, TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.volume import sources as rules
 from controller.volume.backing import Backing
@@ -16,6 +16,8 @@ from controller.volume.snapshot import plan as planning
 from controller.volume.snapshot import report
 from controller.volume.snapshot.observed import ObservedSnapshot, Remove, Retain, SnapshotProblem, Take
 from controller.volume.sources import Sources
+
+_TURN_CHECK_SECONDS = 1.0  # Who waits for it, waits; a copy takes as long as it takes.
 
 
 class VolumeSnapshotKind:
@@ -50,7 +52,8 @@ class VolumeSnapshotKind:
         try:
             self._act(obj, step)
         except BeingCopied as error:
-            raise TransientError(SnapshotReason.TAKING, f"cannot take it now: {error.strerror}") from error
+            why = f"cannot take it now: {error.strerror}"
+            raise Postponed(SnapshotReason.TAKING, why, _TURN_CHECK_SECONDS) from error
         except OSError as error:
             raise TransientError("HostError", f"cannot keep {obj.key} as wanted: {error}") from error
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from api.errors import About, Conflict, Invalid, NotFound
 from controller.engine.backoff import Backoff
-from controller.engine.errors import TransientError
+from controller.engine.errors import Postponed, TransientError
 from controller.engine.metrics import EngineMetrics, Outcome
 from controller.engine.reconcile import ReconcileLoop
 from controller.engine.recorder import Recorder
@@ -98,6 +98,31 @@ def test_the_wait_grows_with_each_failure_and_success_forgets_it(bench: Bench):
     assert waits == [0.005, 0.01, 0.02]
     assert bench.handle() is Outcome.SUCCESS
     assert bench.store.get(KEY)["status"] == {"observedGeneration": 1, "content": "red"}
+
+
+def test_what_has_to_wait_is_no_failure_and_told_once_however_often_it_is_looked_at(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    bench.failing(Postponed("InUse", "1 run has it", 30.0), times=3)
+
+    outcomes = []
+    for _ in range(3):
+        outcomes.append(bench.handle())
+        assert not bench.is_due()
+        bench.clock.advance(30)
+        assert bench.queue.get(0.0) == KEY
+        bench.queue.done(KEY)
+
+    assert outcomes == [Outcome.REQUEUE_AFTER] * 3
+    assert bench.store.get(KEY)["status"]["problem"] == "InUse: 1 run has it"
+    assert bench.events() == [("Normal", "InUse", "1 run has it")]
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [("INFO", "reconcile waits")]
+    assert bench.handle() is Outcome.SUCCESS
+    bench.store.update(with_content(bench.store.get(KEY), "blue"))
+    bench.failing(Postponed("InUse", "1 run has it", 30.0), times=1)
+    bench.handle()
+    assert len(caplog.records) == 2  # It waits anew, which is news.
 
 
 def test_an_error_of_the_host_is_transient(bench: Bench):

@@ -138,6 +138,14 @@ def test_a_volume_that_cannot_grow_now_stays_ready_and_says_so():
     ]  # fmt: skip
 
 
+def test_one_that_was_to_be_larger_than_its_source_and_never_was_ready_is_not_told_as_if():
+    volume = a_volume(status={"conditions": [{"type": "Ready", "status": "False", "reason": "SourceNotReady"}]})
+
+    after = reporting.report_failure(volume, TransientError(VolumeReason.RESIZING, "no room"), NOW)
+
+    assert [(c.type, c.reason, c.message) for c in after.conditions] == [("Ready", "MakingFailed", "no room")]
+
+
 def test_a_volume_that_cannot_be_made_says_why():
     after = reporting.report_failure(a_volume(), TransientError("HostError", "no room"), NOW)
 
