@@ -287,9 +287,9 @@ class Networks:
     def published(self) -> Iterable[Published]:
         """Return the ports of all runs."""
         for held in self._everyone():
-            where = IPv4Address(held.what.address)
-            for port in held.what.ports:
-                yield Published(port.protocol.lower(), port.host_port, where, port.container_port)
+            for where in map(ip_address, _addresses(held.what)):
+                for port in held.what.ports:
+                    yield Published(port.protocol.lower(), port.host_port, where, port.container_port)
 
     def _in(self, network: ObjectKey) -> list[_Place]:
         name, namespace = network.name, network.namespace
@@ -333,14 +333,22 @@ def _guest(network: RunNetwork) -> Guest:
 
 
 def _is_free(protocol: str, port: int) -> bool:
-    """Say whether nobody on this host listens on the port."""
-    with socket.socket(socket.AF_INET, _KINDS[protocol]) as tried:
-        try:
+    """Say whether nobody on this host listens on the port, by IPv4 or by IPv6 alone."""
+    return all(_is_free_of(family, protocol, port) for family in (socket.AF_INET, socket.AF_INET6))
+
+
+def _is_free_of(family: socket.AddressFamily, protocol: str, port: int) -> bool:
+    try:
+        with socket.socket(family, _KINDS[protocol]) as tried:
+            if family == socket.AF_INET6:
+                tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             tried.bind(("", port))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return False
-            raise
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return False
+        if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and family == socket.AF_INET6:
+            return True  # This host has no IPv6.
+        raise
     return True
 
 

@@ -54,6 +54,11 @@ _NEVER = tuple(
 )  # fmt: skip
 """Where no egress leads: this host, its link, everybody at once, and what clouds tell a machine of itself."""
 _EVERYBODY = tuple(ip_network(text) for text in ("224.0.0.0/4", "ff00::/8"))
+_STAYS = tuple(ip_network(text) for text in ("::1/128", "fe80::/10"))
+"""Of IPv6 what is for these leaves no link for another, nor does an answer find back: it is refused and not led on.
+
+Source: rt6_need_strict() in net/ipv6/route.c; ip6_forward().
+"""
 _KNOWN = InState(State.ESTABLISHED | State.RELATED)
 _CHATTER = ((130, 134), (137, 137), (143, 143))
 """What kernels say to their links by themselves: who listens to what, is there a router. Nobody asked for it."""
@@ -88,11 +93,11 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A port of this host that leads to one of a run."""
+    """A port of this host, by one version of its addresses, that leads to one of a run."""
 
     protocol: str
     host_port: int
-    address: IPv4Address
+    address: Address
     port: int
 
 
@@ -320,9 +325,10 @@ def _range_of(network: Wanted, address: Address) -> IpNetwork:
 
 def _redirects(published: tuple[Published, ...], prefix: str) -> tuple[Rule, ...]:
     others = From(prefix, prefix=True, inverted=True)
+    own = {4: (), 6: tuple(Destination(each, inverted=True) for each in _STAYS)}
     return tuple(
-        (others, Version(4), ToThisHost(), Protocol(each.protocol), Port(each.host_port, each.host_port),
-         Redirect(each.address, each.port))
+        (others, Version(each.address.version), ToThisHost(), *own[each.address.version],
+         Protocol(each.protocol), Port(each.host_port, each.host_port), Redirect(each.address, each.port))
         for each in published
     )  # fmt: skip
 

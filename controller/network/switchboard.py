@@ -255,7 +255,7 @@ class Switchboard:
 
     def _wanted(self) -> Ruling:
         networks = tuple(self._wanted_of(document) for document in self._documents())
-        published = tuple(sorted(self._published(), key=lambda each: (each.protocol, each.host_port)))
+        published = tuple(sorted(self._published(), key=_order_of_ports))
         prefix, is_router = self.bridge_prefix, not self._mark.exists()
         made = firewall.chains(
             networks, published, prefix, is_router=is_router, switched=self._switched(), group=self._group
@@ -311,6 +311,10 @@ def name_servers(document: Document) -> tuple[str, ...]:
 def key_of(namespace: str, name: str) -> ObjectKey:
     """Return the key of a network."""
     return ObjectKey(NETWORK.name, namespace, name)
+
+
+def _order_of_ports(port: Published) -> tuple[str, int, int]:
+    return port.protocol, port.host_port, port.address.version
 
 
 def _interfaces(cidr: str, ipv6_cidr: str) -> tuple[links.Interface, ...]:

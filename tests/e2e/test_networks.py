@@ -109,6 +109,17 @@ def test_a_published_port_is_reached_from_the_host_and_from_outside_and_by_no_jo
     assert probe_in(daemon.outside, ["tcp", HOST_ADDRESS, tcp], ["udp", HOST_ADDRESS, udp]) == [True, True]
     assert probe_in(daemon.outside, ["tcp", HOST_ADDRESS, tcp + 100]) == [False]
     assert daemon.probe_from("alone", ["tcp", HOST_ADDRESS, tcp]) == [False]
+    if place.get("ipv6Address"):  # As far as this kernel gives jobs any.
+        six = [["tcp", HOST_ADDRESS6, tcp], ["udp", HOST_ADDRESS6, udp]]
+        assert probe_in(daemon.host, *six) == [True, True]
+        assert probe_in(daemon.outside, *six, ["tcp", HOST_ADDRESS6, tcp + 100]) == [True, True, False]
+        assert probe_in(daemon.outside, ["tcp", place["ipv6Address"], 8000], ["tcp", place["ipv6Address"], tcp]) == [
+            False,
+            False,
+        ]
+        assert daemon.probe_from("alone", *six) == [False, False]
+        refused = "import socket\ntry: socket.create_connection(('::1', {}), 30)\nexcept ConnectionRefusedError: print('\"no\"')"
+        assert daemon.host.json(refused.format(tcp)) == "no"  # At once: who says localhost goes on to 127.0.0.1.
 
 
 def test_a_job_is_found_by_its_name_and_its_aliases_from_its_own_network_alone(daemon):

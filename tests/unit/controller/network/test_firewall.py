@@ -1,6 +1,6 @@
 """The rules, read as a packet would."""
 
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 import pytest
 
@@ -70,14 +70,23 @@ def test_peers_are_reached_on_the_ports_that_ingress_names():
     assert len(among[0]) == 4
 
 
-def test_a_published_port_leads_to_its_run_from_anywhere_but_from_jobs():
-    published = Published("tcp", 8080, IPv4Address("10.1.0.2"), 80)
+@pytest.mark.parametrize("address", ["10.1.0.2", "fd00:1::2"])
+def test_a_published_port_leads_to_its_run_from_anywhere_but_from_jobs(address):
+    published = Published("tcp", 8080, ip_address(address), 80)
     made = by_name(A, published=(published,))
 
     for name in ("incoming", "own"):
         (rule,) = made[name].rules
         assert rule[0].inverted
+        assert Version(published.address.version) in rule
         assert rule[-1] == Redirect(published.address, 80)
+
+
+def test_what_is_for_the_loopback_or_a_link_of_ipv6_alone_is_not_led_on_as_no_answer_would_find_back():
+    (rule,) = by_name(A, published=(Published("tcp", 8080, ip_address("fd00:1::2"), 80),))["own"].rules
+
+    kept = [str(word.network) for word in rule if isinstance(word, Destination) and word.inverted]
+    assert kept == ["::1/128", "fe80::/10"]
 
 
 def test_a_host_that_was_no_router_passes_on_nothing_else():
