@@ -104,7 +104,8 @@ class Reason(ReasonEnum):
     POLICY_FORBIDS = (
         "PolicyForbids",
         "The host's policy does not allow what the job asks for, or wants what it or the host lacks; the message names "
-        "the field and the setting.",
+        "the field and the setting. A run that was begun and not started before the policy was so ends so, as no "
+        "failure.",
     )
     CONFIG_ERROR = (
         "CreateContainerConfigError",

@@ -37,6 +37,7 @@ class RunOutcome(StrEnum):
     PREEMPTED = Reason.PREEMPTED.value
     JOB_ENDED = Reason.JOB_ENDED.value
     SCALED_DOWN = Reason.SCALED_DOWN.value
+    POLICY_FORBIDS = Reason.POLICY_FORBIDS.value
 
 
 class JobOutcome(StrEnum):

@@ -17,7 +17,7 @@ KEPT_RUNS = 10
 LONGEST_BACKOFF_SECONDS = 360.0
 _MOST_DOUBLINGS = 20
 _UNCOUNTED = {Reason.SUPERSEDED.value, Reason.DEVICES_GONE.value, Reason.PREEMPTED.value}
-_UNCOUNTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value}
+_UNCOUNTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value, Reason.POLICY_FORBIDS.value}
 
 
 def runs(job: Job, observed: ObservedJob) -> tuple[Run, ...]:

@@ -102,8 +102,8 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run, why_not: tuple[str, 
             return Plan.do(AbandonRun(run.attempt, *unwanted), again=True)
         if job.spec.suspend:
             return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
-        if observed.forbidden:
-            return Plan.wait(Reason.POLICY_FORBIDS, observed.forbidden)
+        if observed.forbidden:  # Another may have what it was promised; the job waits without.
+            return Plan.do(AbandonRun(run.attempt, Reason.POLICY_FORBIDS, observed.forbidden), again=True)
         if isinstance(observed.runtime, RuntimeMissing):
             return _plan_runtime(observed.runtime)
         if observed.devices_gone:

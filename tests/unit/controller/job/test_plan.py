@@ -220,7 +220,7 @@ def test_a_deadline_that_passes_while_a_run_on_record_waits_ends_the_job(lacking
     assert (after.phase, after.reason) == ("Failed", "DeadlineExceeded")
 
 
-@pytest.mark.parametrize("lacking", ["references", "runtime", "policy"])
+@pytest.mark.parametrize("lacking", ["references", "runtime"])
 def test_a_run_on_record_that_waits_is_looked_at_when_its_deadline_passes(lacking):
     assert plan(a_retry(50), observed_job(unclaimed(2), **LACKING[lacking])).check_again_seconds == 10
 

@@ -1,8 +1,11 @@
 import pytest
 
 from api.types.job import RunState
+from controller.engine.plan import Plan
 from controller.job.plan import plan
 from controller.job.policy import REQUIRABLE, Policy, judge, why_not_here
+from controller.job.report import report
+from controller.job.steps import AbandonRun, BeginRun
 from support.builders import a_job, a_run, observed_job, running, unclaimed, with_runs
 
 
@@ -116,11 +119,15 @@ def test_no_run_begins_while_the_policy_forbids_it_and_the_job_says_why():
     assert (planned.waiting.reason, planned.waiting.message) == ("PolicyForbids", "spec.securityProfile: Forbidden: …")
 
 
-def test_a_run_that_is_on_record_is_not_started_either():
-    planned = plan(with_runs(a_job(), a_run()), observed_job(unclaimed(), forbidden="no"))
+def test_a_run_that_is_on_record_and_not_started_ends_so_gives_back_what_it_held_and_counts_as_no_failure():
+    decided = plan(with_runs(a_job(backoffLimit=0), a_run()), observed_job(unclaimed(), forbidden="no"))
+    assert decided == Plan.do(AbandonRun(1, "PolicyForbids", "no"), again=True)
 
-    assert planned.steps == ()
-    assert planned.waiting.reason == "PolicyForbids"
+    job = with_runs(a_job(backoffLimit=0), a_run(1, RunState.ENDED, reason="PolicyForbids"))
+    waits = plan(job, observed_job(forbidden="no"))
+    assert (waits.steps, waits.waiting.reason) == ((), "PolicyForbids")
+    assert report(job, observed_job(), waits, work_bytes=1).failed == 0
+    assert any(isinstance(step, BeginRun) for step in plan(job, observed_job()).steps)  # Once it is allowed again.
 
 
 def test_a_run_that_runs_is_left_alone_whatever_the_policy_has_become():
