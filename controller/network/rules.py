@@ -4,9 +4,11 @@ What the rules say is `firewall`'s. Invariant: what is let through for a name's 
 told of it, outlives every change of the rules but that of its own, and no run has what another was told.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from controller.engine.clock import Clock
 from controller.netlink.nft import Table
@@ -29,8 +31,12 @@ class Ruling:
 class Rules:
     """Keeps the table. Safe to use from several threads."""
 
-    def __init__(self, name: str, wanted: Callable[[], Ruling], clock: Clock) -> None:
-        """Keep the table of this name to be what is `wanted`."""
+    def __init__(self, name: str, wanted: Callable[[], Ruling], clock: Clock, counts: Path) -> None:
+        """Keep the table of this name to be what is `wanted`.
+
+        The file `counts` says what each chain had counted before the rules that are in the kernel: so that what they
+        count while no daemon is there, and since it was last told, is not lost with the next one's rules.
+        """
         self._table = Table(name)
         self._wanted = wanted
         self._lock = threading.RLock()
@@ -42,6 +48,8 @@ class Rules:
         self._agreed_at: float | None = None  # When all that is wanted was last compared with all that there is.
         self._replaced: dict[str, int] = {}  # What each chain had counted by rules that were replaced.
         self._before: dict[str, int] = {}  # And before this daemon's start, of those that were asked for.
+        self._counts = counts
+        self._found: dict[str, int] | None = None  # What each had counted when this daemon first looked.
 
     def are_whole(self, network: Wanted, within_seconds: float) -> bool:
         """Whether the rules are those that are wanted, for this network too, and nobody has touched them.
@@ -84,11 +92,14 @@ class Rules:
                 self._put = wanted
                 return
             self._put, self._agreed_at = None, None
+            if self._found is None:
+                self._found = self._counted_by_others()
             self._look_for_the_last_time()
             self._table.replace(wanted.chains, wanted.sets, self._still_true(wanted))
             self._take_counts_along(wanted)
             self._generation = self._table.generation()
             self._seen, self._put = self._table.look(), wanted
+            self._write_counts()
 
     def remove(self, *, always: bool) -> None:
         """Remove all of it, if there is any or `always`.
@@ -99,12 +110,22 @@ class Rules:
         with self._lock:
             if always or self._table.look():
                 self._table.remove()
+            self._counts.unlink(missing_ok=True)
             self._put = None
 
     def counted(self, chain: str, before: int) -> int:
-        """Return how many packets the rules of a chain have counted, with those of `before` this daemon's start."""
+        """Return how many packets the rules of a chain have counted, with those of `before` this daemon's start.
+
+        Those that its rules had counted since that was told are in it too.
+
+        Raises:
+            OSError: it cannot be written down.
+        """
         with self._lock:
-            known = self._before.setdefault(chain, before) + self._replaced.get(chain, 0)
+            if chain not in self._before:
+                self._before[chain] = max(before, (self._found or {}).get(chain, 0))
+                self._write_counts()
+            known = self._before[chain] + self._replaced.get(chain, 0)
             return known + sum(count for (name, _), count in self._seen.items() if name == chain)
 
     def may_ask(self, bridge: str, asker: Address, name: str) -> bool:
@@ -150,6 +171,27 @@ class Rules:
         names = {each.name for each in wanted.sets}
         there = [address for each in wanted.networks for guest in each.guests for address in guest.addresses]
         return tuple(each for each in self._table.pairs() if each.pairs in names and leads.belongs_to(each, there))
+
+    def _counted_by_others(self) -> dict[str, int]:
+        """Return what each chain has counted in all: before the rules that another daemon has left, and by these."""
+        try:
+            said = json.loads(self._counts.read_text())
+            found = {str(chain): int(count) for chain, count in said.items()}
+        except (FileNotFoundError, ValueError, AttributeError, TypeError):
+            return {}
+        for (chain, _), count in self._table.look().items():
+            if chain in found:
+                found[chain] += count
+        return found
+
+    def _write_counts(self) -> None:
+        """Write down what was counted before the rules that are in the kernel now, as far as it is known."""
+        there = {chain.name for chain in self._put.chains} if self._put is not None else set[str]()
+        before = {**(self._found or {}), **self._before}
+        known = {chain: count + self._replaced.get(chain, 0) for chain, count in before.items() if chain in there}
+        aside = self._counts.with_name(f"{self._counts.name}.new")
+        aside.write_text(json.dumps(known))
+        aside.rename(self._counts)
 
     def _look_for_the_last_time(self) -> None:
         """Look at what our rules have counted so far: it goes with them. Of one that is gone it is what it last was."""

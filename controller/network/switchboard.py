@@ -68,7 +68,7 @@ class Switchboard:
         self._named_resolvers = tuple(map(ip_network, resolvers))
         self._clock = clock
         self._was_router_at: float | None = None
-        self.rules = Rules(f"runwright-{digest[:8]}", self._wanted, clock)
+        self.rules = Rules(f"runwright-{digest[:8]}", self._wanted, clock, mark.with_name(f"{mark.name}-counts"))
 
     @property
     def bridge_prefix(self) -> str:

@@ -111,7 +111,8 @@ def test_a_published_port_is_reached_from_the_host_and_from_outside_and_by_no_jo
     assert daemon.probe_from("alone", ["tcp", HOST_ADDRESS, tcp]) == [False]
     if place.get("ipv6Address"):  # As far as this kernel gives jobs any.
         six = [["tcp", HOST_ADDRESS6, tcp], ["udp", HOST_ADDRESS6, udp]]
-        assert probe_in(daemon.host, *six) == [True, True]
+        # A new bridge looks for a moment whether somebody has its link-local address: until then IPv6 waits.
+        daemon.until("IPv6", lambda: all(probe_in(daemon.host, *six)))
         assert probe_in(daemon.outside, *six, ["tcp", HOST_ADDRESS6, tcp + 100]) == [True, True, False]
         assert probe_in(daemon.outside, ["tcp", place["ipv6Address"], 8000], ["tcp", place["ipv6Address"], tcp]) == [
             False,

@@ -55,11 +55,17 @@ def a_ruling(*networks, rules=1):
 class World:
     """Rules of three networks, put there; `wanted` may be set to others."""
 
-    def __init__(self):
-        self.networks = tuple(map(a_network, range(3)))
+    def __init__(self, counts):
+        self.networks, self.counts = tuple(map(a_network, range(3))), counts
         self.wanted, self.clock = a_ruling(*self.networks), HandClock()
-        self.rules = Rules("t", lambda: self.wanted, self.clock)
+        self.begin()
+
+    def begin(self):
+        """Begin as a daemon does, on the table that one before it may have left."""
+        left = self.table.there if hasattr(self, "table") else {}
+        self.rules = Rules("t", lambda: self.wanted, self.clock, self.counts)
         self.table = self.rules._table
+        self.table.there = left
         self.rules.put()
         self.table.looks = 0
 
@@ -68,9 +74,9 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch):
+def world(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "Table", Table)
-    return World()
+    return World(tmp_path / "counts")
 
 
 def test_the_table_is_read_once_for_all_networks_however_many_look_at_it(world):
@@ -178,3 +184,34 @@ def test_nor_before_anybody_has_asked_or_when_the_kernel_refuses(world, monkeypa
     world.rules.put()
 
     assert world.rules.counted(chain, 5) == 13
+
+
+@pytest.mark.invariant("N8")
+def test_nor_what_is_counted_between_the_last_status_and_the_next_daemons_rules(world):
+    (chain, number), *_ = world.table.there
+    assert world.rules.counted(chain, 5) == 5  # This is what a status has.
+    world.table.there[chain, number] = 7
+
+    world.begin()
+    assert world.rules.counted(chain, 5) == 12
+    (chain, number), *_ = world.table.there
+    world.table.there[chain, number] = 1
+    world.begin()  # Before anybody asked this one, as its other networks were asked of.
+    world.begin()
+    assert world.rules.counted(chain, 5) == 13
+
+
+@pytest.mark.invariant("N8")
+def test_counts_that_are_gone_or_not_to_be_read_leave_what_the_status_had(world):
+    (chain, number), *_ = world.table.there
+    assert world.rules.counted(chain, 5) == 5
+    world.table.there[chain, number] = 7
+
+    for said in ("", "[1]", '{"b0": "x"}'):
+        world.counts.write_text(said)
+        world.begin()
+        assert world.rules.counted(chain, 5) == 5
+    world.counts.unlink()
+    world.table.there = {}  # As when the host was restarted.
+    world.begin()
+    assert world.rules.counted(chain, 5) == 5
