@@ -25,6 +25,7 @@ from controller.launcher.artifacts import INDEX, VERSION
 
 _MOST_INDEX_BYTES = 64 << 20
 _MOST_TOLD_FILES = 20_000  # That are remembered: some 20 MB of memory.
+_MOST_INDEXED_FILES = 20_000  # Likewise, of indexes that somebody has listed, or has fetched files of, lately.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class KeptArtifacts:
         self._lock = threading.Lock()
         self._told: OrderedDict[tuple[str, int], tuple[_Stamp, Artifacts | None]] = OrderedDict()
         self._told_files = 0
+        self._indexes: OrderedDict[tuple[str, int], tuple[_Stamp, Index]] = OrderedDict()
         self._sizes: dict[str, dict[int, int | None]] | None = None  # None is of a run that may keep more.
 
     def wanted(self, job: Job, attempt: int) -> runspec.Artifacts | None:
@@ -92,9 +94,35 @@ class KeptArtifacts:
     def newest(self, uid: str, attempt: int | None = None) -> Index | None:
         """Return what was kept of the newest run that left any, or of run `attempt`."""
         for number in reversed(self._attempts(uid) if attempt is None else [attempt]):
-            if (index := self._read(uid, number)) is not None:
+            if (index := self._index(uid, number)) is not None:
                 return index
         return None
+
+    def _index(self, uid: str, attempt: int) -> Index | None:
+        """Return an index; one that was asked for lately is not read again for each file that is fetched of it."""
+        stamp = self._stamp(uid, attempt)
+        if stamp is None:
+            return None
+        with self._lock:
+            known = self._indexes.get((uid, attempt))
+            if known is not None and known[0] == stamp:
+                self._indexes.move_to_end((uid, attempt))
+                return known[1]
+        index = self._read(uid, attempt)
+        with self._lock:
+            self._indexes.pop((uid, attempt), None)
+            if index is not None:
+                self._indexes[uid, attempt] = stamp, index
+            while sum(1 + len(each.files) for _, each in self._indexes.values()) > _MOST_INDEXED_FILES:
+                self._indexes.popitem(last=False)
+        return index
+
+    def _stamp(self, uid: str, attempt: int) -> _Stamp | None:
+        try:
+            found = (self._directory(uid, attempt) / INDEX).stat(follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def told(self, uid: str) -> Artifacts | None:
         """Return what a status tells of the newest run that left any; it is asked in each pass of a job."""
@@ -165,11 +193,9 @@ class KeptArtifacts:
         return size
 
     def _told_of(self, uid: str, attempt: int) -> Artifacts | None:
-        try:
-            found = (self._directory(uid, attempt) / INDEX).stat(follow_symlinks=False)
-        except OSError:
+        stamp = self._stamp(uid, attempt)
+        if stamp is None:
             return None
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         with self._lock:
             before = self._told.get((uid, attempt))
             if before is not None and before[0] == stamp:
@@ -211,6 +237,7 @@ class KeptArtifacts:
         self._remove(self._directory(uid, attempt))
         with self._lock:
             self._forget(self._told.pop((uid, attempt), None))
+            self._indexes.pop((uid, attempt), None)
             if self._sizes is not None:
                 self._sizes.get(uid, {}).pop(attempt, None)
 

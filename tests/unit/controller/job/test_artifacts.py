@@ -208,6 +208,41 @@ def test_what_is_remembered_of_indexes_is_bounded(kept, root, monkeypatch, looke
     assert [kept._told_of(UID, 1).count, looked_at] == [1, ["index.json"]]
 
 
+def test_an_index_is_read_once_however_many_files_of_it_are_listed_and_fetched_and_again_when_it_is_another(
+    kept, root, looked_at
+):
+    leave(root, 1, a_file("one"))
+    looked_at.clear()
+
+    for _ in range(3):
+        assert [file.path for file in kept.newest(UID).files] == ["one"]
+        os.close(kept.open(UID, "one")[0])
+    assert looked_at == ["index.json"]
+
+    (root / UID / "1" / "index.json").unlink()
+    leave(root, 1, a_file("other"))
+    with pytest.raises(FileNotFoundError):
+        kept.open(UID, "one")
+    (root / UID / "1" / "index.json").unlink()
+    assert kept.newest(UID) is None
+
+
+def test_no_more_files_of_indexes_are_remembered_than_a_bound(kept, root, monkeypatch, looked_at):
+    monkeypatch.setattr(artifacts, "_MOST_INDEXED_FILES", 3)
+    for attempt in (1, 2):
+        leave(root, attempt, a_file())
+    leave(root, 3, *(a_file(str(number)) for number in range(5)))
+    for attempt in (1, 2):
+        kept.newest(UID, attempt)
+    looked_at.clear()
+
+    kept.newest(UID, 2)
+    assert looked_at == []
+    for attempt in (1, 3, 3):
+        kept.newest(UID, attempt)
+    assert looked_at == ["index.json"] * 3
+
+
 def room(kept, attempt=9):
     return 1000 - kept.wanted(a_typed_job(artifacts=["a"]), attempt).most_bytes
 
