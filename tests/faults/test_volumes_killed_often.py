@@ -22,7 +22,8 @@ import pytest
 
 from api.types.volume import VolumeType
 from controller.volume import image
-from controller.volume.backing import Backing, CannotGrowInUse
+from controller.volume.backing import Backing
+from controller.volume.found import CannotGrowInUse
 from support.host import directory_on_disk
 from support.kills import in_a_child, kill_after
 from support.volumes import MIB, as_a_run, grow_as_the_engine_does, is_whole, nothing_is_mounted
