@@ -7,7 +7,10 @@ Runtime is made of.
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from api import runtime_spec
 from api.errors import Conflict, Invalid, NotFound
@@ -17,10 +20,13 @@ from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Storage
 from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES, ASKING_MANAGERS
 from api.types.runtime import MADE_SOURCES, Runtime
+from controller.engine.clock import Clock
 from controller.runtime.choosing import made_of
 
 REQUEST_MANAGER = ASKED_BY_JOBS
 PARENTS_MANAGER = ASKED_BY_RUNTIMES
+LOOK_SECONDS = 600.0
+"""How old what is known of what jobs want may be, to say what would go."""
 
 
 class RuntimeRequests:
@@ -68,28 +74,55 @@ class RuntimeRequests:
         return self._storage.get(ObjectKey(RUNTIME.name, "", name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What jobs that have not ended ask for, and what runtimes are made of: entries of spec.versions, by name.
+
+    `of_any` are asked for by language, which may mean any runtime.
+    """
+
+    at: float
+    by_name: Mapping[str, frozenset[str]]
+    of_any: frozenset[str]
+
+    def has(self, name: str, entry: str) -> bool:
+        return entry in self.by_name.get(name, ()) or entry in self.of_any
+
+
 class AskedInVain:
     """Implements `controller.runtime.kind.Requests`: what was asked for in passing, and nobody wants any more."""
 
-    def __init__(self, verbs: Verbs, storage: Storage, requests: Sequence[RuntimeRequests]) -> None:
-        """Take back by `requests`, those of jobs and of runtimes; `storage` has both."""
+    def __init__(self, verbs: Verbs, storage: Storage, requests: Sequence[RuntimeRequests], clock: Clock) -> None:
+        """Take back by `requests`, those of jobs and of runtimes; `storage` has both. `clock` says what is old."""
         self._verbs = verbs
         self._storage = storage
         self._requests = tuple(requests)
+        self._clock = clock
+        self._wanted: _Wanted | None = None
 
-    def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `entries` that were asked for in passing alone, by who has ended or asks for another now."""
+    def unwanted(self, runtime: Runtime, entries: Sequence[str], *, fresh: bool) -> tuple[str, ...]:
+        """Return those of `entries` that were asked for in passing alone, by who has ended or asks for another now.
+
+        Unless it is to be `fresh`, as of LOOK_SECONDS ago at most: it takes a look at all jobs.
+        """
         managed = {"metadata": {"managedFields": list(runtime.meta.managed_fields)}}
         in_passing = _asked_by(ASKING_MANAGERS, managed) - _asked_by_others(managed)
         asked = [entry for entry in entries if entry in in_passing]
         if not asked:
             return ()
-        wanted: set[str] = set()
-        for job in self._storage.each(JOB.name, words=('"runtime"', '"resolvedRuntime"')):
-            wanted |= _wants(runtime.meta.name, _of_job(job))
-        for said in made_of(self._storage).values():
-            wanted |= _wants(runtime.meta.name, said)
-        return tuple(entry for entry in asked if entry not in wanted)
+        wanted = self._wanted
+        if fresh or wanted is None or self._clock.monotonic() - wanted.at >= LOOK_SECONDS:
+            wanted = self._wanted = self._look()
+        return tuple(entry for entry in asked if not wanted.has(runtime.meta.name, entry))
+
+    def _look(self) -> _Wanted:
+        at, wanted = self._clock.monotonic(), defaultdict[str | None, set[str]](set)
+        of_jobs = (_of_job(job) for job in self._storage.each(JOB.name, words=('"runtime"', '"resolvedRuntime"')))
+        for said in chain.from_iterable((*of_jobs, *made_of(self._storage).values())):
+            spec = runtime_spec.parse(said)
+            wanted[spec.name].add(spec.wanted)
+        of_any = frozenset(wanted.pop(None, set()))
+        return _Wanted(at, {str(name): frozenset(entries) for name, entries in wanted.items()}, of_any)
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
         """Ask for these no longer; a Runtime that is there for nothing else goes with them."""
@@ -117,13 +150,6 @@ def _of_job(job: Document) -> tuple[str, ...]:
     if status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]:
         return ()
     return tuple(filter(None, (job["spec"].get("runtime"), status.get("resolvedRuntime"))))
-
-
-def _wants(name: str, said: Iterable[str]) -> set[str]:
-    """Return the entries of spec.versions of the runtime `name` that `said` may ask for."""
-    specs = [runtime_spec.parse(text) for text in said]
-    # A language may mean any runtime; what it means is asked for as its latest.
-    return {spec.wanted for spec in specs if spec.name in (name, None)}
 
 
 def _is_made(stored: Document | None) -> bool:

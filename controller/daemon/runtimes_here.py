@@ -66,7 +66,7 @@ def open_runtimes(
     kind = RuntimeKind(
         place, verbs.storage, offers, recorder, RuntimeMetrics(metrics),
         enabled=settings.runtime.enabled, parents=parents,
-        requests=AskedInVain(verbs, verbs.storage, (requests, parents)), builds=build_host, prober=prober,
+        requests=AskedInVain(verbs, verbs.storage, (requests, parents), clock), builds=build_host, prober=prober,
         pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
         limits=DiskLimits(settings.runtime.disk_used_percent),
     )  # fmt: skip

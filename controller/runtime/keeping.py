@@ -1,14 +1,16 @@
 """Which versions are kept, and why; which go, and which of all runtimes go first when the disk is full. Pure.
 
 A version that an entry of spec.versions means is wanted. One that it moved on from is retained, as many as
-spec.retain says. One that runs use stays until they have ended. Everything else of ours goes.
-Invariants: nothing goes that is wanted or in use, or that others installed; under pressure only retained ones go,
-and of all runtimes those whose last use is the longest ago first.
+spec.retain says, and one that only jobs asked for which have ended is idle. One that runs use stays until they have
+ended. Everything else of ours goes.
+Invariants: nothing goes that is wanted or in use, or that others installed; under pressure only retained and idle
+ones go, and of all runtimes those whose last use is the longest ago first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from api import runtime_spec
 from api.runtime_requests import GOES_AT_GC, GOES_NOW
@@ -21,7 +23,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A version that is kept for a rollback only, of any runtime: what may go under pressure."""
+    """A version that is kept for a rollback only, or for nobody, of any runtime: what may go under pressure."""
 
     name: str
     version: str
@@ -48,8 +50,9 @@ def bytes_needed(total: int, free: int, most_used_percent: float, least_free: in
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept and what is not. `wanted` and `retained` give the entry that each version is kept for.
+    """What is kept and what is not. `wanted`, `retained` and `idle` give the entry that each version is kept for.
 
+    `idle` are kept for an entry that nobody wants any more who asked for it in passing: while the disk has room.
     `serving` are the versions that jobs get for an entry: not one that is to be meant, and does not work.
     """
 
@@ -57,6 +60,7 @@ class Kept:
     retained: Mapping[str, str]
     going: tuple[Tree, ...]
     serving: frozenset[str] = frozenset()
+    idle: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def keep(runtime: Runtime, observed: ObservedRuntime) -> Kept:
@@ -69,26 +73,32 @@ def keep(runtime: Runtime, observed: ObservedRuntime) -> Kept:
     )
     runtime = runtime.model_copy(update={"status": runtime.status.model_copy(update={"history": history})})
     serving = {each.asked: current(runtime, observed, each.asked) for each in observed.wanted}
-    wanted = _wanted(observed, serving)
+    wanted, idle = _wanted(observed, serving)
     before = meaning.retained(runtime.spec, history)
-    retained = {version: asked for version, asked in before.items() if version not in wanted}
+    retained = {version: asked for version, asked in before.items() if version not in wanted and version not in idle}
     served = frozenset(version for version in serving.values() if version is not None)
     if observed.lacking() or not observed.enabled or observed.conflict():
-        return Kept(wanted, retained, (), served)
-    staying = wanted.keys() | (retained.keys() - observed.pressed)
+        return Kept(wanted, retained, (), served, idle)
+    staying = wanted.keys() | ((retained.keys() | idle.keys()) - observed.pressed)
     going = tuple(tree for tree in observed.trees if tree.version not in staying and tree.origin is not None)
-    return Kept(wanted, retained, going, served)
+    return Kept(wanted, retained, going, served, idle)
 
 
-def _wanted(observed: ObservedRuntime, serving: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the versions that entries mean, or are to mean, and the first entry that does."""
+def _wanted(
+    observed: ObservedRuntime, serving: Mapping[str, str | None]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the versions that entries mean, or are to mean, and the first entry that does.
+
+    And apart those of entries alone that nobody wants any more.
+    """
     wanted: dict[str, str] = {}
+    idle: dict[str, str] = {}
     for each in observed.wanted:
         # What it means for jobs stays until the newer one works.
         for version in (each.version, serving[each.asked]):
             if version is not None:
-                wanted.setdefault(version, each.asked)
-    return wanted
+                (idle if each.asked in observed.asked_in_vain else wanted).setdefault(version, each.asked)
+    return wanted, {version: asked for version, asked in idle.items() if version not in wanted}
 
 
 def current(runtime: Runtime, observed: ObservedRuntime, asked: str) -> str | None:
@@ -113,6 +123,8 @@ def kept_because(kept: Kept, observed: ObservedRuntime, tree: Tree) -> str:
         return f"in use by {named(users)}; {then}"
     if tree in kept.going:
         return f"nothing wants or uses it; {GOES_NOW}"
+    if tree.version in kept.idle:
+        return f"jobs asked for it that have ended; it goes when the disk is full, or {GOES_AT_GC}"
     if rollback:
         return f"kept for a rollback of {rollback}; it goes when the disk is full, or {GOES_AT_GC}"
     return "it stays until everything that is wanted is installed"

@@ -9,13 +9,14 @@ from api import runtime_spec
 from api.kinds import JOB, RUNTIME, Kind
 from api.meta import read_time
 from api.ports import Storage
+from api.runtime_requests import Request
 from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.engine.recorder import Recorder
+from controller.runtime import meaning, requests
 from controller.runtime import plan as planning
 from controller.runtime import report as reporting
-from controller.runtime import requests
 from controller.runtime.bound import BoundBySource
 from controller.runtime.build.sandbox import BuildHost
 from controller.runtime.choosing import Sources
@@ -66,8 +67,11 @@ class RuntimeRequests(Protocol):
 class Requests(Protocol):
     """Knows which versions were asked for in passing, for jobs or runtimes, and takes back what nobody wants."""
 
-    def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `entries`, of its spec.versions, that were asked for in passing alone, and in vain by now."""
+    def unwanted(self, runtime: Runtime, entries: Sequence[str], *, fresh: bool) -> tuple[str, ...]:
+        """Return those of `entries`, of its spec.versions, that were asked for in passing alone, and in vain by now.
+
+        Unless it is to be `fresh`, as of a while ago.
+        """
         ...
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
@@ -116,7 +120,7 @@ class RuntimeKind:
         self._inspections = Inspections(host, health, pace, recorder)
         sources = Sources(storage, Records(host.root), offers, builds)
         self._wants = Wants(offers, sources, self._installer, host.clock)
-        self._pressure = Pressure(host.root, storage, limits, host.clock)
+        self._pressure = Pressure(host.root, storage, limits, host.clock, self._idle)
 
     def observe(self, obj: Runtime) -> ObservedRuntime:
         """Return what there is of the runtime on this host and in its registries."""
@@ -143,12 +147,20 @@ class RuntimeKind:
             unseen=unseen,
             known=self._wants.known(obj),
         )  # fmt: skip
-        return replace(observed, asked_in_vain=self._asked_in_vain(obj, observed))
+        fresh = bool(observed.lacking() or observed.pressed or Request.GC in meaning.unheard(obj))
+        return replace(observed, asked_in_vain=self._asked_in_vain(obj, fresh=fresh))
 
-    def _asked_in_vain(self, obj: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
-        if self._requests is None or not observed.lacking():
+    def _asked_in_vain(self, obj: Runtime, *, fresh: bool) -> tuple[str, ...]:
+        if self._requests is None or obj.meta.is_deleting or obj.spec.made_by:
             return ()
-        return self._requests.unwanted(obj, [wanted.asked for wanted in observed.lacking()])
+        return self._requests.unwanted(obj, obj.spec.versions, fresh=fresh)
+
+    def _idle(self, obj: Runtime) -> tuple[str, ...]:
+        """Return the versions that entries mean which nobody wants any more, as of a while ago, and no other entry."""
+        in_vain = self._asked_in_vain(obj, fresh=False)
+        means = {asked: meaning.meant(obj.status.history, asked) or asked for asked in obj.spec.versions}
+        kept = {version for asked, version in means.items() if asked not in in_vain}
+        return tuple(means[asked] for asked in in_vain if means[asked] not in kept)
 
     def _trees(self, name: str, installed: tuple[InstalledRuntime, ...]) -> tuple[Tree, ...]:
         return tuple(
@@ -235,7 +247,7 @@ class RuntimeKind:
     def _withdraw(self, obj: Runtime, entries: tuple[str, ...]) -> None:
         if self._requests is not None:
             self._requests.withdraw(obj.meta.name, entries)
-            told = f"{', '.join(entries)} was asked for only by jobs or runtimes that have gone, and never installed"
+            told = f"{', '.join(entries)} was asked for only by jobs or runtimes that have gone, and is not installed"
             self._recorder.record(obj, "Normal", "Withdrawn", told)
 
     def _accept(self, name: str, versions: tuple[str, ...]) -> None:

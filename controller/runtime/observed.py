@@ -86,8 +86,8 @@ class ObservedRuntime:
     `retired` how many trees lie aside that no run uses any more, `retired_in_use` those that one may. `due` are
     versions to verify, `untested` those to test, with nobody asking. `going` is what is being looked at just now,
     `unseen` why versions cannot be looked at. `known` are the versions that a registry offers, where a rollback was
-    asked for and they can be read. `asked_in_vain` are entries that are not there, and that were asked for in
-    passing by who wants them no longer.
+    asked for and they can be read. `asked_in_vain` are entries that were asked for in passing by who wants them
+    no longer: those that are not there are taken back, others kept while the disk has room.
     """
 
     trees: tuple[Tree, ...]
@@ -120,6 +120,10 @@ class ObservedRuntime:
     def lacking(self) -> tuple[Wanted, ...]:
         """Return what is wanted and not there."""
         return tuple(wanted for wanted in self.wanted if self.tree(wanted.version) is None)
+
+    def in_vain(self) -> tuple[str, ...]:
+        """Return what is not there, and wanted no longer by who asked for it in passing."""
+        return tuple(wanted.asked for wanted in self.lacking() if wanted.asked in self.asked_in_vain)
 
     def outdated(self) -> tuple[Wanted, ...]:
         """Return what is there, and made from something else than what is wanted now."""

@@ -96,8 +96,8 @@ def plan(runtime: Runtime, observed: ObservedRuntime) -> Plan:
         return _plan_removal(runtime, observed, None)
     if not observed.enabled:
         return Plan.wait(RuntimeReason.RUNTIMES_DISABLED, "runtime.enabled is false in the settings")
-    if observed.asked_in_vain:
-        return Plan.do(WithdrawRequests(observed.asked_in_vain))  # The next pass has the spec without them.
+    if in_vain := observed.in_vain():
+        return Plan.do(WithdrawRequests(in_vain))  # The next pass has the spec without them.
     if Request.ROLLBACK in unheard(runtime):
         return Plan.do(again=True)  # The report does it: what entries mean is in the status.
     if Request.ACCEPT in unheard(runtime):
@@ -175,7 +175,8 @@ def _plan_removal(runtime: Runtime, observed: ObservedRuntime, check_seconds: fl
     kept = keep(runtime, observed)
     going, collects = kept.going, Request.GC in unheard(runtime) and not runtime.meta.is_deleting
     if collects:
-        going += tuple(t for t in observed.trees if t.version in kept.retained and t.origin and t not in going)
+        for_now = kept.retained.keys() | kept.idle.keys()
+        going += tuple(t for t in observed.trees if t.version in for_now and t.origin and t not in going)
     steps: list[object] = [RemoveVersion(tree.version) for tree in going if tree.version not in observed.in_use]
     steps += [RemoveRetired()] if observed.retired else []
     steps += [CollectStore()] if collects else []

@@ -5,6 +5,7 @@ Never here: which versions may go (`keeping.py` decides), and removing them.
 
 import os
 import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ MEASURE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
-    """When versions that are kept for a rollback go: above so many percent used, or below so many bytes free."""
+    """When versions that nobody wants now go: above so many percent used, or below so many bytes free."""
 
     most_used_percent: float = 90.0
     least_free_bytes: int = 0
@@ -35,8 +36,16 @@ DEFAULT_LIMITS = DiskLimits()
 class Pressure:
     """Looks at the disk of one runtime root."""
 
-    def __init__(self, root: Path, storage: Storage, limits: DiskLimits, clock: Clock) -> None:
-        """Hold the disk of `root` to `limits`."""
+    def __init__(
+        self,
+        root: Path,
+        storage: Storage,
+        limits: DiskLimits,
+        clock: Clock,
+        idle: Callable[[Runtime], Collection[str]] = lambda _runtime: (),
+    ) -> None:
+        """Hold the disk of `root` to `limits`; `idle` says which versions of a runtime nobody wants any more."""
+        self._idle = idle
         self._root = root
         self._storage = storage
         self._limits = limits
@@ -46,11 +55,8 @@ class Pressure:
 
     def on(self, runtime: Runtime, trees: tuple[Tree, ...]) -> frozenset[str]:
         """Return the versions of `runtime` that have to go so that the disk is not too full."""
-        retained = meaning.retained(runtime.spec, runtime.status.history)
-        if not any(tree.version in retained for tree in trees):
-            return frozenset()
         needed = self._bytes_needed()
-        if not needed:
+        if not needed or not any(tree.version in self._for_now(runtime) for tree in trees):
             return frozenset()
         going = keeping.under_pressure(self._candidates(), needed)
         return frozenset(version for name, version in going if name == runtime.meta.name)
@@ -78,13 +84,17 @@ class Pressure:
         total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
         return keeping.bytes_needed(total, free, self._limits.most_used_percent, self._limits.least_free_bytes)
 
+    def _for_now(self, runtime: Runtime) -> Collection[str]:
+        """Return the versions that are kept only while the disk has room."""
+        return {*meaning.retained(runtime.spec, runtime.status.history), *self._idle(runtime)}
+
     def _candidates(self) -> list[Retained]:
         """Return what is kept for a rollback, of all runtimes, and not in use: what is in use frees nothing now."""
         found, used = [], users.used(self._storage.each(JOB.name))
         for document in self._storage.list(RUNTIME.name).items:
             runtime = Runtime.model_validate(document)
             name = runtime.meta.name
-            for version in meaning.retained(runtime.spec, runtime.status.history):
+            for version in self._for_now(runtime):
                 record = None if f"{name}@{version}" in used else origin.read(self._root, name, version)
                 if record is not None:
                     own = record.disk_bytes - (self.shared_bytes(self._root / origin.key(name, version)) or 0)

@@ -65,7 +65,7 @@ class RuntimeWorld:
             self.metrics,
             enabled=True,
             parents=parents,
-            requests=AskedInVain(self.verbs, store, (self.requests, parents)),
+            requests=AskedInVain(self.verbs, store, (self.requests, parents), clock),
             prober=prober,
             builds=builds,
         )

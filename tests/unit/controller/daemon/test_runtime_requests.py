@@ -5,8 +5,10 @@ import pytest
 from api.kinds import JOB, RUNTIME
 from api.meta import ObjectKey
 from api.objects.verbs import WriteOptions
+from controller.daemon.runtime_requests import LOOK_SECONDS
 from controller.runtime.choosing import Dependents
 from controller.runtime.kind import released_by
+from controller.runtime.pressure import DiskLimits
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
 WAITING = ObjectKey(JOB.name, "default", "waits")
@@ -68,7 +70,7 @@ def test_a_version_is_taken_back_and_what_was_declared_stays(world, how):
     assert world.ready("a")["status"] == "True"
     world.kind._recorder.flush()
     assert [e["message"] for e in world.store.each("Event") if e["reason"] == "Withdrawn"] == [
-        "9.9.9 was asked for only by jobs or runtimes that have gone, and never installed"
+        "9.9.9 was asked for only by jobs or runtimes that have gone, and is not installed"
     ]
 
 
@@ -93,15 +95,70 @@ def test_what_a_language_may_mean_stays_while_a_job_asks_by_language(world):
     assert asked(world) == ["latest"]
 
 
-def test_what_was_installed_stays(world):
-    world.registry.add("a", "1.0.0")
-    ask(world, "1.0.0")
-    assert world.states("a") == {"1.0.0": "Installed"}
+class TestInstalled:
+    """What came for a job that has ended is kept for the next one, while the disk has room."""
 
-    end(world)
-    world.pass_over("a")
+    @pytest.fixture
+    def idle(self, world):
+        world.registry.add("a", "1.0.0").add("a", "2.0.0")
+        world.declare("a", "2.0.0")
+        ask(world, "1.0.0")
+        self.look(world)
+        assert world.states("a") == {"1.0.0": "Installed", "2.0.0": "Installed"}
+        assert self.kept(world) == dict.fromkeys(("1.0.0", "2.0.0"), "spec.versions names it")
+        return world
 
-    assert asked(world) == ["1.0.0"]
+    def look(self, world: RuntimeWorld) -> None:
+        """Look twice, when what is known of jobs is old."""
+        world.clock.advance(LOOK_SECONDS)
+        for _ in range(2):
+            world.pass_over("a")
+
+    def kept(self, world: RuntimeWorld) -> dict[str, str]:
+        return {v["version"]: v["keptBecause"] for v in world.status("a")["versions"]}
+
+    def test_it_stays_and_says_for_how_long(self, idle):
+        end(idle)
+        self.look(idle)
+
+        assert asked(idle) == ["1.0.0", "2.0.0"]
+        said = "jobs asked for it that have ended; it goes when the disk is full, or at rnx runtime gc"
+        assert self.kept(idle) == {"1.0.0": said, "2.0.0": "spec.versions names it"}
+
+    def test_a_collection_takes_it_and_what_asked_for_it(self, idle):
+        end(idle)
+
+        assert idle.ask("a", "gc", "now") == "removed 1.0.0"
+        for _ in range(2):
+            idle.pass_over("a")
+
+        assert asked(idle) == ["2.0.0"]
+        assert idle.states("a") == {"2.0.0": "Installed"}
+
+    def test_a_collection_leaves_what_a_job_wants_that_came_a_moment_ago(self, idle):
+        end(idle)
+        self.look(idle)
+        idle.job_that_waits("a@1.0.0", name="another")
+
+        assert idle.ask("a", "gc", "now") == "nothing was to be removed"
+        assert asked(idle) == ["1.0.0", "2.0.0"]
+
+    def test_a_full_disk_takes_it(self, idle):
+        end(idle)
+        self.look(idle)
+        idle.kind._pressure._limits = DiskLimits(least_free_bytes=1 << 62)
+        for _ in range(3):
+            idle.pass_over("a")
+
+        assert asked(idle) == ["2.0.0"]
+        assert idle.states("a") == {"2.0.0": "Installed"}
+
+    def test_what_is_meant_by_another_entry_too_is_not_for_nobody(self, idle):
+        idle.declare("a", "2.0.0", "^1")
+        self.look(idle)
+        end(idle)
+
+        assert idle.ask("a", "gc", "now") == "nothing was to be removed"
 
 
 def test_what_somebody_declared_too_stays(world):
