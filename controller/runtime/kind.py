@@ -247,7 +247,7 @@ class RuntimeKind:
     def _withdraw(self, obj: Runtime, entries: tuple[str, ...]) -> None:
         if self._requests is not None:
             self._requests.withdraw(obj.meta.name, entries)
-            told = f"{', '.join(entries)} was asked for only by jobs or runtimes that have gone, and is not installed"
+            told = f"{', '.join(entries)} was asked for only by jobs or runtimes that have gone"
             self._recorder.record(obj, "Normal", "Withdrawn", told)
 
     def _accept(self, name: str, versions: tuple[str, ...]) -> None:

@@ -118,12 +118,14 @@ class ObservedRuntime:
         return tuple(tree.version for tree in there if tree.version not in barred)
 
     def lacking(self) -> tuple[Wanted, ...]:
-        """Return what is wanted and not there."""
-        return tuple(wanted for wanted in self.wanted if self.tree(wanted.version) is None)
+        """Return what is wanted and not there; not what nobody wants any more who asked for it in passing."""
+        missing = (wanted for wanted in self.wanted if self.tree(wanted.version) is None)
+        return tuple(wanted for wanted in missing if wanted.asked not in self.asked_in_vain)
 
     def in_vain(self) -> tuple[str, ...]:
         """Return what is not there, and wanted no longer by who asked for it in passing."""
-        return tuple(wanted.asked for wanted in self.lacking() if wanted.asked in self.asked_in_vain)
+        missing = (wanted for wanted in self.wanted if self.tree(wanted.version) is None)
+        return tuple(wanted.asked for wanted in missing if wanted.asked in self.asked_in_vain)
 
     def outdated(self) -> tuple[Wanted, ...]:
         """Return what is there, and made from something else than what is wanted now."""

@@ -188,6 +188,8 @@ def _plan_removal(runtime: Runtime, observed: ObservedRuntime, check_seconds: fl
     if runtime.meta.is_deleting and observed.retired_in_use:
         message = f"{observed.retired_in_use} of its trees that were replaced may be in use by runs"
         return Plan(tuple(steps), Waiting(RuntimeReason.IN_USE, message), IN_USE_CHECK_SECONDS)
+    if any(tree.version in kept.idle for tree in going):
+        check_seconds = 0.0  # What asked for it is withdrawn as soon as what became of this is on record.
     return Plan.do(*steps, check_again_seconds=check_seconds)
 
 

@@ -1,5 +1,6 @@
 """The status of a runtime, built from what is there now. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ from controller.runtime.trees.origin import Origin
 def report(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime) -> RuntimeStatus:
     """Return what the runtime's status is, given what was observed after `plan` was carried out."""
     heard = requests.heard(runtime, observed, plan, now)
+    gone = observed.in_vain()  # What is about to be asked for no longer is no trouble.
+    observed = replace(observed, wanted=tuple(wanted for wanted in observed.wanted if wanted.asked not in gone))
     # What its entries mean, and so what is kept of it, is that of the history as it goes on.
     runtime = runtime.model_copy(update={"status": runtime.status.model_copy(update={"history": heard.history})})
     kept = keep(runtime, observed)
