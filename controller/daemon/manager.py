@@ -92,7 +92,6 @@ from controller.resource_quota.kind import ResourceQuotaKind
 from controller.resource_quota.names import COUNTED
 from controller.runtime.build import sandbox
 from controller.runtime.choosing import Dependents
-from controller.runtime.kind import released_by
 from controller.runtime.trees import install
 from controller.runtime.trees.installed import InstalledTrees
 from state.store import Store
@@ -298,7 +297,7 @@ class Manager:
             workers=4,
             also=(
                 (REGISTRY.name, self._waking.runtimes_of_registry),
-                (JOB.name, released_by),
+                (JOB.name, here.job_asks.changed),
                 (RUNTIME.name, dependents.of_runtime),
                 (RUNTIME.name, dependents.parents),
                 (RUNTIME_TEMPLATE.name, dependents.of_template),

@@ -7,26 +7,22 @@ Runtime is made of.
 
 import contextlib
 import threading
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 from api import runtime_spec
 from api.errors import Conflict, Invalid, NotFound
-from api.kinds import JOB, RUNTIME
+from api.kinds import RUNTIME
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.ports import Storage
 from api.runtime_requests import ASKED_BY_JOBS, ASKED_BY_RUNTIMES, ASKING_MANAGERS
 from api.types.runtime import MADE_SOURCES, Runtime
-from controller.engine.clock import Clock
+from controller.daemon.job_asks import JobAsks
 from controller.runtime.choosing import made_of
 
 REQUEST_MANAGER = ASKED_BY_JOBS
 PARENTS_MANAGER = ASKED_BY_RUNTIMES
-LOOK_SECONDS = 600.0
-"""How old what is known of what jobs want may be, to say what would go."""
 
 
 class RuntimeRequests:
@@ -74,55 +70,27 @@ class RuntimeRequests:
         return self._storage.get(ObjectKey(RUNTIME.name, "", name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What jobs that have not ended ask for, and what runtimes are made of: entries of spec.versions, by name.
-
-    `of_any` are asked for by language, which may mean any runtime.
-    """
-
-    at: float
-    by_name: Mapping[str, frozenset[str]]
-    of_any: frozenset[str]
-
-    def has(self, name: str, entry: str) -> bool:
-        return entry in self.by_name.get(name, ()) or entry in self.of_any
-
-
 class AskedInVain:
     """Implements `controller.runtime.kind.Requests`: what was asked for in passing, and nobody wants any more."""
 
-    def __init__(self, verbs: Verbs, storage: Storage, requests: Sequence[RuntimeRequests], clock: Clock) -> None:
-        """Take back by `requests`, those of jobs and of runtimes; `storage` has both. `clock` says what is old."""
+    def __init__(self, verbs: Verbs, storage: Storage, requests: Sequence[RuntimeRequests], jobs: JobAsks) -> None:
+        """Take back by `requests`, those of jobs and of runtimes; `jobs` says what jobs ask for, `storage` the rest."""
         self._verbs = verbs
         self._storage = storage
         self._requests = tuple(requests)
-        self._clock = clock
-        self._wanted: _Wanted | None = None
+        self._jobs = jobs
 
-    def unwanted(self, runtime: Runtime, entries: Sequence[str], *, fresh: bool) -> tuple[str, ...]:
-        """Return those of `entries` that were asked for in passing alone, by who has ended or asks for another now.
-
-        Unless it is to be `fresh`, as of LOOK_SECONDS ago at most: it takes a look at all jobs.
-        """
-        managed = {"metadata": {"managedFields": list(runtime.meta.managed_fields)}}
+    def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `entries` that were asked for in passing alone, by who has ended or asks for another now."""
+        name, managed = runtime.meta.name, {"metadata": {"managedFields": list(runtime.meta.managed_fields)}}
         in_passing = _asked_by(ASKING_MANAGERS, managed) - _asked_by_others(managed)
-        asked = [entry for entry in entries if entry in in_passing]
-        if not asked:
+        left = self._jobs.unwanted(name, [entry for entry in entries if entry in in_passing])
+        if not left:
             return ()
-        wanted = self._wanted
-        if fresh or wanted is None or self._clock.monotonic() - wanted.at >= LOOK_SECONDS:
-            wanted = self._wanted = self._look()
-        return tuple(entry for entry in asked if not wanted.has(runtime.meta.name, entry))
-
-    def _look(self) -> _Wanted:
-        at, wanted = self._clock.monotonic(), defaultdict[str | None, set[str]](set)
-        of_jobs = (_of_job(job) for job in self._storage.each(JOB.name, words=('"runtime"', '"resolvedRuntime"')))
-        for said in chain.from_iterable((*of_jobs, *made_of(self._storage).values())):
-            spec = runtime_spec.parse(said)
-            wanted[spec.name].add(spec.wanted)
-        of_any = frozenset(wanted.pop(None, set()))
-        return _Wanted(at, {str(name): frozenset(entries) for name, entries in wanted.items()}, of_any)
+        specs = [runtime_spec.parse(said) for said in chain.from_iterable(made_of(self._storage).values())]
+        # A language may mean any runtime.
+        wanted = {spec.wanted for spec in specs if spec.name in (name, None)}
+        return tuple(entry for entry in left if entry not in wanted)
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
         """Ask for these no longer; a Runtime that is there for nothing else goes with them."""
@@ -142,14 +110,6 @@ class AskedInVain:
             Conflict, NotFound
         ):  # Somebody said something of it in between: it is looked at again.
             self._verbs.delete(RUNTIME, "", metadata["name"], uid=uid, resource_version=revision)
-
-
-def _of_job(job: Document) -> tuple[str, ...]:
-    """Return the runtimes that a job asks for, as it writes them; none once it has ended."""
-    status = job.get("status", {})
-    if status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in job["metadata"]:
-        return ()
-    return tuple(filter(None, (job["spec"].get("runtime"), status.get("resolvedRuntime"))))
 
 
 def _is_made(stored: Document | None) -> bool:

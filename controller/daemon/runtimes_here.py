@@ -11,6 +11,7 @@ from api import quantity
 from api.objects.verbs import Verbs
 from controller.daemon import builds
 from controller.daemon.host import Host
+from controller.daemon.job_asks import JobAsks
 from controller.daemon.paths import Paths
 from controller.daemon.probing import RuntimeProber
 from controller.daemon.runtime_requests import PARENTS_MANAGER, AskedInVain, RuntimeRequests
@@ -37,6 +38,7 @@ class RuntimesHere:
     registries: RegistryKind
     offers: Offers
     requests: RuntimeRequests
+    job_asks: JobAsks
     catalogues: CatalogueCache
     platform: str
     http_client: httpx.Client
@@ -62,12 +64,14 @@ def open_runtimes(
     )
     offers = Offers(verbs.storage, catalogues)
     requests = RuntimeRequests(verbs, verbs.storage)
-    parents = RuntimeRequests(verbs, verbs.storage, PARENTS_MANAGER)
+    parents, job_asks = RuntimeRequests(verbs, verbs.storage, PARENTS_MANAGER), JobAsks(verbs.storage, clock)
     kind = RuntimeKind(
         place, verbs.storage, offers, recorder, RuntimeMetrics(metrics),
         enabled=settings.runtime.enabled, parents=parents,
-        requests=AskedInVain(verbs, verbs.storage, (requests, parents), clock), builds=build_host, prober=prober,
+        requests=AskedInVain(verbs, verbs.storage, (requests, parents), job_asks), builds=build_host, prober=prober,
         pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
         limits=DiskLimits(settings.runtime.disk_used_percent),
     )  # fmt: skip
-    return RuntimesHere(kind, RegistryKind(catalogues, clock), offers, requests, catalogues, platform, http_client)
+    return RuntimesHere(
+        kind, RegistryKind(catalogues, clock), offers, requests, job_asks, catalogues, platform, http_client
+    )

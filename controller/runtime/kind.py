@@ -9,7 +9,6 @@ from api import runtime_spec
 from api.kinds import JOB, RUNTIME, Kind
 from api.meta import read_time
 from api.ports import Storage
-from api.runtime_requests import Request
 from api.types.runtime import Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -67,11 +66,8 @@ class RuntimeRequests(Protocol):
 class Requests(Protocol):
     """Knows which versions were asked for in passing, for jobs or runtimes, and takes back what nobody wants."""
 
-    def unwanted(self, runtime: Runtime, entries: Sequence[str], *, fresh: bool) -> tuple[str, ...]:
-        """Return those of `entries`, of its spec.versions, that were asked for in passing alone, and in vain by now.
-
-        Unless it is to be `fresh`, as of a while ago.
-        """
+    def unwanted(self, runtime: Runtime, entries: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `entries`, of its spec.versions, that were asked for in passing alone, and in vain by now."""
         ...
 
     def withdraw(self, name: str, entries: Sequence[str]) -> None:
@@ -146,18 +142,18 @@ class RuntimeKind:
             inspected=self._inspections.done(name),
             unseen=unseen,
             known=self._wants.known(obj),
+            asked_in_vain=self._asked_in_vain(obj),
         )  # fmt: skip
-        fresh = bool(observed.lacking() or observed.pressed or Request.GC in meaning.unheard(obj))
-        return replace(observed, asked_in_vain=self._asked_in_vain(obj, fresh=fresh))
+        return observed
 
-    def _asked_in_vain(self, obj: Runtime, *, fresh: bool) -> tuple[str, ...]:
+    def _asked_in_vain(self, obj: Runtime) -> tuple[str, ...]:
         if self._requests is None or obj.meta.is_deleting or obj.spec.made_by:
             return ()
-        return self._requests.unwanted(obj, obj.spec.versions, fresh=fresh)
+        return self._requests.unwanted(obj, obj.spec.versions)
 
     def _idle(self, obj: Runtime) -> tuple[str, ...]:
-        """Return the versions that entries mean which nobody wants any more, as of a while ago, and no other entry."""
-        in_vain = self._asked_in_vain(obj, fresh=False)
+        """Return the versions that entries mean which nobody wants any more, and no other entry."""
+        in_vain = self._asked_in_vain(obj)
         means = {asked: meaning.meant(obj.status.history, asked) or asked for asked in obj.spec.versions}
         kept = {version for asked, version in means.items() if asked not in in_vain}
         return tuple(means[asked] for asked in in_vain if means[asked] not in kept)

@@ -11,6 +11,7 @@ from api.kinds import REGISTRY, RUNTIME, RUNTIME_TEMPLATE
 from api.meta import API_VERSION, Document, ObjectKey
 from api.objects.verbs import Verbs, WriteOptions
 from api.runtime_requests import PREFIX
+from controller.daemon.job_asks import JobAsks
 from controller.daemon.runtime_requests import PARENTS_MANAGER, AskedInVain, RuntimeRequests
 from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.engine.errors import TerminalError, TransientError
@@ -56,6 +57,8 @@ class RuntimeWorld:
         self.metrics = RuntimeMetrics(CollectorRegistry())
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
         self.requests = RuntimeRequests(self.verbs, store)
+        self.job_asks = JobAsks(store, clock)
+        self._told = store.revision()
         parents = RuntimeRequests(self.verbs, store, PARENTS_MANAGER)
         self.kind = RuntimeKind(
             host,
@@ -65,7 +68,7 @@ class RuntimeWorld:
             self.metrics,
             enabled=True,
             parents=parents,
-            requests=AskedInVain(self.verbs, store, (self.requests, parents), clock),
+            requests=AskedInVain(self.verbs, store, (self.requests, parents), self.job_asks),
             prober=prober,
             builds=builds,
         )
@@ -86,6 +89,7 @@ class RuntimeWorld:
 
     def pass_over(self, name: str) -> Result | TransientError | TerminalError:
         """One pass for a runtime, again after conflicts as the worker does; a failure is put on record."""
+        self._tell_of_jobs()
         key = ObjectKey(RUNTIME.name, "", name)
         for _ in range(5):
             try:
@@ -97,6 +101,12 @@ class RuntimeWorld:
                 if type(error).__name__ != "Conflict":
                     raise
         raise AssertionError("it conflicts for ever")
+
+    def _tell_of_jobs(self) -> None:
+        changes = self.store.changes(self._told, kind="Job")
+        for change in changes:
+            self.job_asks.changed(change)
+        self._told = self.store.revision()
 
     def look_at_registry(self, name: str = "tests") -> Document:
         self._registries.reconcile(ObjectKey(REGISTRY.name, "", name))

@@ -5,7 +5,6 @@ import pytest
 from api.kinds import JOB, RUNTIME
 from api.meta import ObjectKey
 from api.objects.verbs import WriteOptions
-from controller.daemon.runtime_requests import LOOK_SECONDS
 from controller.runtime.choosing import Dependents
 from controller.runtime.kind import released_by
 from controller.runtime.pressure import DiskLimits
@@ -109,8 +108,7 @@ class TestInstalled:
         return world
 
     def look(self, world: RuntimeWorld) -> None:
-        """Look twice, when what is known of jobs is old."""
-        world.clock.advance(LOOK_SECONDS)
+        """Look twice."""
         for _ in range(2):
             world.pass_over("a")
 
