@@ -5,7 +5,7 @@ Invariant: a registry that this command declared and that cannot be read is not 
 
 import contextlib
 
-from api import kinds
+from api import kinds, urls
 from api.cli.connection import Connection
 from api.cli.output import note, printable
 from api.cli.problems import CommandFailed
@@ -31,10 +31,12 @@ def registry_of(connection: Connection, text: str, *, seconds: float | None, is_
     configured, client = connection.config.registries, connection.client
     if not text:
         for name, url in configured.items():
+            _refuse_password(url)
             _declared_for(client, url, name)
         return ""
     name = text if text in configured else ""
     address = configured.get(text, text)
+    _refuse_password(address)
     if "/" not in address:
         if not client.get(kinds.REGISTRY, "", address)["spec"].get("enabled", True):
             raise CommandFailed(
@@ -45,6 +47,13 @@ def registry_of(connection: Connection, text: str, *, seconds: float | None, is_
     if is_new and is_waited_for:
         _check_that_it_is_read(client, found, seconds)
     return str(found["metadata"]["name"])
+
+
+def _refuse_password(address: str) -> None:
+    """Refuse it before it becomes the name of a Registry too."""
+    if urls.names_somebody(address):
+        what = f"cannot use the registry {urls.redacted(address)}: a password in its address would be shown"
+        raise CommandFailed(f"{what}: declare a Registry with spec.credentials")
 
 
 def _declared_for(client: Client, address: str, name: str) -> tuple[Document, bool]:

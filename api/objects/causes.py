@@ -11,10 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from api import urls
 from api.errors import Cause
-
-HIDDEN = "(hidden)"
-"""Stands in messages for a value that is not to be shown."""
+from api.urls import HIDDEN
 
 _LONGEST_VALUE = 120
 _MOST_CAUSES = 50
@@ -63,8 +62,8 @@ def invalid(path: str, value: Any, why: str) -> Cause:
 
 
 def shown(value: Any) -> str:
-    """Return a value as messages show it: JSON, cut when long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """Return a value as messages show it: JSON, cut when long, without passwords in addresses."""
+    text = urls.redacted(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 

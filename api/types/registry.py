@@ -6,7 +6,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api import conditions
+from api import conditions, urls
 from api.conditions import Condition, ReasonEnum
 from api.meta import ApiModel, Resource
 
@@ -45,6 +45,7 @@ class RegistryReason(ReasonEnum):
 
 
 def _check_location(url: str) -> str:
+    urls.refuse_password(url, "put a token where spec.credentials says")
     scheme, _, rest = url.partition("://")
     if not rest and url.count("/") == 1 and all(url.split("/")) and " " not in url:
         return url

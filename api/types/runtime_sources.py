@@ -10,7 +10,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api import runtime_spec
+from api import runtime_spec, urls
 from api.meta import ApiModel
 from api.types.job_resources import Limits
 
@@ -20,6 +20,7 @@ LONGEST_BUILD_SECONDS = 86_400
 
 
 def _is_a_location(url: str) -> str:
+    urls.refuse_password(url, "of an archive, headersFrom names the Registry whose token is sent")
     scheme, _, rest = url.partition("://")
     if url.startswith("/") and "\0" not in url:
         return url

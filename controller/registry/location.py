@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from api import urls
 from controller.engine.errors import TerminalError
 
 CATALOGUE = "registry.json"
@@ -48,7 +49,7 @@ def locate(text: str) -> Location:
         return _locate_file(text, written)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _invalid(text, "it is neither a URL nor OWNER/REPO")
-    if parts.username or parts.password:
+    if urls.names_somebody(written):
         raise _invalid(text, "it carries a password, which messages would show")
     repository = parts.path.strip("/").removesuffix(".git")
     if parts.hostname in _GITHUB and _SHORTHAND.fullmatch(repository):
@@ -65,10 +66,11 @@ def archive_url(registry: Location, download_url: str) -> str:
     try:
         url = urljoin(registry.url, download_url)
         parts = urlsplit(url)
-        has_secret = bool(parts.username or parts.password)
     except ValueError as error:
-        raise TerminalError("InvalidLocation", f"cannot download {download_url[:200]}: {error}") from None
-    if has_secret:
+        raise TerminalError(
+            "InvalidLocation", f"cannot download {urls.redacted(download_url)[:200]}: {error}"
+        ) from None
+    if urls.names_somebody(url):
         raise TerminalError("InvalidLocation", "cannot download an archive: its address has a password in it")
     if parts.scheme not in ("http", "https", "file"):
         raise TerminalError("InvalidLocation", f"cannot download {url}: its scheme is none of file, http and https")
@@ -112,4 +114,4 @@ def _locate_file(text: str, url: str) -> Location:
 
 
 def _invalid(text: str, why: str) -> TerminalError:
-    return TerminalError("InvalidLocation", f'cannot use "{text[:200]}" as a registry: {why}: {_HOW}')
+    return TerminalError("InvalidLocation", f'cannot use "{urls.redacted(text)[:200]}" as a registry: {why}: {_HOW}')

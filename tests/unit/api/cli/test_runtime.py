@@ -224,6 +224,15 @@ def test_a_registry_named_by_its_address_is_declared(rnx, live):
     assert live.get(RUNTIME, "custom-runtime")["spec"] == {"versions": ["latest"], "registry": "myorg-runtimes"}
 
 
+def test_an_address_with_a_password_becomes_no_registry_and_is_not_repeated(rnx, live):
+    said = rnx("runtime", "install", "tool", "--registry=https://anna:s3cret@h/registry.json")
+
+    assert said.code == 1
+    assert "spec.credentials" in said.err
+    assert "s3cret" not in said.err
+    assert "s3cret" not in rnx("get", "registries", "-o", "name").out
+
+
 def test_a_registry_declared_for_an_install_that_cannot_be_read_is_not_left_behind(live, started):
     installing = started("runtime", "install", "tool", "--registry=file:///srv/nowhere")
     appeared(live, REGISTRY, "file-srv-nowhere")

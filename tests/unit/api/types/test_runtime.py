@@ -121,3 +121,13 @@ def test_a_templates_parameters_have_names_and_defaults_that_are_allowed(paramet
 
     with pytest.raises(ValidationError, match=why):
         RuntimeTemplate.model_validate_json(json.dumps(document), strict=True)
+
+
+@pytest.mark.parametrize("source", ["archive", "recipe"])
+@pytest.mark.parametrize("who", ["anna:s3cret", "s3cret"])
+def test_a_password_in_the_address_of_an_archive_is_refused_and_not_repeated(source, who):
+    url = f"https://{who}@h/x.tar.gz"
+    (said,) = refused(versions=["1.2.3"], **{source: {"url": url, "checksum": "sha256:" + "0" * 64}})
+
+    assert said.startswith(f'spec.{source}.url: Invalid value: "https://(hidden)@h/x.tar.gz": must be without')
+    assert "s3cret" not in said

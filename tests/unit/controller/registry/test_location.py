@@ -47,8 +47,9 @@ def test_what_is_no_registry_is_refused_with_how_to_write_one(written: str):
 
 
 def test_a_url_with_a_password_is_refused():
-    with pytest.raises(TerminalError, match="password"):
+    with pytest.raises(TerminalError, match="password") as caught:
         locate("https://user:secret@host/registry.json")
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize(
