@@ -17,6 +17,7 @@ from controller.runtime import keeping, meaning, users
 from controller.runtime.keeping import Retained
 from controller.runtime.observed import Tree
 from controller.runtime.trees import disk_use, origin, records
+from controller.runtime.trees.disk_use import DiskUse
 
 MEASURE_SECONDS = 600.0
 """How often a tree is measured again: what it shares changes with every other one."""
@@ -51,7 +52,7 @@ class Pressure:
         self._limits = limits
         self._clock = clock
         self._lock = threading.Lock()
-        self._measured: dict[Path, tuple[float, int]] = {}
+        self._measured: dict[Path, tuple[float, DiskUse]] = {}
 
     def on(self, runtime: Runtime, trees: tuple[Tree, ...]) -> frozenset[str]:
         """Return the versions of `runtime` that have to go so that the disk is not too full."""
@@ -63,13 +64,17 @@ class Pressure:
 
     def shared_bytes(self, path: Path) -> int | None:
         """Return how many bytes of the tree at `path` other trees have too; None if it cannot be read."""
+        use = self._use(path)
+        return None if use is None else use.shared_bytes
+
+    def _use(self, path: Path) -> DiskUse | None:
         now = self._clock.monotonic()
         with self._lock:
-            at, known = self._measured.get(path, (float("-inf"), 0))
-        if now - at < MEASURE_SECONDS:
-            return known
+            known = self._measured.get(path)
+        if known is not None and now - known[0] < MEASURE_SECONDS:
+            return known[1]
         try:
-            found = disk_use.measure(path).shared_bytes
+            found = disk_use.measure(path)
         except OSError:
             return None
         with self._lock:
@@ -97,6 +102,8 @@ class Pressure:
             for version in self._for_now(runtime):
                 record = None if f"{name}@{version}" in used else origin.read(self._root, name, version)
                 if record is not None:
-                    own = record.disk_bytes - (self.shared_bytes(self._root / origin.key(name, version)) or 0)
-                    found.append(Retained(name, version, records.last_used(self._root, name, version), max(own, 1)))
+                    # Measured where it can be: records of old count a file as often as it has names.
+                    use = self._use(self._root / origin.key(name, version)) or DiskUse(record.disk_bytes, 0)
+                    own = max(use.disk_bytes - use.shared_bytes, 1)
+                    found.append(Retained(name, version, records.last_used(self._root, name, version), own))
         return found

@@ -76,14 +76,23 @@ class Intake:
                     self.store.offer(full, content)
 
     def _lines(self) -> Iterator[tuple[Line, int]]:
-        """Yield the lines of the list, each with the blocks of 512 bytes that its entry takes."""
+        """Yield the lines of the list, each with the blocks of 512 bytes that its entry takes.
+
+        Equal files have one inode when they are shared: all but the first take nothing.
+        """
         root = os.fsencode(self.payload)
+        counted = set[int]()  # Hashes, not digests: a tree may have many files, and this is only about its size.
         _uniform_directory(root, os.lstat(root))
         compiled = dict(_compiled(b"", root))
         for path, entry in digest.walk(root):
             status = entry.stat(follow_symlinks=False)
+            blocks = status.st_blocks
             if S_ISREG(status.st_mode):
-                line = self._file(path, entry.path, status, _time_of(path, status, compiled))
+                time = _time_of(path, status, compiled)
+                line = self._file(path, entry.path, status, time)
+                content = hash((line.kind, line.content, time))
+                blocks = 0 if content in counted else blocks
+                counted.add(content)
             elif S_ISDIR(status.st_mode):
                 _uniform_directory(entry.path, status)
                 compiled.update(_compiled(path + b"/", entry.path))
@@ -94,7 +103,7 @@ class Intake:
             else:
                 shown = path.decode(errors="replace")
                 raise TerminalError("InvalidRuntime", f"cannot use the tree: {shown} is no file, directory or link")
-            yield line, status.st_blocks
+            yield line, blocks
 
     def _file(self, path: bytes, full: bytes, status: os.stat_result, time: int) -> Line:
         known = self.known.get(os.fsdecode(path))
