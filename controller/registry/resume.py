@@ -26,7 +26,6 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 _CLOCK: Clock = SystemClock()
 _PARTIAL = 206
 _SKIP_BYTES = 1 << 18
-_PROGRESS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,8 @@ class Patience:
     """How much of a server is borne.
 
     No byte for `silence_seconds`, or less than `window_bytes` in `window_seconds` of waiting, is a break. After it the
-    download goes on where it was, `attempts` times in a row at most, with pauses from `pause_seconds` on that double.
+    download goes on where it was, with pauses from `pause_seconds` on that double. Tries that bring less than
+    `window_bytes` are in a row, of `attempts` at most; all waiting together ends after `total_seconds`.
     """
 
     silence_seconds: float = fetch.TIMEOUT_SECONDS
@@ -152,7 +152,7 @@ class _Resuming:
         self._etag = first.headers.get("etag", "")
         self._opened = ExitStack()
         self._breaks = 0
-        self._broke_at = begins_at
+        self._broke_at = self._row_began_at = begins_at
         self._waited = 0.0
         self._came = 0
         self._window = (0.0, 0)
@@ -185,6 +185,11 @@ class _Resuming:
             piece = self._stream.body.read(size)
         except httpx.TimeoutException as error:
             raise self._broken(f"nothing came for {self._asked.patience.silence_seconds:g} s") from error
+        except httpx.RemoteProtocolError as error:
+            if self.length is None:
+                raise self._broken(str(error)) from error
+            # Not in its own words, which are about what this one connection was to bring.
+            raise self._broken(f"the connection broke after {self._count} of {self.length} bytes") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._broken(str(error) or type(error).__name__) from error
         finally:
@@ -207,20 +212,18 @@ class _Resuming:
         Raises:
             TransientError: `error`, after too many breaks, or one of its own.
         """
-        if self._count - self._broke_at >= _PROGRESS_BYTES:
-            self._breaks = 0
+        patience = self._asked.patience
+        if not self._breaks or self._count - self._broke_at >= patience.window_bytes:
+            self._breaks, self._row_began_at = 0, self._count
         self._broke_at = self._count
         while True:
             self._breaks += 1
-            patience = self._asked.patience
             if self._breaks > patience.attempts or self._waited > patience.total_seconds:
-                tried = f"{error.message}; {self._count} bytes had come, {self._breaks - 1} more tries gave no more"
-                raise TransientError(error.reason, tried) from error
+                raise TransientError(error.reason, f"{error.message}; {self._tried()}") from error
             if self._on_break is not None:
                 self._on_break()
-            threading.Event().wait(patience.pause_seconds * 2 ** (self._breaks - 1))
             try:
-                self._reopen()
+                self._reopen(patience.pause_seconds * 2 ** (self._breaks - 1))
             except TransientError as again:
                 if again.reason != "Unreachable":
                     raise
@@ -228,9 +231,22 @@ class _Resuming:
             else:
                 return
 
-    def _reopen(self) -> None:
-        self._opened.close()
-        self._stream = self._opened.enter_context(self._asked.open(_from(self._count, self._etag)))
+    def _tried(self) -> str:
+        """Say what was tried in vain."""
+        if self._waited > self._asked.patience.total_seconds:
+            return f"{self._count} bytes had come in {self._waited:.0f} s of waiting"
+        gained = self._count - self._row_began_at
+        said = f"{self._row_began_at} bytes had come, {self._breaks - 1} more tries gave "
+        return said + (f"only {gained} bytes more" if gained else "no more")
+
+    def _reopen(self, pause_seconds: float) -> None:
+        before = self._asked.clock.monotonic()
+        try:
+            threading.Event().wait(pause_seconds)
+            self._opened.close()
+            self._stream = self._opened.enter_context(self._asked.open(_from(self._count, self._etag)))
+        finally:
+            self._waited += self._asked.clock.monotonic() - before
         self._window = (self._waited, self._came)
         if self._stream.status != _PARTIAL:
             self.refuse_other(self._stream.length)

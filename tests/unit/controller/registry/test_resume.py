@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,31 @@ def test_it_is_given_up_after_so_many_breaks_in_a_row(client):
     assert error.reason == "Unreachable"
     assert "1000 bytes had come, 3 more tries gave no more" in error.message
     assert len(server.requests) == 1 + HASTY.attempts
+
+
+def test_tries_that_bring_a_byte_each_are_in_a_row_and_told_as_what_they_brought(client):
+    with hostile_server(lambda it: it.serve_range(DATA, upto=max(it.range_start, 999) + 1)) as server:
+        error = failure(client, server.url)
+
+    assert error.message.endswith(
+        f"the connection broke after 1003 of {len(DATA)} bytes; "
+        "1000 bytes had come, 3 more tries gave only 3 bytes more"
+    )
+    assert len(server.requests) == 1 + HASTY.attempts
+
+
+def test_tries_with_progress_end_with_the_time_for_all_of_them(client):
+    with hostile_server(lambda it: it.serve_range(DATA, upto=it.range_start + HASTY.window_bytes)) as server:
+        error = failure(client, server.url, replace(HASTY, total_seconds=0))
+
+    assert "10000 bytes had come in 0 s of waiting" in error.message
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_cuts_after_some_of_it_each_time_gives_all_of_it(client):
+    with hostile_server(lambda it: it.serve_range(DATA, upto=it.range_start + HASTY.window_bytes)) as server:
+        assert downloaded(client, server.url) == DATA
+    assert len(server.requests) == len(DATA) // HASTY.window_bytes
 
 
 def test_breaks_with_progress_between_them_are_borne_for_longer(client):
