@@ -152,6 +152,9 @@ class RegistryStatus(ApiModel):
         json_schema_extra=conditions.LIST,
     )
     last_fetch_time: str | None = Field(default=None, description="When the catalogue was last fetched, RFC 3339.")
+    fetched_from: str = Field(
+        default="", description="Where it was fetched: the URL of its own registry.json, or of the mirror that served."
+    )
     runtimes: int = Field(default=0, description="Runtimes in the catalogue.")
     versions: int = Field(default=0, description="Versions in the catalogue, of all runtimes together.")
 

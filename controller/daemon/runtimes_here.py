@@ -72,6 +72,5 @@ def open_runtimes(
         pace=Pace(settings.runtime.verify_seconds, quantity.to_bytes(settings.runtime.verify_rate)),
         limits=DiskLimits(settings.runtime.disk_used_percent),
     )  # fmt: skip
-    return RuntimesHere(
-        kind, RegistryKind(catalogues, clock), offers, requests, job_asks, catalogues, platform, http_client
-    )
+    registries = RegistryKind(catalogues, clock, recorder)
+    return RuntimesHere(kind, registries, offers, requests, job_asks, catalogues, platform, http_client)

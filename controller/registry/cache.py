@@ -29,13 +29,18 @@ _RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A catalogue and how old it is. If it could not be refreshed it is stale: `reason` and `error` say why."""
+    """A catalogue and how old it is. If it could not be refreshed it is stale: `reason` and `error` say why.
+
+    `url` is where it was fetched: of a mirror, if `passed_over` says why it was not the registry's own.
+    """
 
     catalogue: Catalogue
     fetched_at: datetime
     age_seconds: float
     reason: str = ""
     error: str = ""
+    url: str = ""
+    passed_over: str = ""
 
     @property
     def is_stale(self) -> bool:
@@ -45,13 +50,14 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What was fetched, from which of a registry's URLs, and its signature if there must be one."""
+    """What was fetched, from which of a registry's URLs and why from none before it, and its signature if needed."""
 
     fetched: Fetched
     catalogue: Catalogue
     fetched_at: datetime
     url: str
     signature: bytes = b""
+    passed_over: str = ""
 
 
 @dataclass(slots=True)
@@ -95,10 +101,11 @@ class CatalogueCache:
             if slot.kept is None:
                 failure = failure or TransientError("Unreachable", f"cannot read {upstream.url}: not tried yet")
                 raise TransientError(failure.reason, failure.message)
-            if failure is None or (self._is_young(slot.kept, ttl_seconds) and not refresh):
-                return Cached(slot.kept.catalogue, slot.kept.fetched_at, self._age(slot.kept))
-            age = max(0.0, self._age(slot.kept))
-            return Cached(slot.kept.catalogue, slot.kept.fetched_at, age, failure.reason, failure.message)
+            kept, age = slot.kept, self._age(slot.kept)
+            found = Cached(kept.catalogue, kept.fetched_at, age, url=kept.url, passed_over=kept.passed_over)
+            if failure is None or (self._is_young(kept, ttl_seconds) and not refresh):
+                return found
+            return replace(found, age_seconds=max(0.0, age), reason=failure.reason, error=failure.message)
 
     def peek(self, upstream: Upstream) -> Catalogue | None:
         """Return what is kept of the catalogue, however old; asks nobody and waits for nobody."""
@@ -172,7 +179,8 @@ class CatalogueCache:
         failures: list[TransientError] = []
         for url in dict.fromkeys((upstream.url, *(mirror.url for mirror in upstream.mirrors))):
             try:
-                return self._fetch_from(url, kept, upstream)
+                fetched = self._fetch_from(url, kept, upstream)
+                return replace(fetched, passed_over="; ".join(failure.message for failure in failures))
             except TransientError as error:
                 failures.append(error)
         if len(failures) == 1:
@@ -222,7 +230,8 @@ class CatalogueCache:
             if upstream.public_key:
                 signatures.verify(upstream.url, fetched.body, signature, upstream.public_key)
             from_url = document.get("from", upstream.url)
-            return _Kept(fetched, catalogue.parse(fetched.body), fetched_at, from_url, signature)
+            passed_over = str(document.get("passedOver", ""))
+            return _Kept(fetched, catalogue.parse(fetched.body), fetched_at, from_url, signature, passed_over)
         except (OSError, ValueError, KeyError, TypeError, TransientError):
             return None
 
@@ -230,6 +239,7 @@ class CatalogueCache:
         document = {
             "url": key,
             "from": kept.url,
+            "passedOver": kept.passed_over,
             "fetchedAt": kept.fetched_at.isoformat(),
             "etag": kept.fetched.etag,
             "lastModified": kept.fetched.last_modified,

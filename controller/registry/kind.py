@@ -5,6 +5,7 @@ failure: installs use what is kept of it, or another registry.
 """
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,13 @@ from api.meta import wire_time
 from api.types.registry import CONDITIONS, Registry, RegistryReason, RegistryStatus
 from controller.engine.clock import Clock
 from controller.engine.errors import TerminalError, TransientError
+from controller.engine.log import keys
 from controller.engine.plan import Plan
+from controller.engine.recorder import EventType, Recorder
 from controller.registry.cache import Cached, CatalogueCache
 from controller.registry.upstream import upstream_of
+
+_log = logging.getLogger(__name__)
 
 _SOONEST_RETRY_SECONDS = 1.0
 _SOONEST_REFRESH_SECONDS = 60.0  # Each one is a status written, whatever cacheSeconds is.
@@ -43,10 +48,11 @@ class RegistryKind:
 
     kind: Kind = REGISTRY
 
-    def __init__(self, cache: CatalogueCache, clock: Clock) -> None:
+    def __init__(self, cache: CatalogueCache, clock: Clock, recorder: Recorder) -> None:
         """Keep catalogues in `cache`."""
         self._cache = cache
         self._clock = clock
+        self._recorder = recorder
 
     def observe(self, obj: Registry) -> ObservedRegistry:
         """Return the catalogue: the one that is kept while it is fresh, else as the registry has it now."""
@@ -89,13 +95,29 @@ class RegistryKind:
         """Return the registry's status as observed."""
         ready = _ready(obj, observed)
         entries = observed.cached.catalogue.entries if observed.cached else {}
+        if observed.cached is not None:
+            self._tell_of_mirrors(obj, observed.cached)
         return RegistryStatus(
             observed_generation=obj.meta.generation,
             conditions=conditions.merge(obj.status.conditions, [ready], self._clock.now(), ours=CONDITIONS),
             last_fetch_time=wire_time(observed.cached.fetched_at) if observed.cached else None,
+            fetched_from=observed.cached.url if observed.cached else "",
             runtimes=len(entries),
             versions=sum(len(versions) for versions in entries.values()),
         )
+
+    def _tell_of_mirrors(self, obj: Registry, cached: Cached) -> None:
+        """Tell when the catalogue comes from a mirror that it did not come from before, or does not any more."""
+        before = obj.status.fetched_from
+        if cached.url == before:
+            return
+        if cached.passed_over:
+            self._recorder.record(obj, EventType.WARNING, "MirrorUsed", _fetched(cached))
+            _log.warning("catalogue comes from a mirror", extra=keys(url=cached.url, error=cached.passed_over))
+        elif before in {mirror.url for mirror in upstream_of(obj.spec).mirrors}:
+            told = f"its catalogue was fetched from {cached.url} again, and not from the mirror {before}"
+            self._recorder.record(obj, EventType.NORMAL, "MirrorLeft", told)
+            _log.info("catalogue comes from its registry again", extra=keys(url=cached.url))
 
     def report_failure(self, obj: Registry, error: TransientError | TerminalError) -> RegistryStatus:
         """Return the status of a registry that a pass failed for."""
@@ -124,10 +146,14 @@ def _ready(obj: Registry, observed: ObservedRegistry) -> Condition:
         return say(
             ConditionStatus.TRUE, RegistryReason.SIGNATURE_INVALID if is_forged else RegistryReason.STALE, message
         )
-    problems = observed.cached.catalogue.problems
-    message = (
-        f"{len(problems)} entries cannot be used: {'; '.join(problems[:3])}"
-        if problems
-        else "its catalogue was fetched"
-    )
+    problems, message = observed.cached.catalogue.problems, _fetched(observed.cached)
+    if problems:
+        unusable = f"{len(problems)} entries cannot be used: {'; '.join(problems[:3])}"
+        message = f"{unusable}; {message}" if observed.cached.passed_over else unusable
     return say(ConditionStatus.TRUE, RegistryReason.FETCHED, message)
+
+
+def _fetched(cached: Cached) -> str:
+    if not cached.passed_over:
+        return "its catalogue was fetched"
+    return f"its catalogue was fetched from the mirror {cached.url}: {cached.passed_over}"

@@ -56,6 +56,7 @@ class RuntimeWorld:
         self.offers = Offers(store, self.cache)
         self.metrics = RuntimeMetrics(CollectorRegistry())
         recorder = Recorder(store, clock, EngineMetrics(CollectorRegistry()).events)
+        self.recorder = recorder
         self.requests = RuntimeRequests(self.verbs, store)
         self.job_asks = JobAsks(store, clock)
         self._told = store.revision()
@@ -73,7 +74,7 @@ class RuntimeWorld:
             builds=builds,
         )
         self._runtimes = ReconcileLoop(self.kind, store)
-        self._registries = ReconcileLoop(RegistryKind(self.cache, clock), store)
+        self._registries = ReconcileLoop(RegistryKind(self.cache, clock, recorder), store)
         self.jobs = RuntimesForJobs(InstalledTrees(self.root), store, self.offers, enabled=True)
 
     def declare_registry(self, name: str = "tests", **spec: Any) -> None:

@@ -7,6 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.kinds import REGISTRY
+from api.types.registry import RegistrySpec
+from controller.registry import fetch
+from controller.registry.cache import CatalogueCache
+from controller.registry.upstream import upstream_of
 from support.registry_fixtures import served
 from support.runtime_world import RuntimeWorld, a_runtime_world
 
@@ -36,6 +40,55 @@ def test_what_it_offers_is_counted(world):
     assert said(status) == ("True", "Fetched")
     assert (status["runtimes"], status["versions"]) == (2, 3)
     assert status["lastFetchTime"] == "2026-01-02T03:04:05Z"
+
+
+CLOSED = "http://127.0.0.1:9/registry.json"
+
+
+def told(world: RuntimeWorld) -> list[tuple[str, str]]:
+    world.recorder.flush()
+    events = [event for event in world.store.list("Event").items if event["involvedObject"]["kind"] == "Registry"]
+    return [(event["reason"], event["message"]) for event in events]
+
+
+def test_a_mirror_that_serves_is_told_once_with_why_and_so_is_its_end(world, caplog):
+    with served(world.registry.path) as server:
+        own = f"{server.url}/registry.json"
+        world.declare_registry(url=own, mirrors=[world.registry.url], cacheSeconds=60)
+        server.status = 503
+        status = world.look_at_registry()
+        assert said(status) == ("True", "Fetched")
+        message = status["conditions"][0]["message"]
+        mirror = f"{world.registry.url}/registry.json"
+        assert message.startswith(f"its catalogue was fetched from the mirror {mirror}: cannot read {own}: the server")
+        assert status["fetchedFrom"] == mirror
+
+        world.clock.advance(61)
+        world.look_at_registry()
+        assert told(world) == [("MirrorUsed", message)]
+        lines = [record.message for record in caplog.records if record.name == "controller.registry.kind"]
+        assert lines == ["catalogue comes from a mirror"]
+
+        server.status = 0
+        world.clock.advance(61)
+        status = world.look_at_registry()
+        assert status["conditions"][0]["message"] == "its catalogue was fetched"
+        assert status["fetchedFrom"] == own
+        assert {reason for reason, _ in told(world)} == {"MirrorUsed", "MirrorLeft"}
+
+
+def test_why_a_mirror_serves_is_known_after_a_restart_and_told_beside_what_is_wrong_with_its_entries(world):
+    world.registry.add("c", "1.0.0", checksum="md5:1")
+    world.declare_registry(url=CLOSED, mirrors=[world.registry.url], cacheSeconds=60)
+    message = world.look_at_registry()["conditions"][0]["message"]
+    assert "1 entries cannot be used" in message
+    assert f"from the mirror {world.registry.url}/registry.json: cannot read {CLOSED}" in message
+
+    upstream = upstream_of(RegistrySpec.model_validate(world.get("Registry", "tests")["spec"]))
+    with fetch.new_client() as client:
+        kept = CatalogueCache(world.directory / "cache", client, world.clock).get(upstream)
+    assert kept.passed_over
+    assert kept.passed_over in message
 
 
 def test_bad_entries_are_told_and_cost_no_other(world):
