@@ -5,6 +5,7 @@ has a setup script, and its version is manifest.yaml's.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,10 +73,10 @@ def architecture(machine: str) -> str:
 
 
 def identify(listing: Listing, version: str = "") -> Identity:
-    """Return which package it is; `version` is used where it is given.
+    """Return which package it is; `version` is used where its files say none.
 
     Raises:
-        Refused: it is no package, or does not say its name or version.
+        Refused: it is no package, does not say its name or version, or says another than `version`.
     """
     kind = kind_of(listing)
     if kind is None:
@@ -96,9 +97,17 @@ def _tree(listing: Listing, version: str) -> Identity:
     manifest = runtime_yaml.load(listing.texts[RUNTIME_YML])
     beside = recipe_yaml.load(listing.texts[MANIFEST_YAML]) if MANIFEST_YAML in listing.texts else None
     directory = listing.wrapper or listing.called
-    candidates = (version, beside.version if beside else "", _version_in(manifest.name, directory),
-                  _version_in(manifest.name, listing.called), manifest.version)  # fmt: skip
-    chosen = next((text for text in candidates if text and (text == version or runtime_spec.is_version(text))), "")
+    candidates = {
+        MANIFEST_YAML: beside.version if beside else "",
+        f"the name of its directory, {directory},": _version_in(manifest.name, directory),
+        f"its name, {listing.called},": _version_in(manifest.name, listing.called),
+        RUNTIME_YML: manifest.version,
+    }
+    said = {where: text for where, text in candidates.items() if text and runtime_spec.is_version(text)}
+    chosen = version or next(iter(said.values()), "")
+    if manifest.language:
+        said.pop(RUNTIME_YML, None)  # That is its language's, as a rule.
+    _refuse_other(listing, manifest.name, version, said)
     if not chosen:
         raise Refused(
             f"cannot tell the version of {manifest.name}: {RUNTIME_YML} gives its language's: say --version X.Y.Z, or "
@@ -113,7 +122,18 @@ def _tree(listing: Listing, version: str) -> Identity:
 def _recipe(listing: Listing, version: str) -> Identity:
     manifest = recipe_yaml.load(listing.texts.get(MANIFEST_YAML, b"{}"))
     platforms = manifest.platforms or tuple(scripts_of(listing))
+    if runtime_spec.is_version(manifest.version):
+        _refuse_other(listing, manifest.name, version, {MANIFEST_YAML: manifest.version})
     return Identity(PackageKind.RECIPE, manifest.name, version or manifest.version, manifest.description, platforms)
+
+
+def _refuse_other(listing: Listing, name: str, version: str, said: Mapping[str, str]) -> None:
+    """Refuse `version` where the package says another one of itself, `said` by where, what counts most first."""
+    where, found = next(iter(said.items()), ("", version))
+    if version and found != version:
+        raise Refused(
+            f"cannot use {listing.called} as {name}@{version}: {where} says {found}: change it, or leave --version out"
+        )
 
 
 def _version_in(name: str, directory: str) -> str:

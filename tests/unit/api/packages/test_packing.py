@@ -69,12 +69,39 @@ def test_files_of_one_inode_stay_hard_links(tmp_path):
     assert packing.read_archive(packed.path).sha256 == packed.sha256
 
 
-@pytest.mark.parametrize("arguments", [{}, {"version": "2.0.0"}])
-def test_the_version_of_a_tree_is_its_directorys_or_what_is_said(tmp_path, arguments):
-    packed = packing.pack_directory(a_tree(tmp_path), tmp_path, **arguments)
+@pytest.mark.parametrize(("directory", "version"), [("tool-1.0.0", ""), ("tool-1.0.0", "1.0.0"), ("tool", "1.0.0")])
+def test_the_version_of_a_tree_is_its_directorys_or_what_is_said(tmp_path, directory, version):
+    tree = a_tree(tmp_path).rename(tmp_path / directory)
+    packed = packing.pack_directory(tree, tmp_path, version=version)
 
-    assert packed.identity.version == arguments.get("version", "1.0.0")
+    assert packed.identity.version == "1.0.0"
     assert packing.read_archive(packed.path).identity == packed.identity
+
+
+def test_a_version_that_differs_from_what_the_files_say_is_refused_with_both(tmp_path):
+    tree = a_tree(tmp_path)
+    with pytest.raises(Refused) as caught:
+        packing.pack_directory(tree, tmp_path, version="2.0.0")
+    assert str(caught.value) == (
+        "cannot use tool-1.0.0 as tool@2.0.0: the name of its directory, tool-1.0.0, says 1.0.0: "
+        "change it, or leave --version out"
+    )
+    packed = packing.pack_directory(tree, tmp_path)
+    with pytest.raises(Refused, match=r"as tool@2\.0\.0: .* says 1\.0\.0"):
+        packing.read_archive(packed.path, "2.0.0")
+    with pytest.raises(Refused, match=r"as python-3\.11-ml@2\.0\.0: manifest\.yaml says 1\.3\.2"):
+        packing.pack_directory(a_recipe(tmp_path), tmp_path, version="2.0.0")
+
+
+def test_runtime_yml_says_a_version_unless_it_is_its_languages(tmp_path):
+    tree = a_tree(tmp_path).rename(tmp_path / "tool")
+    text = (tree / "runtime.yml").read_text().replace("3.11", "3.11.2")
+    (tree / "runtime.yml").write_text(text)
+    with pytest.raises(Refused, match=r"as tool@2\.0\.0: runtime\.yml says 3\.11\.2"):
+        packing.pack_directory(tree, tmp_path, version="2.0.0")
+
+    (tree / "runtime.yml").write_text(f"language: python\n{text}")
+    assert packing.pack_directory(tree, tmp_path, version="2.0.0").identity.version == "2.0.0"
 
 
 def test_a_tree_whose_version_nothing_tells_is_refused_with_what_to_do(tmp_path):
