@@ -1,6 +1,7 @@
 """`rnx registry`: a registry on this machine, served, signed and verified; no daemon is asked."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from api.cli.lazy import Lazy, LazyGroup
 from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed
 from api.packages.findings import Refused
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 COMMANDS = {
     "serve": Lazy("api.cli.registry:serve", "Serve a registry over HTTP."),
@@ -72,9 +76,9 @@ def sign(directory: Path, key: Path, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def verify(path: Path, public_key: str | None, *, as_json: bool) -> None:
     """Check a registry.json, the archives beside it and, with --public-key, its signature."""
-    from api.packages import registry_json, signing
+    from api.packages import registry_json
 
-    key = signing.public_key(_key_text(public_key)) if public_key else None
+    key = _public_key(public_key) if public_key else None
     report = registry_json.check(path / registry_json.FILE if path.is_dir() else path, key)
     if as_json:
         from api.cli.runtime_author import findings_of
@@ -86,12 +90,17 @@ def verify(path: Path, public_key: str | None, *, as_json: bool) -> None:
         raise CommandFailed
 
 
-def _key_text(key: str) -> str:
+def _public_key(key: str) -> "Ed25519PublicKey":
     """Return the public key that `key` is, or that the file of this name holds."""
+    from api.packages import signing
+
     path = Path(key)
-    if not path.is_file():
-        return key
     try:
-        return path.read_text("ascii", "replace")
+        if path.is_file():
+            return signing.public_key(path.read_text("ascii", "replace"), f"the public key {path}")
     except OSError as error:
         raise Refused(f"cannot read the key {key}: {error.strerror}") from None
+    try:
+        return signing.public_key(key)
+    except Refused as error:
+        raise Refused(f"{error}, or a file that holds that: there is no file {key}") from None

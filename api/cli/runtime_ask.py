@@ -20,6 +20,7 @@ from api.client_watch import TimedOut, wait_for
 from api.errors import ApiError
 from api.meta import Document
 from api.runtime_requests import Request
+from api.runtime_spec import RuntimeSpec
 
 _TIMEOUT = click.option(
     "--timeout", type=SECONDS, metavar="DURATION", help="Give up waiting after this long; default: never."
@@ -82,7 +83,7 @@ def verify(connection: Connection, *, spec: str, timeout: float | None, as_json:
     """
     name, version = _meant(connection, spec)
     runtime = ask(connection.client, name, Request.VERIFY, version, timeout)
-    tell(runtime, Request.VERIFY, as_json=as_json)
+    tell(runtime, Request.VERIFY, version, as_json=as_json)
 
 
 @click.command("accept")
@@ -114,9 +115,13 @@ def _say(runtime: Document, request: Request, *, as_json: bool) -> None:
         click.echo(printable(f"Runtime {runtime['metadata']['name']}: {result_of(runtime, request)}"))
 
 
-def tell(runtime: Document, request: Request, *, as_json: bool) -> None:
-    """Print what was found of a runtime. Raises CommandFailed unless all of it is well."""
+def tell(runtime: Document, request: Request, version: str | None, *, as_json: bool) -> None:
+    """Print what was found of a runtime, or of one version. Raises CommandFailed unless all of it is well."""
     result = result_of(runtime, request)
+    if version is not None and not words.version_of(runtime, version).get("path") and not as_json:
+        there = ", ".join(words.installed(runtime))
+        what = f"cannot {request} {runtime['metadata']['name']}@{version}: this version is not on this host"
+        raise CommandFailed(printable(f"{what}: {f'there is {there}' if there else 'there is none'}"))
     if as_json:
         show_json(runtime)
     else:
@@ -133,8 +138,11 @@ def tell(runtime: Document, request: Request, *, as_json: bool) -> None:
 @pass_connection
 def update(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
     """Have latest and ranges mean the newest version that works, installing it; also under updatePolicy Manual."""
-    name, _ = _meant(connection, spec)
-    _refresh(connection.client, connection.client.get(kinds.RUNTIME, "", name))
+    wanted = words.parse(spec)
+    found = words.find(connection.client, wanted)
+    name = str(found["metadata"]["name"])
+    _refuse_what_update_does_not_change(found, wanted)
+    _refresh(connection.client, found)
     runtime = ask(connection.client, name, Request.UPDATE, None, timeout)
     result = result_of(runtime, Request.UPDATE)
     if not runtime_requests.is_newest(result):
@@ -213,6 +221,15 @@ def _refresh(client: Client, runtime: Document) -> None:
                 client.catalogue(name, refresh=True)
             except ApiError as error:
                 note(f"registry/{name}: {error.message}")
+
+
+def _refuse_what_update_does_not_change(runtime: Document, wanted: RuntimeSpec) -> None:
+    name, asked = runtime["metadata"]["name"], runtime["spec"].get("versions") or ()
+    if wanted.version is not None:
+        what = f"cannot update {wanted}: it is one version, and stays it: leave out @{wanted.version}"
+        raise click.UsageError(f"{what}, or: rnx runtime rollback {wanted}")
+    if wanted.range is not None and wanted.range not in {runtime_spec.check_wanted(each) for each in asked}:
+        raise click.UsageError(f"cannot update {wanted}: {name} has no such range: it has {', '.join(asked)}")
 
 
 def _show_kept(runtimes: list[Document]) -> None:

@@ -35,7 +35,8 @@ def test(connection: Connection, *, spec: str, command: tuple[str, ...], timeout
         return
     wanted = words.parse(spec)
     name = str(words.find(connection.client, wanted)["metadata"]["name"])
-    tell(ask(connection.client, name, Request.TEST, wanted.version, timeout), Request.TEST, as_json=as_json)
+    runtime = ask(connection.client, name, Request.TEST, wanted.version, timeout)
+    tell(runtime, Request.TEST, wanted.version, as_json=as_json)
 
 
 def _run(connection: Connection, spec: str, command: tuple[str, ...], *, as_json: bool) -> None:

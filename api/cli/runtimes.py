@@ -69,6 +69,12 @@ def version_of(item: Document, version: str) -> Document:
     return next((dict(each) for each in versions if each["version"] == version), {})
 
 
+def installed(item: Document) -> list[str]:
+    """Return the versions of a Runtime that are on the host, as far as its status tells, lowest first."""
+    versions = item.get("status", {}).get("versions") or ()
+    return sorted((str(each["version"]) for each in versions if each.get("path")), key=order)
+
+
 def reason_for(item: Document, asked: str) -> str:
     """Return why the version that is asked for is not there: its own reason, or that of Ready if it has none."""
     missing = [e for e in item.get("status", {}).get("versions") or () if e.get("state") != "Installed"]

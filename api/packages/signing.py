@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from api.packages.findings import Refused
 
 SUFFIX = ".sig"
+_PUBLIC = ".pub"
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
 _MOST_SIGNATURES = 8
@@ -32,7 +33,7 @@ def generate(path: Path) -> str:
     public = _text(private.public_key().public_bytes_raw())
     _write_new(path, _text(private.private_bytes_raw()), 0o600)
     try:
-        _write_new(path.with_name(f"{path.name}.pub"), public, 0o644)
+        _write_new(path.with_name(f"{path.name}{_PUBLIC}"), public, 0o644)
     except Refused:
         path.unlink()
         raise
@@ -46,17 +47,22 @@ def private_key(path: Path) -> Ed25519PrivateKey:
         mode = path.stat().st_mode
     except OSError as error:
         raise Refused(f"cannot read the key {path}: {error.strerror}: rnx registry keygen makes one") from None
+    if path.suffix == _PUBLIC:
+        private = path.with_suffix("")
+        give = f"give the private one, {private}" if private.is_file() else "give the private one"
+        raise Refused(f"cannot use the key {path}: it is a public key, and signs nothing: {give}")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise Refused(f"cannot use the key {path}: others may read it: chmod 600 {path}")
     return Ed25519PrivateKey.from_private_bytes(_bytes(text, _KEY_BYTES, f"the key {path}"))
 
 
-def public_key(text: str) -> Ed25519PublicKey:
-    """Return the public key written as base64. Raises Refused."""
+def public_key(text: str, called: str = "the public key") -> Ed25519PublicKey:
+    """Return the public key written as base64. Raises Refused, in which it is `called` so."""
+    raw = _bytes(text, _KEY_BYTES, called)
     try:
-        return Ed25519PublicKey.from_public_bytes(_bytes(text, _KEY_BYTES, "the public key"))
+        return Ed25519PublicKey.from_public_bytes(raw)
     except ValueError as error:
-        raise Refused(f"cannot use the public key: {error}") from None
+        raise Refused(f"cannot use {called}: {error}") from None
 
 
 def sign(body: bytes, key: Ed25519PrivateKey) -> str:

@@ -64,6 +64,36 @@ def test_what_differs_is_told_and_ends_with_1(rnx, live):
     assert version_in(heard[0]) == "1.1.0"
 
 
+@pytest.mark.parametrize(
+    ("versions", "there"), [(("1.10.0", "1.9.0"), "there is 1.9.0, 1.10.0"), ((), "there is none")]
+)
+@pytest.mark.parametrize("request_", ["verify", "test"])
+def test_a_version_that_is_not_there_is_named_with_those_there_are(rnx, live, request_, versions, there):
+    status(live, *versions)
+    with a_controller(live, request_, "there is no version to look at"):
+        said = rnx("runtime", request_, "tool@7.0.0")
+
+    why = f"error: cannot {request_} tool@7.0.0: this version is not on this host: {there}\n"
+    assert (said.code, said.out, said.err) == (1, "", why)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("tool@1.0.0", "cannot update tool@1.0.0: it is one version, and stays it: leave out @1.0.0, or: rnx runtime"),
+        ("tool@^1.2", "cannot update tool@^1.2: tool has no such range: it has latest, ~ 1.1"),
+    ],
+)
+def test_an_update_of_what_an_update_does_not_change_is_refused(rnx, live, spec, why):
+    live.client.merge_patch(RUNTIME, "", "tool", {"spec": {"versions": ["latest", "~ 1.1"]}})
+    said = rnx("runtime", "update", spec)
+
+    assert said.code == 2
+    assert why in said.err
+    with a_controller(live, "update", "latest means 1.2.0"):
+        assert rnx("runtime", "update", "tool@~1.1").code == 0
+
+
 def test_each_request_is_a_new_one(rnx, live):
     for _ in range(2):
         with a_controller(live, "verify", "1.1.0 is what was installed") as heard:

@@ -187,6 +187,22 @@ def test_a_registry_is_signed_and_verified(rnx, here):
     assert rnx("registry", "verify", "reg", "--public-key", "key.pub").code == 0
 
 
+def test_what_is_no_key_for_what_is_done_is_told_with_what_would_be(rnx, here):
+    a_tree(here)
+    rnx("registry", "keygen", "key")
+    rnx("runtime", "publish", "tool-1.0.0", "--registry-dir", "reg", "--sign", "key")
+
+    said = rnx("registry", "sign", "reg", "--key", "key.pub")
+    why = "error: cannot use the key key.pub: it is a public key, and signs nothing: give the private one, key\n"
+    assert (said.code, said.err) == (1, why)
+    said = rnx("registry", "verify", "reg", "--public-key", "nofile")
+    why = "it must be the base64 of 32 bytes, or a file that holds that: there is no file nofile"
+    assert (said.code, said.err) == (1, f"error: cannot use the public key: {why}\n")
+    said = rnx("registry", "verify", "reg", "--public-key", "reg/registry.json")
+    why = "cannot use the public key reg/registry.json: it must be the base64 of 32 bytes"
+    assert (said.code, said.err) == (1, f"error: {why}\n")
+
+
 def test_a_registry_is_served_until_it_is_interrupted(rnx, here):
     a_tree(here)
     rnx("runtime", "publish", "tool-1.0.0", "--registry-dir", "reg")
