@@ -59,6 +59,9 @@ GREETING = (
     a_deb("python3-dev", "99", {"/usr/include/a-header.h": ""}),
     a_deb("lsb-base", "99", {"/usr/share/a-transition": ""}),
     a_deb("a-service", "1", {"/usr/bin/a-service": GREET}, Depends="lsb-base"),
+    a_deb("openjdk-17-jdk-headless", "17", {"/usr/bin/java": ""}),
+    a_deb("openjdk-9-jdk-headless", "9", {"/usr/bin/java": ""}, Depends="openjdk-8-jdk-headless"),
+    a_deb("openjdk-17-jre-headless", "17", {"/usr/bin/java": ""}),
     a_deb("lonely", "1", {"/usr/share/lonely": ""}, Depends="nobody-has-it"),
 )  # fmt: skip
 
@@ -166,6 +169,29 @@ def test_debians_python_gets_packages_of_both_kinds_nothing_of_the_tools_is_kept
 )
 def test_what_the_archive_has_not_fails_the_build_with_the_words_of_apt(declaring, archive, asked, said):
     assert said in declaring.refused({"apt": [asked]}, archive.environment)
+
+
+@pytest.mark.invariant("B6")
+@pytest.mark.parametrize(
+    ("language", "version", "has"),
+    [("java", "8", "java 9, 17"), ("java", "17.0.2", "java 9, 17"), ("go", "1.19", "no version of go")],
+)
+def test_a_version_of_a_language_that_the_archive_has_not_is_refused_with_those_it_has(
+    declaring, archive, language, version, has
+):
+    said = declaring.refused({"base": {"language": language, "version": version}}, archive.environment)
+
+    why = f"the package archive has {has}, not {version}: change spec.build.base.version, or use another base"
+    assert f"cannot build from debian: {why}" in said
+
+
+@pytest.mark.invariant("B6")
+@pytest.mark.skipif(not HAS_PYTHON, reason="the Python of this host is no package of Debian's")
+def test_a_version_of_python_that_the_archive_has_not_is_refused_with_the_one_it_has(declaring, archive):
+    said = declaring.refused({"base": {"language": "python", "version": "3.2"}}, archive.environment)
+
+    there = ".".join(debs.version_here("python3").split(".")[:2])
+    assert f"the package archive has python 3, {there}, not 3.2: change spec.build.base.version" in said
 
 
 @pytest.mark.invariant("B6")

@@ -48,13 +48,15 @@ class Deb:
 class Resolved:
     """What is needed, in the order to install: to have a root that configures packages, for the result, and in all.
 
-    `needed` is `wanted`, `essential`, and what else is needed to configure that.
+    `needed` is `wanted`, `essential`, and what else is needed to configure that. `offered` are the versions that there
+    are of the one that was asked for with others.
     """
 
     essential: tuple[Deb, ...]
     wanted: tuple[Deb, ...]
     needed: tuple[Deb, ...]
     everything: tuple[Deb, ...]
+    offered: tuple[str, ...] = ()
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -70,8 +72,18 @@ def check_names(names: Iterable[str]) -> None:
             )
 
 
-def script(architecture: str, wanted: Iterable[str], tools: Iterable[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A package of which there are several: their names with {v} for the version, and the version that is wanted."""
+
+    pattern: str
+    version: str
+
+
+def script(architecture: str, wanted: Iterable[str], tools: Iterable[str], versioned: Versioned | None = None) -> str:
     """Return the shell script that resolves and downloads `wanted`, and `tools` that only the build needs.
+
+    With `versioned` it says which versions there are, and does no more where the wanted one is none of them.
 
     It says what it resolved in lines that `parse` reads, and unpacks what every package may rely on into WORK/root.
     Whatever was chosen for the result is named from then on: beside essential packages, which may provide it too, apt
@@ -84,11 +96,20 @@ def script(architecture: str, wanted: Iterable[str], tools: Iterable[str]) -> st
         head=_head(architecture),
         work=WORK,
         mark=_MARK,
+        offered=_offered(architecture, versioned) if versioned is not None else "",
         architecture=architecture,
         assumed=" ".join(sorted(_ONLY_CONFIGURE - named)),
         essential=" ".join((*TOOLS, f"'{_ESSENTIAL}'")),
         wanted=" ".join(asked),
         everything=" ".join((*asked, *needed, f"'{_ESSENTIAL}'")),
+    )
+
+
+def _offered(architecture: str, versioned: Versioned) -> str:
+    before, _, after = (part.replace(".", "[.]") for part in versioned.pattern.partition("{v}"))
+    check_names([versioned.pattern.format(v=versioned.version)])
+    return _OFFERED.format(
+        work=WORK, mark=_MARK, architecture=architecture, before=before, after=after, version=versioned.version
     )
 
 
@@ -102,13 +123,15 @@ def more_script(architecture: str, names: Iterable[str]) -> str:
 def parse(lines: Iterable[str]) -> Resolved:
     """Return what the script resolved."""
     found: dict[str, list[Deb]] = {part: [] for part in _PARTS}
-    part = ""
+    part, offered = "", list[str]()
     for line in lines:
         if line.startswith(_MARK):
-            part = line.removeprefix(_MARK).strip()
+            part, _, version = line.removeprefix(_MARK).strip().partition(" ")
+            offered += [version] if version else []
         elif part in found and (match := _INST.match(line)):
             found[part].append(Deb(match["name"], match["version"], match["architecture"]))
-    return Resolved(*(tuple(found[part]) for part in _PARTS))
+    essential, chosen, needed, everything = (tuple(found[part]) for part in _PARTS)
+    return Resolved(essential, chosen, needed, everything, tuple(offered))
 
 
 def _head(architecture: str) -> str:
@@ -149,10 +172,18 @@ resolve -o Dir::State::status={work}/root/var/lib/dpkg/status install {names}
 echo '{mark}download'
 apt -o Dir::State::status={work}/root/var/lib/dpkg/status --download-only install {names}
 """
+_OFFERED = """
+apt-cache -o Dir::State={work}/state -o Dir::State::status={work}/status -o Dir::Cache={work}/cache \\
+  -o APT::Architecture={architecture} -o APT::Architectures={architecture} pkgnames |
+  sed -n 's/^{before}\\([0-9.]*[0-9]\\){after}$/\\1/p' | sort -V > offered
+sed 's/^/{mark}offers /' offered
+grep -qxF '{version}' offered || exit 0
+"""
 _SCRIPT = """{head}
 mkdir -p state/lists/partial cache/archives/partial root
 : > status
 apt -o APT::Update::Error-Mode=any update
+{offered}
 echo '{mark}essential'
 resolve install {essential}
 echo '{mark}wanted'

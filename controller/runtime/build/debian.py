@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.runtime.build import apt, beneath, carry
-from controller.runtime.build.apt import Deb
+from controller.runtime.build.apt import Deb, Versioned
 from controller.runtime.build.commands import Bench, Command, Share
 
 BASE = (
@@ -68,19 +68,34 @@ class DebianRoot:
     unpacked: tuple[Deb, ...]
 
 
-def make(bench: Bench, work: Path, architecture: str, wanted: Iterable[str], tools: Iterable[str] = ()) -> DebianRoot:
+class NotOffered(Exception):
+    """There is no package of the version that was asked for; `offered` are the versions that there are."""
+
+    def __init__(self, offered: tuple[str, ...]) -> None:
+        """Keep `offered`."""
+        super().__init__(f"there are {offered}")
+        self.offered = offered
+
+
+def make(
+    bench: Bench, work: Path, architecture: str, wanted: Iterable[str], tools: Iterable[str] = (),
+    versioned: Versioned | None = None,
+) -> DebianRoot:  # fmt: skip
     """Resolve, download, unpack and configure `wanted`, and the `tools` of the build, in the empty directory `work`.
 
     Raises:
         TransientError, TerminalError: BuildFailed; apt's or dpkg's own words are in it.
+        NotOffered: `versioned`, which is among what is wanted, is not to be had.
     """
     asked = tuple(wanted)
-    script = apt.script(architecture, asked, tools)
+    script = apt.script(architecture, asked, tools, versioned)
     fetched = bench.ask(
         "resolve and download the Debian packages",
         _apt(script, work),
     )
     resolved = apt.parse(fetched)
+    if versioned is not None and versioned.version not in resolved.offered:
+        raise NotOffered(resolved.offered)
     root = work / "root"
     _install(bench, root, work, _FIRST, resolved.essential)
     before = carry.look(root)

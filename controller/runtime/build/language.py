@@ -47,6 +47,24 @@ LANGUAGES: Mapping[str, Language] = {
 }
 
 
+def versioned(base: BuildBase) -> str:
+    """Return what Debian calls its packages of the versions of the language, with {v} for one; empty if it has one.
+
+    >>> versioned(BuildBase(language="java")), versioned(BuildBase(language="node"))
+    ('openjdk-{v}-jdk-headless', '')
+    """
+    language = LANGUAGES.get(base.language or "")
+    return language.versioned if language is not None and "{v}" in language.versioned else ""
+
+
+def refusal(base: BuildBase, found: str) -> TerminalError:
+    """Return the error for a version that the archive has not; `found` is what it has."""
+    why = f"the package archive has {found}, not {base.version}"
+    return TerminalError(
+        BUILD_FAILED, f"cannot build from debian: {why}: change spec.build.base.version, or use another base"
+    )
+
+
 def packages(base: BuildBase) -> tuple[str, ...]:
     """Return the Debian packages of the language that `base` asks for, and certificates beside them.
 

@@ -4,7 +4,7 @@ Where Debian packages come on top of something else, theirs are taken where both
 Never here: what is installed into it afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from api.packages.manifest import Manifest
 from api.types.runtime_sources import BuildSource
 from controller.engine.errors import TerminalError
 from controller.runtime.build import carry, debian, fill, host_tree, language, node_packages, python_packages
-from controller.runtime.build.apt import Deb
+from controller.runtime.build.apt import Deb, Versioned
 from controller.runtime.build.carry import Marks
 from controller.runtime.build.commands import BUILD_FAILED, Bench
-from controller.runtime.build.debian import DebianRoot
+from controller.runtime.build.debian import DebianRoot, NotOffered
 from controller.runtime.trees.inventory import Inventory
 from controller.runtime.trees.source import fresh_directory
 
@@ -88,7 +88,7 @@ def _from_debian(bench: Bench, work: Path, build: BuildSource, architecture: str
         wanted += () if build.base.language == language.STATIC else debian.BASE
     tools = [*(python_packages.TOOLS if build.pip and build.base.from_ == DEBIAN else ())]
     tools += node_packages.TOOLS if build.npm else ()
-    made = debian.make(bench, work, architecture, wanted, tools)
+    made = _made(bench, work, build, architecture, wanted, tools)
     marks = carry.look(made.path)
     # Directories are carried with what is in them; those that hold nothing are not.
     files = frozenset(path for path, mark in marks.items() if not mark.is_directory)
@@ -103,6 +103,20 @@ def _from_debian(bench: Bench, work: Path, build: BuildSource, architecture: str
     )
 
 
+def _made(
+    bench: Bench, work: Path, build: BuildSource, architecture: str, wanted: Sequence[str], tools: Sequence[str]
+) -> DebianRoot:
+    """Make a root of the packages; refuse a version of the language that there is none of, with those there are."""
+    base = build.base
+    pattern = language.versioned(base) if base.version and base.from_ == DEBIAN else ""
+    versioned = Versioned(pattern, base.version) if pattern else None
+    try:
+        return debian.make(bench, work, architecture, wanted, tools, versioned)
+    except NotOffered as error:
+        has = f"{base.language} {', '.join(error.offered)}" if error.offered else f"no version of {base.language}"
+        raise language.refusal(base, has) from None
+
+
 def _version(made: DebianRoot, build: BuildSource) -> str:
     """Return the version of the language that Debian had; refuse another than was asked for."""
     names = {"python": "python3", "node": "nodejs", "go": "golang-", "java": "openjdk-"}
@@ -113,8 +127,7 @@ def _version(made: DebianRoot, build: BuildSource) -> str:
     version = found.version.partition(":")[2] or found.version if found else ""
     plain = version.partition("-")[0].partition("+")[0].partition("~")[0]
     if not language.satisfies(build.base.version, plain):
-        why = f"the package archive has {found.name if found else prefix} {plain}, not {build.base.version}"
-        raise TerminalError(BUILD_FAILED, f"cannot build from debian: {why}: ask for that, or use another base")
+        raise language.refusal(build.base, f"{found.name if found else prefix} {plain}")
     return plain
 
 

@@ -14,6 +14,8 @@ def test_a_package_with_an_epoch_is_found_under_the_name_that_apt_gives_its_file
 def test_what_apt_resolved_is_read_in_the_order_that_it_would_install():
     said = (
         "Reading package lists...",
+        "#runwright offers 1.19",
+        "#runwright offers 1.20",
         "#runwright essential",
         "Inst libc6 (2.36-9+deb12u14 Debian:12.15/oldstable [amd64]) []",
         "Conf libc6 (2.36-9+deb12u14 Debian:12.15/oldstable [amd64])",
@@ -30,6 +32,7 @@ def test_what_apt_resolved_is_read_in_the_order_that_it_would_install():
         wanted=(Deb("zlib1g", "1:1.2.13.dfsg-1", "amd64"), Deb("ca-certificates", "20250419~deb12u2", "all")),
         needed=(),
         everything=(),
+        offered=("1.19", "1.20"),
     )
 
 
@@ -47,6 +50,14 @@ def test_what_is_no_package_is_refused_before_apt_sees_it(name):
 )
 def test_names_and_pinned_versions_go_to_apt_as_they_are(name):
     assert f"resolve install {name} dpkg perl-base " in apt.script("amd64", [name], [])
+
+
+def test_what_versions_there_are_is_asked_before_anything_is_resolved():
+    script = apt.script("amd64", ["golang-1.19-go"], [], apt.Versioned("golang-{v}-go", "1.19"))
+
+    assert r"s/^golang-\([0-9.]*[0-9]\)-go$/\1/p" in script
+    assert script.index("grep -qxF '1.19' offered || exit 0") < script.index("#runwright essential")
+    assert "offered" not in apt.script("amd64", ["golang-1.19-go"], [])
 
 
 def test_nothing_is_taken_from_an_archive_whose_signature_does_not_fit():
