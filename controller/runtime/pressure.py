@@ -16,11 +16,16 @@ from controller.engine.clock import Clock
 from controller.runtime import keeping, meaning, users
 from controller.runtime.keeping import Retained
 from controller.runtime.observed import Tree
-from controller.runtime.trees import disk_use, origin, records
+from controller.runtime.trees import disk_use, origin, records, retired
 from controller.runtime.trees.disk_use import DiskUse
 
 MEASURE_SECONDS = 600.0
-"""How often a tree is measured again: what it shares changes with every other one."""
+"""How often a tree is measured again though no tree came or went: what one shares changes with every other one."""
+
+BUSY_SECONDS = 10.0
+"""And how often while some come or go: what is being removed still counts as another tree's."""
+
+_Mark = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Pressure:
         self._limits = limits
         self._clock = clock
         self._lock = threading.Lock()
-        self._measured: dict[Path, tuple[float, DiskUse]] = {}
+        self._measured: dict[Path, tuple[float, DiskUse]] = {}  # Until when it holds, for the trees of this mark.
+        self._mark: _Mark = ()
 
     def on(self, runtime: Runtime, trees: tuple[Tree, ...]) -> frozenset[str]:
         """Return the versions of `runtime` that have to go so that the disk is not too full."""
@@ -68,18 +74,33 @@ class Pressure:
         return None if use is None else use.shared_bytes
 
     def _use(self, path: Path) -> DiskUse | None:
-        now = self._clock.monotonic()
+        now, mark = self._clock.monotonic(), self._trees_mark()
         with self._lock:
+            if mark != self._mark:
+                self._mark, self._measured = mark, {}
             known = self._measured.get(path)
-        if known is not None and now - known[0] < MEASURE_SECONDS:
+        if known is not None and now < known[0]:
             return known[1]
         try:
+            seconds = BUSY_SECONDS if self._is_changing() else MEASURE_SECONDS
             found = disk_use.measure(path)
         except OSError:
             return None
         with self._lock:
-            self._measured[path] = (now, found)
+            if mark == self._mark:
+                self._measured[path] = (now + seconds, found)
         return found
+
+    def _trees_mark(self) -> _Mark:
+        """Return what is another when a tree has come or gone, or was replaced: directories tell the time of that."""
+        return tuple(_changed_ns(directory) for directory in (self._root, retired.directory(self._root)))
+
+    def _is_changing(self) -> bool:
+        """Whether a tree is on its way in or out."""
+        try:
+            return bool(os.listdir(self._root / origin.STAGING))
+        except FileNotFoundError:
+            return False
 
     def _bytes_needed(self) -> int:
         try:
@@ -107,3 +128,10 @@ class Pressure:
                     own = max(use.disk_bytes - use.shared_bytes, 1)
                     found.append(Retained(name, version, records.last_used(self._root, name, version), own))
         return found
+
+
+def _changed_ns(directory: Path) -> int:
+    try:
+        return os.stat(directory).st_mtime_ns
+    except OSError:
+        return 0

@@ -31,13 +31,18 @@ class Retired:
     path: Path
 
 
+def directory(root: Path) -> Path:
+    """Return where the retired trees of `root` are, if there are any."""
+    return root / origin.RECORDS / _DIRECTORY
+
+
 def exchange(root: Path, called: str, payload: Path, target: Path) -> None:
     """Put `payload` in the place of the tree `target`, and that among the retired, in one instant."""
-    directory = root / origin.RECORDS / _DIRECTORY
-    directory.mkdir(mode=0o700, exist_ok=True)
+    place = directory(root)
+    place.mkdir(mode=0o700, exist_ok=True)
     number = 1
     while True:
-        aside = directory / f"{called}~{number}"
+        aside = place / f"{called}~{number}"
         try:
             disk.rename(payload, aside, RenameFlag.NOREPLACE)
             break
@@ -47,13 +52,13 @@ def exchange(root: Path, called: str, payload: Path, target: Path) -> None:
             number += 1
     # A crash here leaves a tree among the retired that nobody ever used: it goes like the others.
     disk.rename(aside, target, RenameFlag.EXCHANGE)
-    disk.sync_directory(directory)
+    disk.sync_directory(place)
 
 
 def find(root: Path) -> tuple[Retired, ...]:
     """Return the retired trees, oldest first."""
     try:
-        with os.scandir(root / origin.RECORDS / _DIRECTORY) as entries:
+        with os.scandir(directory(root)) as entries:
             # Its last renaming is the last thing that happened to the directory itself.
             found = [
                 Retired(
