@@ -182,6 +182,7 @@ def _is_remembered(root: Path, record: Origin) -> bool:
 
 def clean_staging(root: Path) -> tuple[str, ...]:
     """Remove what installs and removals left behind when they were cut off; return which. Running ones stay."""
+    locks.clean(root)
     try:
         left = sorted(os.listdir(root / origin.STAGING))
     except (FileNotFoundError, NotADirectoryError):

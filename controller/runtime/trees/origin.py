@@ -5,7 +5,7 @@
     ROOT/.runwright/NAME-VERSION.files      what is in it, line by line (`digest.py`)
     ROOT/.runwright/NAME-VERSION.digest     what it held before (`remembered.py`)
     ROOT/.runwright/NAME-VERSION~next.*     the same of a tree that is about to take its place
-    ROOT/.runwright/NAME-VERSION.lock       held while it is installed or removed
+    ROOT/.runwright/NAME-VERSION.lock       held while it is installed or removed (`locks.py`)
     ROOT/.runwright/store/                  files by their content, shared by trees (`store.py`)
     ROOT/.runwright/parts/                  what came of large downloads that broke (`controller/registry/parts.py`)
     ROOT/.runwright/retired/                trees that were replaced while they were used (`retired.py`)
