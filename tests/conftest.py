@@ -14,8 +14,7 @@ from support.launching import Launching
 TESTS = Path(__file__).parent
 IN_CI = os.environ.get("CI") == "true"
 _BESIDE_IN_SECURITY = frozenset({
-    "test_archive_bombs.py", "test_archive_escapes.py", "test_content_escapes.py", "test_hostile_registries.py",
-    "test_openapi_kept.py",
+    "test_archive_bombs.py", "test_archive_escapes.py", "test_content_escapes.py", "test_openapi_kept.py",
 })  # fmt: skip
 """Tests of security that neither isolate nor measure: what they attack is a parser."""
 

@@ -311,9 +311,11 @@ def test_a_terminal_is_no_way_to_type_for_others(held):
 
 def test_what_is_left_in_the_background_goes_with_the_run(launching):
     held = Held(launching)
-    with held.join("bash", "-c", "setsid sleep 777003 & disown; echo left", streams=("stdin", "stdout")) as session:
+    # It says so once it is in a session of its own: what is in that of the command ends with that.
+    script = "setsid sh -c 'echo left; exec sleep 777003' & disown; read"
+    with held.join("bash", "-c", script, streams=("stdin", "stdout")) as session:
         read_until(session.stdout, b"left")
-        write_all(session.stdin, b"")
+        write_all(session.stdin, b"\n")
         session.wait(WAIT_SECONDS)
     assert any_process(b"777003")
 
