@@ -15,7 +15,7 @@ from controller.launcher.log_writer import STDERR, STDOUT
 from controller.launcher.receipt import Early, NotEnforced, Seen, Surroundings, Wanted
 from controller.launcher.records import Plain
 from controller.launcher.slots import IDS_PER_SLOT, Slot
-from controller.linux import core_pattern, loopback, namespaces
+from controller.linux import core_pattern, loopback, namespaces, process
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox.compile import WORK_DIRECTORY, compile_base, compile_own, compile_sandbox, compile_shared
@@ -221,7 +221,7 @@ class Crew:
             out_write, err_write, report_write, orders_of_job.fileno(), slot.user_namespace_fd, self._niceness,
             self._rights.kept, self._limits,
         )  # fmt: skip
-        pid = os.fork()
+        pid = process.clone()
         if pid == 0:
             job_process.wait_and_become(files, seccomp)
         orders_of_job.close()

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import select
-import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,15 +40,6 @@ _COMMAND = b"C"
 _COMMAND_AND_STDIN = b"I"
 _NO_RIGHTS: frozenset[Capability] = frozenset()
 _NO_FD = -1
-_CHANGED_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGCHLD,
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-)
-"""Those that Python or the launcher treat otherwise than a fresh process does; see `signals.reset_all`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +115,16 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
         os._exit(NOT_EXECUTABLE)
 
 
-def _leave_the_supervisor(files: JobFiles) -> None:
-    os.setsid()
-    begin_afresh()
+def be_as_jobs_are() -> None:
+    """In whoever forks supervisors: be what a job's process inherits of its parents, so that it need not see to it."""
+    process.be_plain()
     confine.usual_limits()
     confine.allow_limits()
+
+
+def _leave_the_supervisor(files: JobFiles) -> None:
+    os.setsid()
+    signals.end_by_errors()
     confine.limit_cores(files.limits)
     take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)
@@ -137,16 +132,6 @@ def _leave_the_supervisor(files: JobFiles) -> None:
     confine.bound_rights(files.keep)
     confine.keep_to_itself()
     _arrange_descriptors(files)
-
-
-def begin_afresh() -> None:
-    """Treat signals as a fresh process does, and have the usual umask, personality and timers."""
-    for number in _CHANGED_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signals.reset_hidden()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.umask(0o022)
-    process.be_plain()
 
 
 def _is_readable_within(orders: socket.socket, seconds: float) -> bool:

@@ -175,10 +175,9 @@ def _pass_and_exit(
     code, doing = 1, "leave the launcher"
     try:
         process.set_parent_death_signal(signal.SIGKILL)
-        job_process.begin_afresh()
+        signals.end_by_errors()
         job_process.take_off_the_launchers_protection()
-        confine.usual_limits()
-        confine.allow_limits()
+        job_process.be_as_jobs_are()
         confine.limit_cores(held.limits)
         copy = _prepare_copy(request)
         doing = "join the run's cgroup"

@@ -22,7 +22,7 @@ from typing import NoReturn
 from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.lifecycle import Lifecycle
-from controller.launcher import signals, supervisor
+from controller.launcher import job_process, signals, supervisor
 from controller.launcher.receipt import Surroundings
 from controller.launcher.slots import Slot
 from controller.launcher.supervisor import Post
@@ -125,6 +125,7 @@ def _serve_and_exit(orders: socket.socket, equipment: Equipment) -> NoReturn:
         signals.forget(_OWN_SIGNALS)
         _keep_only((orders.fileno(), equipment.host_mounts_fd))
         libc.syscall("prctl", _PR_SET_NAME, b"rnx-nursery", purpose="name the process")
+        job_process.be_as_jobs_are()
         _serve(orders, equipment, {})
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second launcher
@@ -151,7 +152,7 @@ def _serve(orders: socket.socket, equipment: Equipment, lifecycles: dict[str, Li
         _open_those_new(order["parents"], equipment.hierarchies, lifecycles)
         channel_fd, lock_fd, user_namespace_fd = fds
         try:
-            pid = _clone()
+            pid = process.clone(_CLONE_PARENT | LinuxNamespace.PID)
         except OSError as error:
             orders.send(json.dumps({"errno": error.errno, "error": str(error)}).encode())
         else:
@@ -163,13 +164,6 @@ def _serve(orders: socket.socket, equipment: Equipment, lifecycles: dict[str, Li
             orders.send(b'{"pid":%d}' % pid)
         for fd in fds:
             os.close(fd)
-
-
-def _clone() -> int:
-    # os.fork() cannot say whose child it is to be; what else it does is for threads, of which there is one. The flags
-    # are the first argument on every machine that we run on, and 0 in the others stands for "as it is".
-    flags = signal.SIGCHLD | _CLONE_PARENT | LinuxNamespace.PID
-    return libc.syscall("clone", int(flags), 0, 0, 0, 0, purpose="fork a supervisor")
 
 
 def _open_those_new(parents: list[str], hierarchies: Hierarchies, lifecycles: dict[str, Lifecycle]) -> None:

@@ -15,6 +15,7 @@ _SIGNAL_SET_BYTES = 8
 
 _ERRORS = {signal.SIGPIPE, signal.SIGXFSZ}
 """A write that fails is to answer so, not to end us: whom we write to may have ended at any moment."""
+_NUMBERS_OF_ERRORS = tuple(map(int, _ERRORS))
 
 
 def reset_all() -> None:
@@ -28,7 +29,17 @@ def reset_all() -> None:
 
 def reset_hidden() -> None:
     """Give those signals their default meaning that the C library keeps to itself."""
-    for number in _OF_THE_C_LIBRARY:
+    _reset(_OF_THE_C_LIBRARY)
+
+
+def end_by_errors() -> None:
+    """After `reset_all` and `forget`: give the last signals their default meaning, those of writes that fail."""
+    _reset(_NUMBERS_OF_ERRORS)
+
+
+def _reset(numbers: tuple[int, ...]) -> None:
+    # Not by Python's own, which take ten times as long and write to thirty pages: after a fork, each is copied for it.
+    for number in numbers:
         purpose = f"give signal {number} its default meaning"
         libc.syscall("rt_sigaction", number, _DEFAULT_ACTION, None, _SIGNAL_SET_BYTES, purpose=purpose)
 

@@ -98,7 +98,6 @@ def supervise(post: Post) -> None:
     Raises:
         OSError: the run could not be claimed (then nothing of it was done), or its record not written.
     """
-    signals.forget(_OWN_SIGNALS)
     for fd in post.launchers_fds:
         os.close(fd)
     libc.syscall("prctl", _PR_SET_NAME, b"rnx-run", purpose="name the process")

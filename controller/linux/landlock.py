@@ -125,7 +125,7 @@ def keep_to_itself(scopes: Scope) -> bool:
     """
     if abi() < _SCOPES_ABI:
         return False
-    fd = _create(_RULESET.pack(0, 0, scopes))
+    fd = _create(_RULESET.pack(0, 0, int(scopes)))
     try:
         restrict(fd)
     finally:

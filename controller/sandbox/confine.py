@@ -25,6 +25,7 @@ NO_CORES = 1
 Source: fs/coredump.c, coredump_pipe and coredump_file."""
 _UNCONTROLLED = "/dev/full"
 """A device of every sandbox, which no sandbox allows anybody to control."""
+_SECONDED = Scope.ABSTRACT_UNIX_SOCKET | Scope.SIGNAL
 _PR_SET_SECUREBITS = 28
 _NO_SETUID_FIXUP = 1 << 2
 _ROOT_IS_NOBODY = 0xEF
@@ -145,7 +146,7 @@ def keep_to_itself() -> None:
     Raises:
         OSError: the kernel refused: end the process.
     """
-    landlock.keep_to_itself(Scope.ABSTRACT_UNIX_SOCKET | Scope.SIGNAL)
+    landlock.keep_to_itself(_SECONDED)
 
 
 def allow_limits() -> None:
