@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from api import client_lists
 from api.client_files import FileVerbs
 from api.client_paths import path_of_all, path_of_one, path_of_pod, path_of_usages
 from api.client_transport import Address, Answer, Transport
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 USER_AGENT = "rnx"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-PAGE = 500
 MOST_RETRIES = 10
 
 
@@ -100,16 +100,7 @@ class Client(FileVerbs):
 
     def list(self, kind: Kind, namespace: str | None = None, selection: Selection | None = None) -> Document:
         """Return the list document; `namespace` None is all of them. Long lists are fetched in pages."""
-        params = {**(selection or Selection()).params(), "limit": str(PAGE)}
-        first = page = self.transport.send("GET", path_of_all(kind, namespace), params=params).document
-        items = [*page.get("items", ())]
-        while token := (page.get("metadata") or {}).get("continue"):
-            page = self.transport.send(
-                "GET", path_of_all(kind, namespace), params={**params, "continue": token}
-            ).document
-            items += page.get("items", ())
-        metadata = {k: v for k, v in first.get("metadata", {}).items() if k not in ("continue", "remainingItemCount")}
-        return {**first, "metadata": metadata, "items": items}
+        return client_lists.whole(self.transport, path_of_all(kind, namespace), (selection or Selection()).params())
 
     def get(self, kind: Kind, namespace: str, name: str) -> Document:
         """Return one object. Raises NotFound."""

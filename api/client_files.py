@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from api import upload_packs
+from api import client_lists, upload_packs
 from api.client_paths import path_of_artifacts, path_of_upload, path_of_uploads
 from api.client_transport import Transport
 from api.meta import Document
@@ -60,10 +60,10 @@ class FileVerbs:
     ) -> Document:  # fmt: skip
         """Return {attempt, leftOut, items} of what was kept of a job's newest run, or of run `attempt`, that matches.
 
-        Raises NotFound.
+        Long lists are fetched in pages. Raises NotFound.
         """
         params = {"match": list(patterns)} | ({} if attempt is None else {"attempt": [str(attempt)]})
-        return self.transport.send("GET", path_of_artifacts(namespace, job), params=params).document
+        return client_lists.whole(self.transport, path_of_artifacts(namespace, job), params)
 
     @contextmanager
     def artifact(

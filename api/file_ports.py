@@ -28,10 +28,13 @@ class OpenArtifact:
 class Artifacts(Protocol):
     """What was kept of runs."""
 
-    def listing(self, job: Document, patterns: Sequence[str], attempt: int | None = None) -> Document:
-        """Return {attempt, leftOut, items} of a job: path, sizeBytes, digest and mode of each that matches, or of all.
+    def listing(
+        self, job: Document, patterns: Sequence[str], attempt: int | None = None, *, limit: int = 0, continue_: str = ""
+    ) -> Document:
+        """Return {metadata, attempt, leftOut, items} of a job: path, sizeBytes, digest and mode of each that matches.
 
-        They are of run `attempt`, or of the newest that left any. Raises BadRequest for what is no pattern.
+        They are of run `attempt`, or of the newest that left any; at most `limit`, 0 is all, from where `continue_`
+        says. Raises BadRequest for what is no pattern or no such token, Expired if the run's files are gone since.
         """
         ...
 

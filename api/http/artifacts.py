@@ -1,6 +1,7 @@
 """`jobs/NAME/artifacts`: the files that were kept of a job's last run, as a list, and with `path=…` the content of one.
 
-With `attempt=N` they are those of that run: of a job of many runs, those of each are kept.
+The list comes in pages if a `limit` asks for it, as others do. With `attempt=N` they are those of that run: of a job of
+many runs, those of each are kept.
 Contents are sent in parts if a Range asks for one; their ETag is their digest. Nothing is kept in memory but a piece.
 """
 
@@ -17,7 +18,7 @@ from api.file_ports import Artifacts, OpenArtifact
 from api.http import answers, requests
 from api.http.feed import Threads
 from api.kinds import JOB
-from api.meta import API_VERSION
+from api.meta import API_VERSION, Document
 from api.objects.verbs import Verbs
 
 _THREADS = 16
@@ -40,20 +41,29 @@ class ArtifactPages:
 
         Raises:
             NotFound: there is no such job, or no such file of it.
-            BadRequest: a pattern or the range cannot be read, or has nothing of the file.
+            BadRequest: a pattern, the range or the token cannot be read, or the range has nothing of the file.
+            Expired: what the token goes on with is not there any more.
         """
         job = await self._threads.call(self._verbs.get, JOB, namespace, name)
         path, attempt = request.query_params.get("path"), requests.number(request, "attempt")
         if path is None:
-            patterns = request.query_params.getlist("match")[: _MOST_PATTERNS + 1]
-            listing = await self._threads.call(self._artifacts.listing, job, patterns, attempt)
-            return answers.answer({"kind": "ArtifactList", "apiVersion": API_VERSION, **listing})
+            return await self._list(request, job, attempt)
         opened = await self._threads.call(self._artifacts.open, job, path, attempt)
         try:
             return self._content(request, opened)
         except BaseException:
             os.close(opened.fd)
             raise
+
+    async def _list(self, request: Request, job: Document, attempt: int | None) -> Response:
+        patterns = request.query_params.getlist("match")[: _MOST_PATTERNS + 1]
+        limit, continue_ = max(0, requests.signed_number(request, "limit")), request.query_params.get("continue", "")
+
+        def read() -> Response:
+            listing = self._artifacts.listing(job, patterns, attempt, limit=limit, continue_=continue_)
+            return answers.answer({"kind": "ArtifactList", "apiVersion": API_VERSION, **listing})
+
+        return await self._threads.call(read)
 
     def _content(self, request: Request, opened: OpenArtifact) -> Response:
         size, etag = opened.size_bytes, f'"{opened.digest}"'

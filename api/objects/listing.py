@@ -3,15 +3,13 @@
 A continue token holds the revision and the last key; it is opaque to clients. Never here: HTTP.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from api.errors import BadRequest, Expired
+from api.errors import Expired
 from api.kinds import Kind
 from api.meta import Document, ObjectKey
+from api.objects import continue_tokens
 from api.objects.selectors import EVERYTHING, Selector
 from api.ports import Storage
 
@@ -105,20 +103,16 @@ def _selected(
 def _token(revision: int, place: _Place) -> str:
     held = {"rv": revision, "ns": "", "name": ""} | ({"forms": place.forms} if place.forms else {})
     held |= {"ns": place.key.namespace, "name": place.key.name} if place.key else {}
-    text = json.dumps(held, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return continue_tokens.write(held)
 
 
 def _read_token(kind: Kind, token: str) -> tuple[int, _Place]:
-    try:
-        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        held = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        revision, namespace, name, forms = held["rv"], held["ns"], held["name"], held.get("forms", 0)
-    except (ValueError, binascii.Error, KeyError, TypeError, AttributeError, RecursionError):
-        raise BadRequest("continue key is not valid: list again without it") from None
-    is_place = isinstance(namespace, str) and isinstance(name, str) and isinstance(forms, int) and forms >= 0
-    if not isinstance(revision, int) or not is_place:
-        raise BadRequest("continue key is not valid: list again without it")
+    held = continue_tokens.read(token)
+    revision, namespace, name, forms = held.get("rv"), held.get("ns"), held.get("name"), held.get("forms", 0)
+    if not (isinstance(namespace, str) and isinstance(name, str)):
+        raise continue_tokens.unreadable()
+    if not (isinstance(revision, int) and isinstance(forms, int) and forms >= 0):
+        raise continue_tokens.unreadable()
     if not 0 <= revision < 1 << 63:
         raise Expired("The provided continue parameter is of no revision that ever was: list again without it")
     return revision, _Place(ObjectKey(kind.name, namespace, name) if name else None, forms)

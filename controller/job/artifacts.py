@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -113,7 +113,8 @@ class KeptArtifacts:
             self._indexes.pop((uid, attempt), None)
             if index is not None:
                 self._indexes[uid, attempt] = stamp, index
-            while sum(1 + len(each.files) for _, each in self._indexes.values()) > _MOST_INDEXED_FILES:
+            # One, however large it is, is kept: a long list is read in pages.
+            while len(self._indexes) > 1 and _files_of(self._indexes) > _MOST_INDEXED_FILES:
                 self._indexes.popitem(last=False)
         return index
 
@@ -257,6 +258,10 @@ def _index_of(attempt: int, said: Any) -> Index:
         raise ValueError("a file of it is none")
     left_out = ", ".join(f"{int(count)} ({str(why)[:200]})" for why, count in sorted(said["leftOut"].items())[:20])
     return Index(attempt, files, numbers, left_out)
+
+
+def _files_of(indexes: Mapping[tuple[str, int], tuple[_Stamp, Index]]) -> int:
+    return sum(1 + len(index.files) for _, index in indexes.values())
 
 
 def _names(directory: Path) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from api import client as client_module
 from api.client import Client, Selection
 from api.client_transport import Address, BadAddress, Unreachable, error_of
 from api.client_watch import TimedOut, Watch, condition, wait_for
@@ -34,17 +33,6 @@ def test_what_was_created_is_got_and_listed(live):
 
     assert live.client.get(JOB, "default", "etl") == created
     assert live.client.list(JOB)["items"] == [created]
-
-
-def test_a_long_list_comes_whole_although_in_pages(live, monkeypatch):
-    monkeypatch.setattr(client_module, "PAGE", 3)
-    for number in range(8):
-        live.create(JOB, a_job(f"job-{number}"))
-
-    listing = live.client.list(JOB, "default")
-
-    assert [item["metadata"]["name"] for item in listing["items"]] == [f"job-{number}" for number in range(8)]
-    assert "continue" not in listing["metadata"]
 
 
 def test_labels_and_fields_select(live):
