@@ -23,6 +23,7 @@ from api.cli.output import age, note, show_columns, show_json, show_json_of, siz
 from api.cli.problems import CommandFailed
 from api.cli.targets import Target
 from api.cli.wait_flags import ENDED, waits_until
+from api.cli.whole_numbers import WholeNumber
 from api.client import LogRequest
 from api.client_watch import wait_for
 from api.meta import Document
@@ -95,10 +96,10 @@ def status(connection: Connection, *, names: tuple[str, ...], as_json: bool) -> 
 @click.command("log")
 @click.argument("name", metavar="JOB", shell_complete=complete_job)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as it writes, until the job's end.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last lines.")
+@click.option("--tail", type=WholeNumber(min=0), metavar="LINES", help="Only the last lines.")
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
-@click.option("--index", type=click.IntRange(min=0), metavar="N", help="The last run of this index of an indexed job.")
+@click.option("--index", type=WholeNumber(min=0), metavar="N", help="The last run of this index of an indexed job.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reaching
 @pass_connection

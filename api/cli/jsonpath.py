@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _STEP = re.compile(
-    r"""(?P<all>\[\*\]|\.\*) | \.(?P<field>[^.\[\]{}]+) | \[(?P<index>-?\d+)\]
+    r"""(?P<all>\[\*\]|\.\*) | \.(?P<field>[^.\[\]{}]+) | \[(?P<index>-?[0-9]+)\]
       | \[\?\(\s*@\.(?P<key>[\w.-]+)\s*==\s*(?P<quote>["'])(?P<value>.*?)(?P=quote)\s*\)\]
       | \[(?P<quote2>["'])(?P<name>.*?)(?P=quote2)\]""",
     re.VERBOSE,

@@ -55,7 +55,7 @@ def test_what_is_not_text_is_shown_as_json():
     assert jsonpath.expand("{.metadata.labels}", JOB) == '{"app.kubernetes.io/name": "x"}'
 
 
-@pytest.mark.parametrize("path", ["{.a[}", ".a[?(@.x>1)]", ".a[x]"])
+@pytest.mark.parametrize("path", ["{.a[}", ".a[?(@.x>1)]", ".a[x]", ".a[٠]"])
 def test_what_is_no_path_is_refused_with_where_it_stops_being_one(path):
     with pytest.raises(jsonpath.BadPath, match="it stops making sense at"):
         jsonpath.find(path, {})
