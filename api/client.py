@@ -51,7 +51,10 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
-    """Which part of a run's log; `stream` is stdout, stderr or empty for both. A `whole` one lacks nothing or fails."""
+    """Which part of a run's log; `stream` is stdout, stderr or empty for both. A `whole` one lacks nothing or fails.
+
+    One as `cri` says of each piece when it was, of which stream, and whether its line goes on.
+    """
 
     follow: bool = False
     tail_lines: int | None = None
@@ -59,6 +62,7 @@ class LogRequest:
     timestamps: bool = False
     stream: str = ""
     whole: bool = False
+    cri: bool = False
 
     def params(self) -> dict[str, str]:
         """Return the query parameters that say so."""
@@ -69,6 +73,7 @@ class LogRequest:
             "timestamps": "true" if self.timestamps else "",
             "stream": self.stream.capitalize(),
             "whole": "true" if self.whole else "",
+            "cri": "true" if self.cri else "",
         }
         return {name: text for name, text in params.items() if text}
 

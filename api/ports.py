@@ -184,7 +184,7 @@ class Catalogues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Which part of a log is wanted; streams None is both. With `whole`, Expired is raised if some of it is gone."""
+    """Which part of a log is wanted; stream None is both. A `whole` one lacks nothing; `cri` is as it is kept."""
 
     follow: bool = False
     tail_lines: int | None = None
@@ -194,6 +194,7 @@ class LogOptions:
     timestamps: bool = False
     stream: str | None = None
     whole: bool = False
+    cri: bool = False
 
 
 class Explainer(Protocol):

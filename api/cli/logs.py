@@ -16,7 +16,7 @@ from api.client_watch import wait_for
 from api.errors import NotFound
 from api.meta import Document
 
-JSON_HELP = "As JSON: a document for each line, with its pod and time."
+JSON_HELP = "As JSON: a document for each line, with its pod, stream and time."
 
 
 @click.command("logs")

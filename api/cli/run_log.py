@@ -61,8 +61,8 @@ class Copy:
                 self.written += len(fresh)
 
 
-def in_lines(put: Callable[[list[bytes]], None]) -> Copy:
-    """Return a copy that gives whole lines to `put`, without their ends; the last need not have one."""
+def in_lines(put: Callable[[list[bytes]], None], ended: Callable[[], None] = lambda: None) -> Copy:
+    """Return a copy that gives whole lines to `put`, without their ends; the last need not have one. Then `ended`."""
     rest = b""
 
     def write(chunk: bytes) -> None:
@@ -76,6 +76,7 @@ def in_lines(put: Callable[[list[bytes]], None]) -> Copy:
         if rest:
             put([rest])
         rest = b""
+        ended()
 
     return Copy(write, end)
 

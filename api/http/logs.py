@@ -66,6 +66,8 @@ class PodLogs:
             return log_events.nothing_more()
         if options.limit_bytes is not None:
             raise BadRequest("cannot end a log of events after limitBytes: leave it out, or read the log as text")
+        if options.cri:
+            raise BadRequest("cannot tell events as CRI: leave cri out, or read the log as text")
         options = replace(options, follow=options.follow or log_events.follows(request))
         records = await self._follow_threads.call(self._logs.records, *run, options, after, stopped.is_set)
         telling = log_events.Telling(records, options.timestamps, stopped, lambda: self._pod_of(run, *pod))
@@ -135,4 +137,5 @@ def _options(request: Request) -> LogOptions:
         timestamps=requests.is_set(request, "timestamps"),
         stream=_STREAMS[stream],
         whole=requests.is_set(request, "whole"),
+        cri=requests.is_set(request, "cri"),
     )

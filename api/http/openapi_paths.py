@@ -137,6 +137,10 @@ def _of_logs() -> list[Document]:
         _query("sinceSeconds", "What came in the last so many seconds.", "integer", minimum=0),
         _query("sinceTime", "What came since then, RFC 3339."),
         _query("timestamps", "Each line begins with its time.", "boolean"),
+        _query("stream", "Which: All, Stdout or Stderr."),
+        _query(
+            "cri", "Each piece as the log has it: its time, its stream, F or, if the line goes on, P; text.", "boolean"
+        ),
     ]
 
 

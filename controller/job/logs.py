@@ -237,10 +237,11 @@ def _last_lines(lines: Iterator[AnyLine], count: int) -> list[AnyLine]:
 
 
 class _Text:
-    """Records as text; a time goes only before what starts a line of its stream."""
+    """Records as text; a time goes only before what starts a line of its stream. Or each as it is in the log."""
 
     def __init__(self, options: LogOptions) -> None:
         self._timestamps = options.timestamps
+        self._cri = options.cri
         self._open: set[bytes] = set()
 
     def of(self, lines: Iterator[Line]) -> Iterator[bytes]:
@@ -256,6 +257,8 @@ class _Text:
             yield b"".join(out)
 
     def _one(self, line: Line) -> bytes:
+        if self._cri:
+            return b"%b %b %b %b\n" % (line.time, line.stream, b"F" if line.ends else b"P", line.content)
         text = line.content + (b"\n" if line.ends else b"")
         if self._timestamps and line.stream not in self._open:
             text = line.time + b" " + text

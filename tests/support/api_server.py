@@ -170,13 +170,14 @@ class LiveApi:
                 return self.store.update_status(document | {"status": document.get("status", {}) | fields})
 
     def write_log(self, name: str, attempt: int, *lines: str) -> None:
-        """Add CRI records, such as `stdout hello`, to a run's log."""
+        """Add CRI records, such as `stdout hello`, to a run's log; one of `stdout/P` is a part of a line."""
         directory = log_directory(self.logs, self.get(JOB, name)["metadata"]) / str(attempt)
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / "0.log").open("a") as log:
             for line in lines:
                 stream, _, text = line.partition(" ")
-                log.write(f"{self.clock.now():%Y-%m-%dT%H:%M:%S.%f}000Z {stream} F {text}\n")
+                stream, _, tag = stream.partition("/")
+                log.write(f"{self.clock.now():%Y-%m-%dT%H:%M:%S.%f}000Z {stream} {tag or 'F'} {text}\n")
 
 
 @contextmanager

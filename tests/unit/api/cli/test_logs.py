@@ -39,16 +39,45 @@ def test_a_part_of_it_is_shown_if_asked_for(rnx, etl):
     assert rnx("logs", "etl", "--timestamps", "--tail=1").lines[0].endswith("Z three")
 
 
-def test_as_json_each_line_is_a_document_with_its_pod_and_time(rnx, etl, live):
+def test_as_json_each_line_is_a_document_with_its_pod_stream_and_time(rnx, etl, live):
     live.write_log("etl", 2, "stdout \N{LATIN SMALL LETTER E WITH ACUTE} \x1b[1m", "stdout ")
     for command in (("logs", "etl", "--json"), ("job", "log", "etl", "--json"), ("--json", "logs", "etl")):
         said = [json.loads(line) for line in rnx(*command).lines]
         assert [each["line"] for each in said] == ["one", "two", "three", "\xe9 \x1b[1m", ""]
         assert {each["pod"] for each in said} == {"etl-2"}
+        assert [each["stream"] for each in said] == ["stdout", "stderr", *["stdout"] * 3]
         assert all(read_time(each["time"]).tzinfo for each in said)
 
     [two] = [json.loads(line) for line in rnx("logs", "etl", "--json", "--stderr").lines]
     assert (two["stream"], two["line"]) == ("stderr", "two")
+    last = [json.loads(line) for line in rnx("logs", "etl", "--json", "--tail=3").lines]
+    assert [each["line"] for each in last] == ["three", "\xe9 \x1b[1m", ""]
+
+
+def test_as_json_a_line_that_came_in_parts_is_one_document_whatever_came_between(rnx, live, etl):
+    live.write_log("etl", 2, "stdout/P a long ", "stderr between", "stdout/P way", "stderr/P and")
+    live.write_log("etl", 2, "stdout  home", "stdout/P no end")
+
+    said = [json.loads(line) for line in rnx("logs", "etl", "--json").lines[3:]]
+
+    assert [(each["stream"], each["line"]) for each in said] == [
+        ("stderr", "between"), ("stdout", "a long way home"), ("stderr", "and"), ("stdout", "no end"),
+    ]  # fmt: skip
+    assert said[0]["time"] > said[1]["time"]  # That is when it began.
+
+
+def test_as_json_lines_that_are_followed_come_when_they_are_whole(live, etl, started):
+    following = started("logs", "-f", "etl", "--json")
+    assert [json.loads(following.line())["stream"] for _ in range(3)] == ["stdout", "stderr", "stdout"]
+
+    live.write_log("etl", 2, "stdout/P hel", "stderr/P x", "stdout lo")
+
+    assert json.loads(following.line())["line"] == "hello"
+    live.set_status(
+        JOB, "etl", runs=[run_status("Ended", 2, exit_code=0)], phase="Succeeded", conditions=[condition_of("Complete")]
+    )
+    said = following.ended()
+    assert [json.loads(line)["line"] for line in said.out.splitlines()] == ["x"]
 
 
 def test_following_goes_over_to_the_next_run_and_ends_with_the_job(live, etl, started):

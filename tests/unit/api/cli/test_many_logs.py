@@ -40,8 +40,8 @@ def test_what_each_index_wrote_last_is_shown_with_its_pod(rnx, sweep):
 def test_as_json_each_line_says_which_run_wrote_it(rnx, sweep):
     said = [json.loads(line) for line in rnx("logs", "sweep", "--json").lines]
 
-    assert [(each["pod"], each["line"]) for each in said] == [
-        ("sweep-0-3", "well"), ("sweep-1-2", "one"), ("sweep-1-2", "two"),
+    assert [(each["pod"], each["stream"], each["line"]) for each in said] == [
+        ("sweep-0-3", "stdout", "well"), ("sweep-1-2", "stdout", "one"), ("sweep-1-2", "stderr", "two"),
     ]  # fmt: skip
 
 

@@ -139,11 +139,25 @@ def test_an_id_that_is_none_of_ours_is_a_bad_request(live, client, place, why):
     assert why in response.json()["message"]
 
 
-def test_a_limit_of_bytes_is_refused_of_events(live, client):
+@pytest.mark.parametrize("params", [{"limitBytes": "5"}, {"cri": "true"}])
+def test_what_is_of_text_is_refused_of_events(live, client, params):
     live.write_log("etl", 1, "stdout one")
-    response = client.get(PATH, headers=EVENTS, params={"limitBytes": "5"})
+    response = client.get(PATH, headers=EVENTS, params=params)
     assert (response.status_code, response.json()["reason"]) == (400, "BadRequest")
-    assert "limitBytes" in response.json()["message"]
+    assert next(iter(params)) in response.json()["message"]
+
+
+def test_as_cri_each_piece_says_when_it_was_and_of_which_stream(live, client):
+    live.write_log("etl", 1, "stdout/P half ", "stderr two", "stdout  rest", "stdout ")
+    text = client.get(PATH, params={"cri": "true"}).text
+    assert [line.split(" ", 1)[1] for line in text.splitlines()] == [
+        "stdout P half ", "stderr F two", "stdout F  rest", "stdout F ",
+    ]  # fmt: skip
+    assert client.get(PATH, params={"cri": "true", "timestamps": "true"}).text == text
+    assert client.get(PATH, params={"cri": "1", "stream": "Stderr"}).text in text
+    first, _, *last = text.splitlines()
+    assert client.get(PATH, params={"cri": "1", "tailLines": "2"}).text.splitlines() == [first, *last]
+    assert client.get(PATH).text == "half two\n rest\n\n"
 
 
 def test_text_is_still_what_others_get(live, client):
