@@ -276,8 +276,12 @@ SECRET = Kind(
 
 RESOURCE_QUOTA = Kind(
     name="ResourceQuota", plural="resourcequotas", short_names=("quota",), namespaced=True, type=ResourceQuota,
-    columns=(Column("Used", resource_quota.used, description="What is used, of how much."),),
+    columns=(
+        Column("Used", resource_quota.used, description="What is used, of how much."),
+        Column("Scopes", resource_quota.scopes, wide=True, description="Of which jobs it is."),
+    ),
     group="", version="v1", categories=(),
+    problems_with_change=resource_quota.problems_with_change,
 )  # fmt: skip
 PRIORITY_CLASS = Kind(
     name="PriorityClass", plural="priorityclasses", short_names=("pc",), namespaced=False, type=PriorityClass,

@@ -2,12 +2,14 @@
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity
+from api.errors import Cause
 from api.meta import ApiModel, Document, Resource
-from api.types import device_resources
+from api.types import device_resources, quota_scopes
+from api.types.quota_scopes import Operator, Scope, ScopeSelector
 
 COUNT = "count/"
 CORE_COUNTS = ("configmaps", "resourcequotas", "secrets")
@@ -48,8 +50,15 @@ class ResourceQuotaSpec(ApiModel):
         "count/PLURAL.GROUP of "
         "objects, such as count/jobs.runwright.dev or count/jobs, and secrets, configmaps and resourcequotas.",
     )
-    scopes: tuple[str, ...] = Field(default=(), description="Not supported: a quota is of all jobs of its namespace.")
-    scope_selector: dict[str, object] | None = Field(default=None, description="Not supported, as scopes.")
+    scopes: tuple[Scope, ...] = Field(
+        default=(),
+        description="Of which jobs of its namespace it is, all of them if there is none: Terminating, which have "
+        "activeDeadlineSeconds, or NotTerminating; BestEffort, which neither request nor limit cpu or memory, or "
+        "NotBestEffort; PriorityClass, which have one. They cannot be changed.",
+    )
+    scope_selector: ScopeSelector | None = Field(
+        default=None, description="Scopes as expressions, such as PriorityClass In high, low; they hold besides scopes."
+    )
 
     @field_validator("hard", mode="before")
     @classmethod
@@ -73,12 +82,12 @@ class ResourceQuotaSpec(ApiModel):
                 raise PydanticCustomError("FieldValueInvalid", "must be greater than or equal to 0", {"member": name})
         return hard
 
-    @field_validator("scopes", "scope_selector")
-    @classmethod
-    def _has_no_scopes(cls, value: object) -> object:
-        if value:  # Left out of account, the quota would hold for more than was meant.
-            raise PydanticCustomError("FieldValueForbidden", "scopes are not supported: leave them out")
-        return value
+    @model_validator(mode="after")
+    def _has_scopes_that_make_sense(self) -> "ResourceQuotaSpec":
+        selected = [each.scope_name for each in self.scope_selector.match_expressions] if self.scope_selector else []
+        quota_scopes.check(self.scopes, "scopes", self.hard)
+        quota_scopes.check([*self.scopes, *selected], "scopeSelector", self.hard)
+        return self
 
 
 class ResourceQuotaStatus(ApiModel):
@@ -95,6 +104,28 @@ class ResourceQuota(Resource):
     kind: str = "ResourceQuota"
     spec: ResourceQuotaSpec = Field(default_factory=ResourceQuotaSpec, description="How much there may be.")
     status: ResourceQuotaStatus = Field(default_factory=ResourceQuotaStatus, description="How much there is.")
+
+
+def problems_with_change(live: Document, changed: Document) -> list[Cause]:
+    """Return why a ResourceQuota may not become `changed`: as in Kubernetes, its scopes stay."""
+    before, after = (set((each.get("spec") or {}).get("scopes") or ()) for each in (live, changed))
+    return [] if before == after else [Cause("spec.scopes", "FieldValueInvalid", "Invalid value: field is immutable")]
+
+
+def scopes(document: Document) -> str:
+    """Return of which jobs a quota is, as a column shows it.
+
+    >>> expression = {"scopeName": "PriorityClass", "operator": "In", "values": ["high", "low"]}
+    >>> scopes({"spec": {"scopes": ["Terminating"], "scopeSelector": {"matchExpressions": [expression]}}})
+    'Terminating, PriorityClass In (high, low)'
+    """
+    spec = document.get("spec") or {}
+    told = [*(spec.get("scopes") or ())]
+    for each in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
+        values = f" ({', '.join(each['values'])})" if each.get("values") else ""
+        how = "" if each["operator"] == Operator.EXISTS else f" {each['operator']}{values}"
+        told.append(f"{each['scopeName']}{how}")
+    return ", ".join(told)
 
 
 def used(document: Document) -> str:

@@ -89,7 +89,7 @@ from controller.manifests.loop import ManifestsLoop
 from controller.manifests.sources import Feed
 from controller.registry.parts import Parts
 from controller.resource_quota.kind import ResourceQuotaKind
-from controller.resource_quota.names import COUNTED
+from controller.resource_quota.names import WATCHED
 from controller.runtime.build import sandbox
 from controller.runtime.choosing import Dependents
 from controller.runtime.trees import install
@@ -283,7 +283,7 @@ class Manager:
         self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
 
     def _make_quota_uses(self) -> None:
-        counted = ((kind.name, self._quotas.quotas_of) for kind in COUNTED)
+        counted = ((kind.name, self._quotas.quotas_of) for kind in WATCHED)
         self._quota_uses = self._controller(ResourceQuotaKind(self._quotas), workers=1, also=tuple(counted))
 
     def _make_runtimes(self) -> None:

@@ -11,6 +11,7 @@ from controller.engine.clock import Clock
 from controller.job import charges
 from controller.job.announce import JobMetrics
 from controller.job.capacity import Capacity
+from controller.job.priorities import Priorities
 from controller.job.run_dirs import RunDirs
 from controller.resource_quota.book import QuotaBook
 from state.store import Store
@@ -33,7 +34,8 @@ def open_capacity(
 def open_quotas(settings: Settings, store: Store) -> QuotaBook:
     """Return the book of what namespaces use, as jobs count."""
     defaults = settings.queue.rules().defaults
-    return QuotaBook(store, lambda job: charges.of(job, defaults), charges.is_over, charges.begins_again)
+    default_class = Priorities(store).default_name
+    return QuotaBook(store, lambda job: charges.of(job, defaults), charges.is_over, charges.begins_again, default_class)
 
 
 def watched(capacity: Capacity) -> tuple[tuple[str, Callable[[Change], tuple[ObjectKey, ...]]], ...]:

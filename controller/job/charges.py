@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from api.types.job import Job
 from controller.capacity.amounts import CPU, MEMORY, RUNS, STORAGE
+from controller.capacity.charges import Charge, Nature
 from controller.job import requests
 from controller.job.requests import RequestDefaults
 
-Charge = Mapping[str, int]
 _OVER = ("Succeeded", "Failed")
 
 
@@ -36,15 +36,15 @@ def begins_again(document: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
         return False  # Nobody can read it, so nobody begins it.
 
 
-def of(document: Mapping[str, Any], defaults: RequestDefaults) -> dict[str, int]:
+def of(document: Mapping[str, Any], defaults: RequestDefaults) -> Charge:
     """Return what a job counts for while it is not over; a limit that it does not set is left out.
 
-    One that cannot be read counts as a pod: it may have one.
+    One that cannot be read counts as a pod, of which nothing is known: it may have one.
     """
     try:
         job = Job.model_validate({**document, "status": {}})
     except ValidationError:
-        return {RUNS: 1}
+        return Charge({RUNS: 1}, Nature(best_effort=True))
     limits = job.spec.resources.limits
     wanted = requests.of(job, defaults)
     have = {CPU: limits.millicpu, MEMORY: limits.memory_bytes, STORAGE: limits.storage_bytes}
@@ -54,4 +54,14 @@ def of(document: Mapping[str, Any], defaults: RequestDefaults) -> dict[str, int]
         **{f"limits.{name}": amount for name, amount in have.items() if amount is not None},
     }
     many = job.spec.most_active
-    return each if many == 1 else {name: amount * many for name, amount in each.items()}
+    return Charge({name: amount * many for name, amount in each.items()}, _nature(job))
+
+
+def _nature(job: Job) -> Nature:
+    spec = job.spec
+    asked = [(of.millicpu, of.memory_bytes) for of in (spec.resources.requests, spec.resources.limits)]
+    return Nature(
+        terminating=spec.active_deadline_seconds is not None,
+        best_effort=not any(amount for amounts in asked for amount in amounts),
+        class_name=spec.priority_class_name or "",
+    )

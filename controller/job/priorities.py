@@ -41,6 +41,11 @@ class Priorities:
         # Of several, Kubernetes takes the lowest.
         return min(said, key=lambda one: (one.value, one.class_name), default=Priority(known or 0))
 
+    def default_name(self) -> str:
+        """Return the name of the class of jobs that name none; empty if there is none. Of several, as `of` does."""
+        defaults = (each for each in self._storage.each(PRIORITY_CLASS.name) if each.get("globalDefault"))
+        return min(((one.value, one.class_name) for one in map(_said_by, defaults)), default=(0, ""))[1]
+
     def values(self) -> tuple[int, ...]:
         """Return all priorities that jobs can have."""
         return tuple(sorted({0, *(int(each["value"]) for each in self._storage.each(PRIORITY_CLASS.name))}))

@@ -12,11 +12,15 @@ from typing import Any
 
 from api import kinds
 from api.errors import Expired, Forbidden
-from api.kinds import JOB, RESOURCE_QUOTA, Kind
+from api.kinds import JOB, PRIORITY_CLASS, RESOURCE_QUOTA, Kind
 from api.meta import Document, ObjectKey
 from api.objects import admission
 from api.ports import Change, ChangeType, Storage
+from controller.capacity.charges import Charge, Nature
 from controller.resource_quota import judging, names
+from controller.resource_quota.scopes import Scopes
+
+_OF_ALL = Scopes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +29,16 @@ class _Known:
 
     uid: str
     generation: int
-    charge: Mapping[str, int]
+    charge: Charge
     is_over: bool
 
 
 class _Space:
-    """The jobs of one namespace, and the sum of what those count for that are not over."""
+    """The jobs of one namespace, and the sums of what those count for that are not over, by what they are."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, _Known] = {}
-        self.total: dict[str, int] = {}
+        self._totals: dict[Nature, dict[str, int]] = {}
 
     def put(self, name: str, job: _Known | None) -> None:
         """Know one as it is now; None is gone."""
@@ -43,9 +47,22 @@ class _Space:
             self.jobs[name] = job
             self._count(job, 1)
 
+    def total(self, takes: Callable[[Nature], bool]) -> dict[str, int]:
+        """Return what those count for together that are taken."""
+        sums: dict[str, int] = {}
+        for nature, of_these in self._totals.items():
+            for name, number in of_these.items() if takes(nature) else ():
+                sums[name] = sums.get(name, 0) + number
+        return sums
+
     def _count(self, job: _Known | None, sign: int) -> None:
-        for name, number in job.charge.items() if job is not None and not job.is_over else ():
-            self.total[name] = self.total.get(name, 0) + sign * number
+        if job is None or job.is_over:
+            return
+        total = self._totals.setdefault(job.charge.nature, {})
+        for name, number in job.charge.amounts.items():
+            total[name] = total.get(name, 0) + sign * number
+        if not any(total.values()):
+            del self._totals[job.charge.nature]
 
 
 class QuotaBook:
@@ -54,18 +71,21 @@ class QuotaBook:
     def __init__(
         self,
         storage: Storage,
-        charge: Callable[[Mapping[str, Any]], Mapping[str, int]],
+        charge: Callable[[Mapping[str, Any]], Charge],
         is_over: Callable[[Mapping[str, Any]], bool],
         begins_again: Callable[[Mapping[str, Any], Mapping[str, Any]], bool],
+        default_class: Callable[[], str] = str,
     ) -> None:
         """Read `storage`; `charge` says what a job counts for, `is_over` whether it counts no more.
 
-        `begins_again` says whether one that is over would count again if it became another.
+        `begins_again` says whether one that is over would count again if it became another, and `default_class` which
+        PriorityClass those have that name none.
         """
         self._storage = storage
         self._charge = charge
         self._is_over = is_over
         self._begins_again = begins_again
+        self._default_class = default_class
         self._lock = threading.Lock()
         self._revision = 0
         self._spaces: dict[str, _Space] = {}
@@ -92,14 +112,16 @@ class QuotaBook:
             self._check(kinds.by_name(document["kind"]), document, live, quotas)
             yield
 
-    def used(self, namespace: str, hard: Mapping[str, str]) -> dict[str, int]:
-        """Return how much is used in a namespace of what has the names that `hard` has."""
+    def used(self, namespace: str, hard: Mapping[str, str], scopes: Scopes = _OF_ALL) -> dict[str, int]:
+        """Return how much is used in a namespace, by jobs that `scopes` take, of what has the names that `hard` has."""
         with self._lock:
-            return self._used(namespace, hard)
+            return self._used(namespace, hard, scopes)
 
     def quotas_of(self, change: Change) -> tuple[ObjectKey, ...]:
         """Return the quotas whose use this may have changed."""
         before, after = change.previous, change.document
+        if change.key.kind == PRIORITY_CLASS.name:
+            return tuple(self._storage.keys(RESOURCE_QUOTA.name)) if _is_about_default(before, after) else ()
         if change.type is ChangeType.MODIFIED and before is not None:
             same = before["metadata"].get("generation") == after["metadata"].get("generation")
             if same and self._is_over(before) == self._is_over(after):
@@ -108,19 +130,26 @@ class QuotaBook:
 
     def _check(self, kind: Kind, document: Document, live: Document | None, quotas: list[Document]) -> None:
         metadata = document["metadata"]
-        more = dict.fromkeys(names.names_of(kind), 1) if live is None else {}
+        objects = dict.fromkeys(names.names_of(kind), 1) if live is None else {}
         runs = kind is JOB and (live is None or self._is_charged_anew(document, live))
-        if runs:
-            more |= self._charge(document)
-            more = self._less_what_it_has(more, metadata)
-        about = admission.about(kind, metadata.get("name", ""))
+        wanted, has = (self._charge(document), self._what_it_has(metadata)) if runs else (None, None)
+        subject = metadata.get("name", "")
+        about = admission.about(kind, subject)
         for quota in quotas:
-            said = quota.get("spec", {}).get("hard", {})  # A quota may be of nothing.
-            hard = {name: str(most) for name, most in said.items()}  # 2 is "2", as in a Pod.
-            used = self._used(metadata["namespace"], hard)
+            spec = quota.get("spec", {})  # A quota may be of nothing.
+            hard = {name: str(most) for name, most in spec.get("hard", {}).items()}  # 2 is "2", as in a Pod.
+            scopes = Scopes.of(spec)
+            asked, had = self._counted(wanted, scopes), self._counted(has, scopes)
+            more = objects | {name: number - had.get(name, 0) for name, number in asked.items()}
+            used = self._used(metadata["namespace"], hard, scopes)
             name = quota["metadata"]["name"]
-            if why := judging.why_not(name, hard, used, more, subject=metadata.get("name", ""), runs=runs):
+            if why := judging.why_not(name, hard, used, more, subject=subject, runs=asked != had):
                 raise Forbidden(f"{about} is forbidden: {why}", about)
+
+    def _counted(self, charge: Charge | None, scopes: Scopes) -> Mapping[str, int]:
+        """Return what of a charge a quota of these scopes is about: all of it, or nothing."""
+        is_taken = charge is not None and scopes.take(charge.nature, self._default_class)
+        return charge.amounts if charge is not None and is_taken else {}
 
     def _is_charged_anew(self, document: Document, live: Document) -> bool:
         """Whether a changed job needs room for what it is now: to suspend it, or to keep it longer, needs none."""
@@ -130,17 +159,17 @@ class QuotaBook:
             return self._begins_again(document, live)
         return self._charge(document) != self._charge(live)
 
-    def _less_what_it_has(self, more: Mapping[str, int], metadata: Mapping[str, Any]) -> dict[str, int]:
+    def _what_it_has(self, metadata: Mapping[str, Any]) -> Charge | None:
+        """Return what a job counts for now; None if it does not."""
         self._read_on(metadata["namespace"])
         known = self._spaces[metadata["namespace"]].jobs.get(metadata.get("name", ""))
-        if known is None or known.is_over or known.uid != metadata.get("uid"):
-            return dict(more)
-        return {name: number - known.charge.get(name, 0) for name, number in more.items()}
+        return known.charge if known and not known.is_over and known.uid == metadata.get("uid") else None
 
-    def _used(self, namespace: str, hard: Mapping[str, str]) -> dict[str, int]:
+    def _used(self, namespace: str, hard: Mapping[str, str], scopes: Scopes) -> dict[str, int]:
         self._read_on(namespace)
         space = self._spaces[namespace]
-        found = {judging.meant(name): space.total.get(judging.meant(name), 0) for name in hard}
+        total = space.total(lambda nature: scopes.take(nature, self._default_class))
+        found = {judging.meant(name): total.get(judging.meant(name), 0) for name in hard}
         for name in hard:
             counted = names.kind_counted(name)
             if counted is not None:
@@ -179,3 +208,7 @@ class QuotaBook:
         same = before is not None and (before.uid, before.generation) == (uid, generation)
         charge = before.charge if before is not None and same else self._charge(document)
         return _Known(uid, generation, charge, self._is_over(document))
+
+
+def _is_about_default(*classes: Document | None) -> bool:
+    return any(each.get("globalDefault") for each in classes if each is not None)

@@ -8,6 +8,7 @@ from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
 from controller.resource_quota import judging
 from controller.resource_quota.book import QuotaBook
+from controller.resource_quota.scopes import Scopes
 
 
 class ResourceQuotaKind:
@@ -21,7 +22,7 @@ class ResourceQuotaKind:
 
     def observe(self, obj: ResourceQuota) -> dict[str, int]:
         """Return what is used of what the quota is about."""
-        return self._book.used(obj.meta.namespace, obj.spec.hard)
+        return self._book.used(obj.meta.namespace, obj.spec.hard, Scopes.of(obj.spec.to_document()))
 
     def plan(self, _obj: ResourceQuota, _observed: dict[str, int]) -> Plan:
         """Return what is to be done: nothing ever is."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.errors import Cause, Invalid
-from api.kinds import EVENT, GROUP, KINDS, RESOURCE_QUOTA, Kind
+from api.kinds import EVENT, GROUP, KINDS, PRIORITY_CLASS, RESOURCE_QUOTA, Kind
 from api.meta import Document
 from api.nearest import nearest
 from api.objects import admission
@@ -15,6 +15,9 @@ from api.types.resource_quota import CORE_COUNTS, COUNT
 
 COUNTED = tuple(kind for kind in KINDS if kind.namespaced and kind is not EVENT)
 """Kinds whose objects quotas count: those that somebody writes. Events come and go by themselves."""
+
+WATCHED = (*COUNTED, PRIORITY_CLASS)
+"""Kinds whose changes may change what is used: which class is the default, too."""
 
 _RUNS = "count/pods"
 

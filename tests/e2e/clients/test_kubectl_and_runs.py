@@ -378,6 +378,21 @@ def test_health_metrics_and_openapi_are_raw_text(kubectl):
     assert "apis/runwright.dev/v1alpha1" in kubectl("get", "--raw", "/openapi/v3").out
 
 
+def test_a_quota_of_some_jobs_only_is_made_and_described_and_holds(kubectl):
+    kubectl("create", "quota", "short", "--hard=pods=1", "--scopes=Terminating,BestEffort")
+    one, two = (a_job(name, "sleep 1000", activeDeadlineSeconds=600) for name in ("short-one", "short-two"))
+    kubectl("create", "-f", "-", stdin=one)
+
+    refused = kubectl("create", "-f", "-", stdin=two, code=1)
+    kubectl("create", "-f", "-", stdin=a_job("endless", "sleep 1000"))
+    kubectl("wait", "quota/short", "--for=jsonpath={.status.used.pods}=1", "--timeout=20s")
+    told = kubectl("describe", "quota", "short").out
+    kubectl("delete", "quota/short", "job/short-one", "job/endless")
+
+    assert "exceeded quota: short, requested: pods=1, used: pods=1, limited: pods=1" in refused.err
+    assert "Matches all pods that have an active deadline" in told
+
+
 def test_a_quota_is_made_and_described_and_a_node_says_what_it_has_promised(kubectl):
     kubectl("create", "quota", "few", "--hard=count/jobs.runwright.dev=100,requests.cpu=50")
     kubectl("create", "-f", "-", stdin=a_job("asks", "sleep 1000", resources={"requests": {"cpu": "7m"}}))

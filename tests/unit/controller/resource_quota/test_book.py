@@ -11,6 +11,7 @@ from api.types.job import Job
 from api.types.resource_quota import ResourceQuota
 from controller.engine.plan import Plan
 from controller.job import charges
+from controller.job.priorities import Priorities
 from controller.job.requests import RequestDefaults
 from controller.resource_quota.book import QuotaBook
 from controller.resource_quota.kind import ResourceQuotaKind
@@ -23,12 +24,17 @@ MERGE = "application/merge-patch+json"
 DEFAULTS = RequestDefaults(5, 16 << 20, 16 << 20)
 
 
+def a_book(store):
+    default_class = Priorities(store).default_name
+    return QuotaBook(store, lambda job: charges.of(job, DEFAULTS), charges.is_over, charges.begins_again, default_class)
+
+
 class Place:
     """Verbs under quotas, on a real store."""
 
     def __init__(self, path):
         self.store = Store.open(path / "store.db", HandClock())
-        self.book = QuotaBook(self.store, lambda job: charges.of(job, DEFAULTS), charges.is_over, charges.begins_again)
+        self.book = a_book(self.store)
         self.verbs = Verbs(self.store, HandClock(), self.book.charged)
         self.verbs.bootstrap()
 
@@ -324,7 +330,7 @@ def test_a_book_that_missed_what_was_compacted_counts_anew(place):
     for number in range(3):
         place.add(f"more-{number}")
     place.over("a")
-    fresh = QuotaBook(place.store, lambda job: charges.of(job, DEFAULTS), charges.is_over, charges.begins_again)
+    fresh = a_book(place.store)
 
     assert fresh.used("default", {"pods": "5"}) == place.book.used("default", {"pods": "5"}) == {"pods": 3}
 
@@ -335,7 +341,6 @@ def test_a_book_that_missed_what_was_compacted_counts_anew(place):
         ({"hard": {"cores": "1"}}, "must be a standard resource for quota"),
         ({"hard": {"pods": "-1"}}, "must be greater than or equal to 0"),
         ({"hard": {"pods": "many"}}, "cannot read"),
-        ({"hard": {"pods": "1"}, "scopes": ["BestEffort"]}, "scopes are not supported"),
     ],
 )
 def test_a_quota_that_would_not_hold_is_refused(place, spec, said):
