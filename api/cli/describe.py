@@ -13,7 +13,7 @@ from api import kinds, quantity
 from api.cli import events, many_runs, network_lines, targets, workflow_lines
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
-from api.cli.output import age, coloured, columns, note, note_none, printable, show_json, size
+from api.cli.output import age, coloured, columns, note, note_none, printable, several, show_json, size
 from api.cli.problems import CommandFailed
 from api.cli.problems import describe as describe_error
 from api.cli.targets import Target
@@ -139,8 +139,19 @@ def _job(document: Document) -> Iterator[str]:
             "Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else "")
         )
     yield from (_pair(name, text) for name, text in many_runs.rows(document))
+    yield from _artifacts(document)
     yield from _runs(status.get("runs") or ())
     yield from network_lines.refused(status)
+
+
+def _artifacts(document: Document) -> Iterator[str]:
+    kept = document.get("status", {}).get("artifacts")
+    if not kept:
+        return
+    count, left_out = int(kept.get("count") or 0), kept.get("leftOut")
+    how = f"rnx job download {document['metadata']['name']}" if count else ""
+    told = f"{several(count, 'file')}, {size(kept.get('sizeBytes') or 0)}, of run {kept['attempt']}"
+    yield _pair("Artifacts", "; ".join(filter(None, (told, left_out and f"not kept: {left_out}", how))))
 
 
 def _after(wanted: Document, known: Any) -> str:

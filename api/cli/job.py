@@ -96,7 +96,7 @@ def status(connection: Connection, *, names: tuple[str, ...], as_json: bool) -> 
 @click.command("log")
 @click.argument("name", metavar="JOB", shell_complete=complete_job)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as it writes, until the job's end.")
-@click.option("--tail", type=WholeNumber(min=0), metavar="LINES", help="Only the last lines.")
+@click.option("--tail", type=WholeNumber(min=-1), metavar="LINES", help="Only the last lines; -1 is all.")
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
 @click.option("--index", type=WholeNumber(min=0), metavar="N", help="The last run of this index of an indexed job.")
@@ -109,7 +109,8 @@ def log(
 ) -> None:  # fmt: skip
     """Print what a job wrote."""
     since_seconds = None if since is None else max(1, math.ceil(since))
-    request = LogRequest(follow=following, tail_lines=tail, since_seconds=since_seconds, timestamps=timestamps)
+    lines = None if tail == -1 else tail
+    request = LogRequest(follow=following, tail_lines=lines, since_seconds=since_seconds, timestamps=timestamps)
     show_log(connection, f"job/{find(connection, name)['metadata']['name']}", request, index=index, as_json=as_json)
 
 

@@ -16,7 +16,7 @@ from api.cli import finished
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.job import find
-from api.cli.output import note, printable, show_columns, show_json
+from api.cli.output import note, printable, several, show_columns, show_json
 from api.cli.problems import CommandFailed
 from api.cli.progress import FileProgress
 from api.cli.whole_numbers import WholeNumber
@@ -70,11 +70,17 @@ def download(
     if as_json:
         show_json(listings[0][1] if len(listings) == 1 else [listing for _, listing in listings])
         return
-    found = [(place, listing) for place, listing in listings if listing["items"] or listing["leftOut"]]
-    for place, listing in found or listings[:1]:
+    for _, listing in listings:
         if listing["leftOut"]:
             note(f"job {name}: not kept: {printable(listing['leftOut'])}")
-        _show_or_fetch(connection, job, patterns, directory / place, listing, only_list=only_list)
+    if only_list:
+        _show(job, listings)
+        return
+    found = [(place, listing) for place, listing in listings if listing["items"]]
+    if not found:
+        raise CommandFailed(f"cannot download files of job {name}: {_why_none(connection, job, patterns)}")
+    for place, listing in found:
+        _fetch_all(connection, name, listing, directory / place)
 
 
 def _runs(job: Document, index: int | None) -> list[tuple[str, int | None]]:
@@ -90,23 +96,15 @@ def _runs(job: Document, index: int | None) -> list[tuple[str, int | None]]:
     return [(str(run.get("index", run["attempt"])), run["attempt"]) for run in ended] or [("", None)]
 
 
-def _show_or_fetch(
-    connection: Connection,
-    job: Document,
-    patterns: tuple[str, ...],
-    directory: Path,
-    listing: Document,
-    *,
-    only_list: bool,
-) -> None:
-    name = str(job["metadata"]["name"])
-    if only_list:
-        rows = [[str(item["sizeBytes"]), item["digest"], printable(item["path"])] for item in listing["items"]]
-        show_columns([["SIZE", "DIGEST", "PATH"], *rows])
-    elif not listing["items"]:
-        raise CommandFailed(f"cannot download files of job {name}: {_why_none(connection, job, patterns)}")
-    else:
-        _fetch_all(connection, name, listing, directory)
+def _show(job: Document, listings: list[tuple[str, Document]]) -> None:
+    """Show what there is as one table, which says whose each is where the runs left theirs side by side."""
+    many = any(place for place, _ in listings)
+    which = "INDEX" if job["spec"].get("completionMode") == "Indexed" else "RUN"
+    rows = [["SIZE", "DIGEST", *([which] if many else []), "PATH"]]
+    for place, listing in listings:
+        of_run = [place] if many else []
+        rows += [[str(one["sizeBytes"]), one["digest"], *of_run, printable(one["path"])] for one in listing["items"]]
+    show_columns(rows)
 
 
 def _why_none(connection: Connection, job: Document, patterns: tuple[str, ...]) -> str:
@@ -133,7 +131,7 @@ def _fetch_all(connection: Connection, name: str, listing: Document, directory: 
                 if isinstance(error, ConnectionError):
                     raise
                 raise CommandFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
-    note(f"{len(items)} files in {directory}")
+    note(f"{several(len(items), 'file')} in {directory}")
 
 
 def _target(directory: Path, path: str) -> Path:

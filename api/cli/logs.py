@@ -22,7 +22,7 @@ JSON_HELP = "As JSON: a document for each line, with its pod, stream and time."
 @click.command("logs")
 @click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it writes, until the job's end.")
-@click.option("--tail", type=WholeNumber(min=-1), metavar="LINES", help="Only the last lines.")
+@click.option("--tail", type=WholeNumber(min=-1), metavar="LINES", help="Only the last lines; -1 is all.")
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
 @click.option("--stdout", "stream", flag_value="stdout", help="Only standard output.")

@@ -134,6 +134,15 @@ def duration(seconds: float) -> str:
     return f"{days}d"
 
 
+def several(count: int, what: str) -> str:
+    """Return so many of something.
+
+    >>> several(1, "file"), several(0, "file")
+    ('1 file', '0 files')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def size(count: int | None) -> str:
     """Return a number of bytes for a person.
 

@@ -113,7 +113,7 @@ def number(request: Request, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadRequest(f'cannot read {name}="{text[:40]}": it must be a whole number')
+        raise BadRequest(f'cannot read {name}="{text[:40]}": it must be a whole number of at most 18 digits')
     return int(text)
 
 
@@ -126,7 +126,7 @@ def signed_number(request: Request, name: str) -> int:
     text = request.query_params.get(name, "")
     digits = text.removeprefix("-")
     if text and not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise BadRequest(f'cannot read {name}="{text[:40]}": it must be a whole number')
+        raise BadRequest(f'cannot read {name}="{text[:40]}": it must be a whole number of at most 18 digits')
     return int(text or "0")
 
 

@@ -59,6 +59,7 @@ class Index:
         )
 
 
+_TOLD = tuple(field.alias or name for name, field in Artifact.model_fields.items())
 _Stamp: TypeAlias = tuple[int, int, int]  # Of an index: another file, or one that was written again, has another.
 
 
@@ -252,12 +253,17 @@ def _index_of(attempt: int, said: Any) -> Index:
     """Return what an index says. Raises ValueError and its like: it is none."""
     if said["version"] != VERSION:
         raise ValueError(said["version"])
-    files = tuple(Artifact.model_validate(file) for file in said["files"])
+    files = tuple(map(_artifact, said["files"]))
     numbers = tuple(int(file["file"]) for file in said["files"])
     if not all(DIGEST.fullmatch(file.digest) and file.size_bytes >= 0 and file.path.isprintable() for file in files):
         raise ValueError("a file of it is none")
     left_out = ", ".join(f"{int(count)} ({str(why)[:200]})" for why, count in sorted(said["leftOut"].items())[:20])
     return Index(attempt, files, numbers, left_out)
+
+
+def _artifact(said: Any) -> Artifact:
+    """Return a file as it is told of; what else the index has is for us alone, or of nobody knows whom."""
+    return Artifact.model_validate({name: said[name] for name in _TOLD if name in said})
 
 
 def _files_of(indexes: Mapping[tuple[str, int], tuple[_Stamp, Index]]) -> int:

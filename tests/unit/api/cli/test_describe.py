@@ -32,6 +32,23 @@ def a_failed_job(live):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ({"count": 3, "sizeBytes": 1536}, "3 files, 1.5 KiB, of run 2; rnx job download etl"),
+        ({"count": 1, "sizeBytes": 6, "leftOut": "2 (it is no file)"},
+         "1 file, 6 B, of run 2; not kept: 2 (it is no file); rnx job download etl"),
+        ({"count": 0, "sizeBytes": 0, "leftOut": "1 (full)"}, "0 files, 0 B, of run 2; not kept: 1 (full)"),
+    ],
+)  # fmt: skip
+def test_what_was_kept_of_a_job_is_told_and_how_to_fetch_it(rnx, live, kept, told):
+    live.create(JOB, a_job("etl"))
+    assert "Artifacts:" not in rnx("describe", "job", "etl").out
+    live.set_status(JOB, "etl", phase="Succeeded", artifacts={"attempt": 2, "files": [], **kept})
+
+    assert [line.split(maxsplit=1)[1] for line in rnx("describe", "job", "etl").lines if "Artifacts:" in line] == [told]
+
+
 def test_a_job_is_described_with_its_limits_runs_conditions_and_events(rnx, live):
     a_failed_job(live)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from api.kinds import JOB
-from support.api_server import condition_of
+from support.api_server import condition_of, run_status
 from support.objects import a_job
 
 CONTENT = bytes(range(256)) * 1000
@@ -42,6 +42,33 @@ def test_all_files_are_fetched_with_their_modes(rnx, leave, tmp_path):
     assert (said.code, said.err) == (0, f"2 files in {tmp_path}\n")
     assert files_below(tmp_path) == {"out/a.csv": CONTENT, "b": b""}
     assert (tmp_path / "b").stat().st_mode & 0o700 == 0o700
+
+
+def test_of_a_job_of_many_runs_the_list_says_whose_each_is(rnx, live, tmp_path):
+    uid = live.create(JOB, a_job(completions=2, parallelism=2, completionMode="Indexed"))["metadata"]["uid"]
+    runs = [run_status("Ended", attempt, exit_code=0) | {"index": index} for index, attempt in ((0, 2), (1, 1))]
+    live.set_status(JOB, "etl", phase="Succeeded", runs=runs, conditions=[condition_of("Complete")])
+    empty = f"sha256:{hashlib.sha256().hexdigest()}"
+    for attempt, names in ((1, "a"), (2, "ab")):
+        directory = live.directory / "artifacts" / uid / str(attempt)
+        directory.mkdir(parents=True)
+        files = [{"path": name, "file": 0, "sizeBytes": 0, "digest": empty, "mode": 0o644} for name in names]
+        (directory / "index.json").write_text(json.dumps({"version": 1, "files": files, "leftOut": {}}))
+
+    table = [line.split() for line in rnx("job", "download", "etl", "--list").lines]
+
+    assert table == [
+        ["SIZE", "DIGEST", "INDEX", "PATH"],
+        *(["0", empty, *row] for row in (("0", "a"), ("0", "b"), ("1", "a"))),
+    ]
+    one = [line.split() for line in rnx("job", "download", "etl", "--list", "--index=1").lines]
+    assert one == [["SIZE", "DIGEST", "PATH"], ["0", empty, "a"]]
+
+
+def test_a_single_file_is_told_of_as_one(rnx, leave, tmp_path):
+    leave({"a": b""})
+
+    assert rnx("job", "download", "etl", "-o", str(tmp_path)).err == f"1 file in {tmp_path}\n"
 
 
 def test_a_pattern_chooses(rnx, leave, tmp_path):

@@ -33,6 +33,8 @@ def test_an_earlier_run_is_shown_if_asked_for(rnx, etl):
 
 def test_a_part_of_it_is_shown_if_asked_for(rnx, etl):
     assert rnx("logs", "etl", "--tail", "1").lines == ["three"]
+    for command in (("logs",), ("job", "log")):
+        assert rnx(*command, "etl", "--tail=-1").lines == ["one", "two", "three"]
     assert rnx("logs", "etl", "--stderr").lines == ["two"]
     assert rnx("logs", "etl", "--stdout").lines == ["one", "three"]
     assert rnx("logs", "etl", "--since", "1h").lines == ["one", "two", "three"]

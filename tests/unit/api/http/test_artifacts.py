@@ -37,6 +37,7 @@ def test_the_list_has_all_or_what_matches(api, of_job):
 
     assert (listed["attempt"], listed["leftOut"]) == (1, "1 (it is no file)")
     assert [item["path"] for item in listed["items"]] == ["out/a.csv", "b"]
+    assert listed["items"][0] == {"path": "out/a.csv", "sizeBytes": len(CONTENT), "digest": DIGEST, "mode": 0o600}
     assert [item["path"] for item in matching["items"]] == ["out/a.csv"]
 
 

@@ -102,6 +102,15 @@ def test_what_belongs_to_no_job_is_swept(kept, root):
     assert not kept.present(UID)
 
 
+def test_nothing_is_told_of_a_file_but_what_is_documented(kept, root):
+    leave(root, 1, a_file("one", more="x" * 1000))
+
+    (told,) = kept.told(UID).to_document()["files"]
+
+    assert told == {"path": "one", "sizeBytes": 1, "digest": DIGEST, "mode": 0o644}
+    assert kept.newest(UID).files[0].to_document() == told
+
+
 @pytest.mark.parametrize(
     "index",
     [
