@@ -19,6 +19,7 @@ _KNOWN = (
     "requests. or limits. before cpu, memory or ephemeral-storage; requests.VENDOR/CLASS; pods; "
     f"{', '.join(CORE_COUNTS)}; or count/PLURAL.GROUP, such as count/jobs.runwright.dev"
 )
+_STAYS = "Invalid value: field is immutable: delete the quota and make it again, or make another beside it"
 _AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 _COUNTED = re.compile(r"count/[a-z][a-z0-9]*(\.[a-z0-9.-]+)?")
 
@@ -109,7 +110,7 @@ class ResourceQuota(Resource):
 def problems_with_change(live: Document, changed: Document) -> list[Cause]:
     """Return why a ResourceQuota may not become `changed`: as in Kubernetes, its scopes stay."""
     before, after = (set((each.get("spec") or {}).get("scopes") or ()) for each in (live, changed))
-    return [] if before == after else [Cause("spec.scopes", "FieldValueInvalid", "Invalid value: field is immutable")]
+    return [] if before == after else [Cause("spec.scopes", "FieldValueInvalid", _STAYS)]
 
 
 def scopes(document: Document) -> str:

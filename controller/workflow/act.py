@@ -90,7 +90,8 @@ class Actor:
 
 def _tell(verb: str, refused: list[str]) -> None:
     if refused:
-        raise TransientError(WorkflowReason.JOB_REFUSED, f"cannot {verb} {len(refused)} jobs: {'; '.join(refused[:3])}")
+        many = "1 job" if len(refused) == 1 else f"{len(refused)} jobs"
+        raise TransientError(WorkflowReason.JOB_REFUSED, f"cannot {verb} {many}: {'; '.join(refused[:3])}")
 
 
 def _as_written(workflow: Workflow) -> Document:

@@ -140,7 +140,7 @@ def test_a_job_that_was_made_before_a_crash_is_taken_as_made(bench):
 def test_a_job_that_is_refused_keeps_no_other_from_being_made_and_is_tried_again(bench):
     bench.create(a={}, b={}, c={})
     bench.refused = {"etl-a"}
-    with pytest.raises(TransientError, match="cannot make 1 jobs: etl-a is not allowed") as refused:
+    with pytest.raises(TransientError, match="cannot make 1 job: etl-a is not allowed") as refused:
         bench.look()
     bench.loop.report_failure(KEY, refused.value)
     told, made = bench.workflow["status"], list(bench.jobs())
@@ -179,7 +179,7 @@ def test_a_change_that_is_refused_of_one_job_is_made_of_the_others(bench):
     bench.verbs.patch(WORKFLOW, "default", "etl", {"spec": {"suspend": True}}, "application/merge-patch+json", by("me"))
     bench.refused = {"etl-a"}
 
-    with pytest.raises(TransientError, match="cannot change 1 jobs: etl-a is not allowed"):
+    with pytest.raises(TransientError, match="cannot change 1 job: etl-a is not allowed"):
         bench.look()
 
     assert [job["spec"].get("suspend", False) for job in bench.jobs().values()] == [False, True, True]

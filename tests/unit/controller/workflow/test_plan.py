@@ -189,9 +189,9 @@ def test_a_pass_that_failed_says_why_and_how_its_jobs_are():
     workflow = as_reported(a_workflow(**CHAIN), with_children(a=a_child()))
     now = with_children(a=a_child("Complete"), b=a_child())
 
-    status = report_failure(workflow, now, TransientError("JobRefused", "cannot make 1 jobs: no"))
+    status = report_failure(workflow, now, TransientError("JobRefused", "cannot make 1 job: no"))
 
-    assert (status.reason, status.message) == ("JobRefused", "cannot make 1 jobs: no")
+    assert (status.reason, status.message) == ("JobRefused", "cannot make 1 job: no")
     assert [each.phase for each in status.jobs[:2]] == ["Succeeded", "Running"]
 
 
