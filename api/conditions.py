@@ -10,7 +10,8 @@ from enum import StrEnum
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from api.meta import ApiModel, wire_time
+from api.meta import wire_time
+from api.model import ApiModel
 
 
 class ConditionStatus(StrEnum):

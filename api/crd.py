@@ -167,7 +167,7 @@ def _without_defaults(schema: Any) -> Any:
 
 def _columns(kind: Kind) -> list[Document]:
     columns = []
-    for column in kind.columns:
+    for column in kind.definition.columns:
         path = getattr(column.cell, "json_path", "")
         if path:
             row = {

@@ -1,57 +1,45 @@
-"""What a kind is to the API: its names, scope, type, columns, and rules of its own. The table is `kinds.py`."""
+"""What a kind is to everybody: its names, group and scope, and the way to its definition. The table is `kinds.py`."""
 
-from collections.abc import Callable, Collection
+import importlib
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING
 
-from api.errors import Cause
-from api.meta import GROUP, VERSION, Document, Resource
+from api.definition import Definition
+from api.meta import GROUP, VERSION
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of `get`; `wide` ones are shown with `-o wide` only, of `ago` ones how long ago the cell's time is."""
-
-    name: str
-    cell: Callable[[Document], str]
-    wide: bool = False
-    description: str = ""
-    ago: bool = False
+if TYPE_CHECKING:
+    from api.model import Resource
 
 
-def _as_it_is(document: Document) -> Document:
-    return document
-
-
-def _any_change(_live: Document, _changed: Document) -> list[Cause]:
-    return []
+@cache
+def _load(where: str) -> Definition:
+    module, _, attribute = where.partition(":")
+    definition = getattr(importlib.import_module(module), attribute)
+    if not isinstance(definition, Definition):
+        raise TypeError(f"{where} is not the definition of a kind")
+    return definition
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """All that the API needs to know of a kind.
+    """A kind, as clients and the server know it.
 
-    `conditions` are those that its objects can have. What is sent goes through `fold` before anything else; `given` is
-    filled in at the top of what is stored, as nobody's own; `problems_with_change` says why an object may not become
-    another. Of a `confidential` one no message has a value, and it is stored encrypted.
+    `defined` is its definition, or `module:attribute` where that is imported from when it is first asked for. Of a
+    `confidential` one no message has a value, and it is stored encrypted.
     """
 
     name: str
     plural: str
     short_names: tuple[str, ...]
     namespaced: bool
-    type: type[Resource]
-    columns: tuple[Column, ...]
+    defined: Definition | str
     group: str = GROUP
     version: str = VERSION
-    conditions: Collection[str] = ()
     finalizer: str | None = None
     has_status: bool = True
     categories: tuple[str, ...] = ("runwright",)
     confidential: bool = False
-    fold: Callable[[Document], Document] = _as_it_is
-    given: tuple[tuple[str, str], ...] = ()
-    problems_with_change: Callable[[Document, Document], list[Cause]] = _any_change
 
     @property
     def api_version(self) -> str:
@@ -73,38 +61,12 @@ class Kind:
         """The plural with its group, as error messages name it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def definition(self) -> Definition:
+        """What is defined of it besides."""
+        return self.defined if isinstance(self.defined, Definition) else _load(self.defined)
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell that shows what is at a JSONPath, so that a CRD can show the same column."""
-
-    read: Callable[[Document], str]
-    json_path: str
-
-    def __call__(self, document: Document) -> str:
-        """Return the cell's text for an object."""
-        return self.read(document)
-
-
-def field(path: str) -> Cell:
-    """Return a cell that shows the value at a dotted path, empty where there is none."""
-    names = path.split(".")
-
-    def read(document: Document) -> str:
-        value: Any = document
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        return "" if value is None else str(value)
-
-    return Cell(read, f".{path}")
-
-
-def condition(name: str, part: str) -> Cell:
-    """Return a cell that shows a part of a condition: its status, reason or message."""
-
-    def read(document: Document) -> str:
-        conditions = document.get("status", {}).get("conditions", ())
-        nothing = "Unknown" if part == "status" else ""
-        return next((str(c.get(part, "")) for c in conditions if c.get("type") == name), nothing)
-
-    return Cell(read, f'.status.conditions[?(@.type=="{name}")].{part}')
+    @property
+    def type(self) -> "type[Resource]":
+        """The type of its objects."""
+        return self.definition.type

@@ -28,8 +28,7 @@ from api.kinds import (
     WORKFLOW,
     Kind,
 )
-from api.meta import MANIFESTS_MANAGER_PREFIX, Document
-from api.types.access import ACCESS_GROUP
+from api.meta import ACCESS_GROUP, MANIFESTS_MANAGER_PREFIX, Document
 
 _ROLES, _BINDINGS, _IDENTITIES = (ROLE, CLUSTER_ROLE), (ROLE_BINDING, CLUSTER_ROLE_BINDING), (TOKEN, CERTIFICATE)
 _MAKES_JOBS = (WORKFLOW, CRON_JOB)

@@ -6,8 +6,7 @@ like its role, are made once and are the administrator's from then on.
 
 from api.access.policy import RBAC
 from api.access.rules import ALL, Rule
-from api.meta import GROUP, Document
-from api.types.rbac import RBAC_API_VERSION
+from api.meta import GROUP, RBAC_API_VERSION, Document
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 _READ = ("get", "list", "watch")

@@ -10,7 +10,6 @@ from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.dry_run import dry_run_flag
-from api.cli.files import BadManifest, read
 from api.cli.json_flag import also_json
 from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed, describe
@@ -137,9 +136,11 @@ def _wanted(
 
 
 def _from_files(connection: Connection, sources: tuple[str, ...], *, recursive: bool) -> list[tuple[str, Target]]:
+    from api.cli import files
+
     wanted = []
-    for manifest in read(sources, recursive=recursive):
-        if isinstance(manifest, BadManifest):
+    for manifest in files.read(sources, recursive=recursive):
+        if isinstance(manifest, files.BadManifest):
             raise CommandFailed(str(manifest))
         kind = targets.of_document(manifest.document)
         metadata = manifest.document.get("metadata")

@@ -4,18 +4,17 @@ A job's id is its name; any beginning that only one job has will do.
 """
 
 import math
+import shlex
 
 import click
 
 from api import kinds
-from api.cli import describe as description
 from api.cli import finished, follow
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
 from api.cli.finding import by_beginning
-from api.cli.job_run import command_line
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.listing import show_newest
 from api.cli.logs import JSON_HELP, show_log
@@ -65,7 +64,7 @@ def _row(item: Document) -> list[str]:
     metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
     last: Document = (finished.runs_of(item) or [{}])[-1]
     exit_code = "" if last.get("exitCode") is None else str(last["exitCode"])
-    command = command_line(item)
+    command = _command_line(item)
     short = command if len(command) <= 60 else command[:57] + "..."
     phase = (status.get("phase", "Pending"), finished.reason_of(item))
     return [
@@ -78,6 +77,11 @@ def _row(item: Document) -> list[str]:
     ]
 
 
+def _command_line(document: Document) -> str:
+    spec = document.get("spec", {})
+    return shlex.join([*spec.get("command", ()), *spec.get("args", ())])
+
+
 @click.command("status")
 @_JOB
 @click.option("--json", "as_json", is_flag=True, help="As JSON, as the API said it.")
@@ -85,12 +89,14 @@ def _row(item: Document) -> list[str]:
 @pass_connection
 def status(connection: Connection, *, names: tuple[str, ...], as_json: bool) -> None:
     """Show how jobs are, with their runs and events."""
+    from api.cli import describe
+
     found = (find(connection, name) for name in names)
     if as_json:
         show_json_of(list(found), several=len(names) > 1)
         return
     for document in found:
-        description.show(connection, Target(kinds.JOB, document["metadata"]["name"]), document)
+        describe.show(connection, Target(kinds.JOB, document["metadata"]["name"]), document)
 
 
 @click.command("log")

@@ -365,9 +365,3 @@ def _variables(env: tuple[tuple[str, str], ...], secret_env: tuple[tuple[str, st
         flag = "--env" if repeated in dict(env) else "--secret-env"
         raise click.UsageError(f"{flag} {repeated} is given twice: give it once")
     return [{"name": name, "value": value} for name, value in env]
-
-
-def command_line(document: Document) -> str:
-    """Return a job's command as one would type it."""
-    spec = document.get("spec", {})
-    return shlex.join([*spec.get("command", ()), *spec.get("args", ())])

@@ -103,7 +103,7 @@ def test_of(wanted: str, target: Target) -> Test:
 
 def _check_condition(type_: str, target: Target) -> None:
     """Refuse a condition that objects of that kind never have: it would be waited for in vain."""
-    known = sorted(target.kind.conditions)
+    known = sorted(target.kind.definition.conditions)
     if type_.lower() not in [name.lower() for name in known]:
         kind = target.kind.singular
         article = "an" if kind[0] in "aeiou" else "a"

@@ -111,6 +111,7 @@ def build_app(
 
     Without `access`, only root and the daemon's own user get in, unrecorded. What works on the store counts in `load`.
     """
+    kinds.import_definitions()
     access = access or Access()
     threads = Threads(STORE_THREADS, load=load)
     feed = Feed(surroundings.storage, threads)

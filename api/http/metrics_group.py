@@ -1,5 +1,6 @@
 """The group `metrics.k8s.io` as discovery tells of it: two resources, which are read only. Data."""
 
+from api.definition import Definition
 from api.http.served import Served
 from api.kinds import Kind
 from api.types.usages import METRICS_GROUP as GROUP
@@ -10,11 +11,11 @@ GROUP_VERSION = f"{GROUP}/{VERSION}"
 ROOT = f"/apis/{GROUP_VERSION}"
 
 POD_METRICS = Kind(
-    name="PodMetrics", plural="pods", short_names=(), namespaced=True, type=PodMetrics, columns=(), group=GROUP,
+    name="PodMetrics", plural="pods", short_names=(), namespaced=True, defined=Definition(PodMetrics), group=GROUP,
     version=VERSION, has_status=False, categories=(),
 )  # fmt: skip
 NODE_METRICS = Kind(
-    name="NodeMetrics", plural="nodes", short_names=(), namespaced=False, type=NodeMetrics, columns=(), group=GROUP,
+    name="NodeMetrics", plural="nodes", short_names=(), namespaced=False, defined=Definition(NodeMetrics), group=GROUP,
     version=VERSION, has_status=False, categories=(),
 )  # fmt: skip
 PODS = Served(POD_METRICS, ("get", "list"))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from api import crd
-from api.meta import Document, ObjectMeta
+from api.meta import Document
+from api.model import ObjectMeta
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 OBJECT_META = f"{_META}.ObjectMeta"

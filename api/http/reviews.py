@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.definition import Definition
 from api.errors import BadRequest, Cause, Invalid
 from api.http import answers, requests
 from api.http.rights import Rights, Wanted, rights_of
@@ -31,7 +32,7 @@ _Judge = Callable[[Rights, Any], Document]
 def _kind(type_: type, group: str) -> Kind:
     name = type_.__name__
     return Kind(
-        name=name, plural=f"{name.lower()}s", short_names=(), namespaced=False, type=type_, columns=(), group=group,
+        name=name, plural=f"{name.lower()}s", short_names=(), namespaced=False, defined=Definition(type_), group=group,
         version="v1", categories=(),
     )  # fmt: skip
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api.definition import Column
 from api.http.negotiation import View
-from api.kinds import EVENT, Column, Kind
+from api.kinds import EVENT, Kind
 from api.meta import Document, read_time
 from api.objects.listing import Page
 
@@ -125,7 +126,7 @@ def _row(showing: Showing, columns: Sequence[_Column], document: Document) -> Do
 
 def _columns(kind: Kind) -> list[_Column]:
     """Return the columns in kubectl's order: Name first, Age last, wide ones after it."""
-    own = [_Column(each.name, _cell_of(each), each.wide, each.description) for each in kind.columns]
+    own = [_Column(each.name, _cell_of(each), each.wide, each.description) for each in kind.definition.columns]
     narrow, wide = [each for each in own if not each.wide], [each for each in own if each.wide]
     if kind.name == EVENT.name:
         seen = _Column("Last Seen", _last_seen, wide=False, description="How long ago it last happened.")

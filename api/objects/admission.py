@@ -122,7 +122,7 @@ def receive(
         old = set(shapes.prune(live, shapes.of(kind.type))[1])
         unknown = [path for path in unknown if path not in old]
     typed = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
-    received = kind.fold(typed | {k: v for k, v in pruned.items() if k not in typed})
+    received = kind.definition.fold(typed | {k: v for k, v in pruned.items() if k not in typed})
     if unknown and options.field_validation == "Strict":
         _refuse_unknown(kind, unknown, received)
     return Admitted(received, _warnings(kind, unknown, options.field_validation))
@@ -232,7 +232,7 @@ def validate_change(kind: Kind, live: Document, changed: Document) -> None:
     Raises:
         Invalid: with every cause at once.
     """
-    if found := kind.problems_with_change(live, changed):
+    if found := kind.definition.problems_with_change(live, changed):
         raise Invalid.of(about_kind(kind, str(live["metadata"]["name"])), found)
 
 

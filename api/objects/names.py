@@ -8,8 +8,8 @@ import re
 
 from api import runtime_spec
 from api.kinds import NETWORK, Kind
+from api.meta import RBAC_GROUP
 from api.types import network
-from api.types.rbac import RBAC_GROUP
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from api.definition import field
 from api.errors import BadRequest
-from api.kinds import Kind, field
+from api.kinds import Kind
 from api.meta import Document
 from api.nearest import did_you_mean
 from api.objects import names

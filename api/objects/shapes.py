@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 
 from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
-from api.meta import OPEN, Document, Resource
+from api.meta import Document
+from api.model import OPEN, Resource
 
 
 class Form(Enum):

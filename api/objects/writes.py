@@ -59,7 +59,9 @@ def _completed(kind: Kind, document: Document) -> Document:
     A status is there from the first, as clients read conditions of what they have just created.
     """
     given: Document = {STATUS: {}} if kind.has_status else {}
-    return document | {name: value for name, value in (given | dict(kind.given)).items() if name not in document}
+    return document | {
+        name: value for name, value in (given | dict(kind.definition.given)).items() if name not in document
+    }
 
 
 def _with_finalizer(kind: Kind, document: Document) -> Document:

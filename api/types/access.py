@@ -8,11 +8,10 @@ import re
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel, Resource, read_time
+from api.definition import Column, Definition, field
+from api.meta import ACCESS_API_VERSION, Document, read_time
+from api.model import ApiModel, Resource
 
-ACCESS_GROUP = "access.runwright.dev"
-ACCESS_VERSION = "v1alpha1"
-ACCESS_API_VERSION = f"{ACCESS_GROUP}/{ACCESS_VERSION}"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -95,3 +94,21 @@ class Certificate(Resource):
     api_version: str = ACCESS_API_VERSION
     kind: str = "Certificate"
     spec: CertificateSpec = Field(description="Whose certificate it is, and until when.")
+
+
+def _in_groups(document: Document) -> str:
+    return ",".join(document.get("spec", {}).get("groups", ()))
+
+
+_OF_IDENTITIES = (
+    Column("User", field("spec.user"), description="Who is known by it."),
+    Column("Groups", _in_groups, description="The groups that the user is in."),
+    Column("Expires", field("spec.expires"), description="When it ends."),
+)
+
+
+TOKEN_DEFINITION = Definition(
+    type=Token,
+    columns=(*_OF_IDENTITIES, Column("Description", field("spec.description"), wide=True, description="Its use.")),
+)
+CERTIFICATE_DEFINITION = Definition(type=Certificate, columns=_OF_IDENTITIES)

@@ -7,7 +7,7 @@ it.
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel
+from api.model import ApiModel
 
 MOST_PATTERNS = 100
 LONGEST_PATTERN = 1024

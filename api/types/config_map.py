@@ -3,8 +3,10 @@
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.definition import Column, Definition
 from api.errors import Cause
-from api.meta import Document, Resource
+from api.meta import Document
+from api.model import Resource
 from api.types import stored_data
 
 
@@ -44,3 +46,10 @@ class ConfigMap(Resource):
 def problems_with_change(live: Document, changed: Document) -> list[Cause]:
     """Return why a ConfigMap may not become `changed`."""
     return stored_data.problems_with_change(live, changed, ("data", "binaryData"))
+
+
+DEFINITION = Definition(
+    type=ConfigMap,
+    columns=(Column("Data", stored_data.count_of("data", "binaryData"), description="How many keys it has."),),
+    problems_with_change=problems_with_change,
+)

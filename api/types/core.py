@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
-from api.meta import ApiModel, Resource
+from api.definition import Column, Definition, field
+from api.meta import Document
+from api.model import ApiModel, Resource
 
 
 class ObjectReference(ApiModel):
@@ -85,3 +87,40 @@ class Namespace(Resource):
     api_version: str = "v1"
     kind: str = "Namespace"
     status: NamespaceStatus = Field(default_factory=NamespaceStatus, description="Whether it takes new objects.")
+
+
+def _about(document: Document) -> str:
+    return _object_of(document.get("involvedObject", {}))
+
+
+def _regarding(document: Document) -> str:
+    return _object_of(document.get("regarding", {}))
+
+
+def _object_of(involved: Document) -> str:
+    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+
+
+EVENT_DEFINITION = Definition(
+    type=Event,
+    columns=(
+        Column("Type", field("type"), description="Normal or Warning."),
+        Column("Reason", field("reason"), description="One word."),
+        Column("Object", _about, description="What it happened to."),
+        Column("Count", field("count"), description="How often it happened."),
+        Column("Message", field("message"), description="What happened."),
+    ),
+)
+NAMESPACE_DEFINITION = Definition(
+    type=Namespace,
+    columns=(Column("Status", field("status.phase"), description="Active or Terminating."),),
+)
+NEW_EVENT_DEFINITION = Definition(
+    type=NewEvent,
+    columns=(
+        Column("Type", field("type"), description="Normal or Warning."),
+        Column("Reason", field("reason"), description="One word."),
+        Column("Object", _regarding, description="What it happened to."),
+        Column("Note", field("note"), description="What happened."),
+    ),
+)

@@ -12,9 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions, cron
 from api.conditions import Condition, ReasonEnum
-from api.meta import API_VERSION, ApiModel, Document, Resource
+from api.definition import Cell, Column, Definition, field
+from api.meta import API_VERSION, Document
+from api.model import ApiModel, Resource
 from api.types.core import ObjectReference
-from api.types.job_spec import JobSpec
+from api.types.job_spec import JobSpec, command_line
 
 SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """On a job that a CronJob started: for which of its times."""
@@ -170,3 +172,35 @@ def job_of(cron_job: Document, name: str, annotations: Mapping[str, str], *, blo
         "ownerReferences": [owner_reference(cron_job, blocks=blocks)],
     }
     return {"apiVersion": API_VERSION, "kind": "Job", "metadata": metadata, "spec": template["spec"]}
+
+
+def _named_or_none(path: str) -> Cell:
+    cell = field(path)
+    return Cell(lambda document: cell(document) or "<none>", cell.json_path)
+
+
+def _is_suspended(document: Document) -> str:
+    return str(bool(document.get("spec", {}).get("suspend")))
+
+
+def _active(document: Document) -> str:
+    return str(len(document.get("status", {}).get("active") or ()))
+
+
+def _template_command(document: Document) -> str:
+    return command_line(document.get("spec", {}).get("jobTemplate", {}).get("spec", {}))
+
+
+DEFINITION = Definition(
+    type=CronJob,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Schedule", field("spec.schedule"), description="When it starts jobs."),
+        Column("Timezone", _named_or_none("spec.timeZone"), description="The time zone that this is meant in."),
+        Column("Suspend", _is_suspended, description="Whether it starts none."),
+        Column("Active", _active, description="Its jobs that have not ended."),
+        Column("Last Schedule", field("status.lastScheduleTime"), ago=True, description="How long ago it was time."),
+        Column("Next", field("status.nextScheduleTime"), wide=True, description="When it is time next."),
+        Column("Command", _template_command, wide=True, description="What its jobs run."),
+    ),
+)

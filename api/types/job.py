@@ -11,7 +11,7 @@ from pydantic import Field
 
 from api import conditions
 from api.conditions import Condition, ReasonEnum
-from api.meta import ApiModel, Resource
+from api.model import ApiModel, Resource
 from api.types.artifacts import Artifacts
 from api.types.job_after import AfterStatus
 from api.types.job_network import RunNetwork

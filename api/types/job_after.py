@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from api.conditions import Condition, ConditionStatus, find
-from api.meta import ApiModel, Document
+from api.meta import Document
+from api.model import ApiModel
 
 MOST_AFTER = 256
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

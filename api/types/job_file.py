@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel
+from api.model import ApiModel
 from api.types.references import KeySelector
 
 FILES_MOST_BYTES = 1_000_000

@@ -6,7 +6,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity
-from api.meta import ApiModel, Document
+from api.meta import Document
+from api.model import ApiModel
 from api.types import network_rules
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

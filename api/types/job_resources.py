@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity
-from api.meta import OPEN, ApiModel
+from api.model import OPEN, ApiModel
 from api.types import device_resources
 
 SMALLEST_MEMORY_BYTES = 4 << 20

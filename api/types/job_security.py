@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel
+from api.model import ApiModel
 
 CAPABILITIES = (
     "AUDIT_WRITE",

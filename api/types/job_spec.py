@@ -17,7 +17,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import runtime_spec
-from api.meta import ApiModel, read_rfc3339
+from api.meta import Document, read_rfc3339
+from api.model import ApiModel
 from api.types import job_after, job_file, job_many
 from api.types.artifacts import check_patterns
 from api.types.job_after import After
@@ -378,3 +379,8 @@ def _refuse_repeats(names: list[str]) -> None:
         if name in seen:
             raise PydanticCustomError("FieldValueDuplicate", '"{name}" is there twice', {"name": name})
         seen.add(name)
+
+
+def command_line(spec: Document) -> str:
+    """Return the command of a job's spec and its arguments, as lists show them."""
+    return " ".join([*spec.get("command", ()), *spec.get("args", ())])

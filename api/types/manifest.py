@@ -4,7 +4,9 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, Field
 
-from api.meta import API_VERSION, Resource
+from api.definition import Column, Definition, field
+from api.meta import API_VERSION
+from api.model import Resource
 
 
 class ManifestState(StrEnum):
@@ -47,3 +49,16 @@ class Manifest(Resource):
     )
     message: str = Field(default="", description="What is wrong, and what to do.")
     since: str = Field(default="", description="Since when it reads so, RFC 3339, such as 2026-12-31T23:59:00Z.")
+
+
+DEFINITION = Definition(
+    type=Manifest,
+    columns=(
+        Column("Source", field("source"), description="The directory or table that it is in."),
+        Column("File", field("file"), description="The file, or the row, in it."),
+        Column("Line", field("line"), description="The line that it starts at, or where it is wrong."),
+        Column("Object", field("object"), description="The object that it declares."),
+        Column("State", field("state"), description="Whether it is applied, or why not."),
+        Column("Message", field("message"), description="What is wrong and what to do."),
+    ),
+)

@@ -10,8 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions
 from api.conditions import Condition, ReasonEnum
+from api.definition import Column, Definition, condition, field
 from api.errors import Cause
-from api.meta import ApiModel, Document, Resource
+from api.meta import Document
+from api.model import ApiModel, Resource
 from api.types import network_rules
 from api.types.network_refusal import Refusal
 from api.types.network_rules import ANY
@@ -137,3 +139,19 @@ class Network(Resource):
 def egress(document: Document) -> str:
     """Return what the jobs of a network reach outside of it, as a column shows it."""
     return ",".join(document.get("spec", {}).get("egress") or ("none",))
+
+
+DEFINITION = Definition(
+    type=Network,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Ready", condition("Ready", "status"), description="Whether jobs can be in it."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("CIDR", field("status.cidr"), description="Its addresses."),
+        Column("Egress", egress, description="What its jobs reach outside of it."),
+        Column("IPv6-CIDR", field("status.ipv6Cidr"), wide=True, description="Its addresses of IPv6."),
+        Column("Refused", field("status.refused"), wide=True, description="What its jobs tried and may not reach."),
+        Column("Bridge", field("status.bridge"), wide=True, description="Its link on the host."),
+    ),
+    problems_with_change=problems_with_change,
+)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from api.meta import ApiModel
+from api.model import ApiModel
 
 
 class Refusal(ApiModel):

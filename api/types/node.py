@@ -5,7 +5,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import Resource
+from api.definition import Column, Definition, condition, field
+from api.meta import Document
+from api.model import Resource
 from api.types.pod_fields import Shown
 
 NODE_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -133,3 +135,22 @@ class Service(Resource):
     kind: str = Field(default="Service", description="Service.")
     spec: ServiceSpec = Field(default_factory=ServiceSpec, description="What leads to it.")
     status: ServiceStatus = Field(default_factory=ServiceStatus, description="How it is.")
+
+
+def _node_status(document: Document) -> str:
+    ready = condition("Ready", "status").read(document)
+    is_closed = document.get("spec", {}).get("unschedulable")
+    return ("Ready" if ready == "True" else "NotReady") + (",SchedulingDisabled" if is_closed else "")
+
+
+NODE_DEFINITION = Definition(
+    type=Node,
+    conditions=NODE_CONDITIONS,
+    columns=(
+        Column("Status", _node_status, description="Whether it takes runs."),
+        Column("Version", field("status.nodeInfo.kubeletVersion"), description="The version of runwright."),
+        Column("OS-Image", field("status.nodeInfo.osImage"), wide=True, description="Its operating system."),
+        Column("Kernel-Version", field("status.nodeInfo.kernelVersion"), wide=True, description="Its kernel."),
+    ),
+)
+SERVICE_DEFINITION = Definition(type=Service)

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from api.definition import Column, Definition, field
 from api.meta import Document, read_time, wire_time
 from api.types.job import Job, Run, RunState
 from api.types.job_many import FAILURES_ANNOTATION, INDEX_LABEL, INDEX_VARIABLE, is_indexed
 from api.types.job_spec import EnvVar
+from api.types.pod_fields import Pod
 from api.types.references import EnvFromSource
 
 CONDITIONS = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
@@ -203,3 +205,24 @@ def _container_state(run: Run) -> Document:
     ended |= {"signal": run.signal} if run.signal else {}
     ended |= {"startedAt": run.started_at} if run.started_at else {}
     return {"terminated": ended | {"finishedAt": run.finished_at, "message": run.message}}
+
+
+def _pod_ready(document: Document) -> str:
+    statuses = document["status"].get("containerStatuses", [])
+    return f"{sum(1 for status in statuses if status['ready'])}/{len(statuses)}"
+
+
+def _pod_status(document: Document) -> str:
+    return str(document["status"].get("reason") or document["status"].get("phase", ""))
+
+
+DEFINITION = Definition(
+    type=Pod,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Ready", _pod_ready, description="Whether its container runs."),
+        Column("Status", _pod_status, description="Its phase, or why it ended."),
+        Column("Restarts", lambda _document: "0", description="Always 0: each retry is a pod of its own."),
+        Column("Node", field("spec.nodeName"), wide=True, description="The host."),
+    ),
+)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, Field
 
-from api.meta import ApiModel, Resource
+from api.model import ApiModel, Resource
 from api.types.job_spec import EnvVar
 from api.types.references import EnvFromSource
 

@@ -5,10 +5,11 @@ from enum import StrEnum
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.definition import Column, Definition, field
 from api.errors import Cause
-from api.meta import Document, Resource
+from api.meta import SCHEDULING_GROUP, Document
+from api.model import Resource
 
-SCHEDULING_GROUP = "scheduling.k8s.io"
 HIGHEST_PRIORITY = 1_000_000_000
 """Of classes that users define. Source: Kubernetes, scheduling.HighestUserDefinablePriority."""
 LOWEST_PRIORITY = -(1 << 31)
@@ -60,3 +61,18 @@ def problems_with_change(live: Document, changed: Document) -> list[Cause]:
         text = "Invalid value: field is immutable"
         found.append(Cause("preemptionPolicy", "FieldValueInvalid", text))
     return found
+
+
+DEFINITION = Definition(
+    type=PriorityClass,
+    columns=(
+        Column("Value", field("value"), description="Jobs of a higher value come first."),
+        Column(
+            "Global-Default",
+            lambda document: str(document.get("globalDefault", False)).lower(),
+            description="Whether it is the class of jobs that name none.",
+        ),
+        Column("PreemptionPolicy", field("preemptionPolicy"), wide=True, description="Whether its jobs may preempt."),
+    ),
+    problems_with_change=problems_with_change,
+)

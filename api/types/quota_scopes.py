@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel
+from api.model import ApiModel
 
 
 class Scope(StrEnum):

@@ -6,10 +6,9 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel, Resource
-
-RBAC_GROUP = "rbac.authorization.k8s.io"
-RBAC_API_VERSION = f"{RBAC_GROUP}/v1"
+from api.definition import Column, Definition
+from api.meta import RBAC_API_VERSION, Document
+from api.model import ApiModel, Resource
 
 
 class SubjectKind(StrEnum):
@@ -129,3 +128,24 @@ class RoleBinding(Resource):
     kind: str = "RoleBinding"
     subjects: tuple[Subject, ...] | None = Field(default=None, description="Who gets them.")
     role_ref: RoleRef = Field(description="Whose rules; it cannot be changed afterwards.")
+
+
+def _role_ref(document: Document) -> str:
+    reference = document.get("roleRef", {})
+    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
+
+
+def _subjects(document: Document) -> str:
+    return ",".join(str(subject.get("name", "")) for subject in document.get("subjects") or ())
+
+
+_OF_BINDINGS = (
+    Column("Role", _role_ref, description="The role whose rules it gives."),
+    Column("Subjects", _subjects, description="Who gets them."),
+)
+
+
+ROLE_DEFINITION = Definition(type=Role)
+CLUSTER_ROLE_DEFINITION = Definition(type=ClusterRole)
+ROLE_BINDING_DEFINITION = Definition(type=RoleBinding, columns=_OF_BINDINGS)
+CLUSTER_ROLE_BINDING_DEFINITION = Definition(type=ClusterRoleBinding, columns=_OF_BINDINGS)

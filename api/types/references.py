@@ -6,7 +6,7 @@ Here: the references and their rules. What they stand for is looked up when a ru
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel
+from api.model import ApiModel
 from api.types import stored_data
 
 

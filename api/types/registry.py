@@ -8,7 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions, urls
 from api.conditions import Condition, ReasonEnum
-from api.meta import ApiModel, Resource
+from api.definition import Column, Definition, condition, field
+from api.model import ApiModel, Resource
 
 TOKEN_PREFIX = "RUNWRIGHT_TOKEN_"
 """What the names of variables begin with that may be sent to a registry."""
@@ -165,3 +166,16 @@ class Registry(Resource):
     kind: str = "Registry"
     spec: RegistrySpec = Field(description="What is wanted.")
     status: RegistryStatus = Field(default_factory=RegistryStatus, description="What is.")
+
+
+DEFINITION = Definition(
+    type=Registry,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Ready", condition("Ready", "status"), description="Whether there is a catalogue to install from."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Runtimes", field("status.runtimes"), description="Runtimes in the catalogue."),
+        Column("URL", field("spec.url"), description="Where the catalogue is."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+)

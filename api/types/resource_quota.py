@@ -6,8 +6,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity
+from api.definition import Column, Definition
 from api.errors import Cause
-from api.meta import ApiModel, Document, Resource
+from api.meta import Document
+from api.model import ApiModel, Resource
 from api.types import device_resources, quota_scopes
 from api.types.quota_scopes import Operator, Scope, ScopeSelector
 
@@ -134,3 +136,13 @@ def used(document: Document) -> str:
     status = document.get("status", {})
     uses = status.get("used", {})
     return ", ".join(f"{name}: {uses.get(name, '0')}/{most}" for name, most in status.get("hard", {}).items())
+
+
+DEFINITION = Definition(
+    type=ResourceQuota,
+    columns=(
+        Column("Used", used, description="What is used, of how much."),
+        Column("Scopes", scopes, wide=True, description="Of which jobs it is."),
+    ),
+    problems_with_change=problems_with_change,
+)

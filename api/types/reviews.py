@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from api.meta import ApiModel, Resource
+from api.model import ApiModel, Resource
 
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"

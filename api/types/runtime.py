@@ -7,7 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions, runtime_spec
 from api.conditions import Condition, ReasonEnum
-from api.meta import ApiModel, Resource
+from api.definition import Column, Definition, condition
+from api.meta import Document
+from api.model import ApiModel, Resource
 from api.types.runtime_sources import (
     ArchiveSource,
     BuildSource,
@@ -290,3 +292,27 @@ class Runtime(Resource):
     kind: str = "Runtime"
     spec: RuntimeSpec = Field(default_factory=RuntimeSpec, description="What is wanted.")
     status: RuntimeStatus = Field(default_factory=RuntimeStatus, description="What is.")
+
+
+def _installed(document: Document) -> str:
+    versions = document.get("status", {}).get("versions", ())
+    return ",".join(v["version"] for v in versions if v.get("state") == "Installed")
+
+
+def _wanted(document: Document) -> str:
+    spec = document.get("spec", {})
+    is_made = any(spec.get(name) is not None for name in MADE_SOURCES)
+    return ",".join(spec.get("versions", (FIRST_VERSION if is_made else runtime_spec.LATEST,)))
+
+
+DEFINITION = Definition(
+    type=Runtime,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Ready", condition("Ready", "status"), description="Whether every wanted version is installed."),
+        Column("Reason", condition("Ready", "reason"), description="Why it is, or is not, ready."),
+        Column("Wanted", _wanted, description="The versions wanted."),
+        Column("Installed", _installed, description="The versions installed."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+)

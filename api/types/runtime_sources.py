@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import runtime_spec, urls
-from api.meta import ApiModel
+from api.model import ApiModel
 from api.types.job_resources import Limits
 
 _CHECKSUM = re.compile(r"(?:sha256:)?[0-9a-f]{64}")

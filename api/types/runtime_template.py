@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.meta import ApiModel, Resource
+from api.definition import Column, Definition, field
+from api.meta import Document
+from api.model import ApiModel, Resource
 from api.types.runtime_sources import Requirements
 
 _PARAMETER = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,62}")
@@ -91,3 +93,17 @@ class RuntimeTemplate(Resource):
 
     kind: str = "RuntimeTemplate"
     spec: RuntimeTemplateSpec = Field(default_factory=RuntimeTemplateSpec, description="The build and its parameters.")
+
+
+def _parameters(document: Document) -> str:
+    parameters = document.get("spec", {}).get("parameters", ())
+    return ",".join(p["name"] if p.get("default") is None else f"{p['name']}={p['default']}" for p in parameters)
+
+
+DEFINITION = Definition(
+    type=RuntimeTemplate,
+    columns=(
+        Column("Parameters", _parameters, description="What is left open, and its defaults."),
+        Column("Description", field("spec.description"), description="What it is a template of."),
+    ),
+)

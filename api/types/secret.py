@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.definition import Column, Definition, field
 from api.errors import Cause
-from api.meta import Document, Resource
+from api.meta import Document
+from api.model import Resource
 from api.types import stored_data
 
 OPAQUE = "Opaque"
@@ -93,3 +95,15 @@ def problems_with_change(live: Document, changed: Document) -> list[Cause]:
     if live.get("type", OPAQUE) != changed.get("type", OPAQUE):
         found.append(Cause("type", "FieldValueInvalid", "Invalid value: field is immutable"))
     return found
+
+
+DEFINITION = Definition(
+    type=Secret,
+    columns=(
+        Column("Type", field("type"), description="What it is for."),
+        Column("Data", stored_data.count_of("data"), description="How many keys it has."),
+    ),
+    fold=fold,
+    given=(("type", OPAQUE),),
+    problems_with_change=problems_with_change,
+)

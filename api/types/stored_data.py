@@ -7,7 +7,7 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation, ValidateSecret, ValidateConf
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -75,3 +75,8 @@ def problems_with_change(live: Document, changed: Document, fields: Iterable[str
 
 def _content(document: Document, field: str) -> Any:
     return document.get(field) or {}
+
+
+def count_of(*fields: str) -> Callable[[Document], str]:
+    """Return a cell that shows how many keys these fields have together."""
+    return lambda document: str(sum(len(document.get(name) or ()) for name in fields))

@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, Field
 
-from api.meta import Resource
+from api.model import Resource
 from api.types.pod_fields import Shown
 
 METRICS_GROUP, METRICS_VERSION = "metrics.k8s.io", "v1beta1"

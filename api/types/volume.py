@@ -12,8 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions, quantity
 from api.conditions import Condition, ReasonEnum
+from api.definition import Column, Definition, condition, field
 from api.errors import Cause
-from api.meta import ApiModel, Document, Resource
+from api.meta import Document
+from api.model import ApiModel, Resource
 
 SMALLEST_BYTES = 4096
 
@@ -245,3 +247,18 @@ def used_by(document: Document) -> str:
 def _size(document: Document, name: str) -> str:
     count = document.get("status", {}).get(name)
     return "" if count is None else quantity.rounded(int(count))
+
+
+DEFINITION = Definition(
+    type=Volume,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Phase", field("status.phase"), description="A summary of the volume's conditions."),
+        Column("Type", field("spec.type"), description="What it is made of."),
+        Column("Size", capacity, description="How much it can hold."),
+        Column("Used", used, description="How much of that is in use."),
+        Column("Used-By", used_by, description="The jobs whose runs have it."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    problems_with_change=problems_with_change,
+)

@@ -11,8 +11,10 @@ from pydantic import Field
 
 from api import conditions, quantity
 from api.conditions import Condition, ReasonEnum
+from api.definition import Column, Definition, condition, field
 from api.errors import Cause
-from api.meta import ApiModel, Document, Resource
+from api.meta import Document
+from api.model import ApiModel, Resource
 
 
 class SnapshotReason(ReasonEnum):
@@ -106,3 +108,18 @@ def disk(document: Document) -> str:
 def ready_to_use(document: Document) -> str:
     """Return whether volumes can be made of a snapshot, as kubectl shows it."""
     return str(bool(document.get("status", {}).get("readyToUse"))).lower()
+
+
+DEFINITION = Definition(
+    type=VolumeSnapshot,
+    conditions=CONDITIONS,
+    columns=(
+        Column("ReadyToUse", ready_to_use, description="Whether volumes can be made of it."),
+        Column("SourceVolume", field("spec.source.volumeName"), description="What it is of."),
+        Column("RestoreSize", field("status.restoreSize"), description="The least size of a volume made of it."),
+        Column("Disk", disk, description="How much of the host's disk it takes."),
+        Column("CreationTime", field("status.creationTime"), ago=True, description="How long ago it was taken."),
+        Column("Message", condition("Ready", "message"), wide=True, description="What happened and what to do."),
+    ),
+    problems_with_change=problems_with_change,
+)

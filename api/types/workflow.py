@@ -13,8 +13,10 @@ from pydantic_core import PydanticCustomError
 
 from api import conditions, cycles
 from api.conditions import Condition, ReasonEnum
+from api.definition import Column, Definition, field
 from api.errors import Cause
-from api.meta import API_VERSION, ApiModel, Document, Resource
+from api.meta import API_VERSION, Document
+from api.model import ApiModel, Resource
 from api.types.job_spec import JobSpec
 from api.workflows import expressions
 from api.workflows.expressions import All, Expression, Is, Outcome
@@ -264,3 +266,19 @@ def problems_with_change(live: Document, changed: Document) -> list[Cause]:
         return []
     why = "Invalid value: field is immutable: make a workflow of another name, or delete this one and make it anew"
     return [Cause("spec.jobs", "FieldValueInvalid", why)]
+
+
+DEFINITION = Definition(
+    type=Workflow,
+    conditions=CONDITIONS,
+    columns=(
+        Column("Phase", field("status.phase"), description="A summary of its conditions."),
+        Column("Reason", field("status.reason"), description="Why it is in this phase."),
+        Column("Done", done, description="How many of its jobs have ended, and how many there are."),
+        Column("Active", field("status.active"), description="Its jobs that were begun and have not ended."),
+        Column("Failed", field("status.failed"), description="Its jobs that failed."),
+        Column("Skipped", field("status.skipped"), description="Its jobs whose requirements can never hold."),
+        Column("Message", field("status.message"), wide=True, description="What happened and what to do."),
+    ),
+    problems_with_change=problems_with_change,
+)

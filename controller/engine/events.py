@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from api.meta import Document, ObjectKey, Resource, wire_time
+from api.meta import Document, ObjectKey, wire_time
+from api.model import Resource
 
 _MOST_MESSAGE_CHARACTERS = 1024  # Source: kubernetes pkg/apis/core/validation/events.go, NoteLengthLimit.
 _MOST_NAME_CHARACTERS = 253

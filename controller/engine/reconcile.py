@@ -11,7 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import ValidationError
 
 from api.kinds import Kind
-from api.meta import ApiModel, Document, ObjectKey, Resource
+from api.meta import Document, ObjectKey
+from api.model import ApiModel, Resource
 from api.ports import Storage
 from controller.engine import finalizers
 from controller.engine.errors import TerminalError, TransientError

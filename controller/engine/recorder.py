@@ -17,7 +17,8 @@ from enum import StrEnum
 from prometheus_client import Counter
 
 from api.errors import AlreadyExists, Conflict, NotFound
-from api.meta import Document, Resource
+from api.meta import Document
+from api.model import Resource
 from api.ports import Storage
 from controller.engine import events
 from controller.engine.clock import Clock

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from api import conditions, runtime_spec
 from api.kinds import RUNTIME, RUNTIME_TEMPLATE
-from api.meta import ApiModel, Document, ObjectKey
+from api.meta import Document, ObjectKey
+from api.model import ApiModel
 from api.ports import Change, Storage
 from api.types.runtime import Runtime, RuntimeReason
 from api.types.runtime_sources import BuildLimits, BuildSource, TemplateSource

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from api import quantity
 from api.kinds import VOLUME, VOLUME_SNAPSHOT
-from api.meta import Document, ObjectKey, ObjectMeta
+from api.meta import Document, ObjectKey
+from api.model import ObjectMeta
 from api.ports import Change, Storage
 from api.types.volume import Volume, VolumeReason, VolumeSpec, VolumeType
 from controller.engine.errors import TransientError

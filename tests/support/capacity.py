@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.meta import Document, ObjectKey, wire_micro_time
+from api.meta import SCHEDULING_GROUP, Document, ObjectKey, wire_micro_time
 from api.types.job import Job
-from api.types.priority_class import SCHEDULING_GROUP
 from controller.capacity.amounts import CPU, MEMORY, RUNS, STORAGE, Need, need
 from controller.capacity.line import Waiting
 from controller.capacity.turns import Promised

@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import Field
 
+from api.definition import Definition
 from api.kinds import Kind
-from api.meta import ApiModel, Document, ObjectKey, Resource
+from api.meta import Document, ObjectKey
+from api.model import ApiModel, Resource
 from api.ports import Storage
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -36,7 +38,7 @@ class Toy(Resource):
     status: ToyStatus = Field(default_factory=ToyStatus)
 
 
-TOY = Kind("Toy", "toys", ("ty",), True, Toy, (), finalizer="runwright.dev/toy")
+TOY = Kind("Toy", "toys", ("ty",), True, Definition(Toy), finalizer="runwright.dev/toy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from api.meta import ObjectKey, ObjectMeta, read_time, wire_micro_time, wire_time
+from api.meta import ObjectKey, read_time, wire_micro_time, wire_time
+from api.model import ObjectMeta
 from api.types.job import Job
 from support.objects import a_job
 

@@ -113,9 +113,11 @@ def test_conditions_of_other_kinds_are_theirs(rnx, live):
     assert rnx("wait", "runtime/java-17", "--for=condition=ready").code == 0
 
 
-@pytest.mark.parametrize("kind", [kind for kind in (*KINDS, POD, NODE) if kind.conditions], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in (*KINDS, POD, NODE) if kind.definition.conditions], ids=lambda kind: kind.name
+)
 def test_each_condition_of_a_kind_can_be_waited_for(kind):
-    for type_ in kind.conditions:
+    for type_ in kind.definition.conditions:
         met = meaning_of(type_, Target(kind, "x"))
         assert met({"status": {"conditions": [condition_of(type_)]}})
         assert not met({"status": {"conditions": []}})

@@ -69,7 +69,7 @@ def test_what_is_made_is_of_one_version_which_need_not_be_named(source):
     assert read(**{source: MADE[source]}).spec.versions == ("1.0.0",)
     assert read(**{source: MADE[source]}, versions=["2.1.0"]).spec.versions == ("2.1.0",)
     assert read(**{source: MADE[source]}).spec.made_by == source
-    columns = {column.name: column.cell for column in RUNTIME.columns}
+    columns = {column.name: column.cell for column in RUNTIME.definition.columns}
     assert columns["Wanted"](a_runtime(**{source: MADE[source]})) == "1.0.0"
 
 

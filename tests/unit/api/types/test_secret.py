@@ -139,6 +139,8 @@ def test_a_config_map_that_breaks_a_rule_is_refused(verbs, fields, why):
 
 
 def test_columns_count_keys_and_show_no_value(verbs, db):
-    cells = [column.cell(db) for column in SECRET.columns]
+    cells = [column.cell(db) for column in SECRET.definition.columns]
     assert cells == ["Opaque", "1"]
-    assert [column.cell(a_config_map(data={"a": ""}, binaryData={"b": ""})) for column in CONFIG_MAP.columns] == ["2"]
+    assert [
+        column.cell(a_config_map(data={"a": ""}, binaryData={"b": ""})) for column in CONFIG_MAP.definition.columns
+    ] == ["2"]
