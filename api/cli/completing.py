@@ -81,6 +81,13 @@ def complete_priority(ctx: click.Context, _: click.Parameter, incomplete: str) -
     return names(ctx.ensure_object(Connection), "priorityclasses", incomplete)
 
 
+def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of the host's node."""
+    from api.cli.connection import Connection
+
+    return names(ctx.ensure_object(Connection), "nodes", incomplete)
+
+
 def complete_offer(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a runtime that a registry offers, and NAME@VERSION after the @."""
     from api.cli.connection import Connection

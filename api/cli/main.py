@@ -28,6 +28,8 @@ COMMANDS = {
     "attach": Lazy("api.cli.attach:attach", "Copy what a running job prints, from now on; with -i, give it input."),
     "cp": Lazy("api.cli.cp:copy", "Copy files into and out of running jobs."),
     "top": Lazy("api.cli.top:top", "Show what running jobs use."),
+    "cordon": Lazy("api.cli.cordon:cordon", "Let no further run begin on the host."),
+    "uncordon": Lazy("api.cli.cordon:uncordon", "Let runs begin on the host again."),
     "wait": Lazy("api.cli.wait:wait", "Wait until something is true of objects."),
     "events": Lazy("api.cli.events:events", "List what happened."),
     "job": Lazy("api.cli.job:job", "Run jobs and look after them."),

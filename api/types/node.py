@@ -18,7 +18,7 @@ class NodeSpec(Shown):
 
     unschedulable: bool = Field(
         default=False,
-        description="True lets no further run begin; those that run go on. Set by kubectl cordon, uncordon and drain.",
+        description="True lets no further run begin; those that run go on. Set by rnx cordon and uncordon.",
     )
     taints: tuple[dict[str, Any], ...] = Field(
         default=(), description="Refused: runs are kept from the one host by unschedulable, or by a quota."
@@ -28,7 +28,7 @@ class NodeSpec(Shown):
     @classmethod
     def _has_no_taints(cls, taints: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         if taints:
-            text = "there are no tolerations: kubectl cordon lets no further run begin, a ResourceQuota only so many"
+            text = "there are no tolerations: rnx cordon lets no further run begin, a ResourceQuota only so many"
             raise PydanticCustomError("FieldValueForbidden", text)
         return taints
 

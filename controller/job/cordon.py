@@ -1,4 +1,4 @@
-"""Whether this host takes new runs: what its Node says, which `kubectl cordon` and `uncordon` change."""
+"""Whether this host takes new runs: what its Node says, which `rnx cordon` and `uncordon` change, as kubectl does."""
 
 from api.kinds import NODE
 from api.meta import Document, ObjectKey
@@ -24,4 +24,4 @@ class Cordon:
     def _why(self, node: Document | None) -> str:
         if node is None or not node.get("spec", {}).get("unschedulable"):
             return ""
-        return f"this host is cordoned, so no run begins on it: kubectl uncordon {self._key.name} lets them again"
+        return "this host is cordoned, so no run begins on it: rnx uncordon lets them again"

@@ -68,6 +68,8 @@ top
 monitor top
 monitor status
 nodes
+cordon
+uncordon
 get nodes
 api-resources
 version
