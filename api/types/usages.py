@@ -37,17 +37,22 @@ class CountedOfRun(Shown):
     written_bytes: int | None = Field(default=None, description="Bytes written to disks.")
 
 
-class PodMetrics(Resource):
-    """What a running run uses; `kubectl top pods` shows it, and `rnx top` more of it."""
+class _Metrics(Resource):
+    """What a look at something found; rates are of the time since the look before."""
 
     model_config = ConfigDict(defer_build=True)
 
     api_version: str = Field(default=_API_VERSION, description="Group and version of the schema.")
-    kind: str = Field(default="PodMetrics", description="PodMetrics.")
     timestamp: str = Field(description="When that was looked at, RFC 3339, such as 2026-12-31T23:59:00Z.")
     window: str = Field(
         description="The time that rates are of, in seconds, such as `4.000s`: since the last look, or since its start."
     )
+
+
+class PodMetrics(_Metrics):
+    """What a running run uses; `kubectl top pods` shows it, and `rnx top` more of it."""
+
+    kind: str = Field(default="PodMetrics", description="PodMetrics.")
     containers: tuple[UsageOfContainer, ...] = Field(description="The one command, and what it uses.")
     runwright: CountedOfRun = Field(description="What was counted since the run started, as the kernel has it.")
 
@@ -68,16 +73,9 @@ class CountedOfHost(Shown):
     sent_bytes: int = Field(description="Bytes sent to networks.")
 
 
-class NodeMetrics(Resource):
+class NodeMetrics(_Metrics):
     """What the host uses; `kubectl top nodes` shows it."""
 
-    model_config = ConfigDict(defer_build=True)
-
-    api_version: str = Field(default=_API_VERSION, description="Group and version of the schema.")
     kind: str = Field(default="NodeMetrics", description="NodeMetrics.")
-    timestamp: str = Field(description="When that was looked at, RFC 3339, such as 2026-12-31T23:59:00Z.")
-    window: str = Field(
-        description="The time that rates are of, in seconds, such as `4.000s`: since the last look, or since its start."
-    )
     usage: Used = Field(description="What it uses.")
     runwright: CountedOfHost = Field(description="What was counted since the host was started, as the kernel has it.")
