@@ -11,44 +11,34 @@ from typing import Any
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from api import quantity
-from api.http.app import Surroundings, build_app
-from api.http.authorization import Access
+from api.http.app import Surroundings
 from api.http.load import Load
-from api.http.server import ApiServer, Tls
 from api.kinds import CRON_JOB, JOB, REGISTRY, RUNTIME, RUNTIME_TEMPLATE, VOLUME
 from api.meta import Document, ObjectKey
 from api.objects.verbs import Verbs
-from api.types.job import Job
 from api.version import VERSION
-from controller.cgroup import choose
-from controller.cgroup import slice as slices
 from controller.cron_job.starts import settle
 from controller.daemon import builds, cron_jobs, first_start, lock
 from controller.daemon import host as hosts
 from controller.daemon import workflows as workflows_of
 from controller.daemon.allocatable import HostAmounts
-from controller.daemon.api_settings import split_listen
-from controller.daemon.audit_file import AuditFiles
-from controller.daemon.authority import HostAuthority
+from controller.daemon.api_here import ApiHere
 from controller.daemon.clock_steps import ClockSteps
 from controller.daemon.collecting import Collector
 from controller.daemon.explaining import Explaining
 from controller.daemon.health import DaemonHealth
-from controller.daemon.held_together import HeldTogether
 from controller.daemon.host_devices import open_devices
-from controller.daemon.host_users import HostUsers
 from controller.daemon.housekeeping import Housekeeping
 from controller.daemon.job_admission import JobAdmission
 from controller.daemon.job_files import JobFiles
-from controller.daemon.metrics import DaemonMetrics, HttpMetrics, StoreMetrics
+from controller.daemon.metrics import DaemonMetrics, StoreMetrics
 from controller.daemon.networking import Networking
 from controller.daemon.node import NodeReport
 from controller.daemon.order_admission import OrderAdmission
 from controller.daemon.package_caches import PackageCaches
 from controller.daemon.paths import Paths
-from controller.daemon.probing import RuntimeProber
 from controller.daemon.queueing import open_capacity, open_quotas, watched
-from controller.daemon.run_defaults import open_cgroups, run_defaults
+from controller.daemon.runs_here import open_runs
 from controller.daemon.runtimes_for_jobs import RuntimesForJobs
 from controller.daemon.runtimes_here import open_runtimes
 from controller.daemon.served_artifacts import ServedArtifacts
@@ -57,31 +47,26 @@ from controller.daemon.settings import Settings
 from controller.daemon.volume_admission import VolumeAdmission
 from controller.daemon.volumes_here import open_volumes
 from controller.daemon.waking import Waking
-from controller.devices.fitting import Fitting
 from controller.engine.clock import SystemClock
 from controller.engine.controller import Controller
 from controller.engine.log import keys
 from controller.engine.metrics import EngineMetrics
 from controller.engine.recorder import Recorder
-from controller.job import advice, host_limits
+from controller.job import advice
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
 from controller.job.entering import Entering
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
 from controller.job.logs import JobLogs
-from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer, is_ended
-from controller.job.observed import RuntimeReady
 from controller.job.queue_metrics import QueueCollector
-from controller.job.run_dirs import RunDirs
 from controller.job.run_spec import log_files
 from controller.job.run_watch import RunWatch
 from controller.job.sweep import adopt, sweep
 from controller.job.usage import RunningJobsCollector
 from controller.job.usages import Usages
 from controller.job.waiters import Waiters
-from controller.launcher.client import LauncherClient
 from controller.linux import landlock
 from controller.manifests.directory import DirectoryFeed
 from controller.manifests.inbox import InboxFeed
@@ -121,10 +106,10 @@ class Manager:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A series of its own for when each counter began helps nobody here.
         self._metrics = CollectorRegistry()
         self._make_store()
-        self._make_runs()
+        self._runs = open_runs(settings, paths, self._host)
         self._make_runtimes()
         self._networking = Networking(
-            settings.network, paths, self.store, self.verbs, self._clock, self._run_dirs, self._look_at, self._metrics
+            settings.network, paths, self.store, self.verbs, self._clock, self._runs.dirs, self._look_at, self._metrics
         )  # fmt: skip
         self._networks = self._controller(self._networking.kind, workers=1)
         self._make_jobs()
@@ -139,15 +124,15 @@ class Manager:
             self._registries, self._runtimes, self._quota_uses, self._volumes, self._snapshots, self._networks,
             self._jobs, self._cron_jobs, self._workflows,
         )  # fmt: skip
-        self._make_access()
+        self._api = ApiHere(settings, paths, self._clock)
         self._make_sources()
         self._make_api()
 
     def start(self) -> None:
         """Clear what nobody knows, start everything, and return when the API answers."""
-        self._held_together.why_not()  # If they are not, each job is told.
+        self._runs.held_together.why_not()  # If they are not, each job is told.
         with ThreadPoolExecutor(1) as beside:
-            launcher = beside.submit(self.launcher.ensure_running)
+            launcher = beside.submit(self._runs.launcher.ensure_running)
             self._clear()
             first_start.prepare(self._paths, self.verbs, self._settings)
             launcher.result()
@@ -170,10 +155,10 @@ class Manager:
     def _clear(self) -> None:
         """End and remove what nobody knows; watch the runs that go on."""
         known = self.store.uids(JOB.name)
-        for item in sweep(known, self._run_dirs, self._cgroups, self._paths.job_logs):
+        for item in sweep(known, self._runs.dirs, self._runs.cgroups, self._paths.job_logs):
             _log.warning("removed what no job knows", extra=keys(item=item))
         self._files.sweep(known)
-        adopt(known, self._run_dirs, self._watch)
+        adopt(known, self._runs.dirs, self._watch)
         settle(self.store)
         self._waiters.start_over(self.store)
         for item in self._volumes_here.sweep():
@@ -197,12 +182,12 @@ class Manager:
         self._runtimes_here.kind.stop()
         self._watch.stop()
         self._recorder.stop()
-        self.launcher.close()
+        self._runs.launcher.close()
         self._caches.close()
         self._volumes_here.backing.close()
         self._runtimes_here.http_client.close()
         self.store.close()
-        self._audit.close()
+        self._api.audit.close()
         self._lock.close()
         _log.info("ended", extra=keys(host=self._host.name))
 
@@ -220,17 +205,6 @@ class Manager:
         self._engine_metrics = EngineMetrics(self._metrics)
         self._recorder = Recorder(self.store, self._clock, self._engine_metrics.events, host=self._host.name)
 
-    def _make_runs(self) -> None:
-        settings, paths = self._settings, self._paths
-        self._run_dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
-        launcher_cgroup = f"{paths.cgroup_slice(settings)}/{slices.LAUNCHER}"
-        self.launcher = LauncherClient(paths.launcher_socket, paths.launcher_dir, paths.launcher_log, launcher_cgroup)
-        self._cgroups, self._unenforceable = open_cgroups(paths.cgroup_parent(settings))
-        slice_name = paths.cgroup_slice(settings)
-        whole = None if self._unenforceable else slices.Slice(choose.hierarchies_of_host(), slice_name)
-        self._held_together = HeldTogether(whole, settings.cgroup, self._host)
-        self._run_defaults = run_defaults(settings, paths, self._host)
-
     def _make_jobs(self) -> None:
         settings, paths = self._settings, self._paths
         trees = InstalledTrees(paths.runtimes)
@@ -240,9 +214,9 @@ class Manager:
         )
         self._runtimes_for_jobs = runtimes
         self._watch = RunWatch(self._look_at)
-        devices = open_devices(settings, paths.root, self.store, self._run_dirs, self._look_at)
+        devices = open_devices(settings, paths.root, self.store, self._runs.dirs, self._look_at)
         self._volumes_here = here = open_volumes(
-            settings, paths, self.store, self.verbs, self._run_dirs, self._clock, self._look_at, self._metrics,
+            settings, paths, self.store, self.verbs, self._runs.dirs, self._clock, self._look_at, self._metrics,
             self._recorder,
         )  # fmt: skip
         volumes = here.for_jobs
@@ -251,19 +225,19 @@ class Manager:
         announcer = Announcer(self._recorder, job_metrics := JobMetrics(self._metrics))
         self._amounts = HostAmounts(self._host, settings, paths.runs, devices.counts_of_all)
         capacity = open_capacity(
-            settings, self.store, self._run_dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics,
+            settings, self.store, self._runs.dirs, self._clock, self._amounts.for_runs, self._look_at, job_metrics,
             self._host.name,
         )  # fmt: skip
         self._waiters = Waiters(self.store.get)
-        defaults = self._run_defaults
+        defaults = self._runs.defaults
         observer = Observer(
-            self._clock, self._host.boot_id, self._run_dirs, paths.job_logs, runtimes, self._watch,
-            capacity, devices, volumes, self._unenforceable, self._why_not_held,
+            self._clock, self._host.boot_id, self._runs.dirs, paths.job_logs, runtimes, self._watch,
+            capacity, devices, volumes, self._runs.unenforceable, self._runs.why_not_held,
             self._admission.why_not, look=self.store.get, waiters=self._waiters, contents=self._files.contents,
             artifacts=self._files.artifacts, host_files=self._files.host_files, networks=self._networking.networks,
         )  # fmt: skip
         actor = Actor(
-            self._clock, self.store, self.launcher, self._cgroups, self._run_dirs, paths.job_logs, runtimes,
+            self._clock, self.store, self._runs.launcher, self._runs.cgroups, self._runs.dirs, paths.job_logs, runtimes,
             self._runtimes_here.requests, defaults, job_metrics, devices, capacity, volumes,
             self._files.contents, self._files.artifacts, self._files.host_files, self._networking.networks,
             announcer.stopping,
@@ -280,7 +254,7 @@ class Manager:
         )
         self._job_explainer = JobExplainer(self.store, observer, actor)
         self._metrics.register(QueueCollector(capacity.pending, capacity.promised))
-        self._metrics.register(RunningJobsCollector(self._cgroups, self._watch.active))
+        self._metrics.register(RunningJobsCollector(self._runs.cgroups, self._watch.active))
 
     def _make_quota_uses(self) -> None:
         counted = ((kind.name, self._quotas.quotas_of) for kind in WATCHED)
@@ -289,7 +263,7 @@ class Manager:
     def _make_runtimes(self) -> None:
         self._runtimes_here = here = open_runtimes(
             self._settings, self._paths, self._host, self._clock, self.verbs, self._recorder, self._metrics,
-            self._held_together.why_not, self._prober(),
+            self._runs.held_together.why_not, self._runs.prober(),
         )  # fmt: skip
         dependents = Dependents(self.store)
         self._runtimes = self._controller(
@@ -305,28 +279,6 @@ class Manager:
         )
         self._registries = self._controller(here.registries, workers=2)
 
-    def _why_not_held(self, job: Job, runtime: RuntimeReady, devices: Fitting) -> str:
-        return self._held_together.why_not() or host_limits.why_not(job, runtime, devices, self._run_defaults)
-
-    def _prober(self) -> RuntimeProber | None:
-        """Return what tries runtimes out; nobody can where no run could be held to its limits."""
-        if self._unenforceable:
-            return None
-        return RuntimeProber(
-            self.launcher, self._cgroups, self._run_dirs, self._run_defaults, self._held_together.why_not
-        )
-
-    def _make_access(self) -> None:
-        settings = self._settings.api
-        listen = split_listen(settings.listen) if settings.listen else None
-        self._authority = HostAuthority(self._paths.authority, self._clock, settings.names, listen)
-        size, paths = quantity.to_bytes(settings.audit_size), self._paths
-        self._audit = AuditFiles(paths.audit_log, paths.audit_log_of_unknown, size, settings.audit_files)
-        self._host_users = HostUsers(settings.socket_groups)
-        if self._host_users.are_many:
-            self._paths.run.chmod(0o711)  # For them to reach the socket; what else is in there is closed to them.
-        self._tls = None if listen is None else Tls(*listen, self._authority.context())
-
     def _make_sources(self) -> None:
         rescan_seconds = self._settings.manifests.rescan_seconds
         feeds: list[Feed] = [
@@ -339,14 +291,14 @@ class Manager:
         self._collector = Collector(self.store, self.verbs)
         self._housekeeping = Housekeeping(
             self.store, self.verbs, self._clock, self._settings, self._caches,
-            Parts.below(self._paths.runtimes, self._clock), self._authority, self._files,
+            Parts.below(self._paths.runtimes, self._clock), self._api.authority, self._files,
         )  # fmt: skip
 
     def _make_api(self) -> None:
         settings = self._settings
         node = NodeReport(
             self._host, self._clock, self._paths.runs, self._amounts, settings.runtime.disk_used_percent,
-            lambda: self._unenforceable,
+            lambda: self._runs.unenforceable,
         )  # fmt: skip
         surroundings = Surroundings(
             verbs=self.verbs,
@@ -356,29 +308,33 @@ class Manager:
                 self._paths.job_logs,
                 self._clock,
                 self._run_is_over,
-                lambda job: log_files(job["metadata"].get("annotations") or {}, self._run_defaults),
+                lambda job: log_files(job["metadata"].get("annotations") or {}, self._runs.defaults),
             ),
             run_access=Entering(
-                self._run_dirs, self.launcher, self._runtimes_for_jobs, self._run_defaults.cgroup_parent, self.store.get
+                self._runs.dirs,
+                self._runs.launcher,
+                self._runtimes_for_jobs,
+                self._runs.defaults.cgroup_parent,
+                self.store.get,
             ),
             run_usages=Usages(
-                self._cgroups, self._run_defaults.cgroup_parent, self._watch.active, self.store, self._clock
+                self._runs.cgroups, self._runs.defaults.cgroup_parent, self._watch.active, self.store, self._clock
             ),
             uploads=self._files.uploads,
             artifacts=ServedArtifacts(self._files.artifacts),
             build_logs=ServedBuildLogs(self._paths.build_logs, self.store),
             catalogues=ServedCatalogues(self._runtimes_here.catalogues, self._runtimes_here.platform),
             explainer=Explaining(self.store, self._job_explainer, self._cron_job_explainer),
-            health=DaemonHealth(self._controllers, self._manifests, self.launcher, self._audit, self._networking),
+            health=DaemonHealth(
+                self._controllers, self._manifests, self._runs.launcher, self._api.audit, self._networking
+            ),
             exposition=DaemonMetrics(self._metrics),
             manifests=self._manifests.reports,
             host=node,
             node_name=self._host.name,
             version=VERSION,
         )
-        access = Access(self._host_users.user, self._audit, self._authority, self.store)
-        app = build_app(surroundings, HttpMetrics(self._metrics), access, load=self._load)
-        self._server = ApiServer(app, self._paths.api_socket, self._tls, is_shared=self._host_users.are_many)
+        self._server = self._api.server(surroundings, self.store, self._metrics, self._load)
 
     def _controller(self, reconciler: Any, **options: Any) -> Controller:
         parts = reconciler, self.store, self._clock, self._recorder, self._engine_metrics
