@@ -6,9 +6,9 @@ from api import kinds
 from api.cli import finished, run_targets, streaming
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.flag_types import Whole
 from api.cli.problems import CommandFailed
 from api.cli.run_targets import Running
-from api.cli.whole_numbers import WholeNumber
 from api.client_watch import wait_for
 from api.meta import Document
 
@@ -16,7 +16,7 @@ from api.meta import Document
 @click.command("attach")
 @click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
 @click.option("-i", "--stdin", "takes_input", is_flag=True, help="Pass standard input on, if the job has spec.stdin.")
-@click.option("--attempt", type=WholeNumber(min=1), metavar="N", help="The N-th run; by default the running one.")
+@click.option("--attempt", type=Whole(1), metavar="N", help="The N-th run; by default the running one.")
 @run_targets.of_index
 @reaching
 @pass_connection

@@ -48,7 +48,7 @@ def _close(connection: Connection, name: str | None, *, closed: bool, as_json: b
         asked = bool(node.get("spec", {}).get("unschedulable")) != closed
         return {"spec": {"unschedulable": closed or None}} if asked else None
 
-    name = name or client.list(kinds.NODE)["items"][0]["metadata"]["name"]
+    name = (name or "").removeprefix("node/") or client.list(kinds.NODE)["items"][0]["metadata"]["name"]
     node = client.change(kinds.NODE, "", name, patch_for)
     if as_json:
         show_json(node)

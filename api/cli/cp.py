@@ -11,9 +11,9 @@ import click
 
 from api.cli import run_targets
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.flag_types import Whole
 from api.cli.output import note, printable
 from api.cli.problems import CommandFailed
-from api.cli.whole_numbers import WholeNumber
 from api.copying import pack, unpack
 
 _READ_BYTES = 1 << 17
@@ -31,7 +31,7 @@ class _Place:
 @click.command("cp")
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET")
-@click.option("--attempt", type=WholeNumber(min=1), metavar="N", help="The N-th run; by default the running one.")
+@click.option("--attempt", type=Whole(1), metavar="N", help="The N-th run; by default the running one.")
 @run_targets.of_index
 @reaching
 @pass_connection

@@ -38,7 +38,7 @@ def job(connection: Connection, *, name: str, source: str, dry_run: str, output:
     \b
     rnx create job report-now --from=cronjob/report
     """
-    targets = parse_objects((source,))
+    targets = parse_objects((source,)) if "/" in source else ()
     if len(targets) != 1 or targets[0].kind is not kinds.CRON_JOB:
         raise click.UsageError(f'--from: "{source}" is no CronJob: write cronjob/NAME')
     cron_job = connection.client.get(kinds.CRON_JOB, connection.namespace, targets[0].name)

@@ -10,12 +10,12 @@ from api.cli import targets
 from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.dry_run import dry_run_flag
+from api.cli.flag_types import Whole
 from api.cli.json_flag import also_json
 from api.cli.output import note, printable, show_json
 from api.cli.problems import CommandFailed, describe
 from api.cli.targets import Target
 from api.cli.wait_flags import GONE, waits_until
-from api.cli.whole_numbers import WholeNumber
 from api.client import Client
 from api.client_paths import BadName, check_name
 from api.client_watch import TimedOut, condition, wait_for
@@ -40,7 +40,7 @@ _IN_USE = "InUse"
 @click.option("--all", "everything", is_flag=True, help="Delete all objects of the kind.")
 @click.option("-l", "--selector", default="", metavar="SELECTOR", help="Delete objects with these labels.")
 @waits_until(GONE)
-@click.option("--grace-period", type=WholeNumber(min=0), metavar="SECONDS", help="Seconds between SIGTERM and SIGKILL.")
+@click.option("--grace-period", type=Whole(0), metavar="SECONDS", help="Seconds between SIGTERM and SIGKILL.")
 @click.option("--ignore-not-found", is_flag=True, help="Objects that do not exist are no error.")
 @dry_run_flag("change")
 @click.option("-o", "--output", type=click.Choice(["name", "json"]), help="Print names only.")

@@ -11,6 +11,7 @@ from api.cli.completing import complete_target
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.json_flag import also_json
 from api.cli.output import age, columns, note, show_columns, show_json, show_yaml
+from api.cli.targets import Target
 from api.client import Selection
 from api.meta import Document
 
@@ -56,8 +57,9 @@ def events(
     no_headers: bool,
 ) -> None:
     """List what happened, oldest first; events are kept for an hour."""
-    selection = Selection(fields=selector_for(targets.parse_objects((about,))[0]) if about else "")
-    target_kind = targets.parse_objects((about,))[0].kind if about else None
+    target = _named(about) if about else None
+    selection = Selection(fields=selector_for(target) if target else "")
+    target_kind = target.kind if target else None
     namespace = None if all_namespaces or (target_kind and not target_kind.namespaced) else connection.namespace
     wanted = _Wanted(_types(types), of_one=bool(about))
     if watch and output:
@@ -97,6 +99,12 @@ def _watch_documents(
 def _show_if(event: Document, wanted: _Wanted, show: Callable[[Document], None]) -> None:
     if wanted.has(event):
         show(event)
+
+
+def _named(about: str) -> Target:
+    if "/" not in about:
+        raise click.UsageError(f'--for: cannot read "{about}" as KIND/NAME: write it as job/etl')
+    return targets.parse_objects((about,))[0]
 
 
 def _types(text: str) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ import click
 from api.cli import run_targets, streaming
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.flag_types import Whole
 from api.cli.output import note
 from api.cli.problems import CommandFailed
-from api.cli.whole_numbers import WholeNumber
 
 
 @click.command("exec")
@@ -17,7 +17,7 @@ from api.cli.whole_numbers import WholeNumber
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND…")
 @click.option("-i", "--stdin", "takes_input", is_flag=True, help="Pass standard input on.")
 @click.option("-t", "--tty", "terminal", is_flag=True, help="Give it a terminal.")
-@click.option("--attempt", type=WholeNumber(min=1), metavar="N", help="The N-th run; by default the running one.")
+@click.option("--attempt", type=Whole(1), metavar="N", help="The N-th run; by default the running one.")
 @run_targets.of_index
 @reaching
 @pass_connection

@@ -15,6 +15,7 @@ from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.delete import Options, delete_and_wait
 from api.cli.durations import SECONDS
 from api.cli.finding import by_beginning
+from api.cli.flag_types import Whole
 from api.cli.lazy import Lazy, LazyGroup
 from api.cli.listing import show_newest
 from api.cli.logs import JSON_HELP, show_log
@@ -22,7 +23,6 @@ from api.cli.output import age, note, show_columns, show_json, show_json_of, siz
 from api.cli.problems import CommandFailed
 from api.cli.targets import Target
 from api.cli.wait_flags import ENDED, waits_until
-from api.cli.whole_numbers import WholeNumber
 from api.client import LogRequest
 from api.client_watch import wait_for
 from api.meta import Document
@@ -102,10 +102,10 @@ def status(connection: Connection, *, names: tuple[str, ...], as_json: bool) -> 
 @click.command("log")
 @click.argument("name", metavar="JOB", shell_complete=complete_job)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as it writes, until the job's end.")
-@click.option("--tail", type=WholeNumber(min=-1), metavar="LINES", help="Only the last lines; -1 is all.")
+@click.option("--tail", type=Whole(-1), metavar="LINES", help="Only the last lines; -1 is all.")
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
-@click.option("--index", type=WholeNumber(min=0), metavar="N", help="The last run of this index of an indexed job.")
+@click.option("--index", type=Whole(0), metavar="N", help="The last run of this index of an indexed job.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reaching
 @pass_connection

@@ -15,11 +15,11 @@ import click
 from api.cli import finished
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
+from api.cli.flag_types import Whole
 from api.cli.job import find
 from api.cli.output import note, printable, several, show_columns, show_json
 from api.cli.problems import CommandFailed
 from api.cli.progress import FileProgress
-from api.cli.whole_numbers import WholeNumber
 from api.client import Client
 from api.client_transport import Silence, Unreachable
 from api.errors import TooManyRequests
@@ -43,7 +43,7 @@ _READ_BYTES = 1 << 20
     metavar="DIR",
     help="Where to put them; by default here.",
 )
-@click.option("--index", type=WholeNumber(min=0), metavar="N", help="Of an indexed job, only those of this index.")
+@click.option("--index", type=Whole(0), metavar="N", help="Of an indexed job, only those of this index.")
 @click.option("--list", "only_list", is_flag=True, help="Only list them.")
 @click.option("--json", "as_json", is_flag=True, help="List them as JSON, as the API said it.")
 @reaching

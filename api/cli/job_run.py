@@ -27,10 +27,9 @@ from api.cli import (
 )
 from api.cli.completing import complete_job, complete_runtime, complete_volume
 from api.cli.connection import Connection, pass_connection, reaching_but_for_s
-from api.cli.flag_types import Read
+from api.cli.flag_types import Read, Whole
 from api.cli.output import note, show_json, show_yaml
 from api.cli.problems import CommandFailed
-from api.cli.whole_numbers import WholeNumber
 from api.client_transport import Answer
 from api.errors import Invalid
 from api.meta import API_VERSION, Document
@@ -158,16 +157,14 @@ def _refuse_gpu_memory(ctx: click.Context, _: click.Parameter, value: Any) -> No
 @click.option("--name", default="", metavar="NAME", help="The job's name; by default run- and five characters.")
 @click.option(
     "--backoff-limit",
-    type=WholeNumber(0, 1000),
+    type=Whole(0, 1000),
     default=0,
     show_default=True,
     metavar="N",
     help="Retries after a failure.",
 )
-@click.option(
-    "--completions", type=WholeNumber(0, 100_000), metavar="N", help="Run it until this many runs have succeeded."
-)
-@click.option("--parallelism", type=WholeNumber(0, 1_000), metavar="N", help="Run up to N at a time.")
+@click.option("--completions", type=Whole(0, 100_000), metavar="N", help="Run it until this many runs have succeeded.")
+@click.option("--parallelism", type=Whole(0, 1_000), metavar="N", help="Run up to N at a time.")
 @click.option(
     "--indexed", is_flag=True, help="Give each of --completions runs an index from 0 on, in JOB_COMPLETION_INDEX."
 )

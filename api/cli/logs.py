@@ -9,8 +9,8 @@ from api.cli import finished, log_lines, many_logs, run_log, targets
 from api.cli.completing import complete_job
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
+from api.cli.flag_types import Whole
 from api.cli.problems import CommandFailed
-from api.cli.whole_numbers import WholeNumber
 from api.client import Client, LogRequest
 from api.client_watch import wait_for
 from api.errors import NotFound
@@ -22,14 +22,14 @@ JSON_HELP = "As JSON: a document for each line, with its pod, stream and time."
 @click.command("logs")
 @click.argument("word", metavar="JOB | job/NAME | pod/NAME", shell_complete=complete_job)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it writes, until the job's end.")
-@click.option("--tail", type=WholeNumber(min=-1), metavar="LINES", help="Only the last lines; -1 is all.")
+@click.option("--tail", type=Whole(-1), metavar="LINES", help="Only the last lines; -1 is all.")
 @click.option("--since", type=SECONDS, metavar="DURATION", help="Only what is newer, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
 @click.option("--stdout", "stream", flag_value="stdout", help="Only standard output.")
 @click.option("--stderr", "stream", flag_value="stderr", help="Only standard error.")
-@click.option("--attempt", type=WholeNumber(min=1), metavar="N", help="The N-th run; by default the last.")
+@click.option("--attempt", type=Whole(1), metavar="N", help="The N-th run; by default the last.")
 @click.option("-p", "--previous", is_flag=True, help="The run before the last.")
-@click.option("--index", type=WholeNumber(min=0), metavar="N", help="The last run of this index of an indexed job.")
+@click.option("--index", type=Whole(0), metavar="N", help="The last run of this index of an indexed job.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @reaching
 @pass_connection

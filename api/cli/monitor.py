@@ -90,6 +90,7 @@ def _show(connection: Connection, parts: tuple[str, ...], *, as_json: bool) -> N
     node, used = seen["node"], seen["usage"]["runwright"]
     bad = [each for each in node["status"]["conditions"] if (each["type"] == "Ready") != (each["status"] == "True")]
     state = "; ".join(f"{each['type']} is {each['status']}: {each['message']}" for each in bad) or "ready"
+    state += ", cordoned" if node.get("spec", {}).get("unschedulable") else ""
     click.echo(f"{node['metadata']['name']}: {state}, up {duration(used['runningSeconds'])}")
     show_columns([[part.upper(), text] for part, text in _rows(seen, parts)])
 

@@ -8,8 +8,8 @@ import click
 from api import kinds
 from api.cli import finished, targets
 from api.cli.connection import Connection
+from api.cli.flag_types import Whole
 from api.cli.problems import CommandFailed
-from api.cli.whole_numbers import WholeNumber
 from api.errors import NotFound
 from api.meta import Document
 
@@ -56,7 +56,7 @@ def find(connection: Connection, word: str, attempt: int | None = None, index: i
 def of_index(command: Any) -> Any:
     """Add the option --index to a command that goes into a run."""
     say = "The run of this index of an indexed job."
-    return click.option("--index", type=WholeNumber(min=0), metavar="N", help=say)(command)
+    return click.option("--index", type=Whole(0), metavar="N", help=say)(command)
 
 
 def _say_which(runs: list[Document]) -> str:

@@ -186,6 +186,8 @@ def gc(connection: Connection, *, names: tuple[str, ...], dry_run: bool, timeout
     if as_json:
         show_json(after)
         return
+    if not after:
+        note("No runtimes found: nothing to remove")
     for runtime in after:
         click.echo(printable(f"Runtime {runtime['metadata']['name']}: {result_of(runtime, Request.GC)}"))
 

@@ -80,7 +80,8 @@ def parse(words: Sequence[str]) -> tuple[tuple[Kind, ...], tuple[Target, ...]]:
     pairs = [word.partition("/") for word in words]
     for (kind, slash, name), word in zip(pairs, words, strict=True):
         if not slash or not kind or not name or "/" in name:
-            raise click.UsageError(f'cannot read "{word}" as KIND/NAME: do not mix it with KIND NAME')
+            hint = f"write {kind}/NAME" if slash and kind and not name else "do not mix it with KIND NAME"
+            raise click.UsageError(f'cannot read "{word}" as KIND/NAME: {hint}')
     named = tuple(_target(kind_of(kind), name) for kind, _, name in pairs)
     return tuple(dict.fromkeys(target.kind for target in named)), named
 

@@ -7,6 +7,7 @@ aliases that multiply, tags. Repeated keys are found and reported with their pat
 """
 
 import json
+import re
 from collections import Counter
 from typing import Any, NoReturn
 
@@ -16,6 +17,9 @@ from api.caps import MOST_DEPTH, MOST_VALUES
 from api.errors import BadRequest
 from api.objects import scalars, shapes
 from api.objects.scalars import NodeError, Repeating
+
+_NO_NAME = re.compile(r'in "<\w+ string>", ')
+"""What PyYAML calls a text that came from no file."""
 
 
 def read_json(body: bytes) -> Any:
@@ -76,7 +80,7 @@ def _text(body: bytes) -> str:
 def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"it nests deeper than {MOST_DEPTH} levels"
-    return " ".join(str(error).split())[:300]
+    return " ".join(_NO_NAME.sub("at ", str(error)).split())[:300]
 
 
 def _refuse_constant(name: str) -> NoReturn:

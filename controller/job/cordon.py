@@ -24,4 +24,4 @@ class Cordon:
     def _why(self, node: Document | None) -> str:
         if node is None or not node.get("spec", {}).get("unschedulable"):
             return ""
-        return "this host is cordoned, so no run begins on it: rnx uncordon lets them again"
+        return "this host is cordoned, so no run begins on it: rnx uncordon opens it again"

@@ -8,6 +8,7 @@ file or another scheme, nor from https to http; none can keep us waiting for hea
 
 import logging
 import os
+import re
 import socket
 import stat
 import threading
@@ -117,7 +118,7 @@ def open_url(
     except httpx.TimeoutException as error:
         raise TransientError("Unreachable", f"cannot read {url}: no answer in {timeout_seconds:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        raise TransientError("Unreachable", f"cannot read {url}: {error or type(error).__name__}") from error
+        raise TransientError("Unreachable", f"cannot read {url}: {_words_of(error)}") from error
 
 
 def fetch(
@@ -150,6 +151,10 @@ def fetch(
                 "Unreachable", f"cannot read {url}: it ended after {len(body)} of {stream.length} bytes"
             )
         return Fetched(bytes(body), stream.headers.get("etag", ""), stream.headers.get("last-modified", ""))
+
+
+def _words_of(error: Exception) -> str:
+    return re.sub(r"^\[Errno -?[0-9]+\] ", "", str(error)) or type(error).__name__
 
 
 def _follow(

@@ -22,7 +22,7 @@ def test_a_host_is_cordoned_and_uncordoned_in_kubectls_words(host, rnx):
     assert rnx("cordon", HOST).lines == [f"node/{HOST} cordoned"]
     assert host() == {"unschedulable": True}
 
-    assert rnx("uncordon", HOST).lines == [f"node/{HOST} uncordoned"]
+    assert rnx("uncordon", f"node/{HOST}").lines == [f"node/{HOST} uncordoned"]
     assert host() == {}
 
 

@@ -44,7 +44,7 @@ def test_what_is_no_cron_job_is_refused(rnx, tick, source):
     said = rnx("create", "job", "now", f"--from={source}")
 
     assert said.code == 2
-    assert said.err.startswith(("Usage", "error"))
+    assert f'--from: "{source}" is no CronJob: write cronjob/NAME' in said.err
 
 
 def test_a_cron_job_that_is_not_there_is_told(rnx, live):

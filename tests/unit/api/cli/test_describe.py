@@ -306,3 +306,10 @@ def test_where_a_job_is_in_its_network_is_described_with_its_ports(rnx, live):
     assert "Ports:            38081 -> 8080/tcp\n" in then
     assert "10.213.0.2" in wide
     assert "38081 -> 8080/tcp" in wide
+
+
+@pytest.mark.parametrize("about", ["etl", "jobs", "nonsense"])
+def test_events_are_of_an_object_and_not_of_a_word(rnx, about):
+    said = rnx("events", "--for", about)
+
+    assert (said.code, f'--for: cannot read "{about}" as KIND/NAME: write it as job/etl' in said.err) == (2, True)

@@ -20,6 +20,15 @@ def test_the_status_has_what_the_host_has_and_uses(rnx, live):
     }  # fmt: skip
 
 
+def test_a_host_that_begins_no_run_is_said_to_be_cordoned(rnx):
+    rnx("cordon")
+    closed = rnx("monitor", "status").lines[0]
+    rnx("uncordon")
+
+    assert closed.startswith("testhost: ready, cordoned, up ")
+    assert rnx("monitor", "status").lines[0].startswith("testhost: ready, up ")
+
+
 def test_parts_are_chosen_and_unknown_ones_refused(rnx):
     assert [line.split()[0] for line in rnx("monitor", "status", "--filter", "memory,cpu").lines[1:]] == [
         "MEMORY", "CPU"

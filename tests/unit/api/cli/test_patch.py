@@ -64,7 +64,7 @@ def test_a_status_is_patched_in_its_place(rnx, live):
         (("-p", "x", "--patch-file", "-"), "say what to change: either -p PATCH or --patch-file FILE"),
         (("-p", "suspend"), "with --type merge it is an object, such as spec: {…}"),
         (("-p", "spec: {}", "--type", "json"), "with --type json it is a list of operations"),
-        (("-p", "spec: {"), "cannot read the patch: "),
+        (("-p", "spec: {"), "did not find expected node content at line 2, column 1"),
         (("-p", "spec: {suspend: true, suspend: false}"), '"spec.suspend" is there twice: remove one'),
         (("-p", "a: \udcff"), "cannot read the patch: "),
     ],

@@ -47,6 +47,10 @@ def offered(live, name: str, **runtimes: dict) -> None:
     live.host.catalogues[name] = {"fetchedAt": "2026-01-01T00:00:00Z", "problem": "", "runtimes": runtimes}
 
 
+def test_where_no_runtime_is_nothing_goes_and_that_is_told(rnx, live):
+    assert rnx("runtime", "gc").err == "No runtimes found: nothing to remove\n"
+
+
 def test_what_registries_offer_is_listed_with_whether_it_runs_here(rnx, live):
     version = {"description": "A tool", "sizeBytes": 2048, "platforms": ["x"], "unsupported": ""}
     offered(live, "b", tool={"1.9.0": version, "1.10.0": version | {"unsupported": "it does not"}})

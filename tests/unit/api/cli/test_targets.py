@@ -38,7 +38,7 @@ def test_a_kind_alone_means_all_of_it():
         (["jbos"], "did you mean jobs?"),
         (["zzzz"], "use one of jobs, runtimes"),
         (["job/a", "b"], "do not mix it with KIND NAME"),
-        (["job/"], "as KIND/NAME"),
+        (["job/"], 'cannot read "job/" as KIND/NAME: write job/NAME'),
         ([","], "no kind is named"),
         ([], "name what"),
     ],

@@ -431,7 +431,7 @@ def test_nobody_begins_on_a_cordoned_host_and_all_do_when_it_is_uncordoned(host)
 
     a, b = host.ask("a"), host.ask("b")
     assert [turn.reason for turn in (a, b)] == ["HostCordoned", "HostCordoned"]
-    assert a.message == "this host is cordoned, so no run begins on it: rnx uncordon lets them again"
+    assert a.message == "this host is cordoned, so no run begins on it: rnx uncordon opens it again"
     assert (a.place, b.ahead) == ("place 1 of 1 in the queue, priority 0", 1)
     assert host.names_woken() == []
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 
 import pytest
 
@@ -30,6 +31,14 @@ def failure(client, url: str, access: Access = ANYONE) -> TransientError:
     with pytest.raises(TransientError) as caught:
         read(client, url, access)
     return caught.value
+
+
+def test_a_server_that_is_not_there_is_told_without_the_number_of_the_error(client):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    url = f"http://127.0.0.1:{port}/registry.json"
+    assert failure(client, url).message == f"cannot read {url}: Connection refused"
 
 
 def test_redirects_are_followed(client):
