@@ -188,8 +188,8 @@ class _Tree:
         """Write a file's content. What lies between its holes comes one after another, from where its data begins."""
         stream: Any = self._tar.fileobj
         stream.seek(member.offset_data)
-        pieces: list[tuple[int, int]] = getattr(member, "sparse", None) or [(0, member.size)]
-        for offset, size in pieces:
+        pieces: list[tuple[int, int]] | None = getattr(member, "sparse", None)
+        for offset, size in [(0, member.size)] if pieces is None else pieces:  # A file may be one hole: it has none.
             at, end = offset, offset + size
             while at < end:
                 block = stream.read(min(_BLOCK, end - at))

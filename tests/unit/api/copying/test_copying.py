@@ -108,6 +108,20 @@ def test_holes_stay_holes_and_are_not_sent(tmp_path):
     assert (status.st_size, status.st_blocks * 512 < MIB, sent < MIB) == (1000 * MIB, True, True)
 
 
+def test_a_file_that_is_one_hole_comes_back_and_so_do_those_behind_it(tmp_path):
+    (tmp_path / "source").mkdir()
+    with open(tmp_path / "source/hole", "wb") as file:
+        file.truncate(MIB)
+    (tmp_path / "source/next").write_bytes(os.urandom(MIB))
+
+    noted, problems = through(tmp_path / "source", tmp_path / "copy")
+
+    assert (noted, problems) == ([], [])
+    assert (tmp_path / "copy/hole").read_bytes() == bytes(MIB)
+    assert (tmp_path / "copy/hole").stat().st_blocks == 0
+    assert (tmp_path / "copy/next").read_bytes() == (tmp_path / "source/next").read_bytes()
+
+
 def test_zeros_of_a_file_without_holes_become_holes(tmp_path):
     (tmp_path / "zeros").write_bytes(bytes(8 * MIB) + b"end")
 
