@@ -283,6 +283,7 @@ def _enter_and_exit(request: JoinRequest, copy: Copy | None, niceness: int, talk
         else:
             os.chdir(request.cwd)
             talk.close()  # As an exec would.
+            signals.answer_errors()  # A file beyond the job's limit is told of, and the rest is copied.
             code = copy(request.argv[0])
     except CannotConnect as error:
         _report(talk, str(error), _UNANSWERED)

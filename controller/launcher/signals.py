@@ -22,9 +22,16 @@ def reset_all() -> None:
     """Give every signal its default meaning, but those of `_ERRORS`, and block none: nothing is inherited."""
     for number in range(1, signal.NSIG):
         if number not in _NOT_OURS:
-            signal.signal(number, signal.SIG_IGN if number in _ERRORS else signal.SIG_DFL)
+            signal.signal(number, signal.SIG_DFL)
+    answer_errors()
     reset_hidden()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def answer_errors() -> None:
+    """Have a write that fails answer so: for code of ours, also where it is held to the limits of a run."""
+    for number in _ERRORS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def reset_hidden() -> None:

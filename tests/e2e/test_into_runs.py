@@ -415,6 +415,24 @@ def test_a_copy_to_a_full_disk_is_told(daemon, tmp_path):
     assert (code, "No space left" in err) == (1, True), err
 
 
+def test_a_copy_of_files_beyond_the_jobs_limit_is_told_and_the_rest_is_copied(daemon, tmp_path):
+    daemon.shell("narrow", "exec sleep 1000", resources={"limits": {"fileSize": "64Ki"}})
+    daemon.running("narrow")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "big").write_bytes(os.urandom(MIB))
+    (tree / "small").write_text("small")
+    with (tree / "wide").open("wb") as file:
+        file.truncate(MIB)
+
+    code, _, err = rnx(daemon, "cp", str(tree), "narrow:/work/")
+
+    assert code == 1
+    assert "./big: File too large" in err
+    assert "./wide: File too large" in err
+    assert rnx(daemon, "exec", "narrow", "--", "cat", "/work/tree/small")[1] == b"small"
+
+
 # top
 
 
