@@ -59,6 +59,10 @@ Copy: TypeAlias = Callable[[str], int]
 
 _UNANSWERED = 1
 """The exit code of a connection that nobody took, and of an input that is none."""
+_NO_MORE_PROCESSES = (
+    "with the two that coming in takes it has more than spec.resources.limits.pids of its job allows, or all runs "
+    "together more than the setting cgroup.pids: let some end, or raise that"
+)
 _MAY_KILL = frozenset({Capability.KILL})
 
 
@@ -255,7 +259,10 @@ def _prepare_copy(request: JoinRequest) -> Copy | None:
 
 
 def _fork_entrant(request: JoinRequest, copy: Copy | None, niceness: int, talk: socket.socket) -> None:
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except BlockingIOError as error:
+        raise BlockingIOError(_NO_MORE_PROCESSES) from error
     if pid == 0:
         _enter_and_exit(request, copy, niceness, talk)
     attendant.tell(talk, {"pid": pid})
