@@ -45,7 +45,7 @@ from controller.job.steps import (
 )
 from controller.job.tally import Next
 from controller.job.volumes import VolumesMissing
-from controller.launcher.records import Unclaimed
+from controller.launcher.records import Running, Unclaimed
 
 KILL_AFTER_GRACE_SECONDS = 15.0
 _RUNTIME_CHECK_SECONDS = 30.0
@@ -151,6 +151,8 @@ def _looked_at_by_deadline(job: Job, now: datetime, wanted: Plan) -> Plan:
 def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun) -> Plan:
     remaining = _remaining(job, observed.now)
     if job.spec.suspend:
+        if isinstance(found.record, Running) and found.record.is_ending:  # What is frozen would keep it from its end.
+            return Plan.do(KillRun(run.attempt), check_again_seconds=1)
         return Plan.nothing() if found.frozen else Plan.do(FreezeRun(run.attempt))
     if found.may_be_frozen:
         return Plan.do(ThawRun(run.attempt, job.spec.active_deadline_seconds))

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -80,12 +80,17 @@ class Unclaimed:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The run is on its way; `control` is the path of its supervisor's FIFO."""
+    """The run is on its way; `control` is the path of its supervisor's FIFO.
+
+    With `is_ending` its supervisor was killed, and is not dead as the kernel has it wait for what it cannot end: on
+    version 1 of cgroups that is what is frozen.
+    """
 
     pid: int
     start_time: int
     started_at: str
     control: str = field(default="", compare=False)
+    is_ending: bool = False
 
     def hold(self) -> int:
         """Open a pidfd of its supervisor. The caller closes it.
@@ -163,14 +168,15 @@ def _observe(directory_fd: int) -> Observed:
         return _unnamed_exit(directory_fd) or Unclaimed()
     if claim.outcome is not None:
         return Exited(claim.outcome)
-    cause = _why_dead(claim)
-    if torn is not None and cause is not None:
-        return Lost(cause, claim.started_at)
-    if cause is None:
-        return Running(claim.pid, claim.start_time, claim.started_at, claim.control)
-    # It was alive when we looked for the record at first, and may have written it since.
-    record = read_exit(directory_fd)
-    return Exited(record) if record is not None else _unnamed_exit(directory_fd) or Lost(cause, claim.started_at)
+    found = _supervisor_of(claim)
+    running = Running(claim.pid, claim.start_time, claim.started_at, claim.control)
+    if isinstance(found, procfs.Stat) and not found.is_exiting:
+        return running
+    if torn is None:  # It was alive when we looked for the record at first, and may have written it since.
+        record = read_exit(directory_fd)
+        if ended := Exited(record) if record is not None else _unnamed_exit(directory_fd):
+            return ended
+    return replace(running, is_ending=True) if isinstance(found, procfs.Stat) else Lost(found, claim.started_at)
 
 
 def _unnamed_exit(directory_fd: int) -> Exited | None:
@@ -182,7 +188,8 @@ def _unnamed_exit(directory_fd: int) -> Exited | None:
     return None if record is None else Exited(record)
 
 
-def _why_dead(claim: Claim) -> str | None:
+def _supervisor_of(claim: Claim) -> procfs.Stat | str:
+    """Return what the kernel says of the run's supervisor, or why it says nothing: it is dead."""
     if claim.boot_id != process.boot_id():
         return "the machine was restarted while the run was running"
     gone = f"its supervisor (process {claim.pid}) ended without a record of the run's exit"
@@ -192,7 +199,7 @@ def _why_dead(claim: Claim) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return gone
     alive = found.start_time_ticks == claim.start_time and found.state not in _DEAD_STATES
-    return None if alive else gone
+    return found if alive else gone
 
 
 def read_claim(directory_fd: int) -> Claim | None:

@@ -6,17 +6,24 @@ Here: what we use of those files, with the kernel's names. Never here: opening t
 from dataclasses import dataclass
 
 _NAME_ENDS = ") "
+_PF_EXITING = 0x4  # Source: include/linux/sched.h.
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """Fields 1–4 and 22 of /proc/PID/stat."""
+    """Fields 1–4, 9 and 22 of /proc/PID/stat."""
 
     pid: int
     command: str
     state: str
     parent_pid: int
+    flags: int
     start_time_ticks: int
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether it is past the last of its own code, but perhaps not dead: process 1 of a namespace waits for all."""
+        return bool(self.flags & _PF_EXITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ def parse_stat(text: str) -> Stat:
     fields = tail.split()
     if not separator or not opening or len(fields) < 20:
         raise ValueError(f"cannot read {text[:80]!r} as /proc/PID/stat: fields are missing")
-    return Stat(int(pid), command, fields[0], int(fields[1]), int(fields[19]))
+    return Stat(int(pid), command, fields[0], int(fields[1]), int(fields[6]), int(fields[19]))
 
 
 def parse_status(text: str) -> Status:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import signal
 import time
 
@@ -324,6 +325,18 @@ def test_a_suspended_job_can_be_deleted_and_stopped(daemon):
 
     daemon.gone("held-deleted", 4)
     assert daemon.ended("held-stopped", 4)["reason"] == "Stopped"
+
+
+@pytest.mark.invariant("J3")
+def test_a_suspended_run_whose_supervisor_is_killed_is_lost_and_not_suspended_for_ever(daemon):
+    daemon.shell("held-lost", "echo ready; sleep 60")
+    daemon.printed("held-lost", "ready")
+    daemon.patch("held-lost", suspend=True)
+    daemon.until("frozen", lambda: is_frozen(daemon, "held-lost"))
+
+    os.kill(last(daemon.status("held-lost"))["pid"], signal.SIGKILL)
+
+    assert last(daemon.ended("held-lost"))["reason"] == "RunLost"
 
 
 # Being changed

@@ -23,6 +23,7 @@ from controller.job.steps import (
     StopRun,
     ThawRun,
 )
+from controller.launcher.records import Running
 from support.builders import (
     BOOT,
     NOW,
@@ -166,6 +167,13 @@ def test_suspending_freezes_a_running_run_and_resuming_thaws_it():
     assert plan(job, observed_job(running())).steps == (FreezeRun(1),)
     assert plan(job, observed_job(running(frozen=True))).steps == ()
     assert plan(resumed, observed_job(running(frozen=True))).steps == (ThawRun(1, 60),)
+
+
+def test_a_frozen_run_whose_supervisor_was_killed_is_ended():
+    job = with_runs(a_job(suspend=True), a_run(state=RUNNING))
+    killed = replace(running(frozen=True), record=Running(4711, 99, "2026-01-02T03:04:00Z", is_ending=True))
+
+    assert plan(job, observed_job(killed)).steps == (KillRun(1),)
 
 
 def test_a_suspended_job_begins_no_run():

@@ -33,12 +33,12 @@ Seccomp_filters:\t2
 
 
 def test_stat_is_read():
-    assert procfs.parse_stat(f"4242 (bash) {STAT_TAIL}") == Stat(4242, "bash", "S", 1, 8315)
+    assert procfs.parse_stat(f"4242 (bash) {STAT_TAIL}") == Stat(4242, "bash", "S", 1, 4194560, 8315)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_command_may_be_called_anything(command):
-    assert procfs.parse_stat(f"4242 ({command}) {STAT_TAIL}") == Stat(4242, command, "S", 1, 8315)
+    assert procfs.parse_stat(f"4242 ({command}) {STAT_TAIL}") == Stat(4242, command, "S", 1, 4194560, 8315)
 
 
 @pytest.mark.parametrize("text", ["", "4242 (bash) S 1", "4242 bash S 1 2 3", ") "])
