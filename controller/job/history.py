@@ -33,9 +33,9 @@ def _now(run: Run, found: ObservedRun | None, observed: ObservedJob) -> Run:
             return _for_whom(_ended(run, exited), found)
         case Running() as running:
             update = {"state": RunState.RUNNING, "pid": running.pid, "started_at": _wire(running.started_at)}
-            return run.model_copy(update=update)
+            return _with_receipt(run, found).model_copy(update=update)
         case Lost() as lost:
-            return _lost(run, lost.reason, observed)
+            return _lost(_with_receipt(run, found), lost.reason, observed)
         case Unclaimed() if run.boot_id == observed.boot_id:
             return run
         case None if run.boot_id == observed.boot_id and run.state is RunState.PENDING:
@@ -44,6 +44,13 @@ def _now(run: Run, found: ObservedRun | None, observed: ObservedJob) -> Run:
             return _lost(run, "the host was restarted before it was known to have started", observed)
         case None:
             return _lost(run, "nothing of it is left on the host", observed)
+
+
+def _with_receipt(run: Run, found: ObservedRun | None) -> Run:
+    """Say what it is held to as soon as that is told, and not again."""
+    if found is None or found.receipt is None:
+        return run
+    return run.model_copy(update={"receipt": dict(found.receipt)})
 
 
 def _lost(run: Run, why: str, observed: ObservedJob) -> Run:

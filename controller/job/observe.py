@@ -1,6 +1,6 @@
 """Looking at what there is of a job: its run directories, its runtime, what this host can hold to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from controller.job.run_watch import RunWatch
 from controller.job.volumes import Volumes, VolumesReady
 from controller.job.waiters import Waiters
 from controller.launcher import records
-from controller.launcher.records import Running
+from controller.launcher.records import Lost, Plain, Running
 
 _NO_RUNTIME = RuntimeReady()
 
@@ -197,7 +197,14 @@ class Observer:
             stop_grace_seconds=stop and stop[1],
             may_be_frozen=self._dirs.may_be_frozen(uid, attempt),
             gives_way=self._capacity.why_preempted(uid, attempt),
+            receipt=self._receipt(job, attempt) if isinstance(record, Running | Lost) else None,
         )
+
+    def _receipt(self, job: Job, attempt: int) -> Mapping[str, Plain] | None:
+        """Return what a run is held to, unless it is on record; of many runs, it is told at their ends."""
+        if job.has_many_runs or any(run.attempt == attempt and run.receipt for run in job.status.runs):
+            return None
+        return records.read_receipt(self._dirs.path(job.meta.uid, attempt))
 
     def _runtime(self, job: Job) -> RuntimeReady | RuntimeMissing:
         if job.spec.runtime is None:

@@ -11,7 +11,7 @@ from api.types.job_network import RunNetwork
 from api.types.network_refusal import Refusal
 from controller.capacity.amounts import Need
 from controller.job.volumes import NO_VOLUMES, VolumesMissing, VolumesReady
-from controller.launcher.records import Exited, Lost, Running, Unclaimed
+from controller.launcher.records import Exited, Lost, Plain, Running, Unclaimed
 
 RunRecord: TypeAlias = Unclaimed | Running | Exited | Lost
 
@@ -21,7 +21,7 @@ class ObservedRun:
     """One run directory: what its records say, whether it is frozen, and when a stop was sent.
 
     `may_be_frozen` holds from before a freeze until after a thaw: whoever wants it to run thaws it then. `gives_way`
-    says to whom, if it is to be stopped for another.
+    says to whom, if it is to be stopped for another. `receipt` is what it is held to, if that is not on record so far.
     """
 
     attempt: int
@@ -31,6 +31,7 @@ class ObservedRun:
     stop_grace_seconds: float | None = None
     may_be_frozen: bool = False
     gives_way: str = ""
+    receipt: Mapping[str, Plain] | None = None
 
 
 @dataclass(frozen=True, slots=True)

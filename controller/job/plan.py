@@ -56,6 +56,7 @@ _DEVICES_ELSEWHERE_CHECK_SECONDS = 2.0
 _QUEUED_CHECK_SECONDS = 15.0  # Its turn wakes it; but how long runs have been there matters too.
 _QUEUED_CHECK_SECONDS_EACH = 0.5  # So that many that wait do not look all the time; their places are told then.
 _SOONEST_SECONDS = 0.05
+_RECEIPT_CHECK_SECONDS = 0.5
 _AWAITED_CHECK_SECONDS = 1.0
 _NETWORK_CHECK_SECONDS = 5.0  # Its readiness wakes it sooner; the end of a run in a full one does not.
 _START_CHECK_SECONDS = 86_400.0  # Longer waits are no use: a step of the host's clock wakes it sooner.
@@ -158,7 +159,14 @@ def _plan_running(job: Job, observed: ObservedJob, run: Run, found: ObservedRun)
         return Plan.do(ThawRun(run.attempt, job.spec.active_deadline_seconds))
     if run.deadline_seconds != job.spec.active_deadline_seconds:
         return Plan.do(SetDeadline(run.attempt, remaining))
-    return Plan.nothing()
+    return Plan.nothing(_seconds_to_receipt(job, run, observed.now))
+
+
+def _seconds_to_receipt(job: Job, run: Run, now: datetime) -> float | None:
+    """Return when to look for what the run is held to, which is told a moment after its start; ever less often."""
+    if job.has_many_runs or run.receipt is not None or not run.started_at:
+        return None
+    return max(_RECEIPT_CHECK_SECONDS, (now - read_time(run.started_at)).total_seconds())
 
 
 def _plan_stop(job: Job, observed: ObservedJob, found: ObservedRun, reason: str) -> Plan:

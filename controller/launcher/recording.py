@@ -123,6 +123,15 @@ class ExitFile:
             self.fd = os.open(EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
             reserve(self.fd)
 
+    def tell(self, receipt: Mapping[str, Plain]) -> None:
+        """Write what the run is held to, for who looks while it runs; `records.read_receipt` reads it.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        told = (json.dumps({"receipt": each}).encode() for each in _shorter_and_shorter(receipt))
+        os.pwrite(self.fd, next(each for each in told if len(each) <= _RESERVED_BYTES), 0)  # What follows is blanks.
+
     def write(self, record: ExitRecord) -> None:
         """Write the record, of its message and receipt what there is room for; when it has its name, it is whole.
 

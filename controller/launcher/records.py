@@ -2,7 +2,8 @@
 
 `claim.json` appears once, and whole, before anything of the run is executed: who has made it runs the run, and
 nobody else ever will. `exit.json` appears once, and whole, when the run has ended, and is durable a moment later. Both
-say all there is to know, so that a controller started later needs no memory of its own.
+say all there is to know, so that a controller started later needs no memory of its own. Until then there is, in the
+place that is kept for the record, the receipt.
 
 Neither is waited for to be on the disk, as no process's death takes it away. A loss of power may, but then the job's
 record of the run, durable before anybody is asked to start it, is of another boot: no run of another boot is ever
@@ -236,6 +237,23 @@ def read_exit(directory_fd: int, name: str = EXIT) -> ExitRecord | None:
         return None if fields is None else ExitRecord(**fields)  # type: ignore[arg-type]  # TypeError if it is not.
     except (ValueError, TypeError) as error:
         raise ValueError(f"cannot read {name}: {error}") from error
+
+
+def read_receipt(run_dir: Path) -> Mapping[str, Plain] | None:
+    """Return what a run that has not said how it ended is held to; None if it has not been told so far."""
+    try:
+        directory_fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        match _read(directory_fd, EXIT_TO_BE):
+            case {"receipt": dict(receipt)}:
+                return receipt
+    except ValueError:  # Blanks; or the record is being written over it.
+        pass
+    finally:
+        os.close(directory_fd)
+    return None
 
 
 def _read(directory_fd: int, name: str) -> dict[str, "object"] | None:

@@ -128,6 +128,7 @@ def _leave_records() -> None:
     if exit_fd is not None:
         recording.reserve(exit_fd)
     exit_file = ExitFile(directory_fd, exit_fd)
+    exit_file.tell({})
     exit_file.write(_RECORD)
     exit_file.flush()
     os.close(directory_fd)

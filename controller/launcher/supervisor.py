@@ -7,6 +7,7 @@ Invariants: nothing is executed unless this process has claimed the run. After t
 exit record, unless this process is killed or the disk refuses.
 """
 
+import contextlib
 import errno
 import os
 import resource
@@ -259,6 +260,8 @@ class _Supervisor:
         self._give_up_rights(log_dir_fd)
         ready.close()
         self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
+        with contextlib.suppress(OSError):  # It is in the record again.
+            self._exit_file.tell(self._receipt())
         return RunLoop(
             ready.job_pid,
             ready.outputs,

@@ -1,6 +1,7 @@
 """Limits as a job meets them, measured twice: from its cgroup's own files and from what its status says."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_a_job_of_half_a_core_gets_half_a_core(daemon):
     assert throttled > 1
     assert usage["cpuSeconds"] == pytest.approx(now, abs=0.6)
     assert usage["throttledSeconds"] > 1
+
+
+def test_what_a_run_is_held_to_is_told_while_it_runs_and_if_it_is_lost(daemon):
+    daemon.shell("served", "exec sleep 1000", resources={"limits": {"memory": "32Mi"}})
+    daemon.running("served")
+
+    receipt = daemon.until("there is a receipt", lambda: run_of(daemon.status("served")).get("receipt"))
+    described = daemon.rnx("describe", "job", "served").stdout
+    os.kill(run_of(daemon.status("served"))["pid"], signal.SIGKILL)
+    run = run_of(daemon.ended("served"))
+
+    assert (receipt["memoryBytes"], receipt["pids"], receipt["seccompMode"]) == (32 * MiB, 512, 2)
+    assert f"memory {size(32 * MiB)}, pids 512" in described
+    assert (run["reason"], run["receipt"]) == ("RunLost", receipt)
 
 
 def test_a_job_that_does_not_say_how_much_memory_is_held_to_the_settings_share_of_the_hosts(daemon):

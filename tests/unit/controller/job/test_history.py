@@ -1,11 +1,13 @@
 """What became of runs, where the host remembers less than the job's status."""
 
+from dataclasses import replace
+
 import pytest
 
 from api.types.job import RunState
 from controller.job import history
 from controller.job.observed import ObservedJob
-from support.builders import a_job, a_run, observed_job, unclaimed, with_runs
+from support.builders import a_job, a_run, lost, observed_job, running, unclaimed, with_runs
 
 
 @pytest.mark.parametrize("on_the_host", [unclaimed(), None], ids=["unclaimed", "nothing there"])
@@ -17,6 +19,16 @@ def test_a_run_of_another_boot_is_lost_though_its_claim_went_with_the_power(on_t
 
     assert run.reason == "RunLost"
     assert history.counts_as_failure(run)
+
+
+@pytest.mark.parametrize("found", [running(), lost()], ids=["running", "lost"])
+def test_what_a_run_is_held_to_is_on_record_before_its_end_and_stays_there(found):
+    told = replace(found, receipt={"memoryBytes": 1})
+
+    (run,) = history.runs(with_runs(a_job(), a_run()), observed_job(told))
+    (later,) = history.runs(with_runs(a_job(), run), observed_job(found))
+
+    assert run.receipt == later.receipt == {"memoryBytes": 1}
 
 
 def test_what_a_run_replaces_is_all_before_it_or_what_was_of_its_index():

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.meta import wire_time
+from api.meta import read_time, wire_time
 from api.types.job import RunState
 from controller.engine.plan import Plan
 from controller.job.observed import Queued, RuntimeMissing, RuntimeReady
@@ -39,6 +39,8 @@ from support.builders import (
 )
 
 RUNNING = RunState.RUNNING
+BEGAN = read_time("2026-01-02T03:04:00Z")
+"""When `running()` did."""
 
 
 def test_a_new_job_puts_its_first_run_on_record_before_it_starts_it():
@@ -58,7 +60,17 @@ def test_a_run_directory_without_a_record_is_cleared_before_anything_begins():
 
 
 def test_a_running_run_is_left_alone():
-    assert plan(with_runs(a_job(), a_run(state=RUNNING)), observed_job(running())) == Plan.nothing()
+    job = with_runs(a_job(), a_run(state=RUNNING, receipt={"memoryBytes": 1}))
+
+    assert plan(job, observed_job(running())) == Plan.nothing()
+
+
+def test_a_running_run_is_looked_at_ever_less_often_until_its_receipt_is_there():
+    job = with_runs(a_job(), a_run(state=RUNNING))
+
+    looks = [plan(job, observed_job(running(), now=BEGAN + timedelta(seconds=age))) for age in (0, 0.1, 8, 3600)]
+
+    assert looks == [Plan.nothing(seconds) for seconds in (0.5, 0.5, 8, 3600)]
 
 
 def test_an_end_is_put_on_record_before_the_run_is_removed():

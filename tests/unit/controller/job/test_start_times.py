@@ -89,7 +89,7 @@ def test_a_retry_is_as_soon_as_ever_after_the_start_time():
 
 
 def test_a_run_that_runs_is_left_alone_when_a_start_time_is_set():
-    job = with_runs(scheduled(), a_run(state=RunState.RUNNING))
+    job = with_runs(scheduled(), a_run(state=RunState.RUNNING, receipt={"memoryBytes": 1}))
 
     assert plan(job, observed_job(running())) == Plan.nothing()
 

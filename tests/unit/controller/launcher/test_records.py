@@ -337,6 +337,39 @@ def test_a_receipt_that_has_no_room_says_what_is_left_out_of_it(run_dir, large, 
     assert record.message == "m" * 2000
 
 
+@pytest.mark.parametrize("large", [(), ("mounts",), ("io",)])
+def test_a_receipt_can_be_read_until_there_is_a_record(run_dir, run_dir_fd, large):
+    receipt = {"memoryBytes": 1, "mounts": {"rw": ["/work"]}} | dict.fromkeys(large, ["x" * 40] * 400)
+    place(run_dir_fd, own_claim())
+    exit_file = ExitFile(run_dir_fd)
+    before = records.read_receipt(run_dir)
+
+    exit_file.tell(receipt)
+    told, observed = records.read_receipt(run_dir), records.observe(run_dir)
+    exit_file.write(RECORD)
+
+    assert before is None
+    assert told == {(): receipt, ("mounts",): {"memoryBytes": 1, "leftOut": ["mounts"]}}.get(
+        large, {"leftOut": ["everything"]}
+    )
+    assert isinstance(observed, Running)
+    assert records.observe(run_dir) == Exited(RECORD)
+    assert records.read_receipt(run_dir) is None
+
+
+def test_where_no_run_is_there_is_no_receipt(run_dir):
+    assert records.read_receipt(run_dir) is None
+    assert records.read_receipt(run_dir / "none") is None
+
+
+def test_a_receipt_is_no_record_of_a_dead_run(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim(boot_id="another"))
+    ExitFile(run_dir_fd).tell({"memoryBytes": 1})
+
+    assert isinstance(records.observe(run_dir), Lost)
+    assert records.read_receipt(run_dir) == {"memoryBytes": 1}
+
+
 def fill(path):
     with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
         while True:
