@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from api import client_lists
 from api.client_files import FileVerbs
-from api.client_paths import path_of_all, path_of_one, path_of_pod, path_of_usages
+from api.client_paths import check_command, check_text, path_of_all, path_of_one, path_of_pod, path_of_usages
 from api.client_transport import Address, Answer, Transport
 from api.copying.wire import MEDIA_TYPE
 from api.errors import Conflict, NotFound
@@ -233,9 +233,11 @@ class Client(FileVerbs):
         """Execute a command in a run; the caller closes the stream, which ends it.
 
         Raises:
+            BadName: the command is no text, or too long; nothing was sent.
             BadRequest: the run is not running.
             Unreachable: nobody answered.
         """
+        check_command(command)
         params = [("command", word) for word in command]
         params += [(name, "true") for name in ("stdout", "stderr") if name == "stdout" or not terminal]
         params += [("stdin", "true")] if takes_input else []
@@ -258,12 +260,14 @@ class Client(FileVerbs):
     @contextmanager
     def copy_out(self, namespace: str, pod: str, path: str) -> Iterator[Iterator[bytes]]:
         """Give what is at `path` in a run as a tar stream, see `api.copying`. Raises NotFound; else as `execute`."""
+        check_text("the path", path)
         at = f"{path_of_pod(namespace, pod)}/files"
         with self.transport.stream(at, params={"path": path}, accept="*/*", silence_seconds=None) as chunks:
             yield chunks
 
     def copy_in(self, namespace: str, pod: str, path: str, content: Iterable[bytes]) -> None:
         """Unpack a tar stream at `path` in a run. Raises BadRequest, which says what could not be, and Unreachable."""
+        check_text("the path", path)
         self.transport.upload(f"{path_of_pod(namespace, pod)}/files", {"path": path}, content, MEDIA_TYPE)
 
     def usages(self, namespace: str | None) -> Document:

@@ -4,14 +4,19 @@ Two functions, because the two are never to be mistaken: who means one object an
 `BadName`, before anything is sent. Invariant: a path that names one object reaches no other, and never all.
 """
 
-from urllib.parse import quote
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from api.kinds import JOB, POD, Kind
 from api.meta import API_VERSION
 
 
 class BadName(Exception):
-    """No object can have that name, so nothing was sent."""
+    """No object can have that name, or no request that word, so nothing was sent."""
+
+
+_MOST_WORDS_BYTES = 60_000
+"""Of a request whose words are in its address: a server takes heads of 64 KiB."""
 
 
 def path_of_all(kind: Kind, namespace: str | None) -> str:
@@ -106,3 +111,23 @@ def field_selector(kind: Kind, name: str) -> str:
 def _segment(what: str, name: str) -> str:
     check_name(what, name)
     return quote(name, safe=":")
+
+
+def check_text(what: str, word: str) -> None:
+    """Raise BadName if `word`, which is said to be `what`, is no text: then it came from bytes that are no UTF-8."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise BadName(f"cannot send {what} {word!r:.200}: it holds bytes that are no UTF-8") from None
+
+
+def check_command(command: Sequence[str]) -> None:
+    """Raise BadName if a word of `command` is no text, or if they are too many to be sent."""
+    for word in command:
+        check_text("the word", word)
+    size = len(urlencode([("command", word) for word in command]))
+    if size > _MOST_WORDS_BYTES:
+        raise BadName(
+            f"cannot send a command of {size} bytes: {_MOST_WORDS_BYTES} at most go at once, as addresses spell them: "
+            "put a script into the job with rnx cp, or give it its words by standard input"
+        )

@@ -119,6 +119,20 @@ def test_a_command_that_is_not_there_is_told_as_a_shell_tells_it(daemon):
     assert (code, "it is in no directory of PATH" in err) == (127, True)
 
 
+def test_a_long_command_goes_in_and_one_that_is_too_long_or_no_text_says_so(daemon):
+    words = ["sh", "-c", "echo $#", "sh"]
+
+    longest = rnx(daemon, "exec", "held", "--", *words, *("a" * 90 for _ in range(590)))
+    longer = rnx(daemon, "exec", "held", "--", *words, *("a" * 90 for _ in range(700)))
+    no_text = rnx(daemon, "exec", "held", "--", "echo", b"\xff")
+    no_path = rnx(daemon, "cp", "/etc/hostname", b"held:/work/\xff")
+
+    assert longest[:2] == (0, b"590\n")
+    assert (longer[0], "60000 at most go at once" in longer[2]) == (2, True)
+    assert (no_text[0], "'\\udcff': it holds bytes that are no UTF-8" in no_text[2]) == (2, True)
+    assert (no_path[0], "'/work/\\udcff': it holds bytes that are no UTF-8" in no_path[2]) == (2, True)
+
+
 def test_a_terminal_has_our_size_follows_it_and_passes_keys_on(daemon):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))

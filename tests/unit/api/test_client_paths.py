@@ -20,6 +20,25 @@ from support.objects import a_job
 NO_NAMES = ["", ".", "..", "a/b", "../jobs/b", "a%2fb", "%61", "a\n", "a\0", "a\x7f", 5]
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.execute("default", "etl-1", ["echo", "\udcff"]),
+        lambda client: client.execute("default", "etl-1", ["echo", "ü" * 10_000]),
+        lambda client: client.copy_in("default", "etl-1", "/work/\udcff", []),
+        lambda client: client.copy_out("default", "etl-1", "/work/\udcff").__enter__(),
+    ],
+    ids=["no text", "too long", "no path", "no source"],
+)
+def test_words_that_cannot_be_sent_are_not(deaf, ask):
+    client, listening = deaf
+
+    with pytest.raises(BadName, match="cannot send"):
+        ask(client)
+    with pytest.raises(BlockingIOError):
+        listening.accept()
+
+
 @pytest.fixture
 def deaf(tmp_path):
     """A client of a socket that takes connections, and the socket: it tells whether anybody came."""
