@@ -21,6 +21,9 @@ from controller.linux.user_namespace import IdMap
 FIRST_ID = 0x70000000
 IDS_PER_SLOT = 65536
 SLOTS = 4000
+OWNERS_ID = 65532
+"""Who owns the slot's user namespace, of its own ids; no process has it outside. What the kernel counts by user, it
+counts for the owner of a namespace as well: were that root, a run could use up what root may have of inotify."""
 HOST_FILE = "/run/runwright.slots"
 """Where the slots of this host are: the ids are the host's, so all launchers on it share them."""
 
@@ -92,7 +95,8 @@ class SlotPool:
                 continue
             self._next = number + 1
             try:
-                id_map = IdMap(FIRST_ID + number * IDS_PER_SLOT, IDS_PER_SLOT)
+                base = FIRST_ID + number * IDS_PER_SLOT
+                id_map = IdMap(base, IDS_PER_SLOT, host_owner=base + OWNERS_ID)
                 self._user_namespaces[number] = user_namespace.create(id_map)
             except OSError:
                 os.close(lock_fd)

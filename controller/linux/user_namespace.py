@@ -3,12 +3,14 @@
 import os
 from dataclasses import dataclass
 
-from controller.linux import namespaces, process
+from controller.linux import libc, namespaces, process
 from controller.linux.libc import SyscallError
 from controller.linux.namespaces import LinuxNamespace
 
 _READY = b"\0\0"
 _ANSWER_BYTES = 64
+_PR_SET_SECUREBITS = 28
+_NO_SETUID_FIXUP = 4  # Source: include/uapi/linux/securebits.h.
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class IdMap:
     count: int = 65536
     inside_base: int = 0
     inside_groups: int | None = None
+    host_owner: int | None = None
+    """Whose the namespace is outside: what is counted by user there, for all in it together, counts as that one's."""
 
 
 def create(id_map: IdMap) -> int:
@@ -37,7 +41,7 @@ def create(id_map: IdMap) -> int:
     stay_read, stay_write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _be_the_first_process(ready_write, stay_read, (ready_read, stay_write))
+        _be_the_first_process(id_map.host_owner, ready_write, stay_read, (ready_read, stay_write))
     try:
         os.close(ready_write)
         os.close(stay_read)
@@ -53,13 +57,15 @@ def create(id_map: IdMap) -> int:
         os.waitpid(pid, 0)
 
 
-def _be_the_first_process(ready: int, stay: int, others: tuple[int, int]) -> None:
+def _be_the_first_process(owner: int | None, ready: int, stay: int, others: tuple[int, int]) -> None:
     """Hold the new namespace until the parent has opened it. Never returns."""
     try:
         for fd in others:
             os.close(fd)
         answer = _READY + str(process.host_pid()).encode()  # Which is not what fork said in a pid namespace.
         try:
+            if owner is not None:
+                _become(owner)
             namespaces.unshare(LinuxNamespace.USER)
         except SyscallError as error:
             answer = (error.errno or 0).to_bytes(2, "little")
@@ -67,6 +73,13 @@ def _be_the_first_process(ready: int, stay: int, others: tuple[int, int]) -> Non
         os.read(stay, 1)
     finally:
         os._exit(0)
+
+
+def _become(owner: int) -> None:
+    """Be `owner`, with the capabilities that there were: making a namespace may take one."""
+    libc.syscall("prctl", _PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0, purpose="keep capabilities over setuid")
+    os.seteuid(owner)
+    process.set_dumpable(True)  # For the parent, which is to open what is in /proc of this process.
 
 
 def _pid_of_the_ready(answer: bytes) -> int:

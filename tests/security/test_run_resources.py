@@ -13,6 +13,7 @@ from controller.cgroup.slice import RUNS, Slice
 from controller.cgroup.slice_caps import Caps
 from controller.job import host_limits
 from controller.launcher import control
+from controller.linux import inotify
 from controller.sandbox.confine import ProcessLimits
 from controller.sandbox.spec import Bind, PrivateCopy, Scratch
 from support.disks import mounted_disk
@@ -319,3 +320,30 @@ def test_what_a_run_reads_from_and_writes_to_disks_is_counted(launching, data):
     directories = 1 * MIB  # And what else the file system keeps on its disk.
     assert 0 <= record.usage["written_bytes"] - 3 * MIB <= directories
     assert record.usage["read_bytes"] >= 2 * MIB
+
+
+WATCH_ALL = """
+import ctypes, os, signal
+libc, made = ctypes.CDLL(None, use_errno=True), 0
+while libc.inotify_init1(0) >= 0:
+    made += 1
+print(f"made all {made}: {os.strerror(ctypes.get_errno())}", flush=True)
+signal.pause()
+"""
+
+
+def test_what_the_kernel_counts_by_user_is_no_runs_to_use_up_for_root_or_for_others(launching):
+    """inotify instances: 128 of each user by default, and the owner of a user namespace has those that are in it."""
+    first, second = (launching.spec("/usr/bin/python3", "-c", WATCH_ALL) for _ in range(2))
+    launching.client.start(first)
+    launching.wait_for_output(first, "made all")
+    launching.client.start(second)
+    launching.wait_for_output(second, "made all")
+
+    os.close(inotify.watch_modified(str(launching.root)))
+    said = [launching.output_of(each) for each in (first, second)]
+    launching.stop(first)
+    launching.stop(second)
+
+    assert [text for text in said if "made all 0" in text] == []
+    assert all("Too many open files" in text for text in said)

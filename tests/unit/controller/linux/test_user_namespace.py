@@ -1,3 +1,5 @@
+import array
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from controller.linux.user_namespace import IdMap
 from support.in_child import in_child
 
 pytestmark = pytest.mark.needs_root
+
+NS_GET_OWNER_UID = 0xB704  # Source: ioctl_ns(2).
 
 
 def test_ids_inside_are_those_mapped_outside(tmp_path):
@@ -40,6 +44,17 @@ def test_ids_inside_need_not_begin_with_0():
 
     assert in_child(body) == ["5000", "300000", "10"]
     os.close(fd)
+
+
+@pytest.mark.parametrize(("wanted", "owner"), [(None, 0), (300_009, 300_009)])
+def test_it_is_owned_by_who_makes_it_or_by_whom_it_is_made_for(wanted, owner):
+    fd = user_namespace.create(IdMap(300_000, host_owner=wanted))
+    found = array.array("I", [77])
+
+    fcntl.ioctl(fd, NS_GET_OWNER_UID, found)
+    os.close(fd)
+
+    assert found[0] == owner
 
 
 def test_one_is_made_in_a_pid_namespace_with_the_hosts_proc_too():
