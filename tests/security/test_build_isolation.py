@@ -1,6 +1,7 @@
 """What a build cannot do to the host, tried from inside the real sandbox, and what it sees of it."""
 
 import os
+import shlex
 import shutil
 import socket
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from controller.cgroup.limits import Limits
 from controller.engine.errors import TransientError
-from controller.linux import mount_api
+from controller.linux import inotify, mount_api
 from controller.runtime.build.sandbox import BuildEnd, HostOverlay, TreeRoot, run_build
 from controller.runtime.build.sandbox_init import FIRST_ID, KEPT
 from support.building import Building, a_recipe, changed, listing
@@ -155,6 +156,34 @@ def test_a_fork_bomb_ends_at_its_limit(building):
     ran = building.shell("f() { f | f & }; f 2>/dev/null; sleep 0.5; echo survived", limits=Limits(None, None, 64))
 
     assert ran.result.reason in (BuildEnd.EXITED, BuildEnd.SIGNALLED)
+
+
+WATCH_ALL = """
+import ctypes, socket
+libc = ctypes.CDLL(None)
+while libc.inotify_init1(0) >= 0:
+    pass
+with socket.create_connection(("127.0.0.1", {port})) as held:
+    held.recv(1)
+"""
+
+
+def test_what_the_kernel_counts_by_user_is_not_a_builds_to_use_up_for_root(building, tmp_path):
+    def watch():
+        met, _ = server.accept()
+        with met:
+            os.close(inotify.watch_modified(str(tmp_path)))
+            watched.append(True)
+
+    watched: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=watch)
+        thread.start()
+        script = WATCH_ALL.format(port=server.getsockname()[1])
+        ran = building.shell(f"/usr/bin/python3 -c {shlex.quote(script)}", network=True)
+        thread.join(10)
+
+    assert watched == [True], ran.lines
 
 
 @pytest.mark.invariant("B2")

@@ -30,6 +30,8 @@ FIRST_ID = 0x6FFF0000
 that systemd gives to containers."""
 
 IDS = 65536
+OWNER = FIRST_ID + 65532
+"""Who owns the namespace of a build's users: what the kernel counts by user is not root's, as with runs."""
 
 KEPT = frozenset(
     {

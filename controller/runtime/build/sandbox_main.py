@@ -78,7 +78,7 @@ def _start(asked: Order, lifecycle: Lifecycle) -> Started:
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     lifeline_read, lifeline_write = os.pipe2(os.O_CLOEXEC)
     # Before the pid namespace: from inside, the pid of the namespace's first process is not the one in /proc.
-    owners_fd = user_namespace.create(IdMap(sandbox_init.FIRST_ID, sandbox_init.IDS))
+    owners_fd = user_namespace.create(IdMap(sandbox_init.FIRST_ID, sandbox_init.IDS, host_owner=sandbox_init.OWNER))
     namespaces.unshare(LinuxNamespace.PID)
     pid = os.fork()
     if pid == 0:
