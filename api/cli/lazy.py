@@ -70,14 +70,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
-def refusing_empty(command: click.Command) -> click.Command:
-    """Have a command refuse an empty argument: a shell makes one of a variable that is not set, and means no object.
+_MAY_BE_EMPTY = frozenset({"--selector", "--field-selector", "--runtime"})
+"""A selector that is empty selects all, as in Kubernetes; a runtime is none, whatever ~/.rnx/config.yaml names."""
 
-    What is left out may mean all objects; what is there, and empty, never does. Words of a job's own are its own.
+
+def refusing_empty(command: click.Command) -> click.Command:
+    """Have a command refuse what is empty: a shell makes it of a variable that is not set, and means no object.
+
+    What is left out may mean all objects, a default, or no limit; what is there, and empty, never does. A job's words
+    are its own. Flags that may be repeated, and those that a function reads, refuse it in words of their own.
     """
-    for argument in command.params:
-        if isinstance(argument, click.Argument) and argument.type is not click.UNPROCESSED:
-            argument.callback = argument.callback or _refuse_empty
+    for each in command.params:
+        if isinstance(each, click.Argument) and each.type is not click.UNPROCESSED:
+            each.callback = each.callback or _refuse_empty
+        elif (
+            isinstance(each, click.Option) and isinstance(each.type, click.types.StringParamType) and not each.multiple
+        ):
+            each.callback = each.callback or _refuse_empty_flag
     return command
 
 
@@ -86,4 +95,14 @@ def _refuse_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> 
         takes_all = any("--all" in option.opts for option in ctx.command.params)
         instead = ", or say --all" if takes_all else ""
         raise click.UsageError(f"a name is empty: write {argument.make_metavar(ctx)}{instead}", ctx)
+    return value
+
+
+def _refuse_empty_flag(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    is_typed = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    if is_typed and not ctx.resilient_parsing and not _MAY_BE_EMPTY & {*option.opts}:
+        flag = next((name for name in option.opts if name.startswith("--")), option.opts[0])
+        if value == "":
+            or_not = "" if option.required else ", or leave it out"
+            raise click.UsageError(f"{flag} is empty: write {flag} {option.make_metavar(ctx)}{or_not}", ctx)
     return value

@@ -60,6 +60,29 @@ def test_the_commands_that_take_a_name_were_found():
     assert {"get", "delete", "logs", "volume remove", "network remove", "admin token revoke", "job stop"} < {*NAMING}
 
 
+FLAGS = [
+    ("job run", "--network"), ("job run", "--max-receive"), ("job run", "--max-send"), ("job run", "--name"),
+    ("job run", "--priority"), ("network create", "--cidr"), ("workflow run", "--name"), ("get", "--output"),
+    ("wait", "--for"), ("admin token create", "--user"), ("volume create", "--copy-of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "flag"), FLAGS)
+def test_a_flag_that_is_given_and_empty_is_no_default_and_no_missing_limit(rnx, monkeypatch, tmp_path, path, flag):
+    monkeypatch.setenv("RUNWRIGHT_ROOT", str(tmp_path))  # Where nobody answers: who asks ends with 3.
+
+    said = rnx(*path.split(), f"{flag}=", *(("--network=net",) if "send" in flag or "receive" in flag else ()), "x")
+
+    assert (said.code, f"{flag} is empty: write {flag} " in said.err) == (2, True)
+
+
+def test_selectors_and_the_runtime_may_be_empty_as_that_means_all_and_none(rnx, live):
+    live.create(JOB, a_job("srv"))
+
+    assert rnx("get", "jobs", "-o", "name", "-l", "", "--field-selector=").lines == ["job.runwright.dev/srv"]
+    assert "runtime" not in rnx("run", "--runtime=", "--dry-run", "true").out
+
+
 @pytest.mark.parametrize("file", ["apply", "delete"])
 def test_an_empty_name_of_a_file_is_not_the_current_directory(rnx, live, monkeypatch, tmp_path, file):
     (tmp_path / "a.yaml").write_text(f"apiVersion: {API_VERSION}\nkind: Job\nmetadata: {{name: srv}}\n")
