@@ -75,9 +75,13 @@ class VolumeKind:
             )
         found = self._backing.find(uid, spec.type)
         wanted = self._wanted_bytes(obj, found)
+        too_large = ""
+        if found is not None and wanted > max(found.capacity_bytes, self._policy.most_bytes):
+            too_large = report.resizing(found.capacity_bytes, wanted, self._forbidden())
+            wanted = found.capacity_bytes
         problem = None if obj.meta.is_deleting else self._problem(obj, wanted, is_made=found is not None)
         copied_by = self._sources.copied_by(obj.key, obj.meta.deletion_timestamp) if obj.meta.is_deleting else ()
-        return ObservedVolume(wanted, found, users, problem, self._backing.is_gone(uid), copied_by)
+        return ObservedVolume(wanted, found, users, problem, self._backing.is_gone(uid), copied_by, too_large)
 
     def plan(self, obj: Volume, observed: ObservedVolume) -> Plan:
         """Return what the volume needs next."""
@@ -168,10 +172,13 @@ class VolumeKind:
         if is_made:
             return None
         if wanted > self._policy.most_bytes:
-            most = quantity.from_bytes(self._policy.most_bytes)
-            why = f"it is to hold {obj.spec.size}, and the setting volumes.most_size lets it hold {most}: ask for less"
+            why = f"it is to hold {obj.spec.size}, and {self._forbidden()}"
             return Problem(VolumeReason.SIZE_FORBIDDEN, why)
         return None if obj.status.made else self._sources.problem(obj)
+
+    def _forbidden(self) -> str:
+        most = quantity.from_bytes(self._policy.most_bytes)
+        return f"the setting volumes.most_size lets it hold {most}: ask for less"
 
     def _path_problem(self, obj: Volume) -> Problem | None:
         path = obj.spec.path or ""

@@ -20,7 +20,7 @@ class ObservedVolume:
     """All that a plan for a volume is decided from, beside the volume itself.
 
     `wanted_bytes` is its size once defaults are filled in; `problem` why it cannot be had; `copied_by` what is to be
-    made of it.
+    made of it; `too_large` why it is to stay as large as it is, though it was asked to be larger.
     """
 
     wanted_bytes: int
@@ -29,6 +29,7 @@ class ObservedVolume:
     problem: Problem | None = None
     is_gone: bool = False
     copied_by: tuple[str, ...] = ()
+    too_large: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ def report(volume: Volume, observed: ObservedVolume, plan: Plan, now: datetime) 
     """Return what the volume's status is, given what was observed after `plan` was carried out."""
     found = observed.found
     ready = _ready(volume, observed, plan)
+    told = [ready]
+    if observed.too_large:
+        told.append(_resizing(VolumeReason.SIZE_FORBIDDEN, observed.too_large))
     return VolumeStatus(
         observed_generation=volume.meta.generation,
         phase=_phase(volume, observed, ready),
-        conditions=conditions.merge(volume.status.conditions, [ready], now, ours=CONDITIONS),
+        conditions=conditions.merge(volume.status.conditions, told, now, ours=CONDITIONS),
         made=volume.status.made or found is not None,
         capacity_bytes=found.capacity_bytes if found else volume.status.capacity_bytes,
         used_bytes=volume.status.used_bytes if found is None or found.used_bytes is None else found.used_bytes,
@@ -63,14 +66,15 @@ def report_failure(volume: Volume, error: TransientError | TerminalError, now: d
         return volume.status  # All that was known of it stays true.
     stays = [c for c in volume.status.conditions if c.type == "Ready"]
     if error.reason == VolumeReason.RESIZING and volume.status.made and stays:
-        told = [
-            *stays,
-            Condition(type="Resizing", status=ConditionStatus.TRUE, reason=error.reason, message=error.message),
-        ]
+        told = [*stays, _resizing(error.reason, error.message)]
         return _with(volume, conditions.merge(volume.status.conditions, told, now, ours=CONDITIONS))
     reason = error.reason if volume.status.made else VolumeReason.MAKING_FAILED
     failed = Condition(type="Ready", status=ConditionStatus.FALSE, reason=reason, message=error.message)
     return _with(volume, conditions.merge(volume.status.conditions, [failed], now, ours=CONDITIONS))
+
+
+def _resizing(reason: str, message: str) -> Condition:
+    return Condition(type="Resizing", status=ConditionStatus.TRUE, reason=reason, message=message)
 
 
 def _with(volume: Volume, told: tuple[Condition, ...]) -> VolumeStatus:

@@ -11,7 +11,7 @@ from controller.linux import capabilities
 from controller.linux.capabilities import Capability
 from controller.volume.kind import VolumeKind, VolumePolicy
 from controller.volume.modes import User
-from controller.volume.observed import Grow
+from controller.volume.observed import Detach, Grow
 from controller.volume.sources import Sources
 from support.hand_clock import HandClock
 from support.in_child import in_child
@@ -46,8 +46,12 @@ def store(tmp_path):
         yield store
 
 
+def a_kind(backing, store, runs):
+    return VolumeKind(HandClock(), backing, runs, VolumePolicy(MIB, GIB, MIB, {}), Sources(store, backing))
+
+
 def growing(backing, store, runs, size_bytes):
-    kind = VolumeKind(HandClock(), backing, runs, VolumePolicy(MIB, GIB, MIB, {}), Sources(store, backing))
+    kind = a_kind(backing, store, runs)
     with pytest.raises(Postponed) as waits:
         kind.act(a_volume(), Grow(size_bytes))
     return waits.value.reason, waits.value.message
@@ -73,3 +77,30 @@ def test_one_that_the_host_has_no_room_for_waits_too(backing, store, monkeypatch
     reason, message = growing(backing, store, Runs(), 100 * MIB)
     assert reason == "Resizing"
     assert message.startswith("it holds 1Mi, and shall hold 100Mi: that is done when there is room: ")
+
+
+def test_one_that_is_made_grows_no_further_than_the_setting_lets_any_be_and_says_so(backing, store):
+    kind, volume = a_kind(backing, store, Runs()), a_volume(size="2Gi")
+
+    seen = kind.observe(volume)
+    plan = kind.plan(volume, seen)
+    status = kind.report(volume, seen, plan)
+
+    assert plan.steps == (Detach(),)  # It is not made larger, and stays mounted no more than others.
+    assert status.capacity_bytes == MIB
+    assert [(c.type, c.status, c.reason) for c in status.conditions] == [
+        ("Ready", "True", "Available"), ("Resizing", "True", "SizeForbidden"),
+    ]  # fmt: skip
+    assert status.conditions[1].message == (
+        "it holds 1Mi, and shall hold 2Gi: the setting volumes.most_size lets it hold 1Gi: ask for less"
+    )
+
+
+def test_one_that_was_made_larger_before_the_setting_said_less_stays_as_it_is(backing, store):
+    backing.grow(UID, VolumeType.FILESYSTEM, 2 * MIB, lambda: True)
+    kind = VolumeKind(HandClock(), backing, Runs(), VolumePolicy(MIB, MIB, MIB, {}), Sources(store, backing))
+    volume = a_volume(size="2Mi")
+
+    status = kind.report(volume, seen := kind.observe(volume), kind.plan(volume, seen))
+
+    assert [(c.type, c.reason) for c in status.conditions] == [("Ready", "Available")]
