@@ -4,7 +4,7 @@ Jobs get their own summary of limits and runs; other kinds are shown field by fi
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -132,6 +132,8 @@ def _job(document: Document) -> Iterator[str]:
     yield from _block("Environment", [_variable(each) for each in spec.get("env") or ()])
     yield from _block("Environment from", [_whole(each) for each in spec.get("envFrom") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
+    yield from _block("Volumes", [_mount(each) for each in spec.get("volumeMounts") or ()])
+    yield from _artifacts(spec.get("artifacts") or (), status.get("artifacts") or {})
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
     if "backoffLimit" in spec or spec.get("backoffLimitPerIndex") is None:
@@ -164,6 +166,21 @@ def _file(file: Document) -> str:
     if file.get("link"):
         return f"/work/{file['path']} -> {file['link']}"
     return f"/work/{file['path']} (mode {file.get('mode', 0o644):o}){_origin(file)}"
+
+
+def _mount(mount: Document) -> str:
+    place = mount.get("mountPath") or f"/volumes/{mount['name']}"
+    return f"{mount['name']} at {place}{', to read only' if mount.get('readOnly') else ''}"
+
+
+def _artifacts(patterns: Sequence[str], kept: Document) -> Iterator[str]:
+    """What is to be kept of its runs, and once one has left any what was and what was not."""
+    if patterns:
+        yield _pair("Artifacts", ", ".join(map(_quoted, patterns)))
+    if kept:
+        left_out = f"; not kept: {kept['leftOut']}" if kept.get("leftOut") else ""
+        of_run = f"{kept.get('count', 0)} files of run {kept['attempt']}, {size(kept.get('sizeBytes', 0))}"
+        yield _pair("Kept", f"{of_run}{left_out}")
 
 
 def _variable(variable: Document) -> str:

@@ -245,6 +245,24 @@ def test_a_job_that_runs_after_others_shows_how_far_each_is(rnx, live):
     assert lines[lines.index("After:") + 1 :][:2] == ["job/extract Complete: Met", "job/check Failed: Waiting"]
 
 
+def test_a_job_shows_its_volumes_and_what_was_kept_of_its_files(rnx, live):
+    mounts = [{"name": "data"}, {"name": "models", "mountPath": "/m", "readOnly": True}]
+    live.create(JOB, a_job("etl", volumeMounts=mounts, artifacts=["out/**", "*.csv"]))
+    before = rnx("describe", "job", "etl").lines
+    live.set_status(JOB, "etl", artifacts={"attempt": 2, "count": 7, "sizeBytes": 2048, "leftOut": "2 (it is no file)"})
+
+    after = rnx("describe", "job", "etl").lines
+
+    at = after.index("Volumes:")
+    assert after[at + 1 : at + 5] == [
+        "  data at /volumes/data",
+        "  models at /m, to read only",
+        "Artifacts:        'out/**', '*.csv'",
+        "Kept:             7 files of run 2, 2.0 KiB; not kept: 2 (it is no file)",
+    ]
+    assert not [line for line in before if line.startswith("Kept")]
+
+
 def test_what_a_network_refused_is_shown_of_a_job_and_of_the_network(rnx, live):
     refusal = {"source": "10.0.0.2", "sourceJob": "etl", "destination": "192.0.2.1", "protocol": "tcp", "port": 443}
     told = {"refused": 7, "refusals": [{**refusal, "count": 5, "lastTime": "2026-01-01T00:00:00Z"}]}
