@@ -10,11 +10,13 @@ _INDENT = "  "
 
 def refused(status: Document) -> Iterator[str]:
     """Yield the last connections that were refused, the last one last; nothing if none was."""
-    if not status.get("refused"):
+    refusals = status.get("refusals") or ()
+    count = max(status.get("refused") or 0, sum(each["count"] for each in refusals))  # Counters are read seldomer.
+    if not count:
         return
-    yield f"Refused:          {status['refused']} packets, the last of them:"
+    yield f"Refused:          {count} packets, the last of them:"
     rows = [["LAST", "TIMES", "FROM", "TO", "PROTOCOL", "PORT"]]
-    for each in status.get("refusals") or ():
+    for each in refusals:
         ends = (_end(each, "source"), _end(each, "destination"))
         rows.append([age(each["lastTime"]), str(each["count"]), *ends, each["protocol"], str(each.get("port") or "")])
     for line in columns(rows):

@@ -277,6 +277,17 @@ def test_what_a_network_refused_is_shown_of_a_job_and_of_the_network(rnx, live):
         assert "5 10.0.0.2 (job/etl) 192.0.2.1 tcp 443" in shown
 
 
+def test_what_was_told_of_refusals_is_shown_before_the_counters_were_read(rnx, live):
+    told = {"source": "10.0.0.2", "destination": "192.0.2.1", "protocol": "tcp", "port": 443, "count": 5}
+    live.create(NETWORK, {"apiVersion": NETWORK.api_version, "kind": "Network", "metadata": {"name": "a"}, "spec": {}})
+    live.set_status(NETWORK, "a", refused=0, refusals=[told | {"lastTime": "2026-01-01T00:00:00Z"}])
+
+    shown = " ".join(rnx("describe", "network", "a").out.split())
+
+    assert "Refused: 5 packets, the last of them: LAST TIMES FROM TO PROTOCOL PORT" in shown
+    assert "Refusals:" not in shown
+
+
 def test_that_there_is_nothing_is_said_with_where(rnx):
     assert rnx("describe", "jobs", "-n", "far").err == "No resources found in far namespace\n"
     assert rnx("describe", "jobs", "-A").err == rnx("describe", "runtimes").err == "No resources found\n"
