@@ -61,7 +61,8 @@ Source: rt6_need_strict() in net/ipv6/route.c; ip6_forward().
 """
 _KNOWN = InState(State.ESTABLISHED | State.RELATED)
 _CHATTER = ((130, 134), (137, 137), (143, 143))
-"""What kernels say to their links by themselves: who listens to what, is there a router. Nobody asked for it."""
+"""What kernels say to their links by themselves: who listens to what, is there a router, or a shorter way. Nobody asked
+for it."""
 _TOLD_EACH_SECOND, _TOLD_AT_ONCE = 20, 40
 
 Address = IPv4Address | IPv6Address
@@ -181,6 +182,7 @@ def _from_host(networks: tuple[Wanted, ...], ours_out: Into) -> tuple[Rule, ...]
         (ours_out, Protocol("icmpv6"), IcmpType(1, 4), Accept()),
         (ours_out, Protocol("icmp"), IcmpType(3, 3), Accept()),
         *((ours_out, Destination(each), Drop()) for each in _EVERYBODY),
+        *((ours_out, *rule) for rule in _chatter()),  # That peers are nearer than this host, above all: they are not.
         *((Into(one.bridge), Jump(_refused(one))) for one in networks),
         (ours_out, Reject()),
     )

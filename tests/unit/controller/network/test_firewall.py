@@ -148,3 +148,12 @@ def test_what_is_refused_is_counted_and_a_little_of_it_told():
     assert lose == (Count(), Drop())
     assert among == (Into(A.bridge), Protocol("tcp"), Count(), Reset())
     assert by_name(A)[f"no-{A.bridge}"].rules == (among, refuse)
+
+
+def test_what_the_hosts_kernel_says_to_jobs_by_itself_is_no_connection_that_was_refused():
+    rules = by_name(A)["output"].rules
+    told = rules.index((Into(A.bridge), Jump(f"no-{A.bridge}")))
+    dropped = [rule[2] for rule in rules[:told] if rule[:2] == (Into(PREFIX, prefix=True), Protocol("icmpv6"))
+               and rule[-1] == Drop()]  # fmt: skip
+
+    assert any(137 in range(each.first, each.last + 1) for each in dropped)  # Of a shorter way to a peer.
