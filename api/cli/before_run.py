@@ -4,7 +4,7 @@
 command. Invariant: none of the three is mistaken for an exit code of the job's command that begins to run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -41,7 +41,7 @@ def check(connection: Connection, job: Document, *, is_waited_for: bool) -> None
     spec, own = job["spec"], job["metadata"].get("name")
     if is_waited_for:  # That it is not to wait for itself, the server says.
         _check_after(connection, [each["job"] for each in spec.get("after") or () if each["job"] != own])
-    _warn_of_volumes(connection, [each["name"] for each in spec.get("volumeMounts") or ()])
+    warn_of_volumes(connection, [each["name"] for each in spec.get("volumeMounts") or ()])
 
 
 def _check_after(connection: Connection, names: list[str]) -> None:
@@ -53,7 +53,8 @@ def _check_after(connection: Connection, names: list[str]) -> None:
             raise CommandFailed(f'cannot run it after job "{name}": there is no such job: {fix}') from None
 
 
-def _warn_of_volumes(connection: Connection, names: list[str]) -> None:
+def warn_of_volumes(connection: Connection, names: Iterable[str]) -> None:
+    """Say which volumes are not there: they are made, empty, which is seldom what a slip of the pen meant."""
     if not names:
         return
     try:

@@ -127,13 +127,18 @@ def check_known(connection: Connection, wanted: Any) -> None:
     Raises:
         UsageError: with those that there are.
     """
-    name = (wanted or {}).get("name", NONE)
+    if why := why_unknown(connection, (wanted or {}).get("name", NONE)):
+        raise click.UsageError(f"--network: {why}")
+
+
+def why_unknown(connection: Connection, name: str) -> str:
+    """Return that nobody has declared a network of that name, with those that there are; nothing if it is there."""
     if name == NONE or name in BUILT_IN:
-        return
+        return ""
     try:
         connection.client.get(kinds.NETWORK, connection.namespace, name)
     except NotFound:
         listed = connection.client.list(kinds.NETWORK, connection.namespace)["items"]
         known = ", ".join(sorted({*BUILT_IN, NONE, *(item["metadata"]["name"] for item in listed)}))
-        fix = f"rnx network create {name}, or name one of {known}"
-        raise click.UsageError(f'--network: there is no network "{name}": {fix}') from None
+        return f'there is no network "{name}": rnx network create {name}, or name one of {known}'
+    return ""

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 import click
+from pydantic import ValidationError
 
 from api import kinds
 from api.cli import workflow_file
+from api.cli.before_run import warn_of_volumes
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.joblet_workflow import Converted
+from api.cli.network import why_unknown
 from api.cli.output import note, show_json, show_yaml
 from api.cli.problems import CommandFailed
 from api.cli.workflow import has_ended
@@ -15,7 +18,7 @@ from api.client_transport import Answer
 from api.client_watch import wait_for
 from api.errors import ApiError
 from api.meta import Document
-from api.types.workflow import WorkflowReason
+from api.types.workflow import Workflow, WorkflowReason
 
 
 @click.command("run")
@@ -43,12 +46,33 @@ def run(connection: Connection, *, file: str, name: str, waits: bool, prints: bo
             show_yaml(document)
             click.echo("---")
         return
+    _check(connection, file, found.workflow)
     made = _create(connection, found)
     called = str(made["metadata"]["name"])
     if not waits:
         show_json(made) if as_json else click.echo(f"workflow {called} is running")
         return
     _tell_end(called, _wait(connection, called, quiet=as_json), as_json=as_json)
+
+
+def _check(connection: Connection, file: str, document: Document) -> None:
+    """Refuse networks that nobody has declared, and warn of volumes that are not there, as `rnx job run` does.
+
+    Raises:
+        CommandFailed: a job of it would wait for a network.
+    """
+    try:
+        jobs = Workflow.model_validate(document).spec.jobs
+    except ValidationError:
+        return  # The server says what is wrong with it.
+    specs = {name: job.template.spec for name, job in jobs.items()}
+    networks = {spec.network.name: name for name, spec in reversed(specs.items()) if spec.network}
+    for network, job in reversed(networks.items()):
+        if why := why_unknown(connection, network):
+            raise CommandFailed(f"cannot run {file}: jobs.{job}.network: {why}")
+    warn_of_volumes(
+        connection, list(dict.fromkeys(each.name for spec in specs.values() for each in spec.volume_mounts))
+    )
 
 
 def _wait(connection: Connection, name: str, *, quiet: bool) -> Document | None:

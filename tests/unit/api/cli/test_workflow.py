@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from api.kinds import SECRET, WORKFLOW
+from api.kinds import NETWORK, SECRET, VOLUME, WORKFLOW
 from api.meta import ObjectKey
 from support.api_server import condition_of
 from support.secret_objects import PASSWORD
@@ -60,6 +60,36 @@ def test_a_file_becomes_a_workflow_and_a_secret_that_goes_with_it(rnx, live, fil
     assert spec["env"][0] == {"name": "VERSION", "value": "3.10"}
     assert spec["env"][2] == {"name": "DEBUG", "value": "yes"}
     assert workflow["spec"]["suspend"] is False
+
+
+def test_a_network_that_nobody_declared_is_refused_with_those_that_there_are(rnx, live, tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text("jobs:\n  a: {command: x, network: web}\n  b: {command: x, network: dp}\n")
+
+    refused = rnx("workflow", "run", str(path))
+    live.create(NETWORK, {"apiVersion": NETWORK.api_version, "kind": "Network", "metadata": {"name": "dp"}, "spec": {}})
+
+    assert (refused.code, refused.err) == (
+        1,
+        f'error: cannot run {path}: jobs.b.network: there is no network "dp": '
+        "rnx network create dp, or name one of bridge, isolated, none, web\n",
+    )
+    assert not list(live.store.each(WORKFLOW.name))
+    assert rnx("workflow", "run", str(path)).code == 0
+
+
+def test_a_volume_that_is_not_there_is_warned_of_as_it_is_made_empty(rnx, live, tmp_path):
+    volume = {"apiVersion": VOLUME.api_version, "kind": "Volume", "metadata": {"name": "dataset"}, "spec": {}}
+    live.create(VOLUME, volume)
+    path = tmp_path / "w.yaml"
+    path.write_text("jobs:\n  a: {command: x, volumes: [datset]}\n  b: {command: x, volumes: [datset, dataset]}\n")
+
+    said = rnx("workflow", "run", str(path))
+
+    assert said.code == 0
+    assert said.err.startswith('Warning: there is no volume "datset": an empty one is made')
+    assert said.err.endswith(": did you mean dataset?\n")
+    assert said.err.count("Warning") == 1
 
 
 def test_it_has_the_name_that_it_is_given(rnx, live, file):
