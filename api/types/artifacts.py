@@ -16,7 +16,7 @@ SHOWN = 100
 
 
 def check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the patterns, if each can match something in /work.
+    """Return the patterns, if each can match something in /work; a `/` at the end, as shells complete it, is no more.
 
     Raises:
         PydanticCustomError: it says what is wrong with which.
@@ -24,14 +24,16 @@ def check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     if len(patterns) > MOST_PATTERNS:
         raise PydanticCustomError("FieldValueInvalid", "must be at most {most} patterns", {"most": MOST_PATTERNS})
     for pattern in patterns:
-        parts = pattern.split("/")
+        parts = pattern.rstrip("/").split("/")
         if not pattern or len(pattern) > LONGEST_PATTERN or not pattern.isprintable():
             raise PydanticCustomError("FieldValueInvalid", "has a pattern that is empty, too long or not printable")
         if {"", ".", ".."} & set(parts):
             raise PydanticCustomError(
-                "FieldValueInvalid", '"{pattern}" must be relative to /work, without . or ..', {"pattern": pattern}
+                "FieldValueInvalid",
+                '"{pattern}" must be relative to /work, without . or .. or //',
+                {"pattern": pattern},
             )
-    return patterns
+    return tuple(pattern.rstrip("/") for pattern in patterns)
 
 
 class Artifact(ApiModel):

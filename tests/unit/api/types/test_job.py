@@ -221,3 +221,12 @@ def test_what_cannot_be_waited_for_is_refused(after, why):
         spec_of(after=after)
 
     assert why in str(error.value)
+
+
+def test_an_artifact_may_be_a_directory_as_shells_complete_it():
+    assert spec_of(artifacts=["out/", "a/**/"]).artifacts == ("out", "a/**")
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "/out", "./out", "../out", "a//b", "out/..", "a\nb"])
+def test_a_pattern_that_can_match_nothing_in_work_is_refused(pattern):
+    assert reasons(artifacts=[pattern]) == [("spec.artifacts", "FieldValueInvalid")]
