@@ -8,7 +8,7 @@ from api.errors import About, NotFound
 from api.kinds import JOB
 from api.meta import ObjectKey
 from api.ports import Storage
-from api.types.job import Job
+from api.types.job import Job, JobStatus
 from api.types.job_after import AfterStatus
 from controller.capacity import amounts
 from controller.capacity.amounts import Need
@@ -52,7 +52,10 @@ class JobExplainer:
         return {
             "object": str(key),
             "summary": {"phase": status.phase, "reason": status.reason, "message": status.message},
-            "reasons": _reasons(job, observed, status.message, self._observer.need_of(job)),
+            "reasons": [
+                *_last_look(job, status),
+                *_reasons(job, observed, status.message, self._observer.need_of(job)),
+            ],
             "plan": [_step(step) for step in plan.steps],
             "waiting": asdict(plan.waiting) if plan.waiting else None,
             "checkAgainSeconds": plan.check_again_seconds,
@@ -67,6 +70,15 @@ class JobExplainer:
         # Which host ids a run gets is decided when it starts; 0 stands for them here.
         spec = self._actor.sandbox_of(job, observed.runtime, _devices(job, observed))
         return [_step(op) for op in (*compile_base(HostIds(0, 0), "/run"), *compile_sandbox(spec, HostIds(0, 0)))]
+
+
+def _last_look(job: Job, status: JobStatus) -> list[str]:
+    """Say what the last look at the job came to, where that is something else: a step that did not work, above all."""
+    last = job.status
+    if status.phase != "Pending" or not last.message or last.reason == status.reason:
+        return []
+    is_of_this = last.observed_generation == job.meta.generation
+    return [f"at its last look: {last.reason}: {last.message}"] if is_of_this else []
 
 
 def _unseen(key: ObjectKey, job: Job, error: OSError) -> dict[str, Any]:

@@ -236,7 +236,9 @@ def test_no_job_writes_to_a_directory_that_is_roots(daemon, shared):
     declare(daemon, "roots", type="hostPath", path=f"{shared}/roots")
 
     daemon.shell("root", "true", volumeMounts=[{"name": "roots"}])
-    assert "chown it to a user and group that are not root" in waits(daemon, "root", "FailedMount")
+    why = waits(daemon, "root", "FailedMount")
+    assert "chown it to a user and group that are not root" in why
+    assert f"at its last look: FailedMount: {why}" in daemon.rnx("explain", "job/root").stdout
     daemon.delete("root")
     assert said(daemon, "looks", "ls /volumes/roots", {"name": "roots", "readOnly": True}) == ("", 0)
 
