@@ -4,7 +4,7 @@ from typing import Any
 
 from api.kinds import JOB, WORKFLOW, Kind
 from api.meta import Document, ObjectKey
-from api.ports import Change
+from api.ports import Change, ChangeType
 from api.types.workflow import Workflow, WorkflowStatus
 from controller.engine.errors import TerminalError, TransientError
 from controller.engine.plan import Plan
@@ -50,14 +50,15 @@ class WorkflowKind:
 
 
 def of_job(change: Change) -> tuple[ObjectKey, ...]:
-    """Return the workflow that a Job was made for, if what it sees of the Job is new."""
+    """Return the workflow that a Job was made for, if what it sees of the Job is new, or the Job is gone."""
     owners = [
         each for each in change.document["metadata"].get("ownerReferences") or () if each["kind"] == WORKFLOW.name
     ]
     if change.key.kind != JOB.name or not owners:
         return ()
     uid = owners[0]["uid"]
-    if change.previous is not None and _seen(change.previous, uid) == _seen(change.document, uid):
+    is_as_before = change.previous is not None and _seen(change.previous, uid) == _seen(change.document, uid)
+    if is_as_before and change.type is not ChangeType.DELETED:
         return ()
     return (ObjectKey(WORKFLOW.name, change.key.namespace, owners[0]["name"]),)
 

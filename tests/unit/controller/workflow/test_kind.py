@@ -243,6 +243,18 @@ def test_what_a_workflow_sees_of_its_jobs_wakes_it_and_nothing_else_does(bench):
     assert woken == [(KEY,), (), (), (KEY,)]
 
 
+def test_a_job_that_is_gone_before_its_end_wakes_it_and_has_failed(bench):
+    bench.create(**CHAIN)
+    bench.look()
+    bench.finish("etl-a")
+
+    assert of_job(changes_of(bench, JOB)[-1]) == (KEY,)  # The last that was seen of it was what is gone now.
+    status = bench.look()
+    assert [(each["phase"], each["reason"]) for each in status["jobs"]] == [
+        ("Failed", "JobDeleted"), ("Skipped", "RequirementsFailed"), ("Skipped", "RequirementsFailed"),
+    ]  # fmt: skip
+
+
 def test_it_tells_what_was_skipped_and_how_it_ended(bench):
     bench.create(**CHAIN)
     bench.look()
