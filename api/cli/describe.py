@@ -251,6 +251,7 @@ def _network(wanted: Document, runs: Any) -> Iterator[str]:
     if not wanted:
         return
     given: Document = next((run["network"] for run in reversed(runs) if run.get("network")), {})
+    given = given if given.get("name") == wanted["name"] else {}  # It was changed since: that address is elsewhere.
     addresses = [given[name] for name in ("address", "ipv6Address") if given.get(name)]
     names = given.get("names") or wanted.get("aliases") or ()
     called = [f"names {' '.join(names)}"] if names else []

@@ -336,6 +336,11 @@ def test_where_a_job_is_in_its_network_is_described_with_its_ports(rnx, live):
     assert "10.213.0.2" in wide
     assert "38081 -> 8080/tcp" in wide
 
+    live.client.merge_patch(JOB, "default", "srv", {"spec": {"network": {"name": "web"}}})
+    moved = rnx("describe", "job", "srv").out
+    assert "Network:          web, names db\n" in moved  # Where its last run was is no place in that one.
+    assert "Ports:            ? -> 8080/tcp\n" in moved
+
 
 @pytest.mark.parametrize("about", ["etl", "jobs", "nonsense"])
 def test_events_are_of_an_object_and_not_of_a_word(rnx, about):
