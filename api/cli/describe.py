@@ -4,7 +4,7 @@ Jobs get their own summary of limits and runs; other kinds are shown field by fi
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -133,7 +133,7 @@ def _job(document: Document) -> Iterator[str]:
     yield from _block("Environment from", [_whole(each) for each in spec.get("envFrom") or ()])
     yield from _block("Files", [_file(file) for file in spec.get("files") or ()])
     yield from _block("Volumes", [_mount(each) for each in spec.get("volumeMounts") or ()])
-    yield from _artifacts(spec.get("artifacts") or (), status.get("artifacts") or {})
+    yield from _artifacts(document)
     most = int(spec.get("backoffLimit", _default("backoff_limit")))
     retries = f"{min(status.get('failed', 0), most)} of {most} used"  # The failure after the last retry used none.
     if "backoffLimit" in spec or spec.get("backoffLimitPerIndex") is None:
@@ -141,19 +141,8 @@ def _job(document: Document) -> Iterator[str]:
             "Retries", retries + (f", next at {status['nextRetryTime']}" if status.get("nextRetryTime") else "")
         )
     yield from (_pair(name, text) for name, text in many_runs.rows(document))
-    yield from _artifacts(document)
     yield from _runs(status.get("runs") or ())
     yield from network_lines.refused(status)
-
-
-def _artifacts(document: Document) -> Iterator[str]:
-    kept = document.get("status", {}).get("artifacts")
-    if not kept:
-        return
-    count, left_out = int(kept.get("count") or 0), kept.get("leftOut")
-    how = f"rnx job download {document['metadata']['name']}" if count else ""
-    told = f"{several(count, 'file')}, {size(kept.get('sizeBytes') or 0)}, of run {kept['attempt']}"
-    yield _pair("Artifacts", "; ".join(filter(None, (told, left_out and f"not kept: {left_out}", how))))
 
 
 def _after(wanted: Document, known: Any) -> str:
@@ -173,14 +162,15 @@ def _mount(mount: Document) -> str:
     return f"{mount['name']} at {place}{', to read only' if mount.get('readOnly') else ''}"
 
 
-def _artifacts(patterns: Sequence[str], kept: Document) -> Iterator[str]:
-    """What is to be kept of its runs, and once one has left any what was and what was not."""
-    if patterns:
+def _artifacts(document: Document) -> Iterator[str]:
+    """What is to be kept of its runs, and once one has left any what was, what was not, and how to fetch it."""
+    if patterns := document.get("spec", {}).get("artifacts"):
         yield _pair("Artifacts", ", ".join(map(_quoted, patterns)))
-    if kept:
-        left_out = f"; not kept: {kept['leftOut']}" if kept.get("leftOut") else ""
-        of_run = f"{kept.get('count', 0)} files of run {kept['attempt']}, {size(kept.get('sizeBytes', 0))}"
-        yield _pair("Kept", f"{of_run}{left_out}")
+    if kept := document.get("status", {}).get("artifacts"):
+        count, left_out = int(kept.get("count") or 0), kept.get("leftOut")
+        how = f"rnx job download {document['metadata']['name']}" if count else ""
+        told = f"{several(count, 'file')}, {size(kept.get('sizeBytes') or 0)}, of run {kept['attempt']}"
+        yield _pair("Kept", "; ".join(filter(None, (told, left_out and f"not kept: {left_out}", how))))
 
 
 def _variable(variable: Document) -> str:

@@ -43,10 +43,10 @@ def a_failed_job(live):
 )  # fmt: skip
 def test_what_was_kept_of_a_job_is_told_and_how_to_fetch_it(rnx, live, kept, told):
     live.create(JOB, a_job("etl"))
-    assert "Artifacts:" not in rnx("describe", "job", "etl").out
+    assert "Kept:" not in rnx("describe", "job", "etl").out
     live.set_status(JOB, "etl", phase="Succeeded", artifacts={"attempt": 2, "files": [], **kept})
 
-    assert [line.split(maxsplit=1)[1] for line in rnx("describe", "job", "etl").lines if "Artifacts:" in line] == [told]
+    assert [line.split(maxsplit=1)[1] for line in rnx("describe", "job", "etl").lines if "Kept:" in line] == [told]
 
 
 def test_a_job_is_described_with_its_limits_runs_conditions_and_events(rnx, live):
@@ -258,7 +258,7 @@ def test_a_job_shows_its_volumes_and_what_was_kept_of_its_files(rnx, live):
         "  data at /volumes/data",
         "  models at /m, to read only",
         "Artifacts:        'out/**', '*.csv'",
-        "Kept:             7 files of run 2, 2.0 KiB; not kept: 2 (it is no file)",
+        "Kept:             7 files, 2.0 KiB, of run 2; not kept: 2 (it is no file); rnx job download etl",
     ]
     assert not [line for line in before if line.startswith("Kept")]
 
