@@ -15,6 +15,7 @@ from api.cli.targets import Target
 from api.cli.wait_flags import GONE, waits_until
 from api.errors import NotFound
 from api.meta import API_VERSION, Document
+from api.types.job_network import HOST
 from api.types.network import BUILT_IN, NONE, NetworkReason
 from api.types.network_rules import ANY
 
@@ -133,7 +134,7 @@ def check_known(connection: Connection, wanted: Any) -> None:
 
 def why_unknown(connection: Connection, name: str) -> str:
     """Return that nobody has declared a network of that name, with those that there are; nothing if it is there."""
-    if name == NONE or name in BUILT_IN:
+    if name in (NONE, HOST) or name in BUILT_IN:
         return ""
     try:
         connection.client.get(kinds.NETWORK, connection.namespace, name)

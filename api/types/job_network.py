@@ -2,7 +2,7 @@
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import quantity
@@ -10,6 +10,8 @@ from api.meta import Document
 from api.model import ApiModel
 from api.types import network_rules
 
+HOST = "host"
+"""The host's own network, which only jobs are in whose namespaces the host's policy names."""
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MOST = 65535
 SMALLEST_BITS, LARGEST_BITS = 8000, 10**12
@@ -57,7 +59,8 @@ class JobNetwork(ApiModel):
     """The network that a job's runs are in."""
 
     name: str = Field(
-        description="A Network of the job's namespace, or one that all have: bridge, isolated, web; none is no network."
+        description="A Network of the job's namespace, or one that all have: bridge, isolated, web; none is no "
+        "network, and host the host's own, for namespaces that the setting policy.host_network names."
     )
     aliases: tuple[str, ...] = Field(
         default=(), description="Names beside the job's own by which other jobs of the network reach it, such as db."
@@ -99,10 +102,6 @@ class JobNetwork(ApiModel):
             raise PydanticCustomError(
                 "FieldValueInvalid", "must be the name of a Network: lower case letters, digits and -"
             )
-        if name == "host":
-            raise PydanticCustomError(
-                "FieldValueForbidden", "no job is given the host's own network: use bridge, and ports"
-            )
         return name
 
     @field_validator("aliases")
@@ -122,6 +121,22 @@ class JobNetwork(ApiModel):
         if len(set(taken)) < len(taken):
             raise PydanticCustomError("FieldValueDuplicate", "has a port of the host twice")
         return ports
+
+    @model_validator(mode="after")
+    def _has_on_the_host_what_there_is(self) -> "JobNetwork":
+        """Refuse what is asked of the host's network, which is not ours to give names, rules and rates in."""
+        if self.name == HOST:
+            given = {
+                "aliases": bool(self.aliases),
+                "ports": bool(self.ports),
+                "egress": self.egress is not None,
+                "ingress": self.ingress is not None,
+                "bandwidth": self.bandwidth != Bandwidth(),
+            }
+            for member in (name for name, is_given in given.items() if is_given):
+                why = "nothing of it holds on the host's own network: leave it out, or use bridge"
+                raise PydanticCustomError("FieldValueForbidden", "{why}", {"why": why, "member": member})
+        return self
 
 
 class RunPort(ApiModel):

@@ -15,6 +15,7 @@ from api.errors import Cause
 from api.meta import Document
 from api.model import ApiModel, Resource
 from api.types import network_rules
+from api.types.job_network import HOST
 from api.types.network_refusal import Refusal
 from api.types.network_rules import ANY
 
@@ -25,7 +26,7 @@ BUILT_IN: dict[str, Document] = {
     "web": {"egress": [ANY]},
 }
 """Networks that every namespace has, made when its first job names one. What is changed of one stays changed."""
-RESERVED = (NONE, "host")
+RESERVED = (NONE, HOST)
 """What no Network can be called: having none, and the host's own."""
 _LARGEST, _SMALLEST = 16, 29
 

@@ -102,6 +102,7 @@ def _pod(job: Job, run: Run, node_name: str) -> Document:
     name = job.spec.priority_class_name
     spec: Document = {"containers": [container], "restartPolicy": "Never", "nodeName": node_name}
     spec |= {"priority": run.priority} | ({"priorityClassName": name} if name else {})
+    spec |= {"hostNetwork": True} if (run.receipt or {}).get("hostNetwork") else {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -73,6 +73,7 @@ class PodSpec(Shown):
         default="Never", description="Always Never: what is run again is a pod of its own, with the next number."
     )
     node_name: str = Field(default="", description="The host's name.")
+    host_network: bool = Field(default=False, description="Whether it is, or was, in the host's own network.")
     priority: int = Field(default=0, description="The priority in the queue that it was begun with; higher is sooner.")
     priority_class_name: str | None = Field(default=None, description="The job's PriorityClass, if it names one.")
 

@@ -63,6 +63,12 @@ class PolicySettings(Section):
         'namespace; "*" is all. They are read as root, whatever their modes: give no directory with secrets.',
     )
 
+    host_network: tuple[str, ...] = Field(
+        default=(),
+        description='Namespaces whose jobs may be in the host\'s own network, by spec.network.name: host; "*" is all. '
+        "They reach what listens on the host's loopback, and listen on its addresses.",
+    )
+
     def policy(self) -> Policy:
         """Return it as jobs are judged by it."""
         return Policy(
@@ -73,4 +79,5 @@ class PolicySettings(Section):
             require_landlock=self.require_landlock,
             priority_classes={space: frozenset(names) for space, names in self.priority_classes.items()},
             host_files=self.host_files,
+            host_network=frozenset(self.host_network),
         )

@@ -54,6 +54,7 @@ from controller.launcher import control, recording, records
 from controller.launcher.client import LauncherClient, LauncherError, RunRefused
 from controller.launcher.records import ExitRecord, Running
 from controller.launcher.runspec import RunSpec
+from controller.network.switchboard import host_resolvers
 
 _UNKNOWN_DISK = ("0:0",)
 
@@ -244,7 +245,7 @@ class Actor:
         """Return what the run's end of its network is to be. Of a run that has one, it never is none."""
         given = given_network(job, attempt)
         if given is None:
-            return None
+            return Place(None, host_resolvers()) if run_spec.is_on_host(job) else None
         if self._networks is None:
             raise TransientError(Reason.NETWORK_NOT_READY, f"cannot start {job.key}: this daemon has no networks")
         return self._networks.prepare(job, given, attempt)

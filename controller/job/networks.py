@@ -16,7 +16,7 @@ from api.kinds import NETWORK
 from api.meta import Document, ObjectKey
 from api.ports import Storage
 from api.types.job import Job, Reason
-from api.types.job_network import JobPort, RunNetwork, RunPort
+from api.types.job_network import HOST, JobPort, RunNetwork, RunPort
 from api.types.network import BUILT_IN, NONE
 from api.types.network_rules import parse_egress, parse_ports
 from controller.engine.errors import TransientError
@@ -75,13 +75,13 @@ class Networks:
         self._create(namespace, name)
 
     def name_of(self, job: Job) -> str:
-        """Return which network a job's runs are in; `none` for none."""
+        """Return which network a job's runs are in; `none` for none, `host` for the host's."""
         return job.spec.network.name if job.spec.network is not None else self._defaults.default
 
     def find(self, job: Job) -> NetworkGiven | NetworkMissing:
         """Return what a next run of `job` would get now, or why it gets nothing."""
         name = self.name_of(job)
-        if name == NONE:
+        if name in (NONE, HOST):
             return NetworkGiven()
         key = switchboard.key_of(job.meta.namespace, name)
         document = self._storage.get(key)

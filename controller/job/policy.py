@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from api.errors import Cause
+from api.types.job_network import HOST
 from api.types.job_security import SecurityProfile
 from api.types.job_spec import JobSpec
 
 ANY_NAMESPACE = "*"
 ANY_CLASS = "*"
+_LOW_PORTS = "NET_BIND_SERVICE"
 REQUIRABLE = ("cpu", "memory", "pids", "ephemeral-storage", "activeDeadlineSeconds")
 """The limits that a job can be made to set itself."""
 
@@ -31,6 +33,7 @@ class Policy:
         default_factory=lambda: {ANY_NAMESPACE: frozenset(ANY_CLASS)}
     )
     host_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # Directories, by namespace.
+    host_network: frozenset[str] = frozenset()
 
 
 def judge(policy: Policy, namespace: str, spec: JobSpec) -> list[Cause]:
@@ -43,6 +46,7 @@ def judge(policy: Policy, namespace: str, spec: JobSpec) -> list[Cause]:
             *_limits(policy, spec),
             *_priority(policy, namespace, spec),
             *_host_files(policy, namespace, spec),
+            *_host_network(policy, namespace, spec),
         )
     ]
 
@@ -112,6 +116,22 @@ def _host_files(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple
                 f"the setting policy.host_files gives the namespace {namespace} nothing at {file.host_path}: "
                 f"upload it (rnx job run --upload), or add its directory to policy.host_files.{namespace}",
             )
+
+
+def _host_network(policy: Policy, namespace: str, spec: JobSpec) -> Iterable[tuple[str, str]]:
+    if spec.network is None or spec.network.name != HOST:
+        return
+    if not {namespace, ANY_NAMESPACE} & policy.host_network:
+        yield (
+            "spec.network.name",
+            f"the setting policy.host_network does not give the host's own network to the namespace {namespace}: "
+            f"use bridge, with ports for what is to be reached, or name the namespace in policy.host_network",
+        )
+    elif _LOW_PORTS in spec.security_context.added:
+        yield (
+            "spec.securityContext.capabilities.add",
+            f"{_LOW_PORTS} gives no port of the host's own network: leave it out, or use bridge, with ports",
+        )
 
 
 def _limits(policy: Policy, spec: JobSpec) -> Iterable[tuple[str, str]]:

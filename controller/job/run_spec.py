@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.types.job import OUTPUT_ANNOTATION, WHOLE_OUTPUT, Job
+from api.types.job_network import HOST
 from controller.cgroup.limits import IoLimit, Limits
 from controller.devices.fitting import Fitting
 from controller.job import history, package_cache
@@ -49,9 +50,9 @@ class RunDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run is in its network: its end of it, and whom it asks for names."""
+    """Where a run is: its end of its network, which is none in the host's, and whom it asks for names."""
 
-    end: NetworkEnd
+    end: NetworkEnd | None
     name_servers: tuple[str, ...]
 
 
@@ -113,7 +114,17 @@ def work_bytes(job: Job, defaults: RunDefaults) -> int:
 def rights(job: Job, defaults: RunDefaults) -> Rights:
     """Return what the job's runs may do beyond what all may."""
     spec = job.spec
-    return Rights(spec.security_profile, spec.security_context.added, needs_landlock=defaults.needs_landlock)
+    return Rights(
+        spec.security_profile,
+        spec.security_context.added,
+        needs_landlock=defaults.needs_landlock,
+        host_network=is_on_host(job),
+    )
+
+
+def is_on_host(job: Job) -> bool:
+    """Say whether the job's runs are in the host's own network."""
+    return job.spec.network is not None and job.spec.network.name == HOST
 
 
 def run_spec(
@@ -176,7 +187,8 @@ def _its_own(sandbox: SandboxSpec, job: Job, places: RunPlaces, place: Place | N
         sandbox = replace(sandbox, given_dir=str(places.given_dir), given_files=given)
     if place is None:
         return sandbox
-    return replace(sandbox, addresses=tuple(own for own, _ in place.end.ends), name_servers=place.name_servers)
+    own = () if place.end is None else tuple(own for own, _ in place.end.ends)
+    return replace(sandbox, addresses=own, name_servers=place.name_servers)
 
 
 def sandbox_spec(

@@ -15,7 +15,7 @@ from controller.launcher.log_writer import STDERR, STDOUT
 from controller.launcher.receipt import Early, NotEnforced, Seen, Surroundings, Wanted
 from controller.launcher.records import Plain
 from controller.launcher.slots import IDS_PER_SLOT, Slot
-from controller.linux import core_pattern, loopback, namespaces, process
+from controller.linux import core_pattern, loopback, namespaces, process, rtnetlink
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox.compile import WORK_DIRECTORY, compile_base, compile_own, compile_sandbox, compile_shared
@@ -130,10 +130,10 @@ class Crew:
         else:
             self.mounts = receipt.read_mounts(self.builder.writable)
 
-    def take_rights(self, rights: Rights, limits: ProcessLimits, seccomp: bytes) -> None:
+    def take_rights(self, rights: Rights, limits: ProcessLimits, seccomp: bytes, outside: socket.socket) -> None:
         """Have another process become the job, with these rights, and core files if its limits allow any.
 
-        The one that waits has given up all but the usual.
+        The one that waits has given up all but the usual. `outside` is a socket of the host's network.
 
         Raises:
             OSError: there is none to be had.
@@ -144,7 +144,9 @@ class Crew:
             os.close(fd)
         self._rights, self._limits = rights, limits
         self._early, self._heard = None, bytearray()
-        if Capability.NET_BIND_SERVICE in rights.kept:
+        if rights.host_network:
+            _enter_network_of(outside)
+        elif Capability.NET_BIND_SERVICE in rights.kept:
             # Its network is not its user namespace's, so the capability alone would give it no right there; who asks
             # for it is not to begin where the ports could not be opened, as others may.
             loopback.open_low_ports()
@@ -164,7 +166,10 @@ class Crew:
         early = self._hear_early()
         self._seen = receipt.parse_late(early, job_process.hear(self.orders, self._heard, receipt.END))
         cores = self._core_limit(self._seen.core_limits)
-        receipt.judge(self._seen, Wanted(self.host_ids.uid, IDS_PER_SLOT, self._surroundings, rights.kept, cores))
+        wanted = Wanted(
+            self.host_ids.uid, IDS_PER_SLOT, self._surroundings, rights.kept, cores, host_network=rights.host_network
+        )
+        receipt.judge(self._seen, wanted)
         if ruleset is None and rights.needs_landlock:
             raise NotEnforced("cannot begin the run: the host's policy wants Landlock, and this kernel has none")
 
@@ -186,6 +191,7 @@ class Crew:
         return {
             **receipt.as_plain(self._seen, self._surroundings.filters),
             "securityProfile": self._rights.profile,
+            **({"hostNetwork": True} if self._rights.host_network else {}),
             "landlockAbi": 0 if self.builder.ruleset is None else self.builder.ruleset.abi,
             "mounts": receipt.by_flags(self.mounts),
         }
@@ -229,3 +235,11 @@ class Crew:
             os.close(fd)
         self.outputs = {out_read: STDOUT, err_read: STDERR}
         return report_read, orders, pid
+
+
+def _enter_network_of(outside: socket.socket) -> None:
+    fd = rtnetlink.network_of(outside)
+    try:
+        namespaces.enter(fd, LinuxNamespace.NETWORK)
+    finally:
+        os.close(fd)

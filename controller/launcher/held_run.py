@@ -60,6 +60,7 @@ class HeldRun:
         limits: that its process began with, whatever it has lowered them to since.
         seccomp: its program, if it is not the usual one.
         ruleset_fd: of Landlock; None where the kernel has none.
+        host_network: whether its network is that of this process.
     """
 
     job_fd: int
@@ -69,6 +70,7 @@ class HeldRun:
     limits: ProcessLimits
     seccomp: bytes | None
     ruleset_fd: int | None
+    host_network: bool
 
 
 def keep_program(seccomp: bytes) -> None:
@@ -174,6 +176,7 @@ def _share(supervisor_pid: int, supervisor_fd: int, job_pid: int, job_fd: int) -
         ProcessLimits(*json.loads(os.pread(found[_LIMITS_LINK], _MOST_LIMITS_BYTES, 0))),
         None if program_fd is None else os.pread(program_fd, _MOST_PROGRAM_BYTES, 0),
         found.get(_RULESET_LINK),
+        os.readlink(f"/proc/{job_pid}/ns/net") == os.readlink("/proc/self/ns/net"),
     )
 
 
@@ -223,7 +226,7 @@ def _is_sealed(supervisor_pid: int, job_pid: int) -> bool:
     """
     ours = {name: os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES}
     theirs = {name: os.readlink(f"/proc/{job_pid}/ns/{name}") for name in _NAMESPACES}
-    apart = all(ours[name] != theirs[name] for name in _NAMESPACES)
+    apart = all(ours[name] != theirs[name] for name in _NAMESPACES if name != "net")  # Which may be the host's.
     together = all(os.readlink(f"/proc/{supervisor_pid}/ns/{name}") == theirs[name] for name in ("user", "mnt"))
     return apart and together and _has_executed(job_pid)
 

@@ -217,6 +217,8 @@ def _become_the_job(held: HeldRun, fds: tuple[int, ...]) -> None:
     process.set_dumpable(False)  # Becoming somebody else may have made it so, as /proc/sys/fs/suid_dumpable says.
     process.set_parent_death_signal(signal.SIGKILL)  # And has forgotten this.
     confine.bound_rights(held.keep)
+    if held.host_network:
+        confine.keep_names_to_itself()
 
 
 def _arrange_descriptors(request: JoinRequest, held: HeldRun, fds: tuple[int, ...], talk: socket.socket) -> None:

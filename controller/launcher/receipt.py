@@ -67,6 +67,7 @@ class Wanted:
     surroundings: Surroundings
     capabilities: frozenset[Capability] = _NO_CAPABILITIES
     core_limit: int = NO_CORES
+    host_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +305,9 @@ def _places(seen: Seen, wanted: Wanted) -> Iterable[str]:
         if map_ != (0, wanted.host_base, wanted.ids):
             yield f"{name} is {' '.join(map(str, map_))}, not 0 {wanted.host_base} {wanted.ids}"
     for name, inode in wanted.surroundings.namespaces.items():
-        if seen.namespaces.get(name, inode) == inode:
-            yield f"its {name} namespace is the host's"
+        is_shared, may_be = seen.namespaces.get(name, inode) == inode, wanted.host_network and name == "net"
+        if is_shared != may_be:
+            yield f"its {name} namespace is {'' if is_shared else 'not '}the host's"
 
 
 def _cores(seen: Seen, wanted: Wanted) -> Iterable[str]:

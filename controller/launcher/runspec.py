@@ -33,7 +33,7 @@ from controller.sandbox.spec import (
     VolumeBind,
 )
 
-VERSION = 10
+VERSION = 11
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
@@ -82,7 +82,7 @@ class RunSpec:
         cgroup_parent: the cgroup, by its path below the root of each hierarchy, that holds `cgroup`.
         deadline_seconds: how long it may run; None is for ever.
         grace_seconds: between SIGTERM and SIGKILL, at the deadline and when the supervisor is told to end.
-        network: its end of a network; None for its own loopback only.
+        network: its end of a network; None for its own loopback only, or the host's network where `rights` say so.
         artifacts: what of /work is kept after it; None is nothing.
         stdin: whether it can be given something to read; otherwise that is /dev/null.
         device_claim: the path of what says that its devices are its own, to be kept for life: see `host_claims`.
@@ -117,6 +117,8 @@ class RunSpec:
         for text in (*self.argv, *self.env, *self.env.values(), self.cwd):
             if "\0" in text:
                 raise ValueError(f"cannot run {self.run_id}: {text!r} has a NUL character, which no exec can pass on")
+        if self.network is not None and self.rights.host_network:
+            raise ValueError(f"cannot run {self.run_id}: it is to be in a network and in the host's")
         for name in self.env:
             if not name or "=" in name:
                 raise ValueError(f"cannot run {self.run_id}: {name!r} is no name of an environment variable")
@@ -278,6 +280,7 @@ def _rights(given: dict[str, object]) -> Rights:
     given["capabilities"] = _strings(given["capabilities"])
     _check("profile", given["profile"], str)
     _check("needs_landlock", given["needs_landlock"], bool)
+    _check("host_network", given["host_network"], bool)
     return Rights(**given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 

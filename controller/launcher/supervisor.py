@@ -216,7 +216,7 @@ class _Supervisor:
         try:
             if not spec.rights.are_usual or spec.process_limits.leaves_cores:
                 _judge_cores(spec.process_limits)
-                ready.take_rights(spec.rights, spec.process_limits, self._program())
+                ready.take_rights(spec.rights, spec.process_limits, self._program(), self._outside)
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
             self._judge_limits(lifecycle)

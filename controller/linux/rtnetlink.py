@@ -7,6 +7,7 @@ Invariant: the pair dies with the network namespace of its inner end: so nothing
 """
 
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -33,6 +34,7 @@ _TBF_PARAMETERS, _TBF_RATE64, _TBF_BURST, _ETHERNET = 1, 4, 6, 1
 _LARGEST_RATE = (1 << 32) - 1
 _BURSTS_A_SECOND, _QUEUES_A_SECOND, _SMALLEST_BURST = 100, 5, 16 << 10
 _READ_BYTES = 1 << 16
+_SIOCGSKNS = 0x894C
 _HEADER = struct.Struct("=IHHII")
 
 Address = IPv4Address | IPv6Address
@@ -53,6 +55,17 @@ def open_socket() -> socket.socket:
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
     opened.bind((0, 0))
     return opened
+
+
+def network_of(opened: socket.socket) -> int:
+    """Return the network namespace that a socket is of, as a descriptor. The caller closes it.
+
+    Raises:
+        OSError: EPERM without CAP_NET_ADMIN there.
+
+    Source: include/uapi/linux/sockios.h, SIOCGSKNS, Linux 4.9.
+    """
+    return fcntl.ioctl(opened, _SIOCGSKNS)
 
 
 def join_network(outside: socket.socket, bridge: str, outer_name: str) -> None:

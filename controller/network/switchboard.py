@@ -98,7 +98,7 @@ class Switchboard:
         mine = links.find(own)
         kept = {ip_network(text, strict=False) for text in mine.addresses} if mine else set[IpNetwork]()
         ways = [way for way in links.routed() if not any(_within(way, each) for each in kept)]
-        return (*on_record, *ways, *_resolvers(), *self._named_resolvers)
+        return (*on_record, *ways, *map(ip_network, host_resolvers()), *self._named_resolvers)
 
     def is_whole(self, network: Network) -> bool:
         """Whether the bridge is as it should be.
@@ -322,14 +322,14 @@ def _interfaces(cidr: str, ipv6_cidr: str) -> tuple[links.Interface, ...]:
     return tuple(ip_interface(f"{addresses.gateway(each)}/{each.prefixlen}") for each in ranges)
 
 
-def _resolvers() -> tuple[IpNetwork, ...]:
-    """Return whom this host asks for names: who took their addresses would cut it off from them."""
+def host_resolvers() -> tuple[str, ...]:
+    """Return the addresses that this host asks for names; none if it does not say."""
     try:
         words = Path("/etc/resolv.conf").read_text().split()
     except OSError:
         return ()
     asked = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "nameserver"]
-    return tuple(ip_network(text) for text in asked if is_address(text))
+    return tuple(text for text in asked if is_address(text))
 
 
 def _within(way: IpNetwork, network: IpNetwork) -> bool:

@@ -149,6 +149,17 @@ def keep_to_itself() -> None:
     landlock.keep_to_itself(_SECONDED)
 
 
+def keep_names_to_itself() -> None:
+    """Have abstract sockets of others, which are in a network by their names, be out of this process' reach.
+
+    For what joins a run that is in the host's network, where they are the host's.
+
+    Raises:
+        OSError: the kernel refused: end the process.
+    """
+    landlock.keep_to_itself(Scope.ABSTRACT_UNIX_SOCKET)
+
+
 def allow_limits() -> None:
     """Let this process have, and pass on, whatever process limits a run may ask for: while it still has the right to.
 

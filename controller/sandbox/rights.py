@@ -33,6 +33,8 @@ _BY_NAME = {capability.name: capability for capability in GRANTABLE}
 class Rights:
     """What one run may do besides. `needs_landlock` has it not begin where the kernel has no Landlock.
 
+    With `host_network` it is in the host's network, over which it has no rights, in place of one of its own.
+
     >>> Rights(capabilities=("SYS_ADMIN",))
     Traceback (most recent call last):
     ...
@@ -43,6 +45,7 @@ FSETID, KILL, MKNOD, NET_BIND_SERVICE, SETFCAP, SETGID, SETPCAP, SETUID, SYS_CHR
     profile: str = "strict"
     capabilities: tuple[str, ...] = ()
     needs_landlock: bool = False
+    host_network: bool = False
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -59,7 +62,7 @@ FSETID, KILL, MKNOD, NET_BIND_SERVICE, SETFCAP, SETGID, SETPCAP, SETUID, SYS_CHR
     @property
     def are_usual(self) -> bool:
         """Whether a process made ready for any run will do."""
-        return self.profile == USUAL_RIGHTS.profile and not self.capabilities
+        return self.profile == USUAL_RIGHTS.profile and not self.capabilities and not self.host_network
 
 
 USUAL_RIGHTS = Rights()

@@ -1,6 +1,7 @@
 """The host's policy in a real daemon: at the door, and again before a run of what was stored under another policy."""
 
 import json
+import socket
 
 import pytest
 
@@ -105,3 +106,29 @@ def test_no_job_runs_without_landlock_where_the_policy_requires_it():
         daemon.until("it waits", lambda: daemon.status("waits").get("reason") == "PolicyForbids")
 
         assert "policy.require_landlock" in daemon.status("waits")["message"]
+
+
+CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5); print('reached')"
+
+
+def test_the_hosts_network_is_for_jobs_of_the_namespaces_that_the_policy_names():
+    with (
+        a_daemon("runtime.default_registry=", "policy.host_network=[default]") as daemon,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        port = str(listener.getsockname()[1])
+        daemon.rnx("apply", "-f", "-", stdin="{apiVersion: v1, kind: Namespace, metadata: {name: other}}")
+        done = daemon.rnx("job", "run", "--network=host", "--name=inside", "python3", "-c", CONNECT, port)
+        alone = daemon.rnx("job", "run", "--name=apart", "python3", "-c", CONNECT, port)
+        refused = daemon.rnx("-n", "other", "job", "run", "--network=host", "true")
+        pod = json.loads(daemon.rnx("get", "pods", "inside-1", "-o", "json").stdout)
+        described = daemon.rnx("describe", "job", "inside").stdout
+
+    assert (done.returncode, done.stdout) == (0, "reached\n")
+    assert (alone.returncode, "Connection refused" in alone.stderr) == (1, True)
+    assert refused.returncode not in {0, 1}
+    assert (
+        "the setting policy.host_network does not give the host's own network to the namespace other" in refused.stderr
+    )
+    assert pod["spec"]["hostNetwork"] is True
+    assert "Network:          host\n" in described

@@ -71,11 +71,6 @@ def test_the_addresses_of_a_network_stay():
     assert Network.model_fields["spec"].default_factory is NetworkSpec
 
 
-def test_a_job_is_not_given_the_hosts_own_network():
-    with pytest.raises(ValidationError, match="no job is given the host's own network"):
-        JobNetwork(name="host")
-
-
 @pytest.mark.parametrize("alias", ["localhost", "a.b", "-a", "A", ""])
 def test_an_alias_is_one_label(alias):
     with pytest.raises(ValidationError):

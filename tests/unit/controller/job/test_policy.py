@@ -148,3 +148,25 @@ def test_a_class_is_for_the_namespaces_that_the_policy_gives_it_to():
         "other: leave it out, or add it to policy.priority_classes.other"
     ]
     assert judge(Policy(), "other", a_job(priorityClassName="urgent").spec) == []
+
+
+def test_the_hosts_network_is_given_to_the_namespaces_that_the_policy_names():
+    network, policy = {"name": "host"}, Policy(host_network=frozenset({"edge"}))
+
+    assert judged(policy, "edge", network=network) == []
+    assert judged(Policy(host_network=frozenset({"*"})), network=network) == []
+    ((field, message),) = judged(policy, network=network)
+    assert field == "spec.network.name"
+    assert message == (
+        "Forbidden: the setting policy.host_network does not give the host's own network to the namespace default: "
+        "use bridge, with ports for what is to be reached, or name the namespace in policy.host_network"
+    )
+
+
+def test_a_right_to_low_ports_is_none_to_those_of_the_host():
+    policy = Policy(host_network=frozenset({"*"}), capabilities={"*": frozenset({"NET_BIND_SERVICE"})})
+
+    ((field, message),) = judged(policy, network={"name": "host"}, **with_capabilities("NET_BIND_SERVICE"))
+
+    assert field == "spec.securityContext.capabilities.add"
+    assert "gives no port of the host's own network" in message

@@ -1,12 +1,14 @@
 """A job's run as the launcher is asked for it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from api.types.job import Job
 from controller.cgroup.limits import Limits
 from controller.job import run_spec
+from controller.job.observed import RuntimeReady
 from controller.job.run_spec import RunDefaults
 from controller.sandbox.rights import Rights
 from support.objects import a_job
@@ -48,3 +50,13 @@ def test_a_run_has_the_rights_that_its_job_asks_for_and_needs_what_the_policy_do
     assert run_spec.rights(plain, DEFAULTS) == Rights()
     assert run_spec.rights(asking, DEFAULTS) == Rights("baseline", ("CHOWN", "KILL"))
     assert run_spec.rights(plain, replace(DEFAULTS, needs_landlock=True)).needs_landlock
+
+
+def test_a_job_of_the_hosts_network_is_in_it_and_asks_whom_the_host_asks():
+    job = Job.model_validate(a_job("etl", network={"name": "host"}))
+    places = run_spec.RunPlaces(Path("/runs/1"), Path("/logs/1"), None)
+
+    spec = run_spec.run_spec(job, 1, RuntimeReady(), places, DEFAULTS, place=run_spec.Place(None, ("127.0.0.53",)))
+
+    assert (spec.rights, spec.network) == (Rights(host_network=True), None)
+    assert (spec.sandbox.addresses, spec.sandbox.name_servers) == ((), ("127.0.0.53",))

@@ -32,6 +32,16 @@ def test_what_is_as_wanted_is_accepted():
     assert receipt.judge(SEEN, WANTED) is None
 
 
+def test_the_network_alone_may_be_the_hosts_and_then_is_to_be():
+    on_host = replace(WANTED, host_network=True)
+
+    assert receipt.judge(replace(SEEN, namespaces=OWN | {"net": HOST["net"]}), on_host) is None
+    with pytest.raises(NotEnforced, match="its net namespace is not the host's"):
+        receipt.judge(SEEN, on_host)
+    with pytest.raises(NotEnforced, match="its ipc namespace is the host's"):
+        receipt.judge(replace(SEEN, namespaces=OWN | {"net": HOST["net"], "ipc": HOST["ipc"]}), on_host)
+
+
 @pytest.mark.parametrize(
     "seen, said",
     [
