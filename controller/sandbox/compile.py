@@ -106,7 +106,7 @@ _DEVICE_OPS: tuple[Op, ...] = (
 )
 _AFTER_THE_TERMINALS: tuple[Op, ...] = (
     MountProc("/proc"),
-    Mask(tuple(f"/proc/{name}" for name in _MASKED), aside=_DEVICES_DIRECTORY),
+    Mask("/proc", frozenset(_MASKED), aside=_DEVICES_DIRECTORY),
     MakeReadOnly("/proc/sys"),
     Allow("/proc", _WRITE),  # Of itself: names of threads, its own score.
     Allow("/dev", _WRITE),

@@ -183,8 +183,8 @@ class Builder:
 
     def _cover(self, op: MakePlaces | CoverFile | Mask | Unmask) -> None:
         match op:
-            case Mask(paths, aside):
-                masks.hide(self.root_fd, paths, aside)
+            case Mask(directory, names, aside):
+                masks.hide(self.root_fd, directory, names, aside)
             case CoverFile(path, content):
                 covers.cover(self.root_fd, path, content.encode())
             case Unmask(path):

@@ -7,9 +7,9 @@ file, or of one empty directory, whose names are gone when this returns.
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container
 
-from controller.linux import mount_api
+from controller.linux import mount_api, openat2
 from controller.linux.libc import SyscallError
 from controller.linux.mount_api import MountAttribute
 from controller.sandbox import rootfs
@@ -18,8 +18,8 @@ _ATTRIBUTES = MountAttribute.RDONLY | MountAttribute.NOSUID | MountAttribute.NOD
 _NAMES = {False: ".empty", True: ".empty.d"}
 
 
-def hide(root_fd: int, paths: Iterable[str], aside: str) -> None:
-    """Hide what there is at `paths`.
+def hide(root_fd: int, directory: str, names: Container[str], aside: str) -> None:
+    """Hide what there is of `names` in `directory`, which is there.
 
     Args:
         aside: a directory, which can be written, for what is empty to be made in.
@@ -28,27 +28,30 @@ def hide(root_fd: int, paths: Iterable[str], aside: str) -> None:
         OSError: something cannot be hidden.
     """
     aside_fd = rootfs.open_directory(root_fd, aside)
+    inside_fd = openat2.open_in_root(root_fd, directory, os.O_RDONLY | os.O_DIRECTORY)
     first: dict[bool, int] = {}
     try:
-        for path in paths:
-            target_fd = open_if_there(root_fd, path)
-            if target_fd is None:
-                continue
-            try:
-                directory = rootfs.is_directory(target_fd)
-                made_fd = first.get(directory)
-                if made_fd is None:
-                    first[directory] = _cover(target_fd, aside_fd, directory=directory)
-                else:  # A copy of a mount has its attributes: three calls for each mask, and none to set them.
-                    with mount_api.clone_from_fd(made_fd, path, recursive=False) as tree:
-                        mount_api.attach_to_fd(tree, target_fd)
-            finally:
-                os.close(target_fd)
-        for directory in first:  # What is mounted of them stays.
-            (os.rmdir if directory else os.unlink)(_NAMES[directory], dir_fd=aside_fd)
+        for name, is_directory in _found(directory, inside_fd, names):
+            made_fd = first.get(is_directory)
+            if made_fd is None:
+                first[is_directory] = _cover(name, inside_fd, aside_fd, directory=is_directory)
+            else:  # A copy of a mount has its attributes: two calls for each mask, and none to set them.
+                with mount_api.clone_from_fd(made_fd, name, recursive=False) as tree:
+                    mount_api.attach(tree, name, directory_fd=inside_fd)
+        for is_directory in first:  # What is mounted of them stays.
+            (os.rmdir if is_directory else os.unlink)(_NAMES[is_directory], dir_fd=aside_fd)
     finally:
-        for fd in (aside_fd, *first.values()):
+        for fd in (aside_fd, inside_fd, *first.values()):
             os.close(fd)
+
+
+def _found(directory: str, inside_fd: int, names: Container[str]) -> list[tuple[str, bool]]:
+    """Return those of `names` that are there, and whether each is a directory; read once, not asked for one by one."""
+    with os.scandir(inside_fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink()) for entry in entries]
+    if link := next((name for name, _, is_link in found if is_link and name in names), None):
+        raise OSError(errno.ELOOP, f"{link} in {directory} is a link: what it leads to would not be hidden")
+    return [(name, is_directory) for name, is_directory, _ in found if name in names]
 
 
 def uncover(root_fd: int, path: str) -> None:
@@ -63,8 +66,8 @@ def uncover(root_fd: int, path: str) -> None:
         mount_api.unmount(path, lazy=True)
 
 
-def _cover(target_fd: int, aside_fd: int, *, directory: bool) -> int:
-    """Make something empty, and mount it, read-only; return the mount, which the caller closes."""
+def _cover(target: str, inside_fd: int, aside_fd: int, *, directory: bool) -> int:
+    """Make something empty, and mount it, read-only, on `target`; return the mount, which the caller closes."""
     name = _NAMES[directory]
     if directory:
         os.mkdir(name, 0o555, dir_fd=aside_fd)
@@ -72,7 +75,7 @@ def _cover(target_fd: int, aside_fd: int, *, directory: bool) -> int:
         os.mknod(name, stat.S_IFREG | 0o444, dir_fd=aside_fd)
     with mount_api.clone_tree(name, directory_fd=aside_fd) as tree:
         mount_api.set_attributes(tree, _ATTRIBUTES)
-        mount_api.attach_to_fd(tree, target_fd)
+        mount_api.attach(tree, target, directory_fd=inside_fd)
         return os.dup(tree.fd)
 
 

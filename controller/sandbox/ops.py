@@ -186,12 +186,13 @@ class MountProc:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Hide files and directories behind empty ones that cannot be written. Nothing to do where one does not exist.
+    """Hide files and directories of `directory` behind empty ones that cannot be written, as far as they are there.
 
     What they are hidden behind is made for a moment in the directory `aside`, which can be written.
     """
 
-    paths: tuple[str, ...]
+    directory: str
+    names: frozenset[str]
     aside: str
 
 

@@ -62,7 +62,7 @@ def test_proc_is_masked_after_it_is_mounted():
     mounted = base.index(MountProc("/proc"))
     masks = [index for index, op in enumerate(base) if isinstance(op, Mask | MakeReadOnly)]
     assert min(masks) > mounted
-    hidden = {path for op in base if isinstance(op, Mask) for path in op.paths}
+    hidden = {f"{op.directory}/{name}" for op in base if isinstance(op, Mask) for name in op.names}
     assert {"/proc/kcore", "/proc/keys", "/proc/sysrq-trigger"} <= hidden
     assert MakeReadOnly("/proc/sys") in base
 

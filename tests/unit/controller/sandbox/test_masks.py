@@ -1,6 +1,5 @@
 import errno
 import os
-from pathlib import Path
 
 import pytest
 
@@ -23,7 +22,7 @@ def hidden(root, paths, body):
         (root / "secret").write_text("secret")
         (root / "full/inside").write_text("inside")
         root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        masks.hide(root_fd, paths, "/aside")
+        masks.hide(root_fd, "/", frozenset(paths), "/aside")
         return body()
 
     return in_own_mounts(in_a_root)
@@ -40,7 +39,7 @@ def test_files_and_directories_look_empty_and_cannot_be_written(tmp_path):
                 seen.append(error.errno)
         return seen
 
-    assert hidden(tmp_path, ("/secret", "/full"), body) == ["", [], errno.EROFS, errno.ENOENT]
+    assert hidden(tmp_path, ("secret", "full"), body) == ["", [], errno.EROFS, errno.ENOENT]
 
 
 def test_a_mask_is_no_device_and_has_no_rights(tmp_path):
@@ -48,20 +47,31 @@ def test_a_mask_is_no_device_and_has_no_rights(tmp_path):
         flags = os.statvfs(tmp_path / "secret").f_flag
         return os.stat(tmp_path / "secret").st_rdev, flags & 0xF
 
-    assert hidden(tmp_path, ("/secret",), body) == (0, os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+    assert hidden(tmp_path, ("secret",), body) == (0, os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
 
 
 def test_what_masks_are_made_of_has_no_name_left(tmp_path):
-    assert hidden(tmp_path, ("/secret", "/full"), lambda: os.listdir(tmp_path / "aside")) == []
+    assert hidden(tmp_path, ("secret", "full"), lambda: os.listdir(tmp_path / "aside")) == []
 
 
-def test_what_is_not_there_needs_no_mask_and_a_link_does_not_lead_out(tmp_path):
-    outside = tmp_path / "outside"
-    outside.write_text("outside")
-    root = tmp_path / "root"
-    root.mkdir()
-
+def test_what_is_not_there_needs_no_mask_and_what_is_elsewhere_is_not_meant(tmp_path):
     def body():
-        return outside.read_text(), sorted(path.name for path in Path(root).iterdir())
+        return (tmp_path / "full/inside").read_text(), sorted(path.name for path in tmp_path.iterdir())
 
-    assert hidden(root, ("/nothing", "/../outside"), body) == ("outside", ["aside", "full", "secret"])
+    assert hidden(tmp_path, ("nothing", "inside"), body) == ("inside", ["aside", "full", "secret"])
+
+
+def test_a_link_in_place_of_what_is_to_be_hidden_is_refused(tmp_path):
+    def body():
+        (tmp_path / "link").symlink_to("secret")
+        root_fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            masks.hide(root_fd, "/", frozenset({"link"}), "/aside")
+        except OSError as error:
+            return error.errno, str(error)
+        return None
+
+    number, message = hidden(tmp_path, (), body)
+
+    assert number == errno.ELOOP
+    assert "link in / is a link" in message
