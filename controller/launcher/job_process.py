@@ -124,7 +124,7 @@ def be_as_jobs_are() -> None:
 
 def _leave_the_supervisor(files: JobFiles) -> None:
     os.setsid()
-    signals.end_by_errors()
+    signals.reset_changed()
     confine.limit_cores(files.limits)
     take_off_the_launchers_protection()
     confine.become(files.user_namespace_fd, 0, 0)

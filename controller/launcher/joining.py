@@ -179,7 +179,7 @@ def _pass_and_exit(
     code, doing = 1, "leave the launcher"
     try:
         process.set_parent_death_signal(signal.SIGKILL)
-        signals.end_by_errors()
+        signals.reset_changed()
         job_process.take_off_the_launchers_protection()
         job_process.be_as_jobs_are()
         confine.limit_cores(held.limits)

@@ -15,7 +15,10 @@ _SIGNAL_SET_BYTES = 8
 
 _ERRORS = {signal.SIGPIPE, signal.SIGXFSZ}
 """A write that fails is to answer so, not to end us: whom we write to may have ended at any moment."""
-_NUMBERS_OF_ERRORS = tuple(map(int, _ERRORS))
+_CHANGED = (
+    *map(int, (*_ERRORS, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)),
+    *_OF_THE_C_LIBRARY,
+)
 
 
 def reset_all() -> None:
@@ -39,9 +42,9 @@ def reset_hidden() -> None:
     _reset(_OF_THE_C_LIBRARY)
 
 
-def end_by_errors() -> None:
-    """After `reset_all` and `forget`: give the last signals their default meaning, those of writes that fail."""
-    _reset(_NUMBERS_OF_ERRORS)
+def reset_changed() -> None:
+    """In a forked child: give those signals their default meaning that Python, we or who started us treat otherwise."""
+    _reset(_CHANGED)
 
 
 def _reset(numbers: tuple[int, ...]) -> None:

@@ -292,6 +292,7 @@ def test_what_a_directory_has_no_more_is_pruned(kubectl, tmp_path):
     said = kubectl("apply", "--prune", "-l", "set=p", allowed, "-f", "-", stdin=kept).out
 
     assert "job.runwright.dev/dropped pruned" in said
+    kubectl("wait", "--for=delete", "job/dropped", "--timeout=30s")  # It is not waited for by who prunes.
     assert "NotFound" in kubectl("get", "job", "dropped", code=1).err
 
 
