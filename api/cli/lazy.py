@@ -78,14 +78,12 @@ def refusing_empty(command: click.Command) -> click.Command:
     """Have a command refuse what is empty: a shell makes it of a variable that is not set, and means no object.
 
     What is left out may mean all objects, a default, or no limit; what is there, and empty, never does. A job's words
-    are its own. Flags that may be repeated, and those that a function reads, refuse it in words of their own.
+    are its own. Flags that a function reads refuse it in words of their own.
     """
     for each in command.params:
         if isinstance(each, click.Argument) and each.type is not click.UNPROCESSED:
             each.callback = each.callback or _refuse_empty
-        elif (
-            isinstance(each, click.Option) and isinstance(each.type, click.types.StringParamType) and not each.multiple
-        ):
+        elif isinstance(each, click.Option) and isinstance(each.type, click.types.StringParamType):
             each.callback = each.callback or _refuse_empty_flag
     return command
 
@@ -102,7 +100,7 @@ def _refuse_empty_flag(ctx: click.Context, option: click.Parameter, value: Any) 
     is_typed = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
     if is_typed and not ctx.resilient_parsing and not _MAY_BE_EMPTY & {*option.opts}:
         flag = next((name for name in option.opts if name.startswith("--")), option.opts[0])
-        if value == "":
+        if value == "" or (isinstance(value, tuple) and "" in value):
             or_not = "" if option.required else ", or leave it out"
             raise click.UsageError(f"{flag} is empty: write {flag} {option.make_metavar(ctx)}{or_not}", ctx)
     return value

@@ -53,6 +53,13 @@ class TokenScope(ApiModel):
     resource_names: tuple[str, ...] = Field(default=(), description="As in a rule of a role.")
     namespaces: tuple[str, ...] = Field(default=(), description="The namespaces that it is for; empty is everywhere.")
 
+    @field_validator("verbs", "resources", "resource_names", "namespaces")
+    @classmethod
+    def _are_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in words:  # Of namespaces, it would stand for all that is in none, and for all of them asked for at once.
+            raise PydanticCustomError("FieldValueInvalid", "must not be empty: name one, or leave it out")
+        return words
+
 
 class TokenSpec(_Identity):
     """Whose token it is, until when, and for what."""

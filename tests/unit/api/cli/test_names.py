@@ -63,7 +63,8 @@ def test_the_commands_that_take_a_name_were_found():
 FLAGS = [
     ("job run", "--network"), ("job run", "--max-receive"), ("job run", "--max-send"), ("job run", "--name"),
     ("job run", "--priority"), ("network create", "--cidr"), ("workflow run", "--name"), ("get", "--output"),
-    ("wait", "--for"), ("admin token create", "--user"), ("volume create", "--copy-of"),
+    ("wait", "--for"), ("admin token create", "--user"), ("volume create", "--copy-of"), ("admin token create", "--in"),
+    ("admin token create", "--verb"), ("admin token create", "--resource"), ("admin token create", "--group"),
 ]  # fmt: skip
 
 
