@@ -9,40 +9,19 @@ from hypothesis import strategies as st
 
 from api.errors import ApiError, Forbidden, Invalid
 from api.kinds import JOB, PRIORITY_CLASS, RESOURCE_QUOTA
-from api.objects.verbs import Verbs
 from api.types.job import Job
 from api.types.resource_quota import ResourceQuota
 from controller.capacity.charges import Nature
 from controller.engine.plan import Plan
-from controller.job import charges
-from controller.job.priorities import Priorities
-from controller.job.requests import RequestDefaults
 from controller.resource_quota import judging
-from controller.resource_quota.book import QuotaBook
 from controller.resource_quota.kind import ResourceQuotaKind
 from controller.resource_quota.scopes import Scopes
-from state.store import Store
-from support.hand_clock import HandClock
-from support.objects import a_job, by
-
-ME = by("me")
-MERGE = "application/merge-patch+json"
-DEFAULTS = RequestDefaults(5, 16 << 20, 16 << 20)
+from support.objects import a_job
+from support.quotas import ME, MERGE, QuotaPlace, a_book
 
 
-def a_book(store):
-    default_class = Priorities(store).default_name
-    return QuotaBook(store, lambda job: charges.of(job, DEFAULTS), charges.is_over, charges.begins_again, default_class)
-
-
-class Place:
+class Place(QuotaPlace):
     """Verbs under quotas with scopes, on a real store."""
-
-    def __init__(self, path):
-        self.store = Store.open(path / "store.db", HandClock())
-        self.book = a_book(self.store)
-        self.verbs = Verbs(self.store, HandClock(), self.book.charged)
-        self.verbs.bootstrap()
 
     def limit(self, *scopes, name="q", selector=(), **hard):
         spec = {"hard": {key.replace("_", "."): value for key, value in hard.items()}, "scopes": list(scopes)}
