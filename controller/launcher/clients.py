@@ -15,7 +15,7 @@ from controller.launcher import protocol
 from controller.launcher.children import Connection
 from controller.launcher.protocol import Message, ProtocolError
 
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # Of more, each buffer were mapped, and unmapped again.
 
 
 class Clients:

@@ -320,8 +320,12 @@ def read_report(fd: int) -> NeverRan | None:
 
     To be read when the process has ended, or has executed something.
     """
-    with open(fd, "rb") as file:
-        text = file.read()
+    text = b""
+    try:
+        while part := os.read(fd, _READ_BYTES):
+            text += part
+    finally:
+        os.close(fd)
     if not text:
         return None
     reason, message, exit_code = json.loads(text)

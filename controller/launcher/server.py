@@ -34,7 +34,7 @@ _IDLE_SECONDS = 0.03
 _IDLE_WITHOUT_ANY_SECONDS = 0.002
 """So long after the last start there is time to make one ready: not while a run that just started needs the CPUs."""
 STAGE = "stage"
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # Of more, each buffer were mapped, and unmapped again.
 _MOST_KEPT = 2
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -304,7 +304,7 @@ class Launcher:
             self._on_stale(child, request)
             return
         if answer is None:
-            cause = "the run's supervisor ended before it could claim the run: see the launcher's log"
+            cause = "the run's supervisor ended before it said that it had claimed the run: see the launcher's log"
             answer = {"error": cause, "kind": "failed"}
         if answer.get("claimed") is not False:
             child.cgroup = ""  # Not its own, so not ours to remove.

@@ -128,9 +128,9 @@ def supervise(post: Post) -> None:
         return
     # What the launcher keeps, this process need not take apart on its way out, which somebody waits for. And should it
     # be killed, it lets go of all before the run's processes are gone: the launcher keeps its devices until they are.
-    waiting.answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
+    answer = waiting.Answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
     exit_file = ExitFile(place.run_dir_fd, place.exit_fd)
-    _Supervisor(post, spec, claim, control, place.run_dir_fd, blanks.log, exit_file, ready, outside).run()
+    _Supervisor(post, spec, claim, control, place.run_dir_fd, blanks.log, exit_file, ready, outside, answer).run()
 
 
 def supervise_and_exit(post: Post) -> NoReturn:
@@ -172,6 +172,7 @@ class _Supervisor:
         exit_file: ExitFile,
         ready: Crew | Exception,
         outside: socket.socket,
+        answer: waiting.Answer,
     ) -> None:
         self._post = post
         self._spec = spec
@@ -182,6 +183,7 @@ class _Supervisor:
         self._exit_file = exit_file
         self._ready = ready
         self._outside = outside
+        self._answer = answer
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
         self._cgroup_says: dict[str, str] = {}
@@ -202,6 +204,7 @@ class _Supervisor:
         except Exception as error:  # noqa: BLE001 - our bug: the run still needs its record
             traceback.print_exc(file=sys.stderr)
             result = Outcome(Reason.SANDBOX_FAILED, f"the supervisor failed: {error!r}", None, None)
+        self._answer.say()
         self._exit_file.write(self._record(result))
         self._control.close()  # Whoever waits need not wait for the disk as well, nor for a CPU that nobody else wants.
         os.setpriority(os.PRIO_PROCESS, 0, 19)
@@ -219,12 +222,12 @@ class _Supervisor:
                 ready.take_rights(spec.rights, spec.process_limits, self._program(), self._outside)
             lifecycle.create(spec.cgroup, spec.limits)
             job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
+            self._answer.say()
             self._judge_limits(lifecycle)
             oom = lifecycle.open_oom_watch(spec.cgroup)
             io_lift = lifecycle.open_io_lift(spec.cgroup) if spec.limits.io else NO_LIFT
-            with self._outside:  # What is sent by it goes to the host's links.
-                if spec.network is not None:
-                    network_end.join(self._outside, spec.network)
+            if spec.network is not None:
+                network_end.join(self._outside, spec.network)
             ready.make_the_rest(spec.sandbox)
             keeping.take_work(self._keeper)
             ready.judge()
@@ -252,6 +255,7 @@ class _Supervisor:
         self, ready: Crew, oom: OomWatch, io_lift: IoLift, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int
     ) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
+        self._outside.close()  # What is sent by it goes to the host's links. It takes a moment, so not before.
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
         self._usage = lifecycle.open_usage(self._spec.cgroup)
         for known in (lifecycle, *self._post.lifecycles.values()):

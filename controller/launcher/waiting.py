@@ -49,6 +49,25 @@ def answer(channel: socket.socket, message: Message, keep_fds: tuple[int, ...] =
         socket.send_fds(channel, [protocol.encode(message)], keep_fds)
 
 
+class Answer:
+    """That a run is claimed, to be said once.
+
+    Who hears it gets the CPU of who says it, as it wakes up: so it is said once there is something for others to do.
+    """
+
+    def __init__(self, channel: socket.socket, message: Message, keep_fds: tuple[int, ...]) -> None:
+        self._channel = channel
+        self._message = message
+        self._keep_fds = keep_fds
+        self._is_said = False
+
+    def say(self) -> None:
+        """Say it, if it was not said so far."""
+        if not self._is_said:
+            self._is_said = True
+            answer(self._channel, self._message, self._keep_fds)
+
+
 def _make(text: bytes, ready: Crew | Exception) -> SandboxSpec | None:
     """Make the sandbox; None if it cannot be: the run shall say why, if one comes, made from nothing."""
     if isinstance(ready, Exception):
