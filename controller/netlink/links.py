@@ -8,7 +8,7 @@ import errno
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_network
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ Interface = IPv4Interface | IPv6Interface
 _INET, _INET6 = 2, 10
 _UP = 1
 _NODAD = 0x02
-_MAIN_TABLE, _UNICAST = 254, 1
+_MAIN_TABLE, _LOCAL_TABLE, _UNICAST = 254, 255, 1
 _SYS = Path("/proc/sys/net")
-_FORWARDING = _SYS / "ipv4/ip_forward"
+_CONF = {4: _SYS / "ipv4/conf", 6: _SYS / "ipv6/conf"}
+_FAMILIES = {4: _INET, 6: _INET6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,53 +146,72 @@ def remove(name: str) -> None:
                     raise
 
 
-def is_forwarding() -> bool:
-    """Whether this host passes on what is not for itself."""
-    return _FORWARDING.read_text().strip() != "0"
+def is_router(version: int) -> bool:
+    """Whether this host passes on what is for others, by all of its links, as somebody wants it to."""
+    return (_CONF[version] / "all/forwarding").read_text().strip() != "0"
 
 
-def set_forwarding(*, on: bool) -> None:
-    """Have this host pass on packets of IPv4, or not.
+def be_no_router() -> None:
+    """Have no link pass on packets of IPv4.
 
     Raises:
         OSError: /proc/sys cannot be written here.
     """
-    _FORWARDING.write_text("1" if on else "0")
+    (_CONF[4] / "all/forwarding").write_text("0")
 
 
-def not_forwarding_ipv6(prefix: str) -> tuple[str, ...]:
-    """Return the links that lead to others by IPv6 and whose packets this host does not pass on; none that begin so.
+def not_passing_on(version: int) -> tuple[str, ...]:
+    """Return the links that lead to others and do not pass on what comes in by them.
 
     Raises:
         OSError: the kernel refused.
     """
-    conf = _SYS / "ipv6/conf"
-    if (conf / "all/forwarding").read_text().strip() != "0":
-        return ()
-    with _asking("list routes of IPv6"), IPRoute() as route:
-        ways = [each for each in route.get_routes(family=_INET6, table=_MAIN_TABLE) if _leads_on(each)]
+    with _asking("list routes"), IPRoute() as route:
+        ways = [each for each in route.get_routes(family=_FAMILIES[version]) if _leads_on(each)]
         named = {message["index"]: str(message.get_attr("IFLA_IFNAME")) for message in route.get_links()}
-    found = {named[each.get_attr("RTA_OIF")] for each in ways if each.get_attr("RTA_OIF") in named}
-    switches = {
-        name: conf / name / "force_forwarding" for name in found if name != "lo" and not name.startswith(prefix)
-    }
-    return tuple(sorted(name for name, at in switches.items() if at.exists() and at.read_text().strip() == "0"))
+    found = {named[index] for each in ways for index in _links_of(each) if index in named}
+    return tuple(sorted(name for name in found if name != "lo" and _stops(version, name)))
 
 
-def set_forwarding_ipv6(name: str, *, on: bool) -> None:
-    """Have this host pass on packets of IPv6 that come by a link, or not; the link may be gone.
+def passes_on(version: int, name: str) -> bool:
+    """Whether what comes in by the link is passed on, if it is there."""
+    return not _stops(version, name)
+
+
+def pass_on(version: int, name: str, *, on: bool) -> None:
+    """Have this host pass on what comes in by a link, or not; the link may be gone.
 
     Raises:
         OSError: /proc/sys cannot be written here.
     """
     with contextlib.suppress(FileNotFoundError):
-        (_SYS / "ipv6/conf" / name / "force_forwarding").write_text("1" if on else "0")
+        _switch(version, name).write_text("1" if on else "0")
+
+
+def _stops(version: int, name: str) -> bool:
+    try:
+        return _switch(version, name).read_text().strip() == "0"
+    except FileNotFoundError:  # It is gone, or not of this version.
+        return False
+
+
+def _switch(version: int, name: str) -> Path:
+    # Of IPv6 `forwarding` of a link says besides that it heeds no router's advertisements.
+    return _CONF[version] / name / ("forwarding" if version == 4 else "force_forwarding")
 
 
 def _leads_on(way: Any) -> bool:
     """Whether a route is to others than those of the link itself, who all can be reached without any."""
     to = way.get_attr("RTA_DST")
-    return way["type"] == _UNICAST and (to is None or not IPv6Address(to).is_link_local)
+    if way["type"] != _UNICAST or way["table"] == _LOCAL_TABLE:
+        return False
+    return to is None or not (ip_address(to).is_link_local or ip_address(to).is_multicast)
+
+
+def _links_of(way: Any) -> tuple[int, ...]:
+    """Return the indexes of the links of a route, which may have several ways to go."""
+    several = way.get_attr("RTA_MULTIPATH") or ()
+    return (way.get_attr("RTA_OIF"), *(each["oif"] for each in several))
 
 
 def has_ipv6() -> bool:
@@ -199,17 +219,19 @@ def has_ipv6() -> bool:
 
     And can hold jobs to their own addresses. Source: Documentation/networking/ip-sysctl.rst, force_forwarding, 6.17.
     """
-    return (_SYS / "ipv6/conf/default/force_forwarding").exists() and rtnetlink.has_ways_by_source()
+    return (_CONF[6] / "default/force_forwarding").exists() and rtnetlink.has_ways_by_source()
 
 
 def _set_switches(bridge: str) -> None:
-    own = _SYS / "ipv4/conf" / bridge
-    (own / "forwarding").write_text("1")
+    pass_on(4, bridge, on=True)
+    own = _CONF[4] / bridge
     (own / "send_redirects").write_text("0")
     (own / "route_localnet").write_text("1")  # For 127.0.0.1:PORT of the host; what comes in for it is dropped.
     if has_ipv6():
-        (_SYS / "ipv6/conf" / bridge / "accept_ra").write_text("0")
-        (_SYS / "ipv6/conf" / bridge / "force_forwarding").write_text("1")
+        (_CONF[6] / bridge / "accept_ra").write_text("0")
+        # Its own address of the link is nobody else's: until it was sure it would ask for no job, for 2 seconds.
+        (_CONF[6] / bridge / "accept_dad").write_text("0")
+        pass_on(6, bridge, on=True)
 
 
 @contextlib.contextmanager

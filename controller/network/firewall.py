@@ -102,25 +102,30 @@ class Published:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A link of the host's own that passes on what comes in by it, of one version of IP."""
+
+    version: int
+    name: str
+
+
 def chains(
     networks: tuple[Wanted, ...],
     published: tuple[Published, ...],
     prefix: str,
+    guarded: tuple[Uplink, ...] = (),
     *,
-    is_router: bool = True,
-    switched: tuple[str, ...] = (),
     group: int | None = None,
 ) -> tuple[Chain, ...]:
     """Return all chains; `prefix` begins the names of all our bridges, and of no other link.
 
-    Unless this host `is_router` by somebody else's will, nothing of IPv4 is passed on that is not from or for a job;
-    nor of IPv6 what comes by the links that were `switched` to pass it on for jobs. Who listens to `group` is told what
-    is refused, a little of it.
+    By the links that are `guarded`, as they pass packets on for jobs' sake, nobody else comes in but who is answered.
+    Who listens to `group` is told what is refused, a little of it.
     """
     ours_in, ours_out = From(prefix, prefix=True), Into(prefix, prefix=True)
     known: tuple[Rule, ...] = ((InState(State.INVALID), Drop()), (_KNOWN, Accept()))
-    stranger: tuple[Rule, ...] = () if is_router else ((Version(4), Drop()),)
-    stranger += tuple((From(link), Version(6), Drop()) for link in switched)
+    strangers = tuple((From(each.name), Version(each.version), Jump("strangers")) for each in guarded)
     return (
         *(chain for network in networks for chain in _refusals(network, group)),
         *(chain for network in networks for chain in _guests(network)),
@@ -132,9 +137,11 @@ def chains(
         Chain("to-host", (
             *known, *_chatter(), *(rule for one in networks for rule in _host_of(one)), (Count(), Reject()),
         )),
+        # Those of others who have this host answer for them, as another daemon of ours, or an engine of containers.
+        Chain("strangers", ((_KNOWN, Accept()), (WasRedirected(), Accept()), (Drop(),))),
         Chain(
             "forward",
-            ((ours_in, Jump("from-jobs")), (ours_out, Jump("to-jobs")), *stranger),
+            ((ours_in, Jump("from-jobs")), (ours_out, Jump("to-jobs")), *strangers),
             hook=Hook.FORWARD, priority=_OURS_FIRST,
         ),
         Chain("input", ((ours_in, Jump("to-host")),), hook=Hook.INPUT, priority=_OURS_FIRST),

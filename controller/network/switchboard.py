@@ -21,6 +21,7 @@ from controller.network import addresses, firewall
 from controller.network.firewall import Address, Guest, Published, Wanted
 from controller.network.records import Led
 from controller.network.rules import Rules, Ruling
+from controller.network.uplinks import Uplinks
 
 _ID_DIGITS = 4
 _NAME_DIGITS = 8
@@ -36,8 +37,7 @@ class Switchboard:
     Args:
         documents: all Networks on record.
         root: what tells this daemon's links and rules from those of others on the host.
-        mark: a file that says that the host did not forward packets before we had it do so; gone with a restart of it.
-            One beside it has the names of the links of which we had it do so for IPv6.
+        mark: what has the names of the links that we had pass packets on, gone with a restart of the host: `Uplinks`.
         published: the ports of runs on this host, as they are on record.
         guests: the runs in a network.
         may_leave: whether any network may have egress, whatever it says.
@@ -59,8 +59,7 @@ class Switchboard:
         self.root_id = digest
         self.prefix = self._prefix = f"rw{digest[:_ID_DIGITS]}"
         self._all = documents
-        self._mark = mark
-        self._mark6 = mark.with_name(f"{mark.name}-ipv6")
+        self._uplinks = Uplinks(mark)
         self._published = published
         self._guests = guests
         self._may_leave = may_leave
@@ -110,7 +109,7 @@ class Switchboard:
         if found is None or not found.is_up or not network.status.cidr:
             return False
         wanted = {str(each) for each in _interfaces(network.status.cidr, network.status.ipv6_cidr)}
-        return found.addresses == wanted
+        return found.addresses == wanted and links.passes_on(4, found.name)
 
     def is_ruled(self, network: Network, within_seconds: float) -> bool:
         """Whether the rules are those that are wanted, untouched; and this host passes packets on, if jobs may leave.
@@ -186,22 +185,20 @@ class Switchboard:
         return Gate(self.rules, self.bridge_of(uid))
 
     def be_a_router(self) -> None:
-        """Have this host pass packets on: those of jobs, and no others unless it did so before.
+        """Have this host pass on what jobs send and are sent, and no more than it does anyway.
 
         Raises:
             NoRouter: it cannot be made to.
         """
         try:
-            if not links.is_forwarding():
-                self._mark.touch()
+            if self._uplinks.was_switched_as_a_whole():
+                links.be_no_router()
+                for bridge in links.names(self.bridge_prefix):
+                    links.pass_on(4, bridge, on=True)
+            if missing := self._uplinks.missing():
+                self._uplinks.note(missing)
                 self.put_rules()  # First: no packet of others may pass between.
-                links.set_forwarding(on=True)
-            if links.has_ipv6() and (missing := links.not_forwarding_ipv6(self._prefix)):
-                known = dict.fromkeys((*self._switched(), *missing))
-                self._mark6.write_text("".join(f"{name}\n" for name in known))
-                self.put_rules()
-                for name in missing:
-                    links.set_forwarding_ipv6(name, on=True)
+                self._uplinks.switch(missing)
         except OSError as error:
             fix = "set net.ipv4.ip_forward to 1 yourself, or declare networks without egress"
             raise NoRouter(error.errno, f"cannot let jobs out of this host: {error}: {fix}") from error
@@ -210,7 +207,7 @@ class Switchboard:
         now = self._clock.monotonic()
         if self._was_router_at is not None and now < self._was_router_at + within_seconds:
             return True
-        missing = not links.is_forwarding() or (links.has_ipv6() and links.not_forwarding_ipv6(self._prefix))
+        missing = self._uplinks.missing()
         self._was_router_at = None if missing else now
         return not missing
 
@@ -224,12 +221,7 @@ class Switchboard:
         for name in found:
             links.remove(name)
         self.rules.remove(always=bool(found))
-        if self._mark.exists():
-            links.set_forwarding(on=False)
-            self._mark.unlink()
-        for name in self._switched():
-            links.set_forwarding_ipv6(name, on=False)
-        self._mark6.unlink(missing_ok=True)
+        self._uplinks.clean()
         return found
 
     def sweep(self, known_links: Callable[[], Iterable[str]]) -> tuple[str, ...]:
@@ -247,19 +239,10 @@ class Switchboard:
             links.remove(name)
         return strays
 
-    def _switched(self) -> tuple[str, ...]:
-        try:
-            return tuple(self._mark6.read_text().split())
-        except FileNotFoundError:
-            return ()
-
     def _wanted(self) -> Ruling:
         networks = tuple(self._wanted_of(document) for document in self._documents())
         published = tuple(sorted(self._published(), key=_order_of_ports))
-        prefix, is_router = self.bridge_prefix, not self._mark.exists()
-        made = firewall.chains(
-            networks, published, prefix, is_router=is_router, switched=self._switched(), group=self._group
-        )
+        made = firewall.chains(networks, published, self.bridge_prefix, self._uplinks.guarded(), group=self._group)
         return Ruling(made, firewall.sets(networks), networks)
 
     def _wanted_of(self, document: Document) -> Wanted:

@@ -36,6 +36,10 @@ loopback.bring_up()
 print("ready", flush=True)
 sys.stdin.read()
 """
+_BE_NO_ROUTER = """
+for at in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):  # A new namespace may be what the machine is.
+    with open(f"/proc/sys/net/{at}", "w") as switch: switch.write("0")
+"""
 _CONNECT = """
 import os
 from pyroute2 import IPRoute
@@ -153,11 +157,16 @@ class Netns:
 
 
 class NetworkedDaemon(Daemon):
-    """A daemon in `host`; what is in `outside` is beyond it."""
+    """A daemon in `host`; what is in `outside` is beyond it. One `beside` another is in its."""
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, beside: "NetworkedDaemon | None" = None) -> None:
         super().__init__(*settings)
+        self._is_guest = beside is not None
+        if beside is not None:
+            self.host, self.outside = beside.host, beside.outside
+            return
         self.host, self.outside = Netns(), Netns()
+        self.host.run(_BE_NO_ROUTER)
         self.host.run(_CONNECT.format(other=self.outside.pid))
         self.host.run(_ADDRESS.format(addresses=[HOST_ADDRESS, HOST_ADDRESS6]))
         self.outside.run(_ADDRESS.format(addresses=[OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6, *MORE_OUTSIDE]))
@@ -167,8 +176,9 @@ class NetworkedDaemon(Daemon):
         try:
             super().__exit__(*exc)
         finally:
-            self.host.close()
-            self.outside.close()
+            if not self._is_guest:
+                self.host.close()
+                self.outside.close()
 
     def _command(self) -> list[str]:
         return [*self.host.command("os.execv(sys.argv[1], sys.argv[1:])"), *super()._command()]
@@ -213,8 +223,8 @@ def probe_in(netns: Netns, *targets: list[Any]) -> list[bool]:
 
 
 @contextmanager
-def a_networked_daemon(*settings: str) -> Iterator[NetworkedDaemon]:
-    """A daemon in a network of the test's own; gone afterwards."""
-    with NetworkedDaemon("runtime.default_registry=", *settings) as daemon:
+def a_networked_daemon(*settings: str, beside: NetworkedDaemon | None = None) -> Iterator[NetworkedDaemon]:
+    """A daemon in a network of the test's own, or in that of the one it is `beside`; gone afterwards."""
+    with NetworkedDaemon("runtime.default_registry=", *settings, beside=beside) as daemon:
         daemon.start()
         yield daemon

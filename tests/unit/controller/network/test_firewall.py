@@ -23,8 +23,9 @@ from controller.netlink.words import (
     Return,
     Source,
     Version,
+    WasRedirected,
 )
-from controller.network.firewall import Guest, Published, Wanted, chains, pairs_of, sets
+from controller.network.firewall import Guest, Published, Uplink, Wanted, chains, pairs_of, sets
 
 PREFIX = "rwaaaab"
 A = Wanted(f"{PREFIX}1", (IPv4Network("10.1.0.0/24"),), (IPv4Address("10.1.0.1"),))
@@ -89,10 +90,13 @@ def test_what_is_for_the_loopback_or_a_link_of_ipv6_alone_is_not_led_on_as_no_an
     assert kept == ["::1/128", "fe80::/10"]
 
 
-def test_a_host_that_was_no_router_passes_on_nothing_else():
-    assert by_name(A, is_router=False)["forward"].rules[-1] == (Version(4), Drop())
-    assert by_name(A, switched=("up0",))["forward"].rules[-1] == (From("up0"), Version(6), Drop())
-    assert isinstance(by_name(A)["forward"].rules[-1][-1], Jump)
+def test_by_a_link_that_passes_on_for_jobs_sake_nobody_else_comes_in_but_who_is_answered():
+    made = by_name(A, guarded=(Uplink(4, "up0"), Uplink(6, "up0")))
+
+    assert made["forward"].rules[2:] == tuple((From("up0"), Version(each), Jump("strangers")) for each in (4, 6))
+    assert [rule[-1] for rule in made["strangers"].rules] == [Accept(), Accept(), Drop()]
+    assert made["strangers"].rules[1][0] == WasRedirected()
+    assert len(by_name(A)["forward"].rules) == 2
 
 
 ONE, OTHER = IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")
