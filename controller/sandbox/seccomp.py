@@ -76,10 +76,10 @@ flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex
 futex_wake futimesat get_robust_list getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups
 getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage
 getsid getsockname getsockopt gettid gettimeofday getuid getxattr getxattrat inotify_add_watch inotify_init
-inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit ioprio_get ioprio_set
+inotify_init1 inotify_rm_watch ioprio_get ioprio_set
 kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
 listxattrat llistxattr lremovexattr lseek lsetxattr lsm_get_self_attr lsm_list_modules lstat madvise map_shadow_stack
-membarrier memfd_create mincore mkdir mkdirat mlock mlock2 mlockall mmap mprotect
+membarrier mincore mkdir mkdirat mlock mlock2 mlockall mprotect
 mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync
 munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2
 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 process_mrelease pselect6 pwrite64
@@ -90,7 +90,7 @@ sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_gets
 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl semget semop
 semtimedop sendfile sendmmsg sendmsg sendto set_robust_list set_tid_address setfsgid setfsuid setgid
 setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setsid setsockopt setuid
-setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink
+setxattr setxattrat shmat shmctl shmdt shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink
 symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat uretprobe
 utime utimensat utimes vfork vmsplice wait4 waitid write writev
@@ -127,6 +127,13 @@ _IOCTL = (Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX)),)),)
 _DEVICE_BIT = 0x2000
 _MKNOD = (Refuse(errno.EPERM, (AnyBit(1, _DEVICE_BIT),)),)
 _MKNODAT = (Refuse(errno.EPERM, (AnyBit(2, _DEVICE_BIT),)),)
+# Huge pages are set aside by the host for somebody, and no limit of memory counts them: it is as if there were none.
+_MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
+_NO_HUGE_PAGES = {
+    "mmap": (Refuse(errno.ENOMEM, (AnyBit(3, _MAP_HUGETLB),)),),
+    "memfd_create": (Refuse(errno.ENOMEM, (AnyBit(1, _MFD_HUGETLB),)),),
+    "shmget": (Refuse(errno.ENOMEM, (AnyBit(2, _SHM_HUGETLB),)),),
+}
 # The limit of core files stays what it is: at 0 the kernel tells a program of the host of crashes, at 1 nobody (see
 # `confine.NO_CORES`). Programs with secrets set 0, and some end if they cannot (gpg, ssh-agent): they are told that it
 # was done, as what they want is so already. A call that is to return the limit of before as well is refused.
@@ -138,6 +145,8 @@ _CORES_ARE_LIMITED = {
 }
 # clone3 has its flags in memory, which no filter sees: the C library falls back to clone.
 _ABSENT = frozenset({"clone3", "listmount", "statmount"})
+# Contexts of asynchronous I/O are counted for all the host (fs.aio-max-nr): one call takes all there may be.
+_AIO = frozenset({"io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit"})
 
 STRICT = Policy(
     allowed=frozenset(_ALLOWED.split()),
@@ -148,10 +157,11 @@ STRICT = Policy(
         "mknodat": _MKNODAT,
         "personality": (Refuse(errno.EPERM, (NoneOf(0, (_PER_LINUX, _ASKS_ONLY)),)),),
         **_CORES_ARE_LIMITED,
+        **_NO_HUGE_PAGES,
         "socket": (_FAMILIES, _NETLINKS, _INTERNETS),
         "socketpair": (_FAMILIES, _NETLINKS, _INTERNETS),
     },
-    absent=_ABSENT,
+    absent=_ABSENT | _AIO,
 )
 
 # What Docker allows a container without capabilities, and we do not: debuggers, sanitizers, 32-bit emulators.
@@ -163,7 +173,7 @@ adjtimex clock_adjtime fanotify_mark memfd_secret modify_ldt name_to_handle_at p
 _BASELINE_PERSONALITIES = (_PER_LINUX, _PER_LINUX32, _UNAME26, _UNAME26 | _PER_LINUX32, _ASKS_ONLY)
 
 BASELINE = Policy(
-    allowed=STRICT.allowed | frozenset(_BASELINE_MORE.split()),
+    allowed=STRICT.allowed | frozenset(_BASELINE_MORE.split()) | _AIO,
     checked={
         "clone": _CLONE,
         "ioctl": _IOCTL,
@@ -171,6 +181,7 @@ BASELINE = Policy(
         "mknodat": _MKNODAT,
         "personality": (Refuse(errno.EPERM, (NoneOf(0, _BASELINE_PERSONALITIES),)),),
         **_CORES_ARE_LIMITED,
+        **_NO_HUGE_PAGES,
         "socket": (_NO_VSOCK,),
         "socketpair": (_NO_VSOCK,),
     },

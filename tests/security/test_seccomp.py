@@ -2,12 +2,14 @@
 
 import ctypes
 import errno
+import mmap
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ MACHINE = os.uname().machine
 NUMBERS = syscalls.numbers(MACHINE)
 PROGRAM = seccomp.default_program(MACHINE)
 POLICY = seccomp.STRICT
+_MAP_HUGETLB, _MAP_NORESERVE, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4000, 0x4, 0o4000
 REFUSED = sorted(set(NUMBERS) - POLICY.allowed - set(POLICY.checked) - POLICY.absent)
 
 
@@ -121,3 +124,40 @@ def test_an_ordinary_program_runs(name):
     done = subprocess.run(PROGRAMS[name], preexec_fn=load, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout.strip()) == (0, "fine"), done.stderr
+
+
+def under_both(body):
+    """Return what `body` returns under the strict profile, and under baseline."""
+
+    def under(policy):
+        def filtered():
+            process.no_new_privs()
+            process.load_seccomp(seccomp.compile_policy(policy, MACHINE))
+            return body()
+
+        return in_child(filtered)
+
+    return under(seccomp.STRICT), under(seccomp.BASELINE)
+
+
+def test_huge_pages_are_as_if_the_host_had_none():
+    def body():
+        pages, mode = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+        return (
+            errno_of(NUMBERS["memfd_create"], 0, _MFD_HUGETLB),  # EFAULT, were it allowed: the name is at no address.
+            errno_of(NUMBERS["mmap"], 0, 2 << 20, mode, pages | _MAP_HUGETLB, -1, 0),
+            errno_of(NUMBERS["shmget"], 0, 2 << 20, 0o600 | _SHM_HUGETLB),
+            errno_of(NUMBERS["mmap"], 0, 2 << 20, mode, pages, -1, 0),
+            os.close(os.memfd_create("small")),
+        )
+
+    assert under_both(body) == ((errno.ENOMEM, errno.ENOMEM, errno.ENOMEM, 0, None),) * 2
+
+
+def test_one_run_cannot_take_all_asynchronous_input_and_output_of_the_host():
+    def body():
+        context = ctypes.c_ulong(0)
+        most = int(Path("/proc/sys/fs/aio-max-nr").read_text())
+        return errno_of(NUMBERS["io_setup"], most // 2, ctypes.addressof(context)), context.value
+
+    assert under_the_filter(body) == (errno.ENOSYS, 0)

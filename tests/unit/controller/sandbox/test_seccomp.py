@@ -217,9 +217,10 @@ def test_baseline_refuses_it_too(name):
     assert ask_baseline(name) == EPERM
 
 
-def test_baseline_allows_what_strict_does_and_debuggers_besides():
+def test_baseline_allows_what_strict_does_and_debuggers_and_asynchronous_io_besides():
     assert seccomp.BASELINE.allowed - seccomp.STRICT.allowed == {
         *("adjtimex", "clock_adjtime", "fanotify_mark", "memfd_secret", "modify_ldt", "name_to_handle_at"),
+        *("io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit"),
         *("process_vm_readv", "process_vm_writev", "ptrace"),
     }
     assert seccomp.BASELINE.allowed >= seccomp.STRICT.allowed
