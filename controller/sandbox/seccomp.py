@@ -115,14 +115,28 @@ _IP, _ICMP, _TCP, _UDP, _ICMPV6 = 0, 1, 6, 17, 58
 _FAMILIES = Refuse(errno.EAFNOSUPPORT, (NoneOf(0, (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)),))
 # Of netlink only the table of addresses and routes, which C libraries read; not netfilter and its like.
 _NETLINKS = Refuse(errno.EPROTONOSUPPORT, (OneOf(0, (_AF_NETLINK,)), NoneOf(2, (_NETLINK_ROUTE,))))
-# Of the internet none that is a module of its own: SCTP, DCCP, L2TP, MPTCP.
+# Of the internet none that is a module of its own: SCTP, DCCP, L2TP, MPTCP; nor by a type alone, which brings them too.
 _INTERNETS = Refuse(
     errno.EPROTONOSUPPORT, (OneOf(0, (_AF_INET, _AF_INET6)), NoneOf(2, (_IP, _ICMP, _TCP, _UDP, _ICMPV6)))
+)
+_SOCK_TYPES, _SOCK_FLAGS = (1, 2, 3), (0, 0x800, 0x80000, 0x80800)  # Stream, datagram, raw; NONBLOCK and CLOEXEC.
+_INTERNET_TYPES = Refuse(
+    errno.EPROTONOSUPPORT,
+    (OneOf(0, (_AF_INET, _AF_INET6)), NoneOf(1, tuple(kind | flag for flag in _SOCK_FLAGS for kind in _SOCK_TYPES))),
 )
 _NO_VSOCK = Refuse(errno.EAFNOSUPPORT, (OneOf(0, (_AF_VSOCK,)),))  # To the hypervisor, past every network namespace.
 _CLONE = (Refuse(errno.EPERM, (AnyBit(0, _NEW_NAMESPACES),)),)
 # Characters pushed into a terminal are commands to whoever reads it next: CVE-2017-5226, CVE-2023-28339.
-_IOCTL = (Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX)),)),)
+# Nor is a terminal given another line discipline, nor a bridge or a VLAN asked for the old way: for whoever does,
+# rights or none, the kernel loads the module and goes into its code: CVE-2017-2636, CVE-2020-14416, CVE-2023-6546.
+_MODULES_BY_IOCTL = (0x5423, 0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1)
+# TIOCSETD, SIOCGIFBR, SIOCSIFBR, SIOCGIFVLAN, SIOCSIFVLAN, SIOCBRADDBR, SIOCBRDELBR.
+# Nor is the host's disk told: FS_IOC_GETFSUUID, FS_IOC_GETFSSYSFSPATH.
+_DISKS_BY_IOCTL = (0x80111500, 0x80811501)
+_IOCTL = (
+    Refuse(errno.EPERM, (OneOf(1, (_TIOCSTI, _TIOCLINUX, *_MODULES_BY_IOCTL)),)),
+    Refuse(errno.ENOTTY, (OneOf(1, _DISKS_BY_IOCTL),)),
+)
 # Nor are devices made (S_IFCHR and S_IFBLK, and no other kind of file, have this bit): so says every later lock too.
 _DEVICE_BIT = 0x2000
 _MKNOD = (Refuse(errno.EPERM, (AnyBit(1, _DEVICE_BIT),)),)
@@ -158,8 +172,8 @@ STRICT = Policy(
         "personality": (Refuse(errno.EPERM, (NoneOf(0, (_PER_LINUX, _ASKS_ONLY)),)),),
         **_CORES_ARE_LIMITED,
         **_NO_HUGE_PAGES,
-        "socket": (_FAMILIES, _NETLINKS, _INTERNETS),
-        "socketpair": (_FAMILIES, _NETLINKS, _INTERNETS),
+        "socket": (_FAMILIES, _NETLINKS, _INTERNETS, _INTERNET_TYPES),
+        "socketpair": (_FAMILIES, _NETLINKS, _INTERNETS, _INTERNET_TYPES),
     },
     absent=_ABSENT | _AIO,
 )

@@ -22,6 +22,7 @@ NUMBERS = syscalls.numbers(MACHINE)
 PROGRAM = seccomp.default_program(MACHINE)
 POLICY = seccomp.STRICT
 _MAP_HUGETLB, _MAP_NORESERVE, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4000, 0x4, 0o4000
+_TIOCSETD = 0x5423
 REFUSED = sorted(set(NUMBERS) - POLICY.allowed - set(POLICY.checked) - POLICY.absent)
 
 
@@ -152,6 +153,54 @@ def test_huge_pages_are_as_if_the_host_had_none():
         )
 
     assert under_both(body) == ((errno.ENOMEM, errno.ENOMEM, errno.ENOMEM, 0, None),) * 2
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize(
+    "kind", [4, 5, 6, 10, 6 | socket.SOCK_CLOEXEC], ids=["RDM", "SEQPACKET", "DCCP", "PACKET", "and flags"]
+)
+def test_no_type_of_internet_socket_brings_a_module_that_its_protocol_may_not(family, kind):
+    # The kernel, if it were asked, would look for a module and answer ESOCKTNOSUPPORT, or give SCTP or DCCP.
+    assert under_the_filter(lambda: errno_of(NUMBERS["socket"], int(family), kind, 0)) == errno.EPROTONOSUPPORT
+
+
+def test_ordinary_types_of_internet_sockets_work_with_all_their_flags():
+    def body():
+        for flags in (0, socket.SOCK_CLOEXEC, socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK):
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                socket.socket(socket.AF_INET, kind | flags).close()
+                socket.socket(socket.AF_INET6, kind | flags).close()
+        return "fine"
+
+    assert under_the_filter(body) == "fine"
+
+
+def test_no_terminal_is_given_another_line_discipline():
+    def body():
+        main, terminal = os.openpty()
+        discipline = ctypes.c_int(0)  # The one that it has, which the kernel would give it again.
+        return errno_of(NUMBERS["ioctl"], terminal, _TIOCSETD, ctypes.addressof(discipline)), os.isatty(main)
+
+    assert under_both(body) == ((errno.EPERM, True),) * 2
+
+
+@pytest.mark.parametrize("request_", [0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1], ids=hex)
+def test_no_bridge_and_no_vlan_is_asked_for_the_old_way(request_):
+    def body():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            return errno_of(NUMBERS["ioctl"], any_socket.fileno(), request_, 0)  # EFAULT, or the module is loaded.
+
+    assert under_both(body) == (errno.EPERM, errno.EPERM)
+
+
+@pytest.mark.parametrize("request_", [0x80111500, 0x80811501], ids=["its uuid", "its name in sysfs"])
+def test_a_file_does_not_tell_which_disk_of_the_host_it_is_on(request_):
+    def body():
+        place = ctypes.create_string_buffer(256)
+        fd = os.open("/usr", os.O_RDONLY)
+        return errno_of(NUMBERS["ioctl"], fd, request_, ctypes.addressof(place)), place.raw.strip(b"\0")
+
+    assert under_both(body) == ((errno.ENOTTY, b""),) * 2
 
 
 def test_one_run_cannot_take_all_asynchronous_input_and_output_of_the_host():
