@@ -58,6 +58,10 @@ _TOLD_BY_STATVFS = int(_INERT | MountAttribute.RDONLY)  # The same bits as of ST
 _RDONLY = int(MountAttribute.RDONLY)
 _SEALED_ROOT = MountAttribute.RDONLY | MountAttribute.NODEV
 _MOUNT_ATTR = Struct("QQQQ")  # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
+_MOST_TERMINALS = "128"
+"""Of one run. The kernel has some 3,000 for all sandboxes and containers of a host together: kernel.pty.max."""
+_BYTES_OF_AN_INODE = 1024  # About what one costs the kernel. Empty files, directories and links take no other room.
+_FEWEST_INODES = 1024
 _NO_DOMAIN = b"(none)"  # As a kernel begins.
 _DEVICE_MODE = 0o020666  # S_IFCHR, and everybody's.
 
@@ -280,9 +284,16 @@ def _new_filesystem(op: MountTmpfs | MountDevpts | MountProc) -> MountTree:
     match op:
         case MountTmpfs(_, size_bytes, mode, host_uid, host_gid, attributes):
             options = {"size": str(size_bytes), "mode": f"{mode:o}", "uid": str(host_uid), "gid": str(host_gid)}
+            options["nr_inodes"] = str(max(_FEWEST_INODES, size_bytes // _BYTES_OF_AN_INODE))
             return mount_api.new_filesystem("tmpfs", options, attributes)
         case MountDevpts(_, host_gid):
-            options = {"newinstance": "", "ptmxmode": "0666", "mode": "0620", "gid": str(host_gid)}
+            options = {
+                "newinstance": "",
+                "ptmxmode": "0666",
+                "mode": "0620",
+                "gid": str(host_gid),
+                "max": _MOST_TERMINALS,
+            }
             return mount_api.new_filesystem("devpts", options, MountAttribute.NOSUID | MountAttribute.NOEXEC)
         case MountProc():
             return mount_api.new_filesystem("proc", {"hidepid": "invisible"}, _INERT)

@@ -62,6 +62,20 @@ def _pty():
     return None if seen else "none"
 
 
+@holds(GROUP, "a run cannot take all terminals of the host")
+def _terminals():
+    fds = []
+    try:
+        while len(fds) < 1000:
+            fds.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError as error:
+        return refused(error.errno, errno.ENOSPC) or (None if len(fds) >= 100 else f"{len(fds)} are too few")
+    finally:
+        for fd in fds:
+            os.close(fd)
+    return f"{len(fds)} were had"
+
+
 @holds(GROUP, "the devices work")
 def _work():
     with open("/dev/null", "wb") as null, open("/dev/zero", "rb") as zero, open("/dev/urandom", "rb") as random:

@@ -237,3 +237,18 @@ def _full(directory):
 
 for _directory in ("/tmp", "/work", "/dev/shm"):
     add("limits", f"{_directory} is full at its size", _full(_directory))
+
+
+def _few_inodes(directory):
+    """What is empty takes no room, and yet memory of the kernel's: so there is a number of it, too."""
+
+    def question():
+        space = os.statvfs(directory)
+        room = space.f_blocks * space.f_frsize
+        return None if room // 4096 <= space.f_files <= room // 1024 else f"{space.f_files} for {room} bytes"
+
+    return question
+
+
+for _directory in ("/tmp", "/work", "/dev/shm"):
+    add("limits", f"{_directory} has no more files than its size is for", _few_inodes(_directory))
