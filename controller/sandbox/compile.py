@@ -73,11 +73,15 @@ _DEVICES_DIRECTORY = "/dev"
 _OF_NAMES = ("/etc/hosts", "/etc/resolv.conf")
 
 # What /proc tells about the host or lets root do to it. Source: the default masks of runc, podman and moby; and what
-# says of the host what programs have no use for: its disks, drivers, locks, boot options and the kernel's symbols.
+# says of the host what programs have no use for: its disks, drivers, locks, boot options and the kernel's symbols, how
+# its memory and its interrupts are going. Of what waits for memory (`pressure`), anybody may have the kernel tell, and
+# so keep it busy for good.
 _MASKED = (
-    "acpi", "asound", "bootconfig", "bus", "cmdline", "config.gz", "diskstats", "driver", "fs", "interrupts", "iomem",
-    "ioports", "irq", "kallsyms", "kcore", "key-users", "keys", "kmsg", "latency_stats", "locks", "modules", "mtrr",
-    "partitions", "sched_debug", "schedstat", "scsi", "swaps", "sysrq-trigger", "timer_list", "timer_stats",
+    "acpi", "asound", "bootconfig", "buddyinfo", "bus", "cmdline", "config.gz", "consoles", "crypto", "diskstats",
+    "drbd", "driver", "dynamic_debug", "fb", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms", "kcore",
+    "key-users", "keys", "kmsg", "latency_stats", "lock_stat", "lockdep", "lockdep_chains", "lockdep_stats", "locks",
+    "mdstat", "misc", "modules", "mtrr", "partitions", "pressure", "profile", "sched_debug", "schedstat", "scsi",
+    "softirqs", "spl", "swaps", "sysrq-trigger", "timer_list", "timer_stats", "vmcore", "xen", "zoneinfo",
 )  # fmt: skip
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _DEVICE_LINKS = (

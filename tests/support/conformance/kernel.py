@@ -33,6 +33,7 @@ for _name in (
     "acpi", "asound", "bootconfig", "cmdline", "config.gz", "interrupts", "iomem", "ioports", "kallsyms", "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount",
     "kpageflags", "latency_stats", "modules", "mtrr", "pagetypeinfo", "sched_debug", "schedstat", "scsi", "slabinfo", "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo",
     "bus", "driver", "diskstats", "fs", "irq", "partitions", "swaps", "locks", "dynamic_debug",
+    "buddyinfo", "consoles", "crypto", "drbd", "fb", "lock_stat", "lockdep", "mdstat", "misc", "pressure", "profile", "softirqs", "spl", "vmcore", "xen", "zoneinfo",
 ):  # fmt: skip
     add(GROUP, f"/proc/{_name} says nothing", _silent(_name))
 
@@ -56,7 +57,7 @@ for _name in (
     "sys/kernel/yama/ptrace_scope", "sys/kernel/unprivileged_bpf_disabled", "sys/kernel/kptr_restrict", "sys/kernel/dmesg_restrict", "sys/kernel/shmmax", "sys/kernel/msgmax", "sys/kernel/sem",
     "sys/kernel/domainname", "sys/kernel/core_uses_pid", "sys/kernel/printk", "sys/vm/drop_caches", "sys/vm/overcommit_memory", "sys/vm/mmap_min_addr", "sys/vm/swappiness",
     "sys/net/ipv4/ip_forward", "sys/net/ipv4/ip_unprivileged_port_start", "sys/net/ipv4/ping_group_range", "sys/net/core/somaxconn", "sys/fs/file-max", "sys/fs/protected_symlinks",
-    "sys/fs/suid_dumpable", "sys/fs/mqueue/msg_max", "sys/user/max_user_namespaces", "sys/dev/tty/legacy_tiocsti", "irq/default_smp_affinity", "self/uid_map", "self/setgroups",
+    "sys/fs/suid_dumpable", "sys/fs/mqueue/msg_max", "sys/user/max_user_namespaces", "sys/dev/tty/legacy_tiocsti", "irq/default_smp_affinity", "pressure/cpu", "pressure/io", "pressure/memory", "self/uid_map", "self/setgroups",
     "self/gid_map",
 ):  # fmt: skip
     add(
