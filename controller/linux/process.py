@@ -3,11 +3,13 @@
 Here: prctl and kin, and the identity (boot id, pid, start time). Never here: when to set what.
 """
 
+import contextlib
 import os
 import signal
 from struct import Struct
 
-from controller.linux import libc, procfs
+from controller.linux import ioprio, libc, procfs
+from controller.linux.libc import SyscallError
 
 _PR_SET_PDEATHSIG = 1
 _PR_GET_DUMPABLE = 3
@@ -16,6 +18,11 @@ _PR_SET_TIMERSLACK = 29
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _USUAL_TIMER_SLACK_NANOSECONDS = 50_000
+# Which a process has of its parents, as exec changes none of them. Kernels that were built without do not know them,
+# and the last takes a right. Source: prctl(2), of MCE_KILL, SET_THP_DISABLE, SET_MEMORY_MERGE and SET_IO_FLUSHER.
+_WAYS_OF_MEMORY = (33, 41, 67, 57)
+_USUAL_CORE_FILTER = b"0x33"
+"""Source: "Controlling which mappings are written to the core dump" in core(5)."""
 _PER_LINUX = 0
 _CLOSE_RANGE_CLOEXEC = 4
 _SECCOMP_SET_MODE_FILTER = 1
@@ -48,13 +55,29 @@ def no_new_privs() -> None:
 
 
 def be_plain() -> None:
-    """Take off what a process inherits of its parents' ways: their personality and their timer slack.
+    """Take off what a process inherits of its parents' ways, which no exec does.
+
+    Their personality and timer slack; how they are scheduled, for processors and disks; what their crashes leave; huge
+    pages, memory of one content, and errors of memory. What this process may not change, it keeps. Left alone is where
+    they are held to: processors and nodes of memory.
 
     Raises:
         SyscallError: the kernel refused.
     """
     libc.syscall("personality", _PER_LINUX, purpose="have the plain personality")
     _prctl(_PR_SET_TIMERSLACK, _USUAL_TIMER_SLACK_NANOSECONDS, "set the timer slack")
+    for way in _WAYS_OF_MEMORY:
+        with contextlib.suppress(SyscallError):
+            _prctl(way, 0, "have the usual ways")
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    ioprio.forget_of_this_thread()
+    with contextlib.suppress(FileNotFoundError):  # A kernel without core files.
+        fd = os.open("/proc/self/coredump_filter", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, _USUAL_CORE_FILTER)
+        finally:
+            os.close(fd)
 
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument, and the call is named after it

@@ -37,6 +37,8 @@ _ROOT_AS_USUAL = 0xEA
 _ANY = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 _NONE = (0, 0)
 _RLIMIT_LOCKS = 10
+_RLIMIT_SIGPENDING = 11
+_MOST_THREADS = "/proc/sys/kernel/threads-max"
 _USUAL_LIMITS = (
     *((kind, _ANY) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)),
     *((kind, _ANY) for kind in (resource.RLIMIT_NPROC, resource.RLIMIT_RSS, resource.RLIMIT_RTTIME, _RLIMIT_LOCKS)),
@@ -194,7 +196,7 @@ def usual_limits() -> None:
     Raises:
         OSError, ValueError: a limit was refused: end the process.
     """
-    for kind, (soft, hard) in _USUAL_LIMITS:
+    for kind, (soft, hard) in (*_USUAL_LIMITS, *_of_threads()):
         has = resource.getrlimit(kind)
         if has == (soft, hard):
             continue
@@ -207,6 +209,19 @@ def usual_limits() -> None:
                 hard = allowed
                 soft = allowed if soft == resource.RLIM_INFINITY else min(soft, allowed)
         resource.setrlimit(kind, (soft, hard))
+
+
+def _of_threads() -> tuple[tuple[int, tuple[int, int]], ...]:
+    """Return the usual limit of signals and timers that wait, which is of the host's size.
+
+    Source: kernel/fork.c, fork_init().
+    """
+    try:
+        with open(_MOST_THREADS, "rb") as file:
+            usual = int(file.read()) // 2
+    except (OSError, ValueError):
+        return ()
+    return ((_RLIMIT_SIGPENDING, (usual, usual)),)
 
 
 def limit_process(limits: ProcessLimits = NO_PROCESS_LIMITS) -> None:

@@ -71,8 +71,16 @@ add(
 add(
     BIRTH,
     "its priority of input and output is ordinary",
-    lambda: is_(LIBC.syscall(NUMBERS["ioprio_get"], 1, 0) >> 13 in (0, 2), True),
+    lambda: is_(LIBC.syscall(NUMBERS["ioprio_get"], 1, 0), 0),
 )
+add(BIRTH, "it may have huge pages as anybody", lambda: is_(LIBC.prctl(42, 0, 0, 0, 0), 0))
+add(
+    BIRTH,
+    "its memory is not looked through for what is alike",
+    lambda: is_(LIBC.prctl(68, 0, 0, 0, 0) in (0, -1), True),
+)
+add(BIRTH, "errors of memory are the host's to judge", lambda: is_(LIBC.prctl(34, 0, 0, 0, 0) in (2, -1), True))
+add(BIRTH, "its crashes leave what anybody's do", lambda: is_(int(text_of("/proc/self/coredump_filter"), 16), 0x33))
 add(BIRTH, "its timers are as exact as anybody's", lambda: is_(LIBC.prctl(30, 0, 0, 0, 0), 50_000))
 add(BIRTH, "its personality is plain", lambda: is_(LIBC.personality(ctypes.c_ulong(0xFFFFFFFF)), 0))
 add(
@@ -115,7 +123,7 @@ add(
 
 _LIMITS = {
     "AS": (INFINITE, INFINITE), "CORE": (1, 1), "CPU": (INFINITE, INFINITE), "DATA": (INFINITE, INFINITE), "FSIZE": (INFINITE, INFINITE), "MEMLOCK": (8 << 20, 8 << 20), "MSGQUEUE": (819200, 819200),
-    "NICE": (0, 0), "NOFILE": (1024, FACTS["open_files"]), "RTPRIO": (0, 0), "RTTIME": (INFINITE, INFINITE), "STACK": (8 << 20, INFINITE), "RSS": (INFINITE, INFINITE),
+    "NICE": (0, 0), "NOFILE": (1024, FACTS["open_files"]), "RTPRIO": (0, 0), "RTTIME": (INFINITE, INFINITE), "STACK": (8 << 20, INFINITE), "RSS": (INFINITE, INFINITE), "SIGPENDING": (FACTS["signals"], FACTS["signals"]),
 }  # fmt: skip
 for _name, _wanted in _LIMITS.items():
     add(
