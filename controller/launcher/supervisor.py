@@ -217,7 +217,7 @@ class _Supervisor:
         lifecycle = self._lifecycle()
         self._keeper = keeping.keeper_of(spec)
         try:
-            if not spec.rights.are_usual or spec.process_limits.leaves_cores:
+            if not spec.rights.are_usual or spec.process_limits.leaves_cores or spec.sandbox.writes_as_somebody:
                 _judge_cores(spec.process_limits)
                 ready.take_rights(spec.rights, spec.process_limits, self._program(), self._outside)
             lifecycle.create(spec.cgroup, spec.limits)
@@ -299,8 +299,9 @@ class _Supervisor:
         self._cgroup_says = readback.as_plain(found)
 
     def _program(self) -> bytes:
-        rights, leaves_cores = self._spec.rights, self._spec.process_limits.leaves_cores
-        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE, leaves_cores=leaves_cores)
+        rights, cores = self._spec.rights, self._spec.process_limits.leaves_cores
+        sets_ids = not self._spec.sandbox.writes_as_somebody
+        return seccomp.program_for(rights.profile, rights.kept, libc.MACHINE, leaves_cores=cores, sets_ids=sets_ids)
 
     def _give_up_rights(self, log_dir_fd: int) -> None:
         """Keep the run's directories, by descriptor and as their owner, and the right to kill; nothing else."""

@@ -205,6 +205,19 @@ BASELINE = Policy(
 PROFILES: Mapping[str, Policy] = {"strict": STRICT, "baseline": BASELINE}
 """Those that a run may have, by the name that its job says."""
 
+# For runs whose files are somebody's on the host: what is setuid or setgid there has that one's rights, whoever starts
+# it. An openat2 has its mode in memory, as clone3 its flags.
+_SET_IDS = 0o6000
+_MAKES_A_FILE = 0o20000100  # O_CREAT, O_TMPFILE: without them, the mode is anything.
+_NO_SET_IDS: Mapping[str, tuple[Refuse, ...]] = {
+    **{name: (Refuse(errno.EPERM, (AnyBit(1, _SET_IDS),)),) for name in ("chmod", "creat", "fchmod")},
+    **{name: (Refuse(errno.EPERM, (AnyBit(2, _SET_IDS),)),) for name in ("fchmodat", "fchmodat2")},
+    "mknod": (*_MKNOD, Refuse(errno.EPERM, (AnyBit(1, _SET_IDS),))),
+    "mknodat": (*_MKNODAT, Refuse(errno.EPERM, (AnyBit(2, _SET_IDS),))),
+    "open": (Refuse(errno.EPERM, (AnyBit(1, _MAKES_A_FILE), AnyBit(2, _SET_IDS))),),
+    "openat": (Refuse(errno.EPERM, (AnyBit(2, _MAKES_A_FILE), AnyBit(3, _SET_IDS))),),
+}
+
 # A capability is of no use where its calls are refused; all others of those that may be had need no more.
 _CALLS_OF = {Capability.SYS_CHROOT: frozenset({"chroot"})}
 
@@ -233,11 +246,17 @@ def default_program(machine: str) -> bytes:
 
 
 def program_for(
-    profile: str, capabilities: frozenset[Capability], machine: str, *, leaves_cores: bool = False
+    profile: str,
+    capabilities: frozenset[Capability],
+    machine: str,
+    *,
+    leaves_cores: bool = False,
+    sets_ids: bool = True,
 ) -> bytes:
     """Return the program of a run with that profile and these capabilities, on `machine`.
 
-    One that `leaves_cores` may lower the limit of core files, as it could without a filter.
+    One that `leaves_cores` may lower the limit of core files, as it could without a filter. Unless it `sets_ids`, it
+    can make no file setuid or setgid.
 
     Raises:
         ValueError: there is no such profile, or no table for that machine.
@@ -249,7 +268,11 @@ def program_for(
     if leaves_cores:
         more |= _CORES_ARE_LIMITED.keys()
     checked = {name: rules for name, rules in policy.checked.items() if name not in more}
-    return compile_policy(replace(policy, allowed=policy.allowed | more, checked=checked), machine)
+    absent = policy.absent
+    if not sets_ids:
+        checked |= _NO_SET_IDS
+        absent |= {"openat2"}
+    return compile_policy(replace(policy, allowed=policy.allowed | more, checked=checked, absent=absent), machine)
 
 
 def compile_policy(policy: Policy, machine: str) -> bytes:

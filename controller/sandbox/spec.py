@@ -159,6 +159,11 @@ class SandboxSpec:
         """All that brings something to a target, but for volumes."""
         return (*self.binds, *self.private_copies, *self.scratches)
 
+    @property
+    def writes_as_somebody(self) -> bool:
+        """Whether what it writes to a volume is somebody's on the host, whose rights a program there could lend."""
+        return any(not volume.read_only and volume.host_uid not in (None, NEUTRAL_ID) for volume in self.volumes)
+
 
 OWN_FIELDS = (
     "hostname", "work_bytes", "files_dir", "given_dir", "given_files", "devices", "volumes", "addresses",
