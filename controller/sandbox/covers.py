@@ -31,6 +31,7 @@ def cover(root_fd: int, path: str, content: bytes) -> None:
         _write(root_fd, _end_of(root_fd, path), content)
         return
     try:
+        rootfs.refuse_what_is_ours(place_fd, path)
         _write(root_fd, f"/{_NAME}", content)
         try:
             with mount_api.clone_tree(_NAME, directory_fd=root_fd) as tree:

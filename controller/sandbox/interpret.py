@@ -203,6 +203,7 @@ class Builder:
         parent_fd = self._parents.get(parent)
         if parent_fd is None:
             parent_fd = self._parents[parent] = rootfs.open_directory(self.root_fd, parent or "/")
+            rootfs.refuse_what_is_ours(parent_fd, path, is_parent=True)
         return parent_fd, name
 
     def _attach(self, tree: MountTree, target: str, attributes: MountAttribute, *, directory: bool = True) -> None:
@@ -212,6 +213,7 @@ class Builder:
         else:  # There already, perhaps as a link: followed as the root's own processes would.
             target_fd = rootfs.open_place(self.root_fd, target)
             try:
+                rootfs.refuse_what_is_ours(target_fd, target)
                 _require_the_same_kind(target_fd, target, directory=directory)
                 mount_api.attach_to_fd(tree, target_fd)
             finally:

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from controller.linux import file_owner, openat2
 from controller.linux.libc import SyscallError
 
+_OURS = ("/proc/", "/dev/")
+_SCRATCH = ("/tmp", "/work")
+
 
 def open_place(root_fd: int, path: str) -> int:
     """Open whatever is at `path`, to mount on it or to look at it. The caller closes it.
@@ -62,6 +65,21 @@ def make_mount_point(parent_fd: int, name: str, path: str, *, directory: bool) -
     except FileExistsError:
         return False
     return True
+
+
+def refuse_what_is_ours(place_fd: int, path: str, *, is_parent: bool = False) -> None:
+    """See that what `path` led to is not in /proc or /dev, nor /tmp or /work themselves, unless `path` says so.
+
+    Links of a tree lead there: then what somebody else wrote would cover what each run has of its own.
+
+    Raises:
+        PermissionError: it is.
+    """
+    if f"{path}/".startswith(_OURS):
+        return
+    where = os.readlink(f"/proc/self/fd/{place_fd}")
+    if f"{where}/".startswith(_OURS) or (not is_parent and where != path and where in _SCRATCH):
+        raise PermissionError(errno.EPERM, f"a link on the way to {path} leads to {where}, which is each run's own")
 
 
 def is_directory(fd: int) -> bool:

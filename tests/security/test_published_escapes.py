@@ -195,6 +195,27 @@ def test_no_place_is_made_outside_for_a_mount_behind_a_link(launching):
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["proc", "proc/sys", "proc/new", "dev", "dev/pts", "dev/null", "dev/new", "tmp"])
+def test_no_link_of_a_tree_leads_a_mount_to_where_the_sandbox_is_ours(launching, place):
+    """CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-52565: a link in the place of /proc, or on the way to it."""
+    tree = launching.root / "tree"
+    (tree / "share").mkdir(parents=True)
+    (tree / "share" / "way").symlink_to("/")
+    (tree / "fake").mkdir()
+    (tree / "file").write_text("")
+    source = "file" if place == "dev/null" else "fake"
+    binds = (
+        *host_sandbox().binds,
+        Bind("share", "/opt/share", within=str(tree)),
+        Bind(source, f"/opt/share/way/{place}", within=str(tree)),
+    )
+
+    record, _ = launching.run("true", sandbox=host_sandbox(binds=binds))
+
+    assert record.reason == "SandboxFailed"
+    assert f"a link on the way to /opt/share/way/{place} leads to /" in record.message
+
+
 def test_an_account_file_of_ours_is_never_written_through_a_link(launching):
     """CVE-2024-9676 and its kin: /etc/passwd of the tree is a link, and the runtime opens or writes it."""
     tree, victim = launching.root / "tree", launching.root / "victim"
