@@ -19,19 +19,25 @@ class Waiting:
 class Plan:
     """Steps to take in order, what is waited for, and when to look again.
 
-    `again` asks for another pass at once after the status is stored: for what must be on record
-    before it is done.
+    `then` are steps for which something must be on record: they are taken when the status is stored. `again` asks for
+    another pass at once after that. Where there is `then` it follows too, and it alone looks at what came of all steps.
     """
 
     steps: tuple[Any, ...] = ()
     waiting: Waiting | None = None
     check_again_seconds: float | None = None
     again: bool = False
+    then: tuple[Any, ...] = ()
 
     @classmethod
     def do(cls, *steps: Any, check_again_seconds: float | None = None, again: bool = False) -> "Plan":
         """Take `steps`, in order."""
         return cls(steps, None, check_again_seconds, again)
+
+    @classmethod
+    def once_recorded(cls, *then: Any, first: tuple[Any, ...] = ()) -> "Plan":
+        """Take the steps `first`, put it on record, take the steps `then`, and look again at once."""
+        return cls(first, None, None, again=True, then=then)
 
     @classmethod
     def wait(cls, reason: str, message: str, check_again_seconds: float | None = None) -> "Plan":

@@ -2,7 +2,8 @@
 
 It is told which object, never what happened to it, and is safe to repeat and to cut short at any
 line. It catches nothing: `worker.py` alone turns exceptions into outcomes. A pass costs one read;
-it looks a second time only if it did something, and writes only what changed.
+it looks a second time only if it did something and no other pass does so at once, and writes only
+what changed.
 """
 
 from dataclasses import dataclass
@@ -129,12 +130,21 @@ class ReconcileLoop(Generic[R, O]):
         plan = self._reconciler.plan(obj, observed)
         for step in plan.steps:
             self._reconciler.act(obj, step)
+        if plan.then:
+            return self._go_on(self._store_status(document, self._reconciler.report(obj, observed, plan)), plan), plan
         if plan.steps:
             # Status reports what is there now, not what we meant to do: so look again.
             observed = self._reconciler.observe(obj)
         if obj.meta.is_deleting and self._finalizer and self._reconciler.is_gone(observed):
             return self._release(document, obj, observed, plan), Plan.nothing()
         return self._store_status(document, self._reconciler.report(obj, observed, plan)), plan
+
+    def _go_on(self, recorded: Document, plan: Plan) -> Document:
+        """Take the steps for which something had to be on record, from the record; the next pass looks at them."""
+        obj = self._parse(recorded)
+        for step in plan.then:
+            self._reconciler.act(obj, step)
+        return recorded
 
     def _release(self, document: Document, obj: R, observed: O, plan: Plan) -> Document | None:
         finalizer = self._finalizer or ""

@@ -56,7 +56,7 @@ class JobExplainer:
                 *_last_look(job, status),
                 *_reasons(job, observed, status.message, self._observer.need_of(job)),
             ],
-            "plan": [_step(step) for step in plan.steps],
+            "plan": [_step(step) for step in (*plan.steps, *plan.then)],
             "waiting": asdict(plan.waiting) if plan.waiting else None,
             "checkAgainSeconds": plan.check_again_seconds,
             "requests": requests.recorded(self._observer.need_of(job)),

@@ -71,24 +71,23 @@ def plan(job: Job, observed: ObservedJob) -> Plan:
         return _looked_at_by_deadline(job, observed.now, _plan_many(job, observed, runs))
     if active := history.active(runs):
         return _looked_at_by_deadline(job, observed.now, _plan_active(job, observed, active[0]))
-    if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
-        return Plan.do(again=True)  # An end is put on record before anything else is done about it.
     leftovers = _ended_on_host(observed, runs)
+    if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
+        return Plan.once_recorded(*leftovers)  # An end is put on record before anything else is done about it.
     result = verdict.of(job, runs, observed.now, after.never(observed.after))
     if result is not None:
         finished = _plan_finished(job, observed, result)
         return replace(finished, steps=(*leftovers, *finished.steps))
     if leftovers:
-        return Plan.do(*leftovers, again=True)
+        return Plan.once_recorded(*leftovers)
     return _looked_at_by_deadline(job, observed.now, _plan_next_run(job, observed, runs))
 
 
 def _plan_many(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:
     ended = {run.attempt for run in runs if run.state is RunState.ENDED}
-    if any(run.attempt in ended for run in history.active(job.status.runs)):
-        return Plan.do(again=True)  # As above.
-    if leftovers := _ended_on_host(observed, runs):
-        return Plan.do(*leftovers, again=True)
+    leftovers = _ended_on_host(observed, runs)
+    if leftovers or any(run.attempt in ended for run in history.active(job.status.runs)):
+        return Plan.once_recorded(*leftovers)  # As above.
     return plan_many.plan(
         job, observed, runs, _plan_active, _plan_next_run, lambda result: _plan_finished(job, observed, result)
     )
@@ -100,25 +99,28 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run, why_not: tuple[str, 
     unwanted = _unwanted(job, run, found) or _too_late(job, run, observed.now) or why_not
     if run.state is RunState.PENDING:
         if unwanted:
-            return Plan.do(AbandonRun(run.attempt, *unwanted), again=True)
+            return Plan.once_recorded(AbandonRun(run.attempt, *unwanted))
         if job.spec.suspend:
             return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
         if observed.forbidden:  # Another may have what it was promised; the job waits without.
-            return Plan.do(AbandonRun(run.attempt, Reason.POLICY_FORBIDS, observed.forbidden), again=True)
+            return Plan.once_recorded(AbandonRun(run.attempt, Reason.POLICY_FORBIDS, observed.forbidden))
         if isinstance(observed.runtime, RuntimeMissing):
             return _plan_runtime(observed.runtime)
         if observed.devices_gone:
-            return Plan.do(AbandonRun(run.attempt, Reason.DEVICES_GONE, observed.devices_gone), again=True)
+            return Plan.once_recorded(AbandonRun(run.attempt, Reason.DEVICES_GONE, observed.devices_gone))
         if observed.unresolved:
             return _plan_unresolved(observed)
-        start = StartRun(run.attempt, job.spec.active_deadline_seconds and _remaining(job, observed.now))
         # Look again: a run may be over before we first see it running, and then nothing else would wake us.
-        return Plan.do(start, again=True)
+        return Plan.once_recorded(_start(job, run.attempt, observed.now))
     if found is None:
         return Plan.nothing()
     if unwanted:
         return _plan_stop(job, observed, found, unwanted[0])
     return _plan_running(job, observed, run, found)
+
+
+def _start(job: Job, attempt: int, now: datetime) -> StartRun:
+    return StartRun(attempt, job.spec.active_deadline_seconds and _remaining(job, now))
 
 
 def _unwanted(job: Job, run: Run, found: ObservedRun | None) -> tuple[str, str] | None:
@@ -199,7 +201,7 @@ def _plan_teardown(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Pl
 
 def _plan_end(job: Job, observed: ObservedJob, found: ObservedRun) -> Plan:
     if isinstance(found.record, Unclaimed):
-        return Plan.do(AbandonRun(found.attempt, Reason.STOPPED, "the job was deleted"), again=True)
+        return Plan.once_recorded(AbandonRun(found.attempt, Reason.STOPPED, "the job was deleted"))
     return _plan_stop(job, observed, found, Reason.STOPPED)
 
 
@@ -261,7 +263,7 @@ def _plan_begin(job: Job, observed: ObservedJob, turn: Admitted, given: DevicesF
         index=chosen.index,
         index_failures=chosen.failures,
     )
-    return Plan.do(begin, again=True)
+    return Plan.once_recorded(_start(job, begin.attempt, observed.now), first=(begin,))
 
 
 def named(job: Job, network: RunNetwork | None, index: int | None) -> RunNetwork | None:

@@ -54,6 +54,7 @@ def together(plans: list[Plan]) -> Plan:
         waiting[-1] if waiting else None,
         min(soon, default=None),
         any(each.again for each in plans),
+        tuple(step for each in plans for step in each.then),
     )
 
 

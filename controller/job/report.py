@@ -13,7 +13,7 @@ from controller.job import after, history, package_cache, report_many, requests,
 from controller.job import plan as planning
 from controller.job.moments import moment
 from controller.job.observed import Admitted, ObservedJob, Queued, RuntimeReady
-from controller.job.steps import BeginRun, FreezeRun, SetDeadline, StartRun, ThawRun
+from controller.job.steps import BeginRun, FreezeRun, SetDeadline, ThawRun
 
 
 def report(job: Job, observed: ObservedJob, plan: Plan, *, work_bytes: int | None) -> JobStatus:
@@ -70,6 +70,7 @@ def _begun(job: Job, observed: ObservedJob, plan: Plan) -> tuple[Run, ...]:
             attempt=step.attempt,
             template_hash=job.spec.template_hash(),
             boot_id=observed.boot_id,
+            deadline_seconds=job.spec.active_deadline_seconds,
             runtime=str(ready),
             runtime_digest=ready.digest,
             package_cache=package_cache.told(package_cache.of(job, ready.cache)),
@@ -106,7 +107,7 @@ def _turns(observed: ObservedJob, plan: Plan) -> tuple[Admitted | Queued, ...]:
 
 
 def _with_deadlines(job: Job, runs: tuple[Run, ...], plan: Plan) -> tuple[Run, ...]:
-    told = {step.attempt for step in plan.steps if isinstance(step, StartRun | SetDeadline | ThawRun)}
+    told = {step.attempt for step in plan.steps if isinstance(step, SetDeadline | ThawRun)}
     deadline = job.spec.active_deadline_seconds
     return tuple(
         run.model_copy(update={"deadline_seconds": deadline}) if run.attempt in told and not job.spec.suspend else run

@@ -27,29 +27,32 @@ class JobDriver:
         self.instant: str | None = None  # How runs end before they are first seen running, if they do.
 
     def step_through(self, steps_before_crash=None):
-        """One pass; cut short after some steps, nothing is reported."""
-        decided = plan(self.job, self.host)
-        for number, step in enumerate(decided.steps):
-            if steps_before_crash is not None and number >= steps_before_crash:
-                return decided
+        """One pass; cut short after some steps. What is done before the report of them, nobody has on record then."""
+        decided, seen = plan(self.job, self.host), self.host
+        most = MOST_PASSES if steps_before_crash is None else steps_before_crash
+        for step in decided.steps[:most]:
             self._do(step)
-        if steps_before_crash is None:
-            status = report(self.job, self.host, decided, work_bytes=1)
-            self.job = self.job.model_copy(update={"status": status})
-            self.reported()
+        if most < len(decided.steps) or (steps_before_crash == len(decided.steps) and not decided.then):
+            return decided
+        status = report(self.job, seen if decided.then else self.host, decided, work_bytes=1)
+        self.job = self.job.model_copy(update={"status": status})
+        self.reported()
+        for step in decided.then[: most - len(decided.steps)]:
+            self._do(step)
         return decided
 
     def settle(self):
         """One wake-up: pass after pass for as long as the plan asks for another at once, and nobody wakes us again."""
         for _ in range(MOST_PASSES):
             decided = self.step_through()
-            if not decided.again and not any(isinstance(step, WAKING) for step in decided.steps):
+            if not decided.again and not any(isinstance(step, WAKING) for step in (*decided.steps, *decided.then)):
                 return
         raise AssertionError(f"it does not settle: {plan(self.job, self.host)}")
 
     def steps_left(self):
         """What the plan would do now, but for the last step of a deletion."""
-        return [step for step in plan(self.job, self.host).steps if type(step).__name__ != "DeleteJob"]
+        decided = plan(self.job, self.host)
+        return [step for step in (*decided.steps, *decided.then) if type(step).__name__ != "DeleteJob"]
 
     def _do(self, step):
         was = self.host

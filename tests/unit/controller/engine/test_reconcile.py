@@ -136,6 +136,39 @@ def test_a_plan_that_asks_for_another_pass_gets_it_after_its_status_is_stored(st
     assert seen == [ToyStatus(), ToyStatus(observed_generation=1, content="red")]
 
 
+def test_steps_that_need_a_record_are_taken_from_it_and_the_next_pass_alone_looks_at_what_came_of_them(
+    store: Store, toys: ToyReconciler
+):
+    taken = []
+
+    def note(toy: Toy, step: WriteFile) -> None:
+        taken.append((step.content, toy.status, store.get(toy_key()).get("status"), asking.observations))
+
+    store.create(a_toy())
+    asking = Asking(toys.directory, note)
+    first, then = WriteFile("ball", "blue"), WriteFile("ball", "red")
+    asking.plans = [Plan.once_recorded(then, first=(first,)), Plan.nothing()]
+
+    ReconcileLoop(asking, store).reconcile(toy_key())
+
+    recorded = ToyStatus(observed_generation=1)
+    assert taken == [("blue", ToyStatus(), None, 1), ("red", recorded, recorded.to_document(), 1)]
+    assert (asking.observations, store.get(toy_key())["status"]["content"]) == (2, "red")
+
+
+def test_steps_that_need_a_record_are_not_taken_without_it(store: Store, toys: ToyReconciler):
+    store.create(a_toy())
+    ReconcileLoop(toys, store).reconcile(toy_key())
+    asking = Asking(toys.directory, lambda toy, step: store.update(with_content(store.get(toy_key()), "green")))
+    store.update(with_content(store.get(toy_key()), "blue"))
+    asking.plans = [Plan.once_recorded(WriteFile("ball", "white"), first=(WriteFile("ball", "black"),))]
+
+    with pytest.raises(Conflict, match="has been modified"):
+        ReconcileLoop(asking, store).reconcile(toy_key())
+
+    assert asking.acts == [WriteFile("ball", "black")]
+
+
 def test_a_plan_that_asks_again_for_ever_lets_others_have_a_turn(store: Store, toys: ToyReconciler):
     store.create(a_toy())
     asking = Asking(toys.directory)

@@ -44,19 +44,19 @@ BEGAN = read_time("2026-01-02T03:04:00Z")
 
 
 def test_a_new_job_puts_its_first_run_on_record_before_it_starts_it():
-    assert plan(a_job(), observed_job()) == Plan.do(BeginRun(1), again=True)
+    assert plan(a_job(), observed_job()) == Plan.once_recorded(StartRun(1, None), first=(BeginRun(1),))
 
 
 def test_a_run_on_record_that_nobody_claimed_is_started():
-    assert plan(with_runs(a_job(), a_run()), observed_job(unclaimed())) == Plan.do(StartRun(1, None), again=True)
+    assert plan(with_runs(a_job(), a_run()), observed_job(unclaimed())) == Plan.once_recorded(StartRun(1, None))
 
 
 def test_a_run_on_record_whose_directory_is_not_there_yet_is_started():
-    assert plan(with_runs(a_job(), a_run()), observed_job()).steps == (StartRun(1, None),)
+    assert plan(with_runs(a_job(), a_run()), observed_job()).then == (StartRun(1, None),)
 
 
 def test_a_run_directory_without_a_record_is_cleared_before_anything_begins():
-    assert plan(a_job(), observed_job(unclaimed())) == Plan.do(RemoveRun(1), again=True)
+    assert plan(a_job(), observed_job(unclaimed())) == Plan.once_recorded(RemoveRun(1))
 
 
 def test_a_running_run_is_left_alone():
@@ -76,7 +76,7 @@ def test_a_running_run_is_looked_at_ever_less_often_until_its_receipt_is_there()
 def test_an_end_is_put_on_record_before_the_run_is_removed():
     job = with_runs(a_job(), a_run(state=RUNNING))
 
-    assert plan(job, observed_job(exited())) == Plan.do(again=True)
+    assert plan(job, observed_job(exited())) == Plan.once_recorded(RemoveRun(1))
 
 
 def test_an_ended_run_on_record_is_removed_from_the_host():
@@ -113,7 +113,7 @@ def test_the_backoff_doubles_with_each_failure_and_is_never_over_six_minutes():
 def test_after_the_backoff_the_next_run_begins():
     job = with_runs(a_job(backoffSeconds=10), a_failed_run(seconds_ago=11), failed=1)
 
-    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
+    assert plan(job, observed_job()) == Plan.once_recorded(StartRun(2, None), first=(BeginRun(2),))
 
 
 def test_a_job_over_its_backoff_limit_begins_no_more_runs():
@@ -125,15 +125,15 @@ def test_a_job_over_its_backoff_limit_begins_no_more_runs():
 def test_a_lost_run_is_retried_and_never_started_again_under_its_number():
     job = with_runs(a_job(backoffSeconds=1), a_run(state=RUNNING))
 
-    assert plan(job, observed_job(lost())) == Plan.do(again=True)
+    assert plan(job, observed_job(lost())) == Plan.once_recorded(RemoveRun(1))
 
 
 def test_a_pending_run_of_another_boot_is_not_started():
     job = with_runs(a_job(), a_run(boot_id="another"))
 
-    steps = plan(job, observed_job(unclaimed())).steps
+    decided = plan(job, observed_job(unclaimed()))
 
-    assert StartRun(1, None) not in steps
+    assert StartRun(1, None) not in (*decided.steps, *decided.then)
 
 
 def test_a_changed_template_stops_the_run_and_begins_another():
@@ -145,14 +145,14 @@ def test_a_changed_template_stops_the_run_and_begins_another():
 def test_a_changed_template_abandons_a_run_that_was_not_started():
     old = with_runs(a_job(), a_run(template_hash="old"))
 
-    assert plan(old, observed_job(unclaimed())).steps == (AbandonRun(1, "Superseded", "the job's spec was changed"),)
+    assert plan(old, observed_job(unclaimed())).then == (AbandonRun(1, "Superseded", "the job's spec was changed"),)
 
 
 def test_a_completed_job_runs_again_when_its_template_changes():
     done = a_run(state=RunState.ENDED, reason="Completed", exit_code=0, template_hash="old")
     job = with_runs(a_job(), done, template_hash="old")
 
-    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
+    assert plan(job, observed_job()) == Plan.once_recorded(StartRun(2, None), first=(BeginRun(2),))
 
 
 def test_a_template_that_is_changed_back_runs_again():
@@ -160,7 +160,7 @@ def test_a_template_that_is_changed_back_runs_again():
     other = a_run(2, RunState.ENDED, reason="Completed", exit_code=0, template_hash="other")
     job = with_runs(a_job(), first, other, template_hash="other")
 
-    assert plan(job, observed_job()) == Plan.do(BeginRun(3), again=True)
+    assert plan(job, observed_job()) == Plan.once_recorded(StartRun(3, None), first=(BeginRun(3),))
 
 
 def test_a_template_that_is_changed_back_has_its_whole_deadline_again():
@@ -169,7 +169,7 @@ def test_a_template_that_is_changed_back_has_its_whole_deadline_again():
     other = a_run(2, RunState.ENDED, reason="Completed", exit_code=0, template_hash="other")
     job = with_runs(a_job(activeDeadlineSeconds=60), first, other, a_run(3))
 
-    assert plan(job, observed_job(unclaimed(3))).steps == (StartRun(3, 60),)
+    assert plan(job, observed_job(unclaimed(3))).then == (StartRun(3, 60),)
 
 
 def test_suspending_freezes_a_running_run_and_resuming_thaws_it():
@@ -236,7 +236,7 @@ def test_a_deadline_that_passes_while_a_run_on_record_waits_ends_the_job(lacking
     after = report(job, observed_job(given_up), plan(job, observed_job(given_up)), work_bytes=None)
 
     why = "it did not finish within activeDeadlineSeconds, 60"
-    assert wanted == Plan.do(AbandonRun(2, "DeadlineExceeded", why), again=True)
+    assert wanted == Plan.once_recorded(AbandonRun(2, "DeadlineExceeded", why))
     assert (after.phase, after.reason) == ("Failed", "DeadlineExceeded")
 
 
@@ -333,7 +333,9 @@ def test_a_stopped_job_runs_again_when_it_is_changed():
     job = a_job(meta={"annotations": {"runwright.dev/stop-requested": "then"}})
     ended = a_run(state=RunState.ENDED, reason="Stopped", exit_code=143, template_hash="old")
 
-    assert plan(with_runs(job, ended, **stopped), observed_job()) == Plan.do(BeginRun(2), again=True)
+    assert plan(with_runs(job, ended, **stopped), observed_job()) == Plan.once_recorded(
+        StartRun(2, None), first=(BeginRun(2),)
+    )
 
 
 def test_a_run_that_does_not_heed_a_stop_is_killed():
@@ -366,7 +368,7 @@ def test_deleting_removes_runs_and_logs_once_nothing_runs():
 def test_deleting_makes_sure_that_a_run_on_record_never_starts():
     job = with_runs(a_job(meta={"deletionTimestamp": "2026-01-02T03:04:05Z"}), a_run())
 
-    assert plan(job, observed_job(unclaimed())).steps == (AbandonRun(1, "Stopped", "the job was deleted"),)
+    assert plan(job, observed_job(unclaimed())).then == (AbandonRun(1, "Stopped", "the job was deleted"),)
 
 
 def test_a_finished_job_is_deleted_after_its_time_to_live():
@@ -416,13 +418,13 @@ def test_a_run_that_gives_way_before_it_was_started_never_is():
     job = with_runs(a_job(), a_run())
     decided = plan(job, observed_job(replace(unclaimed(), gives_way="to job/default/urgent")))
 
-    assert decided.steps == (AbandonRun(1, "Preempted", "it gave way to job/default/urgent"),)
+    assert decided.then == (AbandonRun(1, "Preempted", "it gave way to job/default/urgent"),)
 
 
 def test_a_run_that_gave_way_uses_up_no_retry():
     job = with_runs(a_job(backoffLimit=0), a_failed_run(reason="Preempted"), failed=0)
 
-    assert plan(job, observed_job()) == Plan.do(BeginRun(2), again=True)
+    assert plan(job, observed_job()) == Plan.once_recorded(StartRun(2, None), first=(BeginRun(2),))
 
 
 def test_boot_ids_are_those_of_the_builders():

@@ -32,13 +32,13 @@ def status_of(job, observed):
 
 
 def test_the_first_run_has_the_first_index():
-    assert plan(indexed(), observed_job()) == Plan.do(BeginRun(1, index=0), again=True)
+    assert plan(indexed(), observed_job()) == Plan.once_recorded(StartRun(1, None), first=(BeginRun(1, index=0),))
 
 
 def test_a_run_is_begun_when_the_one_before_has_started():
     begun = with_runs(indexed(), a_run(1, index=0))
 
-    assert plan(begun, observed_job(unclaimed())) == Plan.do(StartRun(1, None), again=True)
+    assert plan(begun, observed_job(unclaimed())) == Plan.once_recorded(StartRun(1, None))
     assert plan(*at_work(indexed(), 0)).steps == (BeginRun(2, index=1),)
 
 
@@ -50,10 +50,10 @@ def test_an_end_is_on_record_and_its_run_gone_before_another_takes_its_place():
     job, _ = at_work(indexed(), 0, 1)
     host = observed_job(exited(1), running(2))
 
-    assert plan(job, host) == Plan.do(again=True)
+    assert plan(job, host) == Plan.once_recorded(RemoveRun(1))
     job = job.model_copy(update={"status": status_of(job, host)})
     assert job.status.completed_indexes == "0"
-    assert plan(job, host) == Plan.do(RemoveRun(1), again=True)
+    assert plan(job, host) == Plan.once_recorded(RemoveRun(1))
     assert plan(job, observed_job(running(2))).steps == (BeginRun(3, index=2),)
 
 
@@ -101,9 +101,8 @@ def test_deleting_ends_all_runs_at_once():
 
     decided = plan(job, observed_job(running(1), running(2), unclaimed(3)))
 
-    assert decided.steps == (
-        StopRun(1, "Stopped", 30), StopRun(2, "Stopped", 30), AbandonRun(3, "Stopped", "the job was deleted"),
-    )  # fmt: skip
+    assert decided.steps == (StopRun(1, "Stopped", 30), StopRun(2, "Stopped", 30))
+    assert decided.then == (AbandonRun(3, "Stopped", "the job was deleted"),)
 
 
 def test_a_job_that_has_failed_stops_its_other_runs_before_it_says_so():
@@ -132,7 +131,7 @@ def test_each_run_is_held_to_what_is_left_of_the_deadline_of_the_whole_job():
     started = wire_micro_time(NOW - timedelta(seconds=40))
     job = with_runs(job, *runs, start_time=started)
 
-    assert plan(job, observed_job(running(1), unclaimed(2))).steps == (StartRun(2, 60),)
+    assert plan(job, observed_job(running(1), unclaimed(2))).then == (StartRun(2, 60),)
 
 
 def test_past_the_deadline_no_run_begins_and_the_job_fails_when_all_have_ended():

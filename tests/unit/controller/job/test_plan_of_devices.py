@@ -18,7 +18,7 @@ def test_a_run_begins_with_its_devices_on_record():
 
     decided = plan(a_job(), observed)
 
-    assert decided == Plan.do(BeginRun(1, GIVEN), again=True)
+    assert decided == Plan.once_recorded(StartRun(1, None), first=(BeginRun(1, GIVEN),))
     assert report(a_job(), observed, decided, work_bytes=1).runs[0].devices == GIVEN
 
 
@@ -44,14 +44,14 @@ def test_a_job_that_waits_to_be_tried_again_has_no_devices():
 def test_a_run_on_record_starts_whatever_others_have_by_now():
     job = with_runs(a_job(), a_run(devices=GIVEN))
 
-    assert plan(job, observed_job(unclaimed(), devices=DevicesMissing("x", "y"))).steps == (StartRun(1, None),)
+    assert plan(job, observed_job(unclaimed(), devices=DevicesMissing("x", "y"))).then == (StartRun(1, None),)
 
 
 def test_a_run_whose_device_went_before_it_started_is_given_up_and_no_failure():
     job = with_runs(a_job(backoffLimit=0), a_run(devices=GIVEN))
 
     decided = plan(job, observed_job(unclaimed(), devices_gone="it is gone"))
-    assert decided == Plan.do(AbandonRun(1, "DevicesGone", "it is gone"), again=True)
+    assert decided == Plan.once_recorded(AbandonRun(1, "DevicesGone", "it is gone"))
 
     ended = a_run(1, RunState.ENDED, reason="DevicesGone", devices=GIVEN)
     assert plan(with_runs(job, ended), observed_job(devices=DevicesFree(GIVEN))).steps == (BeginRun(2, GIVEN),)

@@ -121,7 +121,7 @@ def test_no_run_begins_while_the_policy_forbids_it_and_the_job_says_why():
 
 def test_a_run_that_is_on_record_and_not_started_ends_so_gives_back_what_it_held_and_counts_as_no_failure():
     decided = plan(with_runs(a_job(backoffLimit=0), a_run()), observed_job(unclaimed(), forbidden="no"))
-    assert decided == Plan.do(AbandonRun(1, "PolicyForbids", "no"), again=True)
+    assert decided == Plan.once_recorded(AbandonRun(1, "PolicyForbids", "no"))
 
     job = with_runs(a_job(backoffLimit=0), a_run(1, RunState.ENDED, reason="PolicyForbids"))
     waits = plan(job, observed_job(forbidden="no"))

@@ -174,7 +174,7 @@ def test_a_run_waits_for_what_its_job_refers_to_and_begins_when_it_is_there(job)
 
 
 def test_a_run_that_is_on_record_starts_once_all_is_there():
-    assert plan(with_runs(a_job_with(), a_run()), observed_job()).steps == (StartRun(1, None),)
+    assert plan(with_runs(a_job_with(), a_run()), observed_job()).then == (StartRun(1, None),)
 
 
 @pytest.mark.parametrize(

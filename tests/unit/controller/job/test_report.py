@@ -17,7 +17,9 @@ def status_of(job, observed, plan=None):
 def test_a_run_that_begins_is_put_on_record_with_its_boot_and_runtime():
     ready = RuntimeReady(name="python-3.11", version="1.3.2")
 
-    status = status_of(a_job(), observed_job(unclaimed(), runtime=ready), Plan.do(BeginRun(1), again=True))
+    status = status_of(
+        a_job(), observed_job(unclaimed(), runtime=ready), Plan.once_recorded(StartRun(1, None), first=(BeginRun(1),))
+    )
 
     assert [(run.attempt, run.state, run.runtime) for run in status.runs] == [
         (1, RunState.PENDING, "python-3.11@1.3.2")

@@ -12,7 +12,7 @@ from controller.job import verdict
 from controller.job.observed import RuntimeMissing
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import BeginRun, RequestRuntime
+from controller.job.steps import BeginRun, RequestRuntime, StartRun
 from support.builders import NOW, a_failed_run, a_job, a_run, observed_job, running, with_runs
 
 LATER = NOW + timedelta(hours=3)
@@ -34,7 +34,7 @@ def test_a_job_waits_for_its_start_time_and_says_when_it_is():
 @pytest.mark.invariant("T1")
 @pytest.mark.parametrize("moment", [LATER, LATER + timedelta(days=400)])
 def test_at_its_start_time_and_ever_after_it_starts(moment):
-    assert plan(scheduled(), observed_job(now=moment)) == Plan.do(BeginRun(1), again=True)
+    assert plan(scheduled(), observed_job(now=moment)) == Plan.once_recorded(StartRun(1, None), first=(BeginRun(1),))
 
 
 def test_it_does_not_start_a_microsecond_early():
@@ -44,7 +44,9 @@ def test_it_does_not_start_a_microsecond_early():
 
 
 def test_a_start_time_in_the_past_starts_it_at_once():
-    assert plan(a_job(startAt="2020-01-01T00:00:00Z"), observed_job()) == Plan.do(BeginRun(1), again=True)
+    assert plan(a_job(startAt="2020-01-01T00:00:00Z"), observed_job()) == Plan.once_recorded(
+        StartRun(1, None), first=(BeginRun(1),)
+    )
 
 
 def test_a_start_time_of_another_zone_is_the_same_moment():
