@@ -7,7 +7,7 @@ volumes, devices and place in a network, chosen when those before have theirs. N
 
 from collections.abc import Callable
 
-from api.types.job import Job, Reason, Run
+from api.types.job import Job, Reason, Run, RunState
 from controller.engine.plan import Plan
 from controller.job import after, tally
 from controller.job.observed import ObservedJob
@@ -38,7 +38,9 @@ def plan(
     unwanted = _unwanted(job, observed, so_far, result)
     plans = [of_run(job, observed, run, unwanted.get(run.attempt)) for run in so_far.active]
     chosen = None if result is not None else tally.next_run(job, runs, so_far, observed.now)
-    if chosen is not None:
+    if chosen is not None and any(run.state is RunState.PENDING for run in job.status.runs):
+        plans.append(Plan.do(again=True))  # What the next would have is looked at once this one's start is on record.
+    elif chosen is not None:
         plans.append(to_begin(job, observed, runs, chosen))
     elif not so_far.active and result is None:
         plans.append(_nothing_wanted(job))

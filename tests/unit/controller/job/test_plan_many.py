@@ -42,6 +42,13 @@ def test_a_run_is_begun_when_the_one_before_has_started():
     assert plan(*at_work(indexed(), 0)).steps == (BeginRun(2, index=1),)
 
 
+def test_the_next_run_begins_only_once_it_is_on_record_that_the_one_before_has_started():
+    """What the next would have, such as its volumes, is looked at only then."""
+    started = with_runs(indexed(), a_run(1, index=0))
+
+    assert plan(started, observed_job(running())) == Plan.do(again=True)
+
+
 def test_no_more_runs_begin_than_parallelism_allows():
     assert plan(*at_work(indexed(), 0, 1)) == Plan.nothing()
 
