@@ -68,6 +68,14 @@ class Result:
     requeue_after_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored(Generic[R]):
+    """An object as it is stored, and what that reads as, if it was read."""
+
+    document: Document
+    obj: R | None = None
+
+
 class UnreadableError(Exception):
     """What is stored under a key is not an object of its kind, so no pass can be made."""
 
@@ -96,10 +104,11 @@ class ReconcileLoop(Generic[R, O]):
             Exception: whatever the kind or the store raises.
         """
         document = self._storage.get(key)
+        stored: _Stored[R] | None = None if document is None else _Stored(document)
         for _ in range(MOST_PASSES_IN_A_ROW):
-            if document is None:
+            if stored is None:
                 return Result()  # Deleted while it was queued: nothing is left to own.
-            document, plan = self._pass(document)
+            stored, plan = self._pass(stored)
             if not plan.again:
                 return Result(requeue_after_seconds=plan.check_again_seconds)
         return Result(again=True)
@@ -117,48 +126,51 @@ class ReconcileLoop(Generic[R, O]):
         document = self._storage.get(key)
         if document is None:
             return None
-        return self._store_status(document, self._reconciler.report_failure(self._parse(document), error))
-
-    def _pass(self, document: Document) -> tuple[Document | None, Plan]:
         obj = self._parse(document)
+        return self._store_status(_Stored(document, obj), self._reconciler.report_failure(obj, error)).document
+
+    def _pass(self, stored: _Stored[R]) -> tuple[_Stored[R] | None, Plan]:
+        document, obj = stored.document, stored.obj or self._parse(stored.document)
         if self._finalizer and not finalizers.holds(document, self._finalizer):
             if obj.meta.is_deleting:
-                return document, Plan.nothing()  # Ours is done; another finalizer holds it.
+                return stored, Plan.nothing()  # Ours is done; another finalizer holds it.
             document = self._storage.update(finalizers.added(document, self._finalizer))
             obj = self._parse(document)
+        stored = _Stored(document, obj)
         observed = self._reconciler.observe(obj)
         plan = self._reconciler.plan(obj, observed)
         for step in plan.steps:
             self._reconciler.act(obj, step)
         if plan.then:
-            return self._go_on(self._store_status(document, self._reconciler.report(obj, observed, plan)), plan), plan
+            return self._go_on(self._store_status(stored, self._reconciler.report(obj, observed, plan)), plan), plan
         if plan.steps:
             # Status reports what is there now, not what we meant to do: so look again.
             observed = self._reconciler.observe(obj)
         if obj.meta.is_deleting and self._finalizer and self._reconciler.is_gone(observed):
-            return self._release(document, obj, observed, plan), Plan.nothing()
-        return self._store_status(document, self._reconciler.report(obj, observed, plan)), plan
+            self._release(stored, obj, observed, plan)
+            return None, Plan.nothing()
+        return self._store_status(stored, self._reconciler.report(obj, observed, plan)), plan
 
-    def _go_on(self, recorded: Document, plan: Plan) -> Document:
+    def _go_on(self, recorded: _Stored[R], plan: Plan) -> _Stored[R]:
         """Take the steps for which something had to be on record, from the record; the next pass looks at them."""
-        obj = self._parse(recorded)
+        obj = recorded.obj or self._parse(recorded.document)
         for step in plan.then:
             self._reconciler.act(obj, step)
-        return recorded
+        return _Stored(recorded.document, obj)
 
-    def _release(self, document: Document, obj: R, observed: O, plan: Plan) -> Document | None:
+    def _release(self, stored: _Stored[R], obj: R, observed: O, plan: Plan) -> None:
         finalizer = self._finalizer or ""
-        if not finalizers.is_last(document, finalizer):  # Somebody will still see its status.
-            document = self._store_status(document, self._reconciler.report(obj, observed, plan))
-        self._storage.update(finalizers.removed(document, finalizer))
-        return None
+        if not finalizers.is_last(stored.document, finalizer):  # Somebody will still see its status.
+            stored = self._store_status(stored, self._reconciler.report(obj, observed, plan))
+        self._storage.update(finalizers.removed(stored.document, finalizer))
 
-    def _store_status(self, document: Document, status: ApiModel) -> Document:
-        wanted = status.to_document()
+    def _store_status(self, stored: _Stored[R], status: ApiModel) -> _Stored[R]:
+        wanted, document = status.to_document(), stored.document
         if wanted == document.get("status", {}):
-            return document
+            return stored
         metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
-        return self._storage.update_status(document | {"metadata": metadata, "status": wanted})  # Who owns what stays.
+        # Who owns what stays.
+        return _Stored(self._storage.update_status(document | {"metadata": metadata, "status": wanted}))
 
     def _parse(self, document: Document) -> R:
         try:

@@ -312,7 +312,7 @@ class Capacity:
     def _is_unused(self, job: Job, held: _Held) -> bool:
         """Whether the pass that took a promise failed before there was anything of its run: the job asks again."""
         is_taken_now = job.meta.resource_version == held.version
-        return is_taken_now and not self._dirs.path(held.uid, held.promise.attempt).exists()
+        return is_taken_now and not self._dirs.is_there(held.uid, held.promise.attempt)
 
     def _still_has(self, job: Job, held: _Held) -> bool:
         attempt = held.promise.attempt
@@ -321,7 +321,7 @@ class Capacity:
             return True
         if on_record is None and job.meta.resource_version == held.version:
             return True  # Its record is yet to be stored.
-        return self._dirs.path(held.uid, attempt).exists()
+        return self._dirs.is_there(held.uid, attempt)
 
     def _give_back(self, namespace: str, need: Need) -> None:
         used = self._used[namespace]
@@ -380,7 +380,7 @@ class Capacity:
                 attempt = each.get("attempt") if isinstance(each, dict) else None
                 run = Run(attempt=attempt if isinstance(attempt, int) else 0)
                 promise = Promised(ObjectKey.of(document), run.attempt, ((RUNS, 1),), 0, self._now(), self._now())
-            if run.state is not RunState.ENDED or (has_dirs and self._dirs.path(uid, run.attempt).exists()):
+            if run.state is not RunState.ENDED or (has_dirs and self._dirs.is_there(uid, run.attempt)):
                 into.setdefault(uid, {})[run.attempt] = _Held(uid, "", promise)
 
     def _on_record(self, document: Document, run: Run) -> Promised:

@@ -101,7 +101,7 @@ class Observer:
         """Return what there is of `job`; one that wants to begin a run waits for its turn from now on."""
         self._capacity.look_after(job)
         seen = self._seen(job, Admitted())
-        if not planning.would_begin(job, _with_devices(seen)):
+        if not (_may_begin(job) and planning.would_begin(job, _with_devices(seen))):
             self._capacity.leave(job.key)
             return seen
         turn = self._capacity.ask(job, self._devices.counts(job.spec.resources.limits.devices))
@@ -121,7 +121,9 @@ class Observer:
         now = self._clock.now()
         runtime = self._runtime(job)
         is_due = job.spec.is_due(now)
-        begins = is_due and _may_begin(job)
+        may_start = _may_start(job)
+        begins = is_due and may_start and _may_begin(job)
+        given = given_devices(job)
         devices = self._devices_for(job, begins=begins)
         return ObservedJob(
             now=now,
@@ -129,11 +131,11 @@ class Observer:
             runs=tuple(self._run(job, attempt) for attempt in self._dirs.attempts(job.meta.uid)),
             runtime=runtime,
             unenforceable=self._unenforceable or self._why_not_held(job, runtime, devices),
-            unresolved=self._unresolved(job) if _may_start(job) else "",
+            unresolved=self._unresolved(job) if may_start else "",
             logs_present=job.meta.is_deleting and self._log_directory(job).exists(),
             devices=devices,
-            devices_gone=self._devices.why_gone(given_devices(job), given_nodes(job)),
-            forbidden=self._forbids(job),
+            devices_gone=self._devices.why_gone(given, given_nodes(job)) if given else "",
+            forbidden=self._forbids(job) if may_start else "",
             after=self._after(job),
             is_awaited=_is_to_go(job) and self._waiters.is_awaited(job.key),
             turn=turn,
@@ -188,14 +190,14 @@ class Observer:
         record = records.observe(self._dirs.path(uid, attempt))
         if isinstance(record, Running):
             self._watch.watch(run_id(uid, attempt), job.key, record)
-        stop = self._dirs.stop_sent(uid, attempt)
+        marks = self._dirs.marks(uid, attempt)
         return ObservedRun(
             attempt,
             record,
-            frozen=self._dirs.is_frozen(uid, attempt),
-            stop_sent_at=stop and stop[0],
-            stop_grace_seconds=stop and stop[1],
-            may_be_frozen=self._dirs.may_be_frozen(uid, attempt),
+            frozen=marks.frozen,
+            stop_sent_at=marks.stop_sent and marks.stop_sent[0],
+            stop_grace_seconds=marks.stop_sent and marks.stop_sent[1],
+            may_be_frozen=marks.freezing,
             gives_way=self._capacity.why_preempted(uid, attempt),
             receipt=self._receipt(job, attempt) if isinstance(record, Running | Lost) else None,
         )

@@ -9,6 +9,7 @@ only makes us do it again, whatever is wanted by then.
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -35,22 +36,39 @@ def name_given(digest: str) -> str:
     return digest.removeprefix(PREFIX)
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What we have noted of a run: whether a freeze was begun, and done, with no thaw since; and the last stop.
+
+    That is when it was sent, and its grace in seconds.
+    """
+
+    freezing: bool = False
+    frozen: bool = False
+    stop_sent: tuple[datetime, float] | None = None
+
+
 class RunDirs:
-    """The run directories of this host."""
+    """The run directories of this host. What each pass asks is asked by text: a Path costs more than the call."""
 
     def __init__(self, root: Path, memory: MemoryPlace) -> None:
         """Keep them below `root`, which is on a disk that survives a restart of the host; secret files in `memory`."""
         self._root = root
+        self._name = str(root)
         self._memory = memory
 
     def path(self, job_uid: str, attempt: int) -> Path:
         """Return the directory of a run, there or not."""
-        return self._root / job_uid / str(attempt)
+        return self._root.joinpath(job_uid, str(attempt))
+
+    def is_there(self, job_uid: str, attempt: int) -> bool:
+        """Whether a run has a directory."""
+        return os.path.exists(f"{self._name}/{job_uid}/{attempt}")
 
     def attempts(self, job_uid: str) -> tuple[int, ...]:
         """Return which runs of a job have a directory, in order."""
         try:
-            return tuple(sorted(int(name) for name in os.listdir(self._root / job_uid) if name.isdecimal()))
+            return tuple(sorted(int(name) for name in os.listdir(f"{self._name}/{job_uid}") if name.isdecimal()))
         except FileNotFoundError:
             return ()
 
@@ -126,9 +144,14 @@ class RunDirs:
         """Whether a freeze of the run was begun and no thaw done since."""
         return (self.path(job_uid, attempt) / _FREEZING).exists()
 
-    def is_frozen(self, job_uid: str, attempt: int) -> bool:
-        """Whether the run was frozen and not thawed."""
-        return (self.path(job_uid, attempt) / _FROZEN).exists()
+    def marks(self, job_uid: str, attempt: int) -> Marks:
+        """Return what we have noted of a run: most have nothing, which one look tells."""
+        try:
+            names = os.listdir(f"{self._name}/{job_uid}/{attempt}")
+        except FileNotFoundError:
+            return Marks()
+        stop_sent = self._stop_sent(job_uid, attempt) if _STOP_SENT in names else None
+        return Marks(_FREEZING in names, _FROZEN in names, stop_sent)
 
     def mark_freezing(self, job_uid: str, attempt: int) -> None:
         """Remember that the run is about to be frozen: whoever finds this thaws it, if it is to run."""
@@ -143,8 +166,7 @@ class RunDirs:
         for mark in (_FROZEN, _FREEZING):
             (self.path(job_uid, attempt) / mark).unlink(missing_ok=True)
 
-    def stop_sent(self, job_uid: str, attempt: int) -> tuple[datetime, float] | None:
-        """Return when a stop was last sent to the run, and its grace in seconds."""
+    def _stop_sent(self, job_uid: str, attempt: int) -> tuple[datetime, float] | None:
         try:
             moment, _, grace = (self.path(job_uid, attempt) / _STOP_SENT).read_text().partition(" ")
             return read_time(moment), float(grace)
