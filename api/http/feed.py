@@ -99,7 +99,8 @@ class Feed:
         loop = asyncio.get_running_loop()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(self._woken.set)
+            if self._wakes:  # Who comes to watch wakes it too, and reads what there was before.
+                loop.call_soon_threadsafe(self._woken.set)
 
         unsubscribe = self._storage.subscribe(wake)
         try:
@@ -132,6 +133,7 @@ class Feed:
             yield wake
         finally:
             self._wakes.discard(wake)
+            self._woken.set()  # When nobody watches any more, what is at hand is forgotten: it is not kept up to date.
 
     async def after(self, revision: int, kind: str) -> Batch:
         """Return the changes of a kind after `revision`; empty when there are none yet.

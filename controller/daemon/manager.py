@@ -82,6 +82,7 @@ from controller.runtime.trees.installed import InstalledTrees
 from state.store import Store
 
 _log = logging.getLogger(__name__)
+_REST_SECONDS = 0.05  # Of those who hear of each status of each job, and whom nobody waits for that long.
 
 
 class Manager:
@@ -258,7 +259,9 @@ class Manager:
 
     def _make_quota_uses(self) -> None:
         counted = ((kind.name, self._quotas.quotas_of) for kind in WATCHED)
-        self._quota_uses = self._controller(ResourceQuotaKind(self._quotas), workers=1, also=tuple(counted))
+        self._quota_uses = self._controller(
+            ResourceQuotaKind(self._quotas), workers=1, also=tuple(counted), rest_seconds=_REST_SECONDS
+        )
 
     def _make_runtimes(self) -> None:
         self._runtimes_here = here = open_runtimes(
@@ -269,6 +272,7 @@ class Manager:
         self._runtimes = self._controller(
             here.kind,
             workers=4,
+            rest_seconds=_REST_SECONDS,
             also=(
                 (REGISTRY.name, self._waking.runtimes_of_registry),
                 (JOB.name, here.job_asks.changed),

@@ -41,8 +41,13 @@ class Controller:
         resync_seconds: float = RESYNC_SECONDS,
         backoff: Backoff | None = None,
         gives_way: Callable[[], bool] = lambda: False,
+        rest_seconds: float = 0.0,
     ) -> None:
-        """Put the parts together; nothing runs yet. Workers rest between passes while `gives_way` says so."""
+        """Put the parts together; nothing runs yet. Workers rest between passes while `gives_way` says so.
+
+        `rest_seconds` is for a kind that is told of very many changes of others, and has time: so long after each look
+        at them the next is made.
+        """
         kind = reconciler.kind
         name = kind.singular
         self.name = name
@@ -53,7 +58,9 @@ class Controller:
         loop = ReconcileLoop(reconciler, storage)
         self._worker = Worker(loop, self._queue, clock, recorder, counts, backoff, gives_way)
         sources = [Source(kind.name, own_keys(kind.finalizer)), *(Source(other, keys) for other, keys in also)]
-        self._informer = Informer(storage, clock, kind.name, sources, self._queue.add, self._resync, resync_seconds)
+        self._informer = Informer(
+            storage, clock, kind.name, sources, self._queue.add, self._resync, resync_seconds, rest_seconds=rest_seconds
+        )
         self._threads = [
             threading.Thread(target=self._worker.run, name=f"{name}-worker-{number}", daemon=True)
             for number in range(workers)

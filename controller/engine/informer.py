@@ -73,8 +73,13 @@ class Informer:
         resync: Callable[[ObjectKey], None] | None = None,
         resync_seconds: float = 600.0,
         chance: Callable[[], float] | None = None,
+        rest_seconds: float = 0.0,
     ) -> None:
-        """List objects of `kind`, watch `sources`; `resync` takes the keys of the periodic listing."""
+        """List objects of `kind`, watch `sources`; `resync` takes the keys of the periodic listing.
+
+        After each look it rests for `rest_seconds`, and then reads what was written meanwhile in one go.
+        """
+        self._rest_seconds = rest_seconds
         self._storage = storage
         self._clock = clock
         self._kind = kind
@@ -90,6 +95,7 @@ class Informer:
         self._condition = threading.Condition()
         self._is_woken = False
         self._is_stopped = False
+        self._stopping = threading.Event()
         self._synced = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{kind.lower()}-informer", daemon=True)
 
@@ -102,6 +108,7 @@ class Informer:
         with self._condition:
             self._is_stopped = True
             self._condition.notify_all()
+        self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -189,6 +196,8 @@ class Informer:
                     _log.exception(
                         "cannot read changes from the store", extra=keys(kind=self._kind, retry_seconds=seconds)
                     )
+                if self._rest_seconds:
+                    self._stopping.wait(self._rest_seconds)
                 self._wait(seconds)
         finally:
             unsubscribe()

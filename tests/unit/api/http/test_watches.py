@@ -263,6 +263,18 @@ def test_a_client_that_goes_away_frees_its_watch(api):
     assert is_eventually(lambda: not feed_of(api)._wakes)
 
 
+def test_what_was_kept_for_watchers_is_forgotten_with_the_last_of_them_and_the_next_one_misses_nothing(api, watch):
+    with client_of(api.socket) as client, client.stream("GET", api.jobs(), params={"watch": "1"}):
+        assert is_eventually(lambda: feed_of(api)._floor is not None)
+
+    assert is_eventually(lambda: feed_of(api)._floor is None)
+    version = create(api, "meanwhile")["metadata"]["resourceVersion"]
+    events = watch(resourceVersion=str(int(version) - 1))
+    create(api, "later")
+
+    assert [next(events)["object"]["metadata"]["name"] for _ in range(2)] == ["meanwhile", "later"]
+
+
 def test_a_client_that_does_not_read_is_let_go(api, monkeypatch):
     monkeypatch.setattr(answers, "SLOWEST_READER_SECONDS", 0.2)
     for number in range(12):

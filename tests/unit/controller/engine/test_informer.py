@@ -165,6 +165,40 @@ def test_a_running_informer_hears_of_a_change_at_once_and_stops_when_told(store:
     assert not informer.is_alive()
 
 
+def test_one_that_rests_after_a_look_hears_of_all_that_was_written_meanwhile(store: Store, clock: HandClock):
+    heard, all_heard = [], threading.Event()
+
+    def hear(key: ObjectKey) -> None:
+        heard.append(key)
+        if key == toy_key("last"):
+            all_heard.set()
+
+    informer = Informer(store, clock, "Toy", [Source("Toy", own_keys(None))], hear, rest_seconds=0.02)
+    informer.start()
+
+    names = ["first", *(f"toy-{number}" for number in range(20)), "last"]
+    for name in names:
+        store.create(a_toy(name))
+
+    assert all_heard.wait(10)
+    assert list(dict.fromkeys(heard)) == [toy_key(name) for name in names]
+    informer.stop()
+    assert not informer.is_alive()
+
+
+def test_one_that_rests_for_long_stops_at_once(store: Store, clock: HandClock):
+    heard = threading.Event()
+    sources = [Source("Toy", own_keys(None))]
+    informer = Informer(store, clock, "Toy", sources, lambda key: heard.set(), rest_seconds=3600.0)
+    store.create(a_toy())
+    informer.start()
+    assert heard.wait(10)
+
+    informer.stop()
+
+    assert not informer.is_alive()
+
+
 def test_a_store_that_fails_ends_no_informer(store: Store, clock: HandClock, caplog: pytest.LogCaptureFixture):
     heard = threading.Event()
     failures = [ServiceUnavailable("cannot read the store")]
