@@ -20,7 +20,8 @@ class Plan:
     """Steps to take in order, what is waited for, and when to look again.
 
     `then` are steps for which something must be on record: they are taken when the status is stored. `again` asks for
-    another pass at once after that. Where there is `then` it follows too, and it alone looks at what came of all steps.
+    another pass at once after that. Where there is `then`, this pass does not look at what came of its steps: that pass
+    does, or nobody has to, as a step that did not work raises.
     """
 
     steps: tuple[Any, ...] = ()

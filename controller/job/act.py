@@ -178,6 +178,7 @@ class Actor:
         self._volumes.free(job, attempt)
         if self._networks:
             self._networks.free(job, attempt)
+        self._capacity.look_after(job)
         if job.has_many_runs:
             on_record = [run.attempt for run in job.status.runs]
             remains.remove_old_logs(self._log_root(job), on_record, job.status.attempts)

@@ -73,7 +73,7 @@ def plan(job: Job, observed: ObservedJob) -> Plan:
         return _looked_at_by_deadline(job, observed.now, _plan_active(job, observed, active[0]))
     leftovers = _ended_on_host(observed, runs)
     if any(now.state is not before.state for now, before in zip(runs, job.status.runs, strict=True)):
-        return Plan.once_recorded(*leftovers)  # An end is put on record before anything else is done about it.
+        return _plan_ended(job, observed, runs, leftovers)
     result = verdict.of(job, runs, observed.now, after.never(observed.after))
     if result is not None:
         finished = _plan_finished(job, observed, result)
@@ -81,6 +81,16 @@ def plan(job: Job, observed: ObservedJob) -> Plan:
     if leftovers:
         return Plan.once_recorded(*leftovers)
     return _looked_at_by_deadline(job, observed.now, _plan_next_run(job, observed, runs))
+
+
+def _plan_ended(job: Job, observed: ObservedJob, runs: tuple[Run, ...], leftovers: tuple[RemoveRun, ...]) -> Plan:
+    """Put an end on record before anything else is done about it; then that is all, unless more may come of it."""
+    is_over = verdict.of(job, runs, observed.now, after.never(observed.after)) is not None
+    has_kept = bool(job.spec.artifacts or job.status.artifacts)
+    was_in_network = any(run.network is not None for run in runs)  # Which may have refused it something just then.
+    is_to_go = job.spec.ttl_seconds_after_finished is not None
+    again = not is_over or has_kept or was_in_network or is_to_go
+    return replace(Plan.once_recorded(*leftovers), again=again)
 
 
 def _plan_many(job: Job, observed: ObservedJob, runs: tuple[Run, ...]) -> Plan:

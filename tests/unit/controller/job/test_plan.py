@@ -76,7 +76,17 @@ def test_a_running_run_is_looked_at_ever_less_often_until_its_receipt_is_there()
 def test_an_end_is_put_on_record_before_the_run_is_removed():
     job = with_runs(a_job(), a_run(state=RUNNING))
 
-    assert plan(job, observed_job(exited())) == Plan.once_recorded(RemoveRun(1))
+    assert plan(job, observed_job(exited())) == Plan(then=(RemoveRun(1),))
+
+
+@pytest.mark.parametrize(
+    "spec", [{"ttlSecondsAfterFinished": 0}, {"artifacts": ["out"]}, {"backoffLimit": 3}, {"completions": 2}]
+)
+def test_where_more_may_come_of_an_end_it_is_looked_at_again(spec):
+    job = with_runs(a_job(**spec), a_run(state=RUNNING))
+    ended = exited(reason="Error", exit_code=1) if "backoffLimit" in spec else exited()
+
+    assert plan(job, observed_job(ended)) == Plan.once_recorded(RemoveRun(1))
 
 
 def test_an_ended_run_on_record_is_removed_from_the_host():
