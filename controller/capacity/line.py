@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from api.meta import ObjectKey
+from controller.capacity import amounts
 from controller.capacity.amounts import Amounts, Need
 
 Tier = tuple[int, int]
@@ -139,6 +140,11 @@ class Line:
         self._order = order
         for one in all_:
             self.add(one)
+
+    def beyond(self, allocatable: Amounts) -> list[Waiting]:
+        """Return those that want more than that, whatever becomes free."""
+        too_much = {need for need in self._shapes if not amounts.fits(need, allocatable)}
+        return [one for one in self._by_key.values() if one.need in too_much] if too_much else []
 
     def tiers(self) -> list[Tier]:
         """Return the tiers that somebody is in, first ones first."""

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from api.kinds import JOB
 from api.meta import Document, ObjectKey, read_time
 from api.ports import Change, ChangeType, Storage
-from api.types.job import Job, Reason, Run, RunState
+from api.types.job import Job, Reason, RunState
 from controller.capacity import amounts, giving_way, turns
-from controller.capacity.amounts import RUNS, Amounts, Need
+from controller.capacity.amounts import Amounts, Need
 from controller.capacity.line import Line, Order, Waiting
 from controller.capacity.turns import Promised, Rules
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
-from controller.job import queue_words, requests
+from controller.job import promises, queue_words, requests
 from controller.job.cordon import Cordon
 from controller.job.moments import micros
 from controller.job.observed import Admitted, Queued
@@ -95,6 +95,7 @@ class Capacity:
         self._used: dict[str, dict[str, int]] = {}
         self._leaving: dict[tuple[str, int], _Leaving] = {}  # Runs that give way, by uid and attempt.
         self._devices: dict[str, int] = {}
+        self._allocatable_last: Amounts = {}
         self._kept_for: Waiting | None = None
         self._last_came = 0
 
@@ -108,6 +109,7 @@ class Capacity:
             self._devices |= devices
             freed = self._release(job.meta.uid, lambda held: self._is_unused(job, held))
             allocatable = self._all()
+            freed = (*freed, *self._out_if_hopeless(allocatable))
             need = requests.need(job, self._rules.defaults, allocatable)
             since = self._since(job)
             one = Waiting(job.key, job.meta.uid, priority.value, since, need, priority.preempts, priority.class_name)
@@ -127,12 +129,10 @@ class Capacity:
                 return self._turn(one)
             allocatable = self._all()
             need = requests.need(job, self._rules.defaults, allocatable)
-            if self._cordon.why:
-                return Queued(Reason.HOST_CORDONED, self._cordon.why)
             known = tuple(each for each in need if each[0] in allocatable)  # Of devices it may not have been told yet.
             if why := queue_words.never(known, allocatable):
                 return Queued(Reason.UNSCHEDULABLE, why)
-            return Admitted()
+            return Queued(Reason.HOST_CORDONED, self._cordon.why) if self._cordon.why else Admitted()
 
     def need_of(self, job: Job) -> Need:
         """Return what a run of `job` takes."""
@@ -249,6 +249,16 @@ class Capacity:
             self._line.remove(key)
             return self._decide()
         return ()
+
+    def _out_if_hopeless(self, allocatable: Amounts) -> tuple[ObjectKey, ...]:
+        """Have those out of the line that the host, as it has become, has too little for; they are woken to say so."""
+        before, self._allocatable_last = self._allocatable_last, allocatable
+        if all(allocatable.get(name, 0) >= amount for name, amount in before.items()):
+            return ()
+        gone = tuple(one.key for one in self._line.beyond(allocatable))
+        for key in gone:
+            self._line.remove(key)
+        return (*gone, *self._decide()) if gone else ()
 
     def _decide(self) -> tuple[ObjectKey, ...]:
         """Give those their turn whose it is; return whom to wake."""
@@ -372,25 +382,9 @@ class Capacity:
 
     def _load(self, document: Document, into: dict[str, dict[int, _Held]], *, has_dirs: bool) -> None:
         uid = document["metadata"]["uid"]
-        for each in document.get("status", {}).get("runs", ()):
-            try:
-                run = Run.model_validate(each)
-                promise = self._on_record(document, run)
-            except ValueError:  # Nobody can read it, so nobody will end it: it may be there, as runs without requests.
-                attempt = each.get("attempt") if isinstance(each, dict) else None
-                run = Run(attempt=attempt if isinstance(attempt, int) else 0)
-                promise = Promised(ObjectKey.of(document), run.attempt, ((RUNS, 1),), 0, self._now(), self._now())
-            if run.state is not RunState.ENDED or (has_dirs and self._dirs.is_there(uid, run.attempt)):
-                into.setdefault(uid, {})[run.attempt] = _Held(uid, "", promise)
-
-    def _on_record(self, document: Document, run: Run) -> Promised:
-        """Return what a run was promised, as its record has it. Raises ValueError: it cannot be read."""
-        queued = document["status"].get("queuedAt")
-        has_deadline = document["spec"].get("activeDeadlineSeconds") is not None
-        since = micros(read_time(run.started_at)) if run.started_at else self._now()
-        came = micros(read_time(queued)) if queued else since
-        key, need = ObjectKey.of(document), requests.promised_to(run)
-        return Promised(key, run.attempt, need, run.priority, came, since, has_deadline)
+        for promise, has_ended in promises.on_record(document, self._now()):
+            if not has_ended or (has_dirs and self._dirs.is_there(uid, promise.attempt)):
+                into.setdefault(uid, {})[promise.attempt] = _Held(uid, "", promise)
 
     def _wake_all(self, keys: tuple[ObjectKey, ...], but: ObjectKey | None = None) -> None:
         for key in dict.fromkeys(keys):

@@ -8,7 +8,7 @@ from api.errors import About, NotFound
 from api.kinds import JOB
 from api.meta import ObjectKey
 from api.ports import Storage
-from api.types.job import Job, JobStatus
+from api.types.job import Job, JobStatus, Reason
 from api.types.job_after import AfterStatus
 from controller.capacity import amounts
 from controller.capacity.amounts import Need
@@ -140,7 +140,7 @@ def _parts(job: Job) -> list[str]:
 def _reasons(job: Job, observed: ObservedJob, message: str, need: Need) -> list[str]:
     reasons = [message] if message else []
     reasons += [f"after job/{each.job}: {each.state}{_told(each)}" for each in observed.after]
-    if isinstance(observed.turn, Queued):
+    if isinstance(observed.turn, Queued) and observed.turn.reason is not Reason.UNSCHEDULABLE:
         wanted = (f"{amounts.told(name, amount)} of {name}" for name, amount in need if name != amounts.RUNS)
         reasons.append(f"a run of it is promised {', '.join(wanted)}")
     if isinstance(observed.runtime, RuntimeMissing):

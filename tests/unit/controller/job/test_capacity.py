@@ -405,6 +405,43 @@ def test_what_can_never_be_of_a_device_names_the_field_that_says_so(host):
     assert turn.message.endswith("lower spec.resources.limits.nvidia.com/gpu")
 
 
+def test_who_can_never_begin_any_more_has_no_place_in_the_queue(host):
+    gpu = "nvidia.com/gpu"
+    for name, count in (("has-one", 1), ("wants-both", 2), ("after-it", 1)):
+        document = host.add(name).to_document()
+        document["spec"]["resources"] = {"limits": {gpu: count}, "requests": {"cpu": 3}}
+        host.store.update(document)
+    assert isinstance(host.capacity.ask(host.job("has-one"), {gpu: 2}), Admitted)
+    assert host.capacity.ask(host.job("wants-both"), {gpu: 2}).ahead == 0
+
+    turn = host.capacity.ask(host.job("after-it"), {gpu: 1})
+
+    assert (turn.ahead, turn.place) == (0, "place 1 of 1 in the queue, priority 0")
+    assert host.names_woken() == ["wants-both"]
+    assert host.capacity.ask(host.job("wants-both"), {gpu: 1}).reason == "Unschedulable"
+
+
+def test_who_waits_behind_what_can_never_be_any_more_begins(host):
+    host.room["memory"] = 2 << 30
+    for name, wanted in (("has-some", {"cpu": 1}), ("too-big", {"cpu": 4, "memory": "2Gi"}), ("small", {"cpu": 3})):
+        host.add(name, **wanted)
+    host.begin("has-some")
+    assert host.ask("too-big").reason == "InsufficientCPU"
+    assert "is kept for job/default/too-big" in host.ask("small").message
+
+    host.room["memory"] = 1 << 30
+
+    assert isinstance(host.ask("small"), Admitted)
+
+
+def test_on_a_cordoned_host_too_it_is_said_that_a_job_can_never_begin(host):
+    host.add("huge", cpu=64)
+    host.cordon(closed=True)
+
+    assert host.ask("huge").reason == "Unschedulable"
+    assert host.capacity.peek(host.job("huge")).reason == "Unschedulable"
+
+
 def test_a_job_of_many_runs_is_promised_each_of_them_apart(host):
     host.room["pods"] = 2
     host.add("many", cpu=1)
