@@ -34,7 +34,8 @@ _TYPE_NAMES = {
 def of(error: ValidationError, *, confidential: bool = False) -> list[Cause]:
     """Return every cause of a failed validation, with its dotted field; of what is `confidential`, without values."""
     given = error.errors(include_url=False)
-    found = [_cause({**each, "input": HIDDEN} if confidential else each) for each in given]
+    told = [each for each in given if not _is_of_its_items(each)]
+    found = [_cause({**each, "input": HIDDEN} if confidential else each) for each in told]
     if len(found) > _MOST_CAUSES:
         more = f"and {len(found) - _MOST_CAUSES} more"
         return [*found[:_MOST_CAUSES], Cause("", "FieldValueInvalid", more)]
@@ -84,9 +85,24 @@ def _cause(error: Mapping[str, Any]) -> Cause:
         return Cause(path, "FieldValueNotSupported", message)
     name, _, ending = type_.rpartition("_")
     if ending in ("type", "parsing") and name in _TYPE_NAMES:
-        how = f": write {path.rpartition('.')[2]}: {{NAME: …}}" if name == "dict" and isinstance(value, list) else ""
-        return Cause(path, "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: must be {_TYPE_NAMES[name]}{how}")
+        message = f"Invalid value: {shown(value)}: must be {_TYPE_NAMES[name]}{_instead(name, path, value)}"
+        return Cause(path, "FieldValueTypeInvalid", message)
     return invalid(path, value, _rule(error["msg"]))
+
+
+def _is_of_its_items(error: Mapping[str, Any]) -> bool:
+    """Whether a list is too short only without those of its items that are told to be wrong."""
+    items = error.get("input")
+    return error["type"] == "too_short" and isinstance(items, list) and len(items) >= error["ctx"]["min_length"]
+
+
+def _instead(name: str, path: str, value: Any) -> str:
+    """Return what to write, where that is known: YAML makes numbers, true and false of words that are not quoted."""
+    if name == "string" and isinstance(value, bool | int | float):
+        return f': write "{shown(value)}"'
+    if name == "dict" and isinstance(value, list):
+        return f": write {path.rpartition('.')[2]}: {{NAME: …}}"
+    return ""
 
 
 def _custom(type_: str, value: Any, message: str) -> str:

@@ -38,7 +38,7 @@ def test_all_that_is_wrong_is_said_at_once_with_field_reason_and_text():
     )
 
     assert causes(document) == [
-        ("metadata.labels.a", "FieldValueTypeInvalid", "Invalid value: 1: must be a string"),
+        ("metadata.labels.a", "FieldValueTypeInvalid", 'Invalid value: 1: must be a string: write "1"'),
         (
             "spec.installPolicy",
             "FieldValueNotSupported",
@@ -87,6 +87,13 @@ def test_types_are_those_of_json_and_not_guessed(field, value, text):
 
     assert reason == "FieldValueTypeInvalid"
     assert message.endswith(f"must be {text}")
+
+
+def test_a_list_whose_items_are_wrong_is_not_said_to_have_none_beside_them():
+    assert causes(a_job(command=[True, ["sleep"]])) == [
+        ("spec.command[0]", "FieldValueTypeInvalid", 'Invalid value: true: must be a string: write "true"'),
+        ("spec.command[1]", "FieldValueTypeInvalid", 'Invalid value: ["sleep"]: must be a string'),
+    ]
 
 
 def test_a_long_list_of_causes_is_cut():
