@@ -3,6 +3,7 @@
 import click
 import yaml
 
+from api.cli.client_config import Host, JobDefaults
 from api.cli.connection import CONFIG_FILES, Connection, pass_connection, reaching
 from api.cli.get import get
 from api.cli.output import note, show_columns, show_json
@@ -34,18 +35,40 @@ def config(connection: Connection, *, as_json: bool) -> None:
     found = connection.config
     current = connection.host or found.current_host
     if as_json:
-        hosts = {name: {"address": _address(connection, name)} for name in found.hosts}
+        hosts = {
+            name: {"address": _address(connection, name), "namespace": host.namespace}
+            for name, host in found.hosts.items()
+        }
+        where = {"file": found.path, "currentHost": current, "namespace": found.namespace, "hosts": hosts}
         named = {"aliases": dict(found.aliases), "registries": dict(found.registries)}
-        show_json({"file": found.path, "currentHost": current, "hosts": hosts, **named})
+        show_json({**where, **named, "jobs": {"defaults": _defaults(found.jobs)}})
         return
     if not found.path:
         note(f"There is no {CONFIG_FILES[0]}: commands speak to {connection.address}")
         return
     note(f"{found.path}:")
-    rows = [["*" if name == current else "", name, _address(connection, name)] for name in found.hosts]
+    rows = [
+        ["*" if name == current else "", name, f"{_address(connection, name)}{_in_namespace(host)}"]
+        for name, host in found.hosts.items()
+    ]
+    rows += [["", "namespace", found.namespace]] if found.namespace else []
     rows += [["", f"alias {name}", text] for name, text in found.aliases.items()]
     rows += [["", f"registry {name}", text] for name, text in found.registries.items()]
+    rows += [
+        ["", f"jobs.defaults.{name}", f"{value:g}s" if isinstance(value, float) else value]
+        for name, value in _defaults(found.jobs).items()
+    ]
     show_columns([["CURRENT", "NAME", "MEANS"], *rows])
+
+
+def _in_namespace(host: Host) -> str:
+    return f", namespace {host.namespace}" if host.namespace else ""
+
+
+def _defaults(jobs: JobDefaults) -> dict[str, str | float]:
+    """Return what `rnx job run` gives a job that no flag says otherwise of, by the flag's field of a Job."""
+    of = {"runtime": jobs.runtime, "cpu": jobs.cpu, "memory": jobs.memory, "activeDeadlineSeconds": jobs.seconds}
+    return {name: value for name, value in of.items() if value}
 
 
 def _address(connection: Connection, name: str) -> str:

@@ -180,6 +180,31 @@ def test_config_shows_what_the_file_says(alone, live, write):
     assert json.loads(alone("config", "--json").out)["currentHost"] == "here"
 
 
+def test_config_shows_what_jobs_get_without_flags_and_in_which_namespace(alone, live, write):
+    write(f"""
+namespace: data
+hosts: {{here: {{root: {live.directory}}}, there: {{root: /none, namespace: web}}}}
+default_runtime: python-3.11@latest
+jobs: {{defaults: {{cpu_cores: 1.5, memory_mb: 4096, timeout_minutes: 60}}}}
+""")
+
+    told = {name: value for name, *value in (line.split() for line in alone("config").lines[1:])}
+
+    assert told["there"][1:] == ["namespace", "web"]
+    assert told["namespace"] == ["data"]
+    assert {name: value for name, (value, *_) in told.items() if name.startswith("jobs.")} == {
+        "jobs.defaults.runtime": "python-3.11@latest",
+        "jobs.defaults.cpu": "1500m",
+        "jobs.defaults.memory": "4096Mi",
+        "jobs.defaults.activeDeadlineSeconds": "3600s",
+    }
+    as_json = json.loads(alone("config", "--json").out)
+    assert (as_json["namespace"], as_json["hosts"]["there"]["namespace"]) == ("data", "web")
+    assert as_json["jobs"]["defaults"] == {
+        "runtime": "python-3.11@latest", "cpu": "1500m", "memory": "4096Mi", "activeDeadlineSeconds": 3600
+    }  # fmt: skip
+
+
 # Several hosts at once
 
 
