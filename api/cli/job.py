@@ -179,7 +179,7 @@ def cancel(connection: Connection, names: tuple[str, ...], *, as_json: bool) -> 
         )
         began = ended is not None and any(map(finished.has_begun, finished.runs_of(ended)))
         if not as_json:
-            click.echo(f"job {name} {'stopped: it started at that moment' if began else 'canceled'}")
+            click.echo(f"job {name} {'stopped: it started at that moment' if began else 'cancelled'}")
     _show_now(connection, found, as_json=as_json)
 
 

@@ -143,9 +143,9 @@ def test_the_list_says_when_a_scheduled_job_starts(rnx, live):
     assert rnx("job", "list").lines[1].split()[:4] == ["later", "Pending", "Scheduled", "2999-01-01T00:00:00Z"]
 
 
-def test_a_job_that_waits_is_canceled_and_stays_on_record(live, started):
+def test_a_job_that_waits_is_cancelled_and_stays_on_record(live, started):
     scheduled(live, "later")
-    canceling = started("job", "cancel", "later")
+    cancelling = started("job", "cancel", "later")
 
     from api.client_watch import wait_for
 
@@ -156,7 +156,7 @@ def test_a_job_that_waits_is_canceled_and_stays_on_record(live, started):
     live.set_status(JOB, "later", phase="Failed", conditions=[condition_of("Failed", "Canceled")])
 
     assert asked["spec"]["startAt"] == "2999-01-01T00:00:00Z"
-    assert canceling.ended().out == "job later canceled\n"
+    assert cancelling.ended().out == "job later cancelled\n"
 
 
 def test_a_job_that_runs_is_not_canceled(rnx, live):

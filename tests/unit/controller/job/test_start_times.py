@@ -120,14 +120,14 @@ def test_when_it_is_due_the_condition_says_so():
     assert (condition.status, condition.reason) == (ConditionStatus.FALSE, "Due")
 
 
-def test_a_job_that_is_stopped_before_its_time_is_canceled_and_stays_so():
+def test_a_job_that_is_stopped_before_its_time_is_cancelled_and_stays_so():
     job = scheduled(meta=STOP)
     status = report(job, observed_job(), plan(job, observed_job()), work_bytes=1)
-    canceled = job.model_copy(update={"status": status})
+    cancelled = job.model_copy(update={"status": status})
 
     assert (status.phase, status.reason) == ("Failed", "Canceled")
-    assert plan(canceled, observed_job(now=LATER)) == Plan.nothing()
-    assert verdict.of(canceled, (), LATER).reason == "Canceled"
+    assert plan(cancelled, observed_job(now=LATER)) == Plan.nothing()
+    assert verdict.of(cancelled, (), LATER).reason == "Canceled"
 
 
 def test_one_that_is_stopped_when_its_time_has_come_is_stopped():
