@@ -1,13 +1,14 @@
 """Requests of people to a Runtime: annotations `requests.runwright.dev/WHAT: VALUE`, each new value one request.
 
-A value is any text, such as a time; where it begins with a version (`1.3.1`, or `1.3.1 2026-01-01T00:00:00Z`), the
-request is about that version, else about all; words `sha256:DIGEST` in it say which contents it is about, those that
+A value is any text, such as a time; where it begins with versions (`1.3.1`, or `1.3.1 1.4.0 2026-01-01T00:00:00Z`), the
+request is about those, else about all; words `sha256:DIGEST` in it say which contents it is about, those that
 whoever asks has seen. Heard ones are in `status.requestsHeard`, by WHAT, with their values.
-Pure. Invariant: `version_in(value(version, at)) == version`.
+Pure. Invariant: `versions_in(value(versions, at)) == tuple(versions)`.
 """
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import takewhile
 
 from api import runtime_spec
 from api.meta import Document
@@ -43,28 +44,42 @@ class Request(StrEnum):
     ACCEPT = "accept"
 
 
-def value(version: str | None, at: str, digests: Iterable[str] | None = None) -> str:
-    """Return the value of a request made at the time `at`, about `version` if it is about one.
+def value(versions: Iterable[str], at: str, digests: Iterable[str] | None = None) -> str:
+    """Return the value of a request made at the time `at`, about `versions`, or about all where there are none.
 
     With `digests` it is about these contents and no other, without any of them about none.
 
-    >>> value("1.3.1", "2026-01-01T00:00:00Z"), value(None, "2026-01-01T00:00:00Z")
+    >>> value(["1.3.1"], "2026-01-01T00:00:00Z"), value([], "2026-01-01T00:00:00Z")
     ('1.3.1 2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')
-    >>> value("1.3.1", "2026-01-01T00:00:00Z", ["ab", "cd"]), value(None, "2026-01-01T00:00:00Z", [])
+    >>> value(["1.3.1"], "2026-01-01T00:00:00Z", ["ab", "cd"]), value([], "2026-01-01T00:00:00Z", [])
     ('1.3.1 sha256:ab sha256:cd 2026-01-01T00:00:00Z', 'sha256: 2026-01-01T00:00:00Z')
     """
     seen = [f"{_DIGEST}{digest}" for digest in (() if digests is None else list(digests) or [""])]
-    return " ".join([*([version] if version else []), *seen, at])
+    return " ".join([*versions, *seen, at])
+
+
+def versions_in(text: str) -> tuple[str, ...]:
+    """Return the versions that a request's value is about; none where it is about all.
+
+    >>> versions_in("1.3.1 1.4.0 2026-01-01T00:00:00Z"), versions_in("1.3.1"), versions_in("now 1.3.1")
+    (('1.3.1', '1.4.0'), ('1.3.1',), ())
+    """
+    return tuple(takewhile(runtime_spec.is_version, text.split(" ")))
 
 
 def version_in(text: str) -> str | None:
-    """Return the version that a request's value is about, if it is about one.
+    """Return the version that a request's value begins with, for what can be about one only; None if with none."""
+    return next(iter(versions_in(text)), None)
 
-    >>> version_in("1.3.1 2026-01-01T00:00:00Z"), version_in("1.3.1"), version_in("now")
-    ('1.3.1', '1.3.1', None)
+
+def is_about(text: str, version: str) -> bool:
+    """Say whether a request with this value is about a version.
+
+    >>> is_about("1.3.1 1.4.0 now", "1.4.0"), is_about("1.3.1 now", "1.4.0"), is_about("now", "1.4.0")
+    (True, False, True)
     """
-    first = text.partition(" ")[0]
-    return first if runtime_spec.is_version(first) else None
+    versions = versions_in(text)
+    return not versions or version in versions
 
 
 def digests_in(text: str) -> frozenset[str] | None:

@@ -32,7 +32,7 @@ def ask(
     client: Client,
     name: str,
     request: Request,
-    version: str | None,
+    versions: Iterable[str],
     timeout: float | None,
     *,
     digests: Iterable[str] | None = None,
@@ -40,12 +40,13 @@ def ask(
     """Ask something of a Runtime and return it when that was heard.
 
     Args:
+        versions: those that it is about; all where there are none.
         digests: the contents that it is about, if it is not about whatever is there.
 
     Raises:
         TimedOut: it was not heard in time; it still may be.
     """
-    wanted = runtime_requests.value(version, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", digests)
+    wanted = runtime_requests.value(versions, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", digests)
     patch = {"metadata": {"annotations": {runtime_requests.PREFIX + request: wanted}}}
     client.merge_patch(kinds.RUNTIME, "", name, patch)
 
@@ -81,9 +82,31 @@ def verify(connection: Connection, *, spec: str, timeout: float | None, as_json:
     Exit status: 0 all is as it was installed, 1 something differs. What differs
     is installed again; jobs that run in it are not disturbed.
     """
-    name, version = _meant(connection, spec)
-    runtime = ask(connection.client, name, Request.VERIFY, version, timeout)
-    tell(runtime, Request.VERIFY, version, as_json=as_json)
+    look(connection, spec, Request.VERIFY, timeout, as_json=as_json)
+
+
+def look(connection: Connection, spec: str, request: Request, timeout: float | None, *, as_json: bool) -> None:
+    """Have what `spec` means looked at, and tell what was found. Raises CommandFailed unless all is well."""
+    wanted = words.parse(spec)
+    found = words.find(connection.client, wanted)
+    runtime = ask(connection.client, found["metadata"]["name"], request, _versions(found, wanted, request), timeout)
+    _tell(runtime, request, wanted.version, as_json=as_json)
+
+
+def _versions(runtime: Document, wanted: RuntimeSpec, request: Request) -> tuple[str, ...]:
+    """Return the versions that a request for `wanted` is about, of a range those on this host; none if about all."""
+    if wanted.range is None:
+        return (wanted.version,) if wanted.version is not None else ()
+    there = words.installed(runtime)
+    if within := tuple(version for version in there if words.may_mean(wanted.range, version)):
+        return within
+    what = f"cannot {request} {runtime['metadata']['name']}@{wanted.range}: no version in this range is on this host"
+    raise CommandFailed(printable(f"{what}: {_those_there(runtime)}"))
+
+
+def _those_there(runtime: Document) -> str:
+    there = ", ".join(words.installed(runtime))
+    return f"there is {there}" if there else "there is none"
 
 
 @click.command("accept")
@@ -96,15 +119,17 @@ def accept(connection: Connection, *, spec: str, timeout: float | None, as_json:
     """Take a runtime whose content is another than before as it is now: it is what is expected from then on.
 
     \b
-    Ends the condition DigestMismatch of a version, or without @VERSION of all.
+    Ends the condition DigestMismatch of a version, of those in a range, or
+    without @VERSION of all.
     What is installed again meanwhile, and comes out as another still, is not
     taken: it is what no one has seen.
     """
     wanted = words.parse(spec)
     found = words.find(connection.client, wanted)
     name, there = str(found["metadata"]["name"]), found.get("status", {}).get("versions") or ()
-    seen = [str(e["digest"]) for e in there if e.get("digest") and wanted.version in (None, e["version"])]
-    runtime = ask(connection.client, name, Request.ACCEPT, wanted.version, timeout, digests=seen)
+    versions = _versions(found, wanted, Request.ACCEPT)
+    seen = [str(e["digest"]) for e in there if e.get("digest") and (not versions or e["version"] in versions)]
+    runtime = ask(connection.client, name, Request.ACCEPT, versions, timeout, digests=seen)
     _say(runtime, Request.ACCEPT, as_json=as_json)
 
 
@@ -115,13 +140,12 @@ def _say(runtime: Document, request: Request, *, as_json: bool) -> None:
         click.echo(printable(f"Runtime {runtime['metadata']['name']}: {result_of(runtime, request)}"))
 
 
-def tell(runtime: Document, request: Request, version: str | None, *, as_json: bool) -> None:
+def _tell(runtime: Document, request: Request, version: str | None, *, as_json: bool) -> None:
     """Print what was found of a runtime, or of one version. Raises CommandFailed unless all of it is well."""
     result = result_of(runtime, request)
     if version is not None and not words.version_of(runtime, version).get("path") and not as_json:
-        there = ", ".join(words.installed(runtime))
         what = f"cannot {request} {runtime['metadata']['name']}@{version}: this version is not on this host"
-        raise CommandFailed(printable(f"{what}: {f'there is {there}' if there else 'there is none'}"))
+        raise CommandFailed(printable(f"{what}: {_those_there(runtime)}"))
     if as_json:
         show_json(runtime)
     else:
@@ -143,7 +167,7 @@ def update(connection: Connection, *, spec: str, timeout: float | None, as_json:
     name = str(found["metadata"]["name"])
     _refuse_what_update_does_not_change(found, wanted)
     _refresh(connection.client, found)
-    runtime = ask(connection.client, name, Request.UPDATE, None, timeout)
+    runtime = ask(connection.client, name, Request.UPDATE, (), timeout)
     result = result_of(runtime, Request.UPDATE)
     if not runtime_requests.is_newest(result):
         raise CommandFailed(printable(f"cannot update runtime {name}: {result}"))
@@ -158,8 +182,12 @@ def update(connection: Connection, *, spec: str, timeout: float | None, as_json:
 @pass_connection
 def rollback(connection: Connection, *, spec: str, timeout: float | None, as_json: bool) -> None:
     """Have latest and ranges mean the version before, or VERSION, until the next update."""
-    name, version = _meant(connection, spec)
-    before = connection.client.get(kinds.RUNTIME, "", name).get("status", {}).get("history") or []
+    wanted = words.parse(spec)
+    if wanted.range is not None:
+        raise click.UsageError(f"cannot roll back to {wanted}: name one version, or none for the one before")
+    found = words.find(connection.client, wanted)
+    name, before = str(found["metadata"]["name"]), found.get("status", {}).get("history") or []
+    version = () if wanted.version is None else (wanted.version,)
     runtime = ask(connection.client, name, Request.ROLLBACK, version, timeout)
     result = result_of(runtime, Request.ROLLBACK).removeprefix("cannot roll back: ")
     text = printable(f"Runtime {name}: {result}")
@@ -182,7 +210,7 @@ def gc(connection: Connection, *, names: tuple[str, ...], dry_run: bool, timeout
     if dry_run:
         show_json(runtimes) if as_json else _show_kept(runtimes)
         return
-    after = [ask(client, runtime["metadata"]["name"], Request.GC, None, timeout) for runtime in runtimes]
+    after = [ask(client, runtime["metadata"]["name"], Request.GC, (), timeout) for runtime in runtimes]
     if as_json:
         show_json(after)
         return
@@ -248,9 +276,3 @@ def _show_kept(runtimes: list[Document]) -> None:
         note("No runtimes found: nothing would go")
         return
     show_columns([["NAME", "VERSION", "GC", "LAST USED", "SIZE", "WHY"], *rows])
-
-
-def _meant(connection: Connection, spec: str) -> tuple[str, str | None]:
-    """Return the name of the Runtime that `spec` means, and the version of it, if it gives one."""
-    wanted = words.parse(spec)
-    return str(words.find(connection.client, wanted)["metadata"]["name"]), wanted.version

@@ -19,6 +19,7 @@ from api.meta import API_VERSION, Document
 from api.packages import checks, declared, identity, listing, packing
 from api.packages.findings import Refused, Report
 from api.packages.identity import PackageKind
+from api.runtime_spec import RuntimeSpec
 
 _BUILT = frozenset({"recipe", "build", "extends", "template", "archive"})
 
@@ -68,8 +69,19 @@ def build(connection: Connection, *, package: Path, packed: Path | None, timeout
 def logs(connection: Connection, *, spec: str, follow: bool) -> None:
     """Print what the last build of a runtime said, or of NAME@VERSION."""
     wanted = words.parse(spec)
-    name = str(words.find(connection.client, wanted)["metadata"]["name"])
-    _copy_log(connection.client, name, wanted.version or "", follow=follow)
+    found = words.find(connection.client, wanted)
+    _copy_log(connection.client, str(found["metadata"]["name"]), _version_meant(found, wanted), follow=follow)
+
+
+def _version_meant(runtime: Document, wanted: RuntimeSpec) -> str:
+    """Return the version whose log is asked for; of a range the highest there is word of, empty for the last build."""
+    if wanted.range is None:
+        return wanted.version or ""
+    known = [str(each["version"]) for each in runtime.get("status", {}).get("versions") or ()]
+    if best := runtime_spec.best(wanted.range, filter(runtime_spec.is_version, known)):
+        return best
+    there = f"there is {', '.join(known)}" if known else "there is none"
+    raise CommandFailed(printable(f"cannot print the log of {wanted}: no version in this range was built: {there}"))
 
 
 def manifest_of(package: Path) -> Document:

@@ -133,7 +133,8 @@ def _find(client: Client, name: str) -> Document | None:
 def _install_again(client: Client, runtime: Document, wanted: RuntimeSpec, timeout: float | None) -> str:
     """Have what is installed verified, and wait until what differs is installed again; return what to say of it."""
     name, resolved = runtime["metadata"]["name"], _resolved(runtime, wanted)
-    heard = ask(client, name, Request.VERIFY, words.meant(runtime, wanted), timeout)
+    meant = words.meant(runtime, wanted)
+    heard = ask(client, name, Request.VERIFY, () if meant is None else (meant,), timeout)
     if runtime_requests.is_good(result_of(heard, Request.VERIFY)):
         return f"Runtime {resolved} is already installed, and is what was installed"
 

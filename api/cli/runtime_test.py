@@ -4,14 +4,13 @@ import click
 
 from api import kinds
 from api.cli import follow
-from api.cli import runtimes as words
 from api.cli.completing import complete_runtime
 from api.cli.connection import Connection, pass_connection, reaching
 from api.cli.durations import SECONDS
 from api.cli.job_run import document_of
 from api.cli.output import show_json
 from api.cli.problems import CommandFailed
-from api.cli.runtime_ask import ask, tell
+from api.cli.runtime_ask import look
 from api.runtime_requests import Request
 
 
@@ -33,10 +32,7 @@ def test(connection: Connection, *, spec: str, command: tuple[str, ...], timeout
     if command:
         _run(connection, spec, command, as_json=as_json)
         return
-    wanted = words.parse(spec)
-    name = str(words.find(connection.client, wanted)["metadata"]["name"])
-    runtime = ask(connection.client, name, Request.TEST, wanted.version, timeout)
-    tell(runtime, Request.TEST, wanted.version, as_json=as_json)
+    look(connection, spec, Request.TEST, timeout, as_json=as_json)
 
 
 def _run(connection: Connection, spec: str, command: tuple[str, ...], *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ there: a registry that cannot be read, and a version that cannot be had, take no
 
 from dataclasses import dataclass
 
-from api.runtime_requests import Request, digests_in, version_in
+from api.runtime_requests import Request, digests_in, is_about
 from api.types.runtime import Runtime, RuntimeReason
 from controller.engine.plan import Plan, Waiting
 from controller.runtime.keeping import keep, named
@@ -138,8 +138,7 @@ def _inspections(runtime: Runtime, observed: ObservedRuntime) -> tuple[Inspect, 
         done = observed.inspected.get(request)
         if value is None or (done is not None and done.value == value) or _is_going(observed, request, value):
             continue
-        only = version_in(value)
-        steps.append(Inspect(request, tuple(v for v in ours if only in (None, v)), value))
+        steps.append(Inspect(request, tuple(version for version in ours if is_about(value, version)), value))
     due = tuple(version for version in observed.due if version in ours)
     if due and not steps and not observed.going:
         steps.append(Inspect(Request.VERIFY, due))
@@ -155,8 +154,8 @@ def _to_accept(runtime: Runtime, observed: ObservedRuntime) -> tuple[str, ...]:
     Where it names contents, only what holds one of them: what was made again since is another than was looked at.
     """
     asked = unheard(runtime)[Request.ACCEPT]
-    only, seen = version_in(asked), digests_in(asked)
-    differing = [tree for tree in observed.trees if tree.former is not None and only in (None, tree.version)]
+    seen = digests_in(asked)
+    differing = [tree for tree in observed.trees if tree.former is not None and is_about(asked, tree.version)]
     return tuple(t.version for t in differing if seen is None or (t.origin is not None and t.origin.digest in seen))
 
 

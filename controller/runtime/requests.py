@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.meta import wire_time
-from api.runtime_requests import NOTHING_NEWER, Request, version_in
+from api.runtime_requests import NOTHING_NEWER, Request, is_about, version_in, versions_in
 from api.types.runtime import HistoryEntry, Runtime, RuntimeReason, RuntimeStatus
 from controller.engine.plan import Plan
 from controller.runtime import meaning
@@ -66,8 +66,8 @@ def heard(runtime: Runtime, observed: ObservedRuntime, plan: Plan, now: datetime
 
 def _accepted(asked: str, accepted: Collection[str], observed: ObservedRuntime) -> str:
     """Say what was accepted, or why nothing was; and what was not, as it is no more what was looked at."""
-    only = version_in(asked)
-    meant = [tree for tree in observed.trees if only in (None, tree.version)]
+    only = ", ".join(versions_in(asked))
+    meant = [tree for tree in observed.trees if is_about(asked, tree.version)]
     others = [t.version for t in meant if t.former is not None and t.version not in accepted]
     changed = f"{', '.join(others)} holds another content than was looked at: look again" if others else ""
     if accepted:

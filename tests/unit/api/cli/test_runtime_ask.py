@@ -10,7 +10,7 @@ import pytest
 
 from api.client_watch import wait_for
 from api.kinds import RUNTIME
-from api.runtime_requests import PREFIX, Request, digests_in, unheard, version_in
+from api.runtime_requests import PREFIX, Request, digests_in, unheard, version_in, versions_in
 from controller.runtime.keeping import Kept, kept_because
 from support.objects import a_runtime
 from support.runtime_builders import a_tree_of, observed
@@ -190,6 +190,35 @@ def test_a_request_that_is_not_heard_in_time_is_told(rnx, live):
     said = rnx("runtime", "verify", "tool", "--timeout=50ms")
 
     assert (said.code, "timed out waiting for runtime tool (verify): " in said.err) == (4, True)
+
+
+@pytest.mark.parametrize("request_", ["verify", "test", "accept"])
+def test_a_range_is_about_the_versions_in_it_that_are_there(rnx, live, request_):
+    status(live, "1.0.0", "1.1.0", "2.0.0-rc.1", "2.0.0")
+    with a_controller(live, request_, "1.0.0, 1.1.0 is what was installed") as heard:
+        said = rnx("runtime", request_, "tool@>=1 <2")
+
+    assert (said.code, versions_in(heard[0])) == (0, ("1.0.0", "1.1.0"))
+
+
+@pytest.mark.parametrize("request_", ["verify", "test", "accept"])
+def test_a_range_without_a_version_on_this_host_is_refused(rnx, live, request_):
+    status(live, "1.0.0", "2.0.0")
+
+    said = rnx("runtime", request_, "tool@^3")
+
+    assert (
+        said.err
+        == f"error: cannot {request_} tool@^3: no version in this range is on this host: there is 1.0.0, 2.0.0\n"
+    )
+    assert (said.code, unheard(live.client.get(RUNTIME, "", "tool"))) == (1, {})
+
+
+def test_a_range_is_nothing_to_roll_back_to(rnx, live):
+    said = rnx("runtime", "rollback", "tool@^1")
+
+    assert (said.code, unheard(live.client.get(RUNTIME, "", "tool"))) == (2, {})
+    assert "cannot roll back to tool@^1: name one version" in said.err
 
 
 @pytest.mark.parametrize("command", ["verify", "test", "update", "rollback", "history", "logs"])

@@ -122,3 +122,14 @@ def test_the_log_of_a_build_is_printed_afterwards(rnx, live):
     assert rnx("runtime", "logs", "logged@1.0.0", "-f").out == "one\ntwo\n"
     said = rnx("runtime", "logs", "logged@2.0.0")
     assert (said.code, "no log of logged@2.0.0" in said.err) == (1, True)
+
+
+def test_the_log_of_a_range_is_that_of_the_highest_version_in_it(rnx, live):
+    live.create(RUNTIME, a_runtime("logged", versions=["1.0.0", "1.1.0", "2.0.0"]))
+    report(live, "logged", "1.1.0", "Installed", path="/x")
+    log(live, "logged-1.1.0", "of 1.1\n")
+    log(live, "logged-2.0.0", "of 2.0\n")
+
+    assert rnx("runtime", "logs", "logged@^1").out == "of 1.1\n"
+    said = rnx("runtime", "logs", "logged@^3")
+    assert (said.code, "no version in this range was built: there is 1.1.0" in said.err) == (1, True)

@@ -98,7 +98,8 @@ class TestAccepting:
         return runtime.model_copy(update={"metadata": meta})
 
     @pytest.mark.parametrize(
-        ("value", "accepted"), [("now", ("1.0.0", "2.0.0")), ("2.0.0 now", ("2.0.0",)), ("3.0.0 now", ())]
+        ("value", "accepted"),
+        [("now", ("1.0.0", "2.0.0")), ("2.0.0 now", ("2.0.0",)), ("2.0.0 3.0.0 now", ("2.0.0",)), ("3.0.0 now", ())],
     )
     def test_all_that_changed_is_accepted_or_the_version_that_is_named(self, value, accepted):
         seen = observed(changed(), changed("2.0.0"), a_tree("3.0.0"))

@@ -43,6 +43,11 @@ class TestPlan:
         )  # fmt: skip
         assert found.check_again_seconds == GOING_CHECK_SECONDS
 
+    def test_several_versions_may_be_named_as_a_range_has_several(self):
+        found = plan(asking(verify="1.0.0 1.1.0 now"), HERE)
+
+        assert found.steps == (Inspect(Request.VERIFY, ("1.0.0",), "1.0.0 1.1.0 now"),)
+
     def test_what_is_being_looked_at_is_not_begun_again_and_asked_after_soon(self):
         found = plan(asking(verify="now"), changed(going=("verify=now",)))
 
