@@ -30,6 +30,7 @@ COMMANDS = {
     "top": Lazy("api.cli.top:top", "Show what running jobs use."),
     "cordon": Lazy("api.cli.cordon:cordon", "Let no further run begin on the host."),
     "uncordon": Lazy("api.cli.cordon:uncordon", "Let runs begin on the host again."),
+    "drain": Lazy("api.cli.cordon:drain", "Let no further run begin on the host, and end those that run."),
     "wait": Lazy("api.cli.wait:wait", "Wait until something is true of objects."),
     "events": Lazy("api.cli.events:events", "List what happened."),
     "job": Lazy("api.cli.job:job", "Run jobs and look after them."),

@@ -37,6 +37,16 @@ def test_of_jobs_networks_and_volumes(said, tmp_path):
     assert [each["path"] for each in said(f"job download left --output={tmp_path} --json")["items"]] == ["out"]
 
 
+def test_of_a_host_that_is_drained(said):
+    assert said("job run --json --detach --name=endless sleep 1000")["metadata"]["name"] == "endless"
+    assert said("wait job/endless --for=jsonpath={.status.phase}=Running --json")["kind"] == "Job"
+
+    drained = said("drain --json")
+
+    assert drained["deleted"] == ["default/endless-1"]
+    assert said("uncordon --json")["metadata"]["name"] == drained["node"]
+
+
 def test_of_a_runtime_from_its_build_to_its_end(said):
     assert said(f"runtime build {EXAMPLES / 'python.yaml'} --json")["metadata"]["name"] == "python-host"
     for command in ("verify", "test", "accept", "update"):

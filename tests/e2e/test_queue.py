@@ -119,10 +119,16 @@ def test_a_quota_holds_whichever_way_a_job_comes_and_tells_what_is_used(daemon):
 def test_a_drained_host_begins_nothing_until_it_is_uncordoned_also_after_a_restart(daemon):
     name = daemon.client.list(NODE)["items"][0]["metadata"]["name"]
     add(daemon, "drained", FOR_EVER, backoffLimit=1, backoffSeconds=0.1)
+    add(daemon, "over")
     daemon.running("drained")
+    until(daemon, "over", phase="Succeeded")
 
-    daemon.client.patch(NODE, "", name, {"spec": {"unschedulable": True}}, PatchType.MERGE)
-    daemon.client.delete(POD, "default", "drained-1")
+    said = daemon.rnx("drain", "--grace-period=0")
+
+    assert said.stdout.splitlines() == [
+        f"node/{name} cordoned", "pod/default/drained-1 deleted", f"node/{name} drained"
+    ]  # fmt: skip
+    assert daemon.client.get(POD, "default", "over-1")["status"]["phase"] == "Succeeded"
     until(daemon, "drained", reason="HostCordoned")
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.wait_daemon()

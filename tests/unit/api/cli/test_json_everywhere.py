@@ -36,6 +36,7 @@ OF_CONTROLLERS = {
         ),
         "tests/e2e/test_json_of_the_daemon.py",
     ),
+    "drain": "tests/e2e/test_json_of_the_daemon.py",
     "job cancel": "tests/e2e/test_json_of_the_daemon.py",
     "job download": "tests/e2e/test_json_of_the_daemon.py",
     "runtime accept": "tests/e2e/test_json_of_the_daemon.py",
