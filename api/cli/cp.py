@@ -55,7 +55,7 @@ def copy(connection: Connection, *, source: str, target: str, attempt: int | Non
     for problem in problems:
         note(f"not copied: {printable(problem)}")
     if problems:
-        raise CommandFailed(f"{len(problems)} of what {source} holds could not be copied")
+        raise CommandFailed(f"cannot copy all that {source} holds: the rest is copied")
 
 
 def _place(text: str) -> _Place:

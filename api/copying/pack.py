@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from api.copying import wire
+from api.copying.problems import Problems
 
 _BUFFER_BYTES = 1 << 17
 _DEEPEST = 200
@@ -53,7 +54,7 @@ def pack(path: str, sink: Sink) -> list[str]:
             packer.add_end()
     finally:
         os.close(fd)
-    return packer.problems
+    return packer.problems.all()
 
 
 class _Whole(io.RawIOBase):
@@ -76,7 +77,7 @@ class _Packer:
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
         self._seen: dict[tuple[int, int], str] = {}
-        self.problems: list[str] = []
+        self.problems = Problems()
 
     def add_root(self, fd: int, status: os.stat_result, base_name: str) -> None:
         info = _info(wire.NAME, status)
@@ -89,7 +90,7 @@ class _Packer:
 
     def add_end(self) -> None:
         info = tarfile.TarInfo(wire.END)
-        info.pax_headers = {wire.END: wire.end_of(self.problems)}
+        info.pax_headers = {wire.END: wire.end_of(self.problems.all())}
         self._tar.addfile(info)
 
     def _add_below(self, root_fd: int) -> None:
@@ -108,7 +109,7 @@ class _Packer:
                 try:
                     below = self._add(fd, name, path, is_deep=len(open_now) >= _DEEPEST)
                 except OSError as error:
-                    self._note(path, error.strerror or str(error))
+                    self.problems.note(path, error)
                     continue
                 if below is not None:
                     open_now.append((below, path, iter(self._names(below, path))))
@@ -121,7 +122,7 @@ class _Packer:
         try:
             return sorted(os.listdir(fd))
         except OSError as error:
-            self._note(path, error.strerror or str(error))
+            self.problems.note(path, error)
             return []
 
     def _add(self, directory_fd: int, name: str, path: str, *, is_deep: bool) -> int | None:
@@ -133,10 +134,10 @@ class _Packer:
             self._tar.addfile(info)
             return None
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            self._note(path, f"it is {_ODD.get(stat.S_IFMT(status.st_mode), 'no file')}")
+            self.problems.note(path, f"it is {_ODD.get(stat.S_IFMT(status.st_mode), 'no file')}")
             return None
         if stat.S_ISDIR(status.st_mode) and is_deep:
-            self._note(path, f"it is more than {_DEEPEST} directories deep")
+            self.problems.note(path, f"it is more than {_DEEPEST} directories deep")
             return None
         fd = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=directory_fd)
         status = os.fstat(fd)  # Of what is held: what has the name may be another by now.
@@ -151,7 +152,7 @@ class _Packer:
 
     def _add_file(self, fd: int, status: os.stat_result, path: str) -> None:
         if not stat.S_ISREG(status.st_mode):
-            self._note(path, "it was replaced while it was copied")
+            self.problems.note(path, "it was replaced while it was copied")
             return
         info, identity = _info(path, status), (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and identity in self._seen:
@@ -171,10 +172,9 @@ class _Packer:
             info.size = len(content.head) + sum(size for _, size in pieces)
         self._tar.addfile(info, content)  # type: ignore[arg-type]  # It reads, and no more.
         if content.is_short:
-            self._note(info.pax_headers.get("GNU.sparse.name", info.name), "it became shorter while it was copied")
-
-    def _note(self, path: str, why: str) -> None:
-        self.problems.append(f"{path}: {why}")
+            self.problems.note(
+                info.pax_headers.get("GNU.sparse.name", info.name), "it became shorter while it was copied"
+            )
 
 
 class _Content:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from api.copying import wire
+from api.copying.problems import Problems
 
 _BLOCK = 1 << 16
 _PERMISSIONS = 0o1777
@@ -58,7 +59,7 @@ def _unpack(tar: tarfile.TarFile, target: str, umask: int) -> list[str]:
     first = next(members, None)
     if first is None or wire.parts_of(first.name) != ():
         raise BadStream("cannot unpack: the stream is empty, or does not begin with what was asked for")
-    problems: list[str] = []
+    problems = Problems()
     with _place(target, first.pax_headers.get(wire.BASE_NAME, "")) as (base_fd, leaf):
         tree = _Tree(tar, base_fd, leaf, _PERMISSIONS & ~umask)
         try:
@@ -68,7 +69,7 @@ def _unpack(tar: tarfile.TarFile, target: str, umask: int) -> list[str]:
             tree.close()
     if end is None:
         raise BadStream("cannot unpack all: the stream was cut short")
-    return wire.problems_of(end) + problems
+    return wire.problems_of(end) + problems.all()
 
 
 def _add_first(tree: "_Tree", first: tarfile.TarInfo, target: str) -> None:
@@ -78,7 +79,7 @@ def _add_first(tree: "_Tree", first: tarfile.TarInfo, target: str) -> None:
         raise OSError(f"cannot copy to {target}: {error.strerror or error}") from error
 
 
-def _add_all(tree: "_Tree", members: Iterator[tarfile.TarInfo], problems: list[str]) -> str | None:
+def _add_all(tree: "_Tree", members: Iterator[tarfile.TarInfo], problems: Problems) -> str | None:
     """Add the other members; return what the stream says at its end, None if it does not end."""
     for member in members:
         if member.name == wire.END:
@@ -87,7 +88,7 @@ def _add_all(tree: "_Tree", members: Iterator[tarfile.TarInfo], problems: list[s
             tree.add(member)
         except OSError as error:
             if len(problems) < _MOST_PROBLEMS:
-                problems.append(f"{member.name}: {error.strerror or error}")
+                problems.note(member.name, error)
     return None
 
 

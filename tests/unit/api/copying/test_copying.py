@@ -1,12 +1,16 @@
 """Trees through a stream and back: the same tree; and hostile streams and places, out of which nothing leads."""
 
 import io
+import itertools
 import os
+import re
+import resource
 import socket
 import stat
 import subprocess
 import sys
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -361,6 +365,48 @@ def test_a_very_deep_tree_is_told_of_and_no_descriptor_is_left(tmp_path):
     assert "directories deep" in noted[0]
     assert problems == noted
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@contextmanager
+def few_open_files(more):
+    """Let this process open so many files more, and no further one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir("/proc/self/fd")}
+    free = (number for number in itertools.count() if number not in taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, more, None)), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_tree_too_deep_for_the_limit_of_open_files_is_told_of_once_with_the_way_out(tmp_path):
+    make_deep_tree(tmp_path / "source", 60)
+    buffer = Buffer()
+    assert pack.pack(str(tmp_path / "source"), buffer) == []
+
+    with few_open_files(20):
+        (problem,) = unpack.unpack(buffer, str(tmp_path / "copy"))
+
+    assert re.match(
+        r"(\./|\w+/)+\w+ and \d\d more: too many open files: each level of directories takes one: ", problem
+    )
+    assert "raise the limit, as by ulimit -n 4096" in problem
+
+
+def test_what_is_too_deep_to_be_read_is_told_of_once_too_and_the_rest_is_copied(tmp_path):
+    (tmp_path / "source").mkdir()
+    for name in ("a", "b"):
+        make_deep_tree(tmp_path / "source" / name, 60)
+    (tmp_path / "source" / "c").write_text("there")
+
+    buffer = Buffer()
+    with few_open_files(20):
+        noted = pack.pack(str(tmp_path / "source"), buffer)
+
+    assert unpack.unpack(buffer, str(tmp_path / "copy")) == noted
+    assert [" and 1 more: too many open files: " in each for each in noted] == [True]
+    assert (tmp_path / "copy" / "c").read_text() == "there"
 
 
 def test_it_needs_nothing_but_the_standard_library():
