@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.cli import limits
+from api.cli.uploads import BadUpload
 from api.meta import API_VERSION, Document
 from api.types.workflow import LONGEST_JOB_NAME
 from api.workflows import expressions, templating
@@ -30,6 +31,7 @@ _CONDITIONS = {
 }
 
 ReadFiles = Callable[[Sequence[str]], list[Document]]
+"""Reads the files that a job takes along. Raises BadUpload."""
 
 
 class BadWorkflow(Exception):
@@ -141,10 +143,17 @@ def _job(job: _Job, names: Mapping[str, str], common: list[dict[str, str]], read
     uploads = _mapping(job.said.get("uploads"), f"{job.place}.uploads")
     _check_keys(uploads, ("files",), f"{job.place}.uploads.")
     if files := _list(uploads.get("files"), f"{job.place}.uploads.files"):
-        spec["files"] = read_files(files)
+        spec["files"] = _files(job, files, read_files)
     spec |= _resources(job)
     spec |= _environment(job, common)
     return _requires(job, names) | {"template": {"spec": spec}}
+
+
+def _files(job: _Job, names: list[str], read_files: ReadFiles) -> list[Document]:
+    try:
+        return read_files(names)
+    except BadUpload as error:
+        raise BadWorkflow(f"{job.place}.uploads.files: {error}") from None
 
 
 def _command(job: _Job) -> list[str]:

@@ -63,7 +63,7 @@ def _random() -> str:
 def _files(directory: Path, names: Sequence[str]) -> list[Any]:
     """Return the files of a job, which are named as they lie beside the workflow's file, and nowhere else.
 
-    Who was given the file by somebody else does not hand out files of their own by running it.
+    Who was given the file by somebody else does not hand out files of their own by running it. Raises BadUpload.
     """
     root = directory.resolve()
     plain: list[str] = []
@@ -71,12 +71,9 @@ def _files(directory: Path, names: Sequence[str]) -> list[Any]:
     for name in names:
         path = directory / name
         if Path(name).is_absolute() or not path.resolve().is_relative_to(root):
-            raise BadWorkflow(f"uploads.files: {name} is not below {directory}, where the file is: copy it there")
+            raise uploads.BadUpload(f"{name} is not below {directory}, where the file is: copy it there")
         (directories if path.is_dir() else plain).append(str(path))
-    try:
-        return uploads.files_of(plain, directories)
-    except uploads.BadUpload as error:
-        raise BadWorkflow(f"uploads.files: {error}") from None
+    return uploads.files_of(plain, directories)
 
 
 def _texts(node: yaml.Node) -> Any:

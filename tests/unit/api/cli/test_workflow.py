@@ -136,6 +136,7 @@ def test_files_that_do_not_lie_beside_it_are_not_handed_out(rnx, live, file, tmp
     said = rnx("workflow", "run", str(file))
 
     assert said.code == 1
+    assert f"cannot run {file}: jobs.extract.uploads.files: " in said.err
     assert why in said.err
     assert list(live.store.each(WORKFLOW.name)) == []
 
