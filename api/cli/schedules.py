@@ -53,12 +53,25 @@ def parse(text: str, now: datetime, zone: tzinfo | None = None) -> Schedule:
     if plain and (lengths := _RELATIVE.fullmatch(plain)):
         length = _length(text, lengths)
         return Schedule(text, _whole(now + length), length)
+    if _is_recurring(plain):
+        raise ValueError(f'cannot start one job at "{text}", which is many times: declare a CronJob with this schedule')
     if not (said := _ABSOLUTE.fullmatch(plain)):
         raise ValueError(f'cannot read "{text}" as a start: {_HOW}')
     start = _moment(text, said, zone)
     if start > now + LONGEST:
         raise ValueError(f'cannot start at "{text}": that is over 365 days away: name an earlier time')
     return Schedule(text, _whole(start), start - now)
+
+
+def _is_recurring(text: str) -> bool:
+    """Whether it is a schedule as cron has them, such as `0 2 * * *`."""
+    from api import cron
+
+    try:
+        cron.check(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _length(text: str, lengths: re.Match[str]) -> timedelta:

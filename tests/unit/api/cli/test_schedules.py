@@ -40,6 +40,7 @@ def test_a_length_of_time_counts_every_part_of_it(text, seconds):
         ("2027-01-03T00:00Z", "name an earlier time"), ("2026-13-01 00:00", "there is no such time"),
         ("2026-02-30 00:00", "there is no such time"), ("2026-05-01T24:00", "there is no such time"),
         ("2026-05-01T12:00+25:00", "there is no such time"), ("2026-05-01T12:00 CEST", "write how long"),
+        ("0 2 * * *", "declare a CronJob"), ("@hourly", "declare a CronJob"), ("* * * *", "write how long"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_start_is_refused_with_the_fix(text, fix):
