@@ -240,10 +240,7 @@ def _expires(duration: float) -> str:
 
     from api.meta import wire_time
 
-    try:
-        return wire_time(datetime.now(UTC) + timedelta(seconds=duration))
-    except OverflowError:
-        raise click.UsageError("the duration is longer than there are years") from None
+    return wire_time(datetime.now(UTC) + timedelta(seconds=duration))
 
 
 def _warn_if_long(duration: float, expires: str, command: str) -> None:

@@ -4,6 +4,8 @@ import re
 
 import click
 
+LONGEST_SECONDS = 100_000 * 86_400
+"""What a flag takes: the kernel's clocks, in nanoseconds, count to little more than that."""
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 
@@ -34,9 +36,12 @@ class _Seconds(click.ParamType[float]):
         if isinstance(value, float):
             return value
         try:
-            return parse(str(value))
+            seconds = parse(str(value))
         except ValueError as error:
             return self.fail(str(error), param, ctx)
+        if seconds > LONGEST_SECONDS:
+            return self.fail(f'"{value}" is over {LONGEST_SECONDS // 86400} days: name a shorter time', param, ctx)
+        return seconds
 
 
 SECONDS = _Seconds()

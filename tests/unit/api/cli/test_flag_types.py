@@ -69,6 +69,19 @@ def test_every_flag_that_takes_a_number_takes_this_one():
     assert of_click == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "delete job zz --timeout=T", "wait job/zz --for=delete --timeout=T", "monitor watch --interval=T",
+        "logs zz --since=T", "admin token create zz --duration=T",
+    ],
+)  # fmt: skip
+def test_a_length_of_time_that_no_clock_counts_is_refused(rnx, words):
+    said = rnx(*words.replace("T", "99999999999999999999").split())
+
+    assert (said.code, '"99999999999999999999" is over 100000 days: name a shorter time' in said.err) == (2, True)
+
+
 @pytest.mark.parametrize("flag", ["--tail", "--attempt", "--index"])
 def test_a_command_says_which_flag_it_was(rnx, flag):
     said = rnx("logs", "etl", flag, "٣")
