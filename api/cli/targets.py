@@ -80,8 +80,9 @@ def parse(words: Sequence[str]) -> tuple[tuple[Kind, ...], tuple[Target, ...]]:
     pairs = [word.partition("/") for word in words]
     for (kind, slash, name), word in zip(pairs, words, strict=True):
         if not slash or not kind or not name or "/" in name:
-            hint = f"write {kind}/NAME" if slash and kind and not name else "do not mix it with KIND NAME"
-            raise click.UsageError(f'cannot read "{word}" as KIND/NAME: {hint}')
+            hint = f"write {kind or 'KIND'}/NAME" if slash else "do not mix it with KIND NAME"
+            why = 'a name may not contain "/": ' if "/" in name else ""
+            raise click.UsageError(f'cannot read "{word}" as KIND/NAME: {why}{hint}')
     named = tuple(_target(kind_of(kind), name) for kind, _, name in pairs)
     return tuple(dict.fromkeys(target.kind for target in named)), named
 

@@ -232,14 +232,18 @@ def _failed(job: Job, tally: Tally, runs: tuple[Run, ...], now: datetime) -> Ver
     spec, ended_at = job.spec, _last_end(runs, now)
     failed, limit = tally.failed_indexes, spec.most_failures
     if spec.max_failed_indexes is not None and len(failed) > spec.max_failed_indexes:
-        message = f"indexes {failed} failed, maxFailedIndexes is {spec.max_failed_indexes}"
+        message = f"{_named(failed)} failed, maxFailedIndexes is {spec.max_failed_indexes}"
         return Verdict.bad(Reason.MAX_FAILED_INDEXES_EXCEEDED, message, ended_at)
     if limit is not None and tally.failed > limit:
         return Verdict.bad(Reason.BACKOFF_LIMIT_EXCEEDED, _too_often(job, tally, runs), ended_at)
     if failed and tally.succeeded + len(failed) >= (spec.completions or 0):
-        message = f"indexes {failed} failed for good, backoffLimitPerIndex is {spec.backoff_limit_per_index}"
+        message = f"{_named(failed)} failed for good, backoffLimitPerIndex is {spec.backoff_limit_per_index}"
         return Verdict.bad(Reason.FAILED_INDEXES, message, ended_at)
     return None
+
+
+def _named(indexes: Indexes) -> str:
+    return f"{'index' if len(indexes) == 1 else 'indexes'} {indexes}"
 
 
 def _too_often(job: Job, tally: Tally, runs: tuple[Run, ...]) -> str:

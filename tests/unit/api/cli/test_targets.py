@@ -39,6 +39,8 @@ def test_a_kind_alone_means_all_of_it():
         (["zzzz"], "use one of jobs, runtimes"),
         (["job/a", "b"], "do not mix it with KIND NAME"),
         (["job/"], 'cannot read "job/" as KIND/NAME: write job/NAME'),
+        (["job/a/b"], 'cannot read "job/a/b" as KIND/NAME: a name may not contain "/": write job/NAME'),
+        (["/a"], 'cannot read "/a" as KIND/NAME: write KIND/NAME'),
         ([","], "no kind is named"),
         ([], "name what"),
     ],

@@ -165,7 +165,7 @@ def test_failed_indexes_fail_the_job_when_all_others_are_done():
 
     assert outcome(job, a_failed_run(2, index=1), completed_indexes="0") is None
     result = outcome(job, a_failed_run(2, index=1, index_failures=0), completed_indexes="0,2")
-    assert (result.reason, result.message) == ("FailedIndexes", "indexes 1 failed for good, backoffLimitPerIndex is 0")
+    assert (result.reason, result.message) == ("FailedIndexes", "index 1 failed for good, backoffLimitPerIndex is 0")
 
 
 def test_more_failed_indexes_than_allowed_fail_the_job_at_once():
