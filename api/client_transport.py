@@ -219,7 +219,7 @@ class Transport:
             return Unreachable(f"cannot reach {self.address}: {why}")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return self._not_there((cause.partition("] ")[2] or cause).lower())
-        return Unreachable(f"cannot talk to {self.address}: {cause}: did runwrightd stop? Try again")
+        return Unreachable(f"cannot talk to {self.address}: {cause.rstrip('.')}: did runwrightd stop? Try again")
 
     def _not_there(self, why: str) -> Unreachable:
         fix = "is runwrightd running? Start it, or name another with --server or --root"

@@ -169,30 +169,46 @@ def rows_of(table: Document, kind: Kind, view: View, *, headers: bool | None = N
 def _sorted(rows: list[Document], path: str, object_of: Callable[[Document], Document]) -> list[Document]:
     if not path:
         return rows
+    found = [jsonpath.find(path, object_of(row)) for row in rows]
+    if rows and not any(found):
+        note(f"--sort-by: nothing listed has {path}, so it is not sorted")
 
-    def key(row: Document) -> tuple[bool, Any]:
-        found = jsonpath.find(path, object_of(row))
-        value = found[0] if found else None
+    def key(values: list[Any]) -> tuple[bool, Any]:
+        value = values[0] if values else None
         return (isinstance(value, str), value) if isinstance(value, str | int | float) else (False, -1)
 
-    return sorted(rows, key=key)
+    return [row for _, row in sorted(zip(found, rows, strict=True), key=lambda pair: key(pair[0]))]
 
 
 def _show_objects(
     connection: Connection, kinds: tuple[Kind, ...], named: tuple[Target, ...], selection: Selection, view: View
 ) -> None:
-    client = connection.client
+    client, refused = connection.client, False
     if named:
-        found = [client.get(t.kind, connection.namespace, t.name) for t in named]
-        documents = _sorted(found, view.sort_by, dict)
+        documents, refused = _those_there(connection, named)
+        documents = _sorted(documents, view.sort_by, dict)
     else:
         documents = [client.list(kind, _namespace(connection, kind, view), selection) for kind in kinds]
         documents = [{**each, "items": _sorted(each["items"], view.sort_by, dict)} for each in documents]
-    if len(documents) == 1:
-        show_document(documents[0], view)
-        return
-    items = [item for document in documents for item in items_of(document)]
-    show_document(list_of(items), view)
+    if len(named or documents) == 1:
+        for document in documents:
+            show_document(document, view)
+    elif documents:
+        show_document(list_of([item for document in documents for item in items_of(document)]), view)
+    if refused:
+        raise CommandFailed()
+
+
+def _those_there(connection: Connection, named: tuple[Target, ...]) -> tuple[list[Document], bool]:
+    """Return those objects that are there, and whether one of them was refused, which is told."""
+    found, refused = list[Document](), False
+    for target in named:
+        try:
+            found.append(connection.client.get(target.kind, connection.namespace, target.name))
+        except ApiError as error:
+            note(describe(error))
+            refused = True
+    return found, refused
 
 
 def show_document(document: Document, view: View) -> None:

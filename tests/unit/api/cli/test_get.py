@@ -138,6 +138,26 @@ def test_a_name_that_is_not_there_is_told_beside_those_that_are(rnx, live):
     assert said.lines[1].split()[0] == "etl"
 
 
+@pytest.mark.parametrize("output", ["json", "name", "jsonpath={.items[*].metadata.name}"])
+def test_programs_too_are_given_those_that_are_there_and_told_of_the_other(rnx, live, output):
+    two_jobs(live)
+
+    said = rnx("get", "job", "nope", "etl", "-o", output)
+
+    assert (said.code, "etl" in said.out) == (1, True)
+    assert said.err == 'Error from server (NotFound): jobs.runwright.dev "nope" not found\n'
+
+
+def test_a_field_that_nothing_has_is_no_order(rnx, live):
+    two_jobs(live)
+
+    said = rnx("get", "jobs", "--sort-by=.spec.nope")
+
+    assert (said.code, len(said.lines)) == (0, 3)
+    assert said.err == "--sort-by: nothing listed has .spec.nope, so it is not sorted\n"
+    assert rnx("get", "jobs", "--sort-by=.metadata.name").err == ""
+
+
 def test_no_server_is_exit_code_3_with_the_fix(rnx, live, tmp_path):
     said = rnx("get", "jobs", "--server", f"unix://{tmp_path}/nowhere.sock")
 
