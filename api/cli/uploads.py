@@ -133,6 +133,7 @@ def _below(top: Path) -> Iterator[tuple[str, _Entry]]:
     for directory, names, files in os.walk(top, onerror=_refuse):
         here = Path(directory)
         names[:] = sorted(name for name in names if name != _LEFT_OUT)
+        files = [name for name in files if name != _LEFT_OUT]  # As a submodule and a worktree have it.
         linked = [name for name in names if (here / name).is_symlink()]
         if here != top and (not (names or files) or _mode_of(here) != _DIRECTORY_MODE):
             yield str(here.relative_to(top)), _Entry(here)

@@ -29,14 +29,14 @@ def test_what_is_not_text_travels_as_base64(tmp_path, content):
 
 
 def test_a_directory_gives_what_it_holds_and_its_name_leads_there_too_without_git(tmp_path):
-    for name in ("pkg/a.py", "pkg/sub/b.py", "pkg/.git/config", "pkg/.hidden"):
+    for name in ("pkg/a.py", "pkg/sub/b.py", "pkg/.git/config", "pkg/part/.git", "pkg/.hidden"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
 
     files = uploads.files_of([], [str(tmp_path / "pkg")])
 
-    assert [file["path"] for file in files] == [".hidden", "a.py", "sub/b.py", "pkg"]
+    assert [file["path"] for file in files] == [".hidden", "a.py", "part", "sub/b.py", "pkg"]
     assert files[-1] == {"path": "pkg", "link": "."}
     assert uploads.unlinked([str(tmp_path / "pkg")], files) == []
 
