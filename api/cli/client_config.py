@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import yaml
+
     from api.client_transport import Address
 
 T = TypeVar("T")
@@ -135,7 +137,7 @@ def read(path: Path) -> tuple[ClientConfig, tuple[str, ...]]:
     import yaml
 
     try:
-        document = yaml.load(path.read_text(), yaml.BaseLoader)
+        document = _document(path)
     except OSError as error:
         raise BadConfig(f"cannot read {path}: {error.strerror}: mend it, or set RNX_CONFIG to another") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -144,6 +146,39 @@ def read(path: Path) -> tuple[ClientConfig, tuple[str, ...]]:
         raise BadConfig(f"cannot read {path}{line}: it is no YAML: {getattr(error, 'problem', error)}") from error
     reader = _Reader(path)
     return reader.config(document), tuple(reader.unknown)
+
+
+def _document(path: Path) -> object:
+    """Return what the file says, every scalar as text. Raises OSError, YAMLError, BadConfig."""
+    import yaml
+
+    loader = yaml.BaseLoader(path.read_text())
+    try:
+        node = loader.get_single_node()
+        _refuse_repeats(path, node, set())
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_repeats(path: Path, node: "yaml.Node | None", seen: set[int]) -> None:
+    """Refuse a key that would hide an earlier one. Raises BadConfig."""
+    import yaml
+
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    below = node.value
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in names:
+                where = f"{path}:{key.start_mark.line + 1}"
+                raise BadConfig(f'cannot use {where}: "{key.value}" is there twice: remove one')
+            names.add(str(key.value))
+        below = [value for _, value in node.value]
+    for each in below:
+        _refuse_repeats(path, each, seen)
 
 
 class _Reader:
@@ -177,7 +212,12 @@ class _Reader:
         )
 
     def _host(self, where: str, value: object) -> Host:
-        if isinstance(value, str):
+        name = where.partition(".")[2]
+        if not name or name.startswith("@") or any(letter in ",*?[" or letter.isspace() for letter in name):
+            raise self._bad(
+                where, "--host cannot name it: a name is not empty, has no blanks nor , * ? [ and begins with no @"
+            )
+        if value and isinstance(value, str):
             return Host(server=value)
         fields = self._mapping(where, value, self._text)
         self._note(where, fields, _HOST_KEYS)
@@ -212,6 +252,8 @@ class _Reader:
                 raise self._bad(where, "needs name and url")
             if self._text(f"{where}.verify_checksums", entry.get("verify_checksums")).lower() == "false":
                 raise self._bad(f"{where}.verify_checksums", "checksums are always verified: leave it out")
+            if name in found:
+                raise self._bad(where, f'"{name}" is there twice: remove one, or call it otherwise')
             if self._text(f"{where}.enabled", entry.get("enabled")).lower() != "false":
                 found[name] = url
         return found

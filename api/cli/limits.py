@@ -36,7 +36,7 @@ def memory(text: str) -> str:
     except ValueError:
         raise ValueError(f'cannot read "{text}" as memory: use megabytes such as 512, or 512Mi, 2Gi, 1.5G') from None
     if count <= 0:
-        raise ValueError(f'cannot limit memory to "{text}": leave the flag out for no limit')
+        raise ValueError(f'cannot limit memory to "{text}": leave it out for no limit')
     if count < SMALLEST_MEMORY_BYTES:
         raise ValueError(f"must be at least {SMALLEST_MEMORY_BYTES >> 20}Mi, and {plain} is less")
     return plain
@@ -87,7 +87,7 @@ def cpu(text: str) -> str:
     Raises:
         ValueError: it cannot be read; the message says how to write it.
     """
-    millicpu = _millicpu(text, f'cannot limit cpu to "{text}": leave the flag out for no limit')
+    millicpu = _millicpu(text, f'cannot limit cpu to "{text}": leave it out for no limit')
     if millicpu < SMALLEST_MILLICPU:
         raise ValueError(f"must be at least {SMALLEST_MILLICPU}m, the least the kernel can hold to")
     return quantity.from_millicpu(millicpu)
@@ -102,7 +102,7 @@ def requested_cpu(text: str) -> str:
     Raises:
         ValueError: it cannot be read; the message says how to write it.
     """
-    nothing = f'cannot keep "{text}" of a processor: leave the flag out for what is kept for all'
+    nothing = f'cannot keep "{text}" of a processor: leave it out for what is kept for all'
     return quantity.from_millicpu(_millicpu(text, nothing))
 
 
@@ -136,7 +136,7 @@ def io_rate(text: str) -> str:
     except ValueError:
         raise ValueError(f'cannot read "{text}" as bytes a second: use bytes such as 10485760, or 10Mi, 1.5M') from None
     if count <= 0:
-        raise ValueError(f'cannot limit io to "{text}": leave the flag out for no limit')
+        raise ValueError(f'cannot limit io to "{text}": leave it out for no limit')
     if count < SMALLEST_IO_BYTES:
         raise ValueError(f"must be at least {SMALLEST_IO_BYTES >> 10}Ki a second, and {plain} is less")
     return plain
@@ -160,9 +160,7 @@ def runtime_seconds(text: str) -> float:
     """
     seconds = durations.parse(text)
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise ValueError(
-            f'cannot limit time to "{text}": use more than 0 and at most 365d; leave the flag out for no limit'
-        )
+        raise ValueError(f'cannot limit time to "{text}": use more than 0 and at most 365d; leave it out for no limit')
     return seconds
 
 

@@ -171,7 +171,7 @@ def test_an_uploaded_directory_is_put_into_work(here):
         ("--max-memory=512XB true", "use megabytes such as 512"),
         ("--max-cpu=lots true", "use cores such as 4 or 0.5"),
         ("--max-iobps=1000 true", "must be at least 64Ki a second, and 1000 is less"),
-        ("--max-iobps=0 true", "leave the flag out for no limit"),
+        ("--max-iobps=0 true", "leave it out for no limit"),
         ("--max-iobps=fast true", "use bytes such as 10485760, or 10Mi"),
         ("--cpu-cores=3-1 true", "a range begins with its lower number"),
         ("--cpu-cores=all true", "write numbers and ranges, such as 0-3"),
