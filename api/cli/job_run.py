@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import click
@@ -72,6 +73,13 @@ def _refuse_gpu_memory(ctx: click.Context, _: click.Parameter, value: Any) -> No
     multiple=True,
     metavar="PATTERN",
     help="Keep files of /work that match, such as 'out/**/*.csv', for rnx job download. May be repeated.",
+)
+@click.option(
+    "-w",
+    "--workdir",
+    default="",
+    metavar="PATH",
+    help="Where the command starts, in the sandbox; a relative one is below /work. Default: /work.",
 )
 @click.option(
     "--max-memory",
@@ -284,7 +292,7 @@ def _check_waiting(seconds: float | None, given: str) -> None:
 
 def document_of(
     command: tuple[str, ...], *, runtime: str = "", upload: tuple[str, ...] = (), upload_dir: tuple[str, ...] = (),
-    artifact: tuple[str, ...] = (),
+    artifact: tuple[str, ...] = (), workdir: str = "",
     max_memory: str | None = None, max_cpu: str | None = None, max_disk: str | None = None,
     cpu_cores: str | None = None, max_iobps: str | None = None, max_runtime: float | None = None,
     env: tuple[tuple[str, str], ...] = (), name: str = "", backoff_limit: int = 0, ttl: float | None = None,
@@ -309,6 +317,7 @@ def document_of(
         raise click.UsageError(str(error)) from error
     spec |= {"files": files} if files else {}
     spec |= {"artifacts": list(artifact)} if artifact else {}
+    spec |= {"workingDir": str(PurePosixPath("/work", workdir))} if workdir else {}
     spec |= {"volumeMounts": _volumes(volume)} if volume else {}
     sizes = (("memory", max_memory), ("cpu", max_cpu), ("ephemeral-storage", max_disk))
     wanted: Document = {key: value for key, value in sizes if value is not None}

@@ -22,7 +22,7 @@ _FLAGS = {
     "spec.resources.requests": "--request-cpu, --request-memory or --request-disk",
     "spec.priorityClassName": "--priority",
     "spec.resources.cpuSet": "--cpu-cores", "spec.activeDeadlineSeconds": "--max-runtime",
-    "spec.volumeMounts": "--volume",
+    "spec.volumeMounts": "--volume", "spec.workingDir": "--workdir",
     "spec.network.aliases": "--alias", "spec.network.ports": "--publish", "spec.network.egress": "--egress",
     "spec.network.ingress": "--ingress", "spec.network.bandwidth.ingress": "--max-receive",
     "spec.network.bandwidth.egress": "--max-send", "spec.network": "--network",

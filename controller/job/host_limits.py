@@ -82,8 +82,8 @@ def _check_cpus(wanted: tuple[int, ...]) -> None:
         return
     there = cpus.online()
     if absent := sorted(set(wanted) - set(there)):
-        names = ", ".join(map(str, absent))
-        raise Unenforceable(f"spec.resources.cpuSet: this host has no CPU {names}: it has {cpus.text(there)}")
+        missing = cpus.text(tuple(absent))
+        raise Unenforceable(f"spec.resources.cpuSet: this host has no CPU {missing}: it has {cpus.text(there)}")
     _check_controller("cpuset", "cpuset", "spec.resources.cpuSet")
 
 

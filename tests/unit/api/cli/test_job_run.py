@@ -103,6 +103,13 @@ def test_what_follows_the_command_is_the_jobs_own(argument):
     assert spec_of(f"tool {argument} x")["command"] == ["tool", argument, "x"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "directory"), [("--workdir=/tmp", "/tmp"), ("-w src/app", "/work/src/app"), ("--workdir=.", "/work")]
+)
+def test_a_command_starts_where_it_is_told_to_below_work_where_that_is_relative(flag, directory):
+    assert spec_of(f"{flag} pwd")["workingDir"] == directory
+
+
 def test_disks_and_cpus_are_limited_by_their_flags():
     assert spec_of("--max-iobps=10485760 --cpu-cores=0-1,3 true")["resources"] == {
         "limits": {"io": {"readBytesPerSecond": "10485760", "writeBytesPerSecond": "10485760"}},

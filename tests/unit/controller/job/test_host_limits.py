@@ -96,6 +96,12 @@ def test_cpus_that_are_not_there_are_refused_by_their_numbers():
     assert said == f"spec.resources.cpuSet: this host has no CPU 4000: it has {there}"
 
 
+def test_many_cpus_that_are_not_there_are_named_by_their_range():
+    said = host_limits.why_not(job_with(cpuSet="0,4000-4003"), RuntimeReady(), Fitting(), defaults())
+
+    assert "this host has no CPU 4000-4003: it has " in said
+
+
 def test_more_open_files_than_the_host_allows_are_refused():
     most = host_limits.most_open_files()
     asked = job_with(limits={"openFiles": most + 1}) if most < 1 << 20 else None
