@@ -5,6 +5,7 @@ Pure.
 
 from typing import Any
 
+from api.cli.problems import CommandFailed
 from api.client_watch import condition
 from api.meta import Document
 
@@ -49,8 +50,16 @@ def last_of_each(runs: list[Document]) -> list[Document]:
 
 
 def of_index(job: Document, index: int) -> list[Document]:
-    """Return the runs of an index on record, oldest first."""
+    """Return the runs of an index on record, oldest first. Raises CommandFailed: the job has no indexes."""
+    check_indexed(job, index)
     return [run for run in runs_of(job) if run.get("index") == index]
+
+
+def check_indexed(job: Document, index: int | None) -> None:
+    """Refuse an index of a job whose runs have none. Raises CommandFailed."""
+    if index is not None and job.get("spec", {}).get("completionMode") != "Indexed":
+        name = job["metadata"]["name"]
+        raise CommandFailed(f"job {name} is not indexed, so its runs have no index: leave --index out")
 
 
 def exit_code(job: Document) -> int:

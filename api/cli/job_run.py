@@ -228,7 +228,7 @@ def run(
     after stopping the job. Of rnx itself: 2 wrong usage, 3 no server.
     """
     schedule = flags["schedule"]
-    _check_waiting(wait_timeout, "--schedule" if schedule else "--detach" if detach else "")
+    _check_waiting(wait_timeout, "--schedule" if schedule else "--detach" if detach else "", flags["parallelism"])
     document = document_of(command, **job_defaults.added_to(flags, connection.config))
     _warn_of_links(flags["upload_dir"], document)
     if dry_run:
@@ -285,9 +285,11 @@ def _with_digests(of_files: Callable[[Document], Document], document: Document) 
         raise CommandFailed(str(error)) from error
 
 
-def _check_waiting(seconds: float | None, given: str) -> None:
+def _check_waiting(seconds: float | None, given: str, parallelism: int | None) -> None:
     if given and seconds is not None:
         raise click.UsageError(f"--wait-timeout is for a job that is waited for: leave it out, or {given}")
+    if parallelism == 0 and not given:
+        raise click.UsageError("--parallelism=0 begins no run before it is raised: add --detach, not to wait for it")
 
 
 def document_of(

@@ -42,6 +42,7 @@ def find(connection: Connection, word: str, attempt: int | None = None, index: i
         if kind is None and stem and number.isdigit():
             return Running(connection.namespace, name)
         raise
+    finished.check_indexed(job, index)
     runs = [run for run in finished.runs_of(job) if run.get("state") == "Running"]
     chosen = [run for run in runs if attempt in (None, run["attempt"]) and index in (None, run.get("index"))]
     if not chosen:

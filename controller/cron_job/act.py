@@ -40,9 +40,8 @@ class Actor:
             case DeleteJob(name, uid):
                 self._delete(cron_job, name, uid)
             case PassOver(moment, missed):
-                said = (
-                    f"missed the start at {wire_time(moment)}: it was noticed too late, as startingDeadlineSeconds say"
-                )
+                limit = f"startingDeadlineSeconds is {cron_job.spec.starting_deadline_seconds}"
+                said = f"missed the start at {wire_time(moment)}: it was noticed too late, {limit}"
                 self._tell(cron_job, EventType.WARNING, "MissSchedule", said)
                 self._metrics.missed.labels(Missed.TOO_LATE.value).inc(missed + 1)
             case _:

@@ -200,6 +200,13 @@ def test_what_cannot_be_done_is_refused_before_anything_is_sent(here, line, why)
     assert why in refused.value.format_message()
 
 
+def test_a_job_that_begins_no_run_is_not_waited_for(rnx, live):
+    said = rnx("job", "run", "--parallelism=0", "true")
+
+    assert (said.code, "--parallelism=0 begins no run before it is raised: add --detach" in said.err) == (2, True)
+    assert rnx("job", "run", "--parallelism=0", "--name=later", "--detach", "true").out == "later\n"
+
+
 def test_what_is_kept_for_a_job_and_its_class_are_fields_of_it():
     line = "--request-cpu=0.5 --request-memory=256 --request-disk=1Gi --max-memory=512 --priority=urgent true"
 

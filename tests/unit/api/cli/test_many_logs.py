@@ -52,6 +52,19 @@ def test_one_is_chosen_by_its_index_its_attempt_or_its_pod(rnx, sweep):
     assert rnx("job", "log", "sweep", "--index", "1").lines == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["logs --index=1 etl", "job download --index=1 etl", "exec --index=1 etl -- true", "cp --index=1 etl:/a ."],
+)
+def test_an_index_of_a_job_without_any_is_an_error(rnx, live, words):
+    live.create(JOB, a_job("etl"))
+    live.set_status(JOB, "etl", phase="Running", runs=[run_status("Running")])
+
+    said = rnx(*words.split())
+
+    assert (said.code, said.err) == (1, "error: job etl is not indexed, so its runs have no index: leave --index out\n")
+
+
 def test_an_index_without_a_run_is_an_error(rnx, sweep):
     said = rnx("logs", "sweep", "--index", "7")
 
