@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    import yaml
-
     from api.client_transport import Address
 
 T = TypeVar("T")
@@ -152,33 +150,17 @@ def _document(path: Path) -> object:
     """Return what the file says, every scalar as text. Raises OSError, YAMLError, BadConfig."""
     import yaml
 
+    from api.cli import yaml_repeats
+
     loader = yaml.BaseLoader(path.read_text())
     try:
         node = loader.get_single_node()
-        _refuse_repeats(path, node, set())
+        if repeated := yaml_repeats.first(node):
+            key, line = repeated
+            raise BadConfig(f'cannot use {path}:{line}: "{key}" is there twice: remove one')
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
-
-
-def _refuse_repeats(path: Path, node: "yaml.Node | None", seen: set[int]) -> None:
-    """Refuse a key that would hide an earlier one. Raises BadConfig."""
-    import yaml
-
-    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-        return
-    seen.add(id(node))
-    below = node.value
-    if isinstance(node, yaml.MappingNode):
-        names: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in names:
-                where = f"{path}:{key.start_mark.line + 1}"
-                raise BadConfig(f'cannot use {where}: "{key.value}" is there twice: remove one')
-            names.add(str(key.value))
-        below = [value for _, value in node.value]
-    for each in below:
-        _refuse_repeats(path, each, seen)
 
 
 class _Reader:

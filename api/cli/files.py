@@ -17,6 +17,7 @@ import click
 import yaml
 
 from api.caps import MOST_DEPTH, MOST_TEXT_BYTES, MOST_VALUES
+from api.cli import yaml_repeats
 from api.errors import BadRequest
 from api.meta import Document
 from api.objects import reading
@@ -131,25 +132,6 @@ def _check_caps(file: str, text: str) -> None:
             raise BadManifest(f"{file}:{line}: cannot read it: {why}")
 
 
-def _refuse_repeats(file: str, node: yaml.Node, seen: set[int]) -> None:
-    """Refuse a key that is there twice, which would hide the first one. Raises BadManifest."""
-    if id(node) in seen or isinstance(node, yaml.ScalarNode):
-        return
-    seen.add(id(node))
-    below = node.value
-    if isinstance(node, yaml.MappingNode):
-        names: set[str] = set()
-        for key, _ in node.value:
-            if key.value == "<<" and not key.style:
-                continue  # Not a key, and may come again.
-            if str(key.value) in names:
-                raise BadManifest(f'{file}:{key.start_mark.line + 1}: cannot read it: "{key.value}" is there twice')
-            names.add(str(key.value))
-        below = [value for _, value in node.value]
-    for each in below:
-        _refuse_repeats(file, each, seen)
-
-
 def _value(file: str, text: str, node: yaml.Node) -> Any:
     """Return what one document says, read as the server reads it. Raises BadManifest."""
     start, end = node.start_mark.index - node.start_mark.column, node.end_mark.index
@@ -158,7 +140,9 @@ def _value(file: str, text: str, node: yaml.Node) -> Any:
     except BadRequest as error:
         why = error.message.partition(": ")[2]
         raise BadManifest(f"{file}:{node.start_mark.line + 1}: cannot read it: {why}") from error
-    _refuse_repeats(file, node, set())
+    if repeated := yaml_repeats.first(node):
+        key, line = repeated
+        raise BadManifest(f'{file}:{line}: cannot read it: "{key}" is there twice')
     return value
 
 

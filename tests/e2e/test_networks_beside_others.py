@@ -21,24 +21,11 @@ from support.networked import (
 pytestmark = pytest.mark.needs_root
 
 ELSEWHERE, ELSEWHERE6 = "198.51.100.2", "2001:db8:1::2"
-_AWAY = """
-import os
-from pyroute2 import IPRoute
-other = os.open("/proc/{other}/ns/net", os.O_RDONLY)
-with IPRoute() as route:
-    route.link("add", ifname="up1", kind="veth", peer={{"ifname": "up1", "net_ns_fd": other}})
-    os.close(other)
-"""
-_ADDRESS = """
+_BACK = """
 from pyroute2 import IPRoute
 with IPRoute() as route:
-    index = route.link_lookup(ifname="up1")[0]
-    route.addr("add", index=index, address="198.51.100.{last}", prefixlen=24)
-    route.addr("add", index=index, address="2001:db8:1::{last}", prefixlen=64, flags=2)
-    route.link("set", index=index, state="up")
-    if {last} == 2:
-        route.route("add", dst="default", gateway="198.51.100.1")
-        route.route("add", dst="default", gateway="2001:db8:1::1", family=10)
+    route.route("add", dst="default", gateway="198.51.100.1")
+    route.route("add", dst="default", gateway="2001:db8:1::1", family=10)
 """
 _ROUTE = f"""
 from pyroute2 import IPRoute
@@ -58,9 +45,8 @@ def daemon():
 def elsewhere(daemon):
     """A second neighbour of the host, by a link of its own; who answers on port 8000, as the first does."""
     netns = Netns()
-    daemon.host.run(_AWAY.format(other=netns.pid))
-    daemon.host.run(_ADDRESS.format(last=1))
-    netns.run(_ADDRESS.format(last=2))
+    daemon.host.connect(netns, "up1", ["198.51.100.1", "2001:db8:1::1"], [ELSEWHERE, ELSEWHERE6])
+    netns.run(_BACK)
     daemon.outside.run(_ROUTE)
     with running(netns, SERVER), running(daemon.outside, SERVER):
         yield netns

@@ -45,13 +45,13 @@ import os
 from pyroute2 import IPRoute
 other = os.open("/proc/{other}/ns/net", os.O_RDONLY)
 with IPRoute() as route:
-    route.link("add", ifname="up0", kind="veth", peer={{"ifname": "up0", "net_ns_fd": other}})
+    route.link("add", ifname={name!r}, kind="veth", peer={{"ifname": {name!r}, "net_ns_fd": other}})
     os.close(other)
 """
 _ADDRESS = """
 from pyroute2 import IPRoute
 with IPRoute() as route:
-    index = route.link_lookup(ifname="up0")[0]
+    index = route.link_lookup(ifname={name!r})[0]
     for address in {addresses!r}:
         more = {{"flags": 2}} if ":" in address else {{}}
         route.addr("add", index=index, address=address, prefixlen=64 if ":" in address else 24, **more)
@@ -147,6 +147,12 @@ class Netns:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def connect(self, other: "Netns", name: str, own: list[str], others: list[str]) -> None:
+        """Make a link of that name between two of them, each with addresses of its own."""
+        self.run(_CONNECT.format(other=other.pid, name=name))
+        for netns, addresses in ((self, own), (other, others)):
+            netns.run(_ADDRESS.format(name=name, addresses=addresses))
+
     def json(self, code: str) -> Any:
         """Run Python in it, and return what it prints as JSON."""
         return json.loads(self.run(code))
@@ -167,9 +173,8 @@ class NetworkedDaemon(Daemon):
             return
         self.host, self.outside = Netns(), Netns()
         self.host.run(_BE_NO_ROUTER)
-        self.host.run(_CONNECT.format(other=self.outside.pid))
-        self.host.run(_ADDRESS.format(addresses=[HOST_ADDRESS, HOST_ADDRESS6]))
-        self.outside.run(_ADDRESS.format(addresses=[OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6, *MORE_OUTSIDE]))
+        beyond = [OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6, *MORE_OUTSIDE]
+        self.host.connect(self.outside, "up0", [HOST_ADDRESS, HOST_ADDRESS6], beyond)
         self.outside.run(_ROUTE)
 
     def __exit__(self, *exc: Any) -> None:
