@@ -30,7 +30,7 @@ def test_how_to_write_it_in_a_file_is_left_out():
 
 
 def test_what_is_about_no_flag_stays_the_servers_refusal():
-    assert isinstance(refused("spec.env[0].name", "spec.workingDir"), Invalid)
+    assert isinstance(refused("spec.env[0].name", "spec.stopSignal"), Invalid)
     assert isinstance(refused(), Invalid)
 
 
