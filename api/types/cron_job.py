@@ -20,6 +20,8 @@ from api.types.job_spec import JobSpec, command_line
 
 SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """On a job that a CronJob started: for which of its times."""
+AHEAD_ANNOTATION = "runwright.dev/made-ahead"
+"""On a job that was made before its time, as very many were to come together: of which generation of the CronJob."""
 MANUAL_ANNOTATION = "cronjob.kubernetes.io/instantiate"
 """`manual` on a job that a person made from a CronJob, as kubectl has it."""
 

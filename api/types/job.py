@@ -41,6 +41,11 @@ class Reason(ReasonEnum):
         "Superseded",
         "What the run was made of was changed in the spec, so another run takes its place; it counts as no failure.",
     )
+    RESCHEDULED = (
+        "Rescheduled",
+        "The run was ready for its moment, and its job is to start at another one, or was suspended, or the host was "
+        "restarted before it came; nothing of it was executed, and it counts as no failure.",
+    )
     SANDBOX_FAILED = (
         "SandboxFailed",
         "The sandbox could not be made, so nothing was executed; the message names the step.",

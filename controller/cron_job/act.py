@@ -1,5 +1,6 @@
 """Doing the steps of a CronJob's plan: making jobs, deleting jobs, counting what was missed."""
 
+from datetime import datetime
 from typing import Any
 
 from api.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -11,8 +12,8 @@ from api.types import cron_job as types
 from api.types.cron_job import CronJob, CronJobReason
 from controller.cron_job.children import owner_of
 from controller.cron_job.metrics import CronMetrics
-from controller.cron_job.starts import Started, Starts
-from controller.cron_job.steps import DeleteJob, Missed, PassOver, StartJob
+from controller.cron_job.starts import Started, Starts, made_ahead
+from controller.cron_job.steps import DeleteJob, MakeAhead, Missed, PassOver, StartJob, TakeBack
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
 from controller.engine.recorder import EventType, Recorder
@@ -37,8 +38,13 @@ class Actor:
         match step:
             case StartJob():
                 self._start(cron_job, step)
+            case MakeAhead():
+                self._make_ahead(cron_job, step)
             case DeleteJob(name, uid):
                 self._delete(cron_job, name, uid)
+            case TakeBack(name, uid, moment):
+                self._delete(cron_job, name, uid)
+                self._starts.take_back(cron_job.meta.uid, moment)
             case PassOver(moment, missed):
                 limit = f"startingDeadlineSeconds is {cron_job.spec.starting_deadline_seconds}"
                 said = f"missed the start at {wire_time(moment)}: it was noticed too late, {limit}"
@@ -48,29 +54,44 @@ class Actor:
                 raise AssertionError(f"no such step: {step!r}")
 
     def _start(self, cron_job: CronJob, step: StartJob) -> None:
-        document = _as_document(cron_job)
-        annotations = {types.SCHEDULED_ANNOTATION: wire_time(step.moment)}
-        job = types.job_of(document, step.name, annotations, blocks=True)
-        # From its first moment on it cannot go before the Job kind has looked at it, which is after `settle`.
-        job["metadata"]["finalizers"] = [JOB.finalizer]
         try:
-            self._verbs.create(JOB, cron_job.meta.namespace, job, _OPTIONS)
+            self._create(cron_job, _job(cron_job, step.name, step.moment))
         except AlreadyExists:
             self._check_own(cron_job, step.name)
             self._starts.add(cron_job.meta.uid, Started(step.name, step.moment))
             return
-        except ApiError as error:
-            why = f"cannot make job {step.name}: {error.message}"
-            raise TransientError(CronJobReason.FAILED_CREATE, why) from error
         self._starts.add(cron_job.meta.uid, Started(step.name, step.moment))
-        self._metrics.started.inc()
         self._metrics.lateness_seconds.observe(max(0.0, (self._clock.now() - step.moment).total_seconds()))
-        self._tell(cron_job, EventType.NORMAL, "SuccessfulCreate", f"made job {step.name}")
         self._tell_missed(cron_job, step.missed)
+
+    def _make_ahead(self, cron_job: CronJob, step: MakeAhead) -> None:
+        job = _job(cron_job, step.name, step.moment)
+        job["metadata"]["annotations"][types.AHEAD_ANNOTATION] = str(cron_job.meta.generation)
+        job["spec"] = job["spec"] | {"startAt": wire_time(step.moment)}
+        try:
+            self._create(cron_job, job)
+        except AlreadyExists:
+            return  # It was made before, or is not its own: which is told when it is time.
+        self._starts.add(cron_job.meta.uid, Started(step.name, step.moment, is_ahead=True))
+
+    def _create(self, cron_job: CronJob, job: Document) -> None:
+        name = job["metadata"]["name"]
+        try:
+            self._verbs.create(JOB, cron_job.meta.namespace, job, _OPTIONS)
+        except AlreadyExists:
+            raise
+        except ApiError as error:
+            why = f"cannot make job {name}: {error.message}"
+            raise TransientError(CronJobReason.FAILED_CREATE, why) from error
+        self._metrics.started.inc()
+        self._tell(cron_job, EventType.NORMAL, "SuccessfulCreate", f"made job {name}")
 
     def _check_own(self, cron_job: CronJob, name: str) -> None:
         """Raise TransientError if the job of that name is not this CronJob's."""
         found = self._verbs.storage.get(ObjectKey(JOB.name, cron_job.meta.namespace, name))
+        if found is not None and "deletionTimestamp" in found["metadata"] and made_ahead(found):
+            why = f"cannot make job {name}: the one that was made ahead of its time is being deleted"
+            raise TransientError(CronJobReason.FAILED_CREATE, why)
         owner = owner_of(found) if found else None
         if owner is None or owner[0] != cron_job.meta.uid:
             why = f"cannot make job {name}: there is another job of that name: delete it, or rename one of both"
@@ -96,6 +117,13 @@ class Actor:
 
     def _tell(self, cron_job: CronJob, type_: EventType, reason: str, message: str) -> None:
         self._recorder.record(_as_document(cron_job), type_, reason, message)
+
+
+def _job(cron_job: CronJob, name: str, moment: datetime) -> Document:
+    job = types.job_of(_as_document(cron_job), name, {types.SCHEDULED_ANNOTATION: wire_time(moment)}, blocks=True)
+    # From its first moment on it cannot go before the Job kind has looked at it, which is after `settle`.
+    job["metadata"]["finalizers"] = [JOB.finalizer]
+    return job
 
 
 def _as_document(cron_job: CronJob) -> Document:

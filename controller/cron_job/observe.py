@@ -13,30 +13,43 @@ from api.ports import Storage
 from api.types.cron_job import MANUAL_ANNOTATION, CronJob, CronJobReason
 from controller.cron_job.children import Children, ending, owner_of
 from controller.cron_job.observed import Child, Ended, ObservedCronJob
-from controller.cron_job.starts import Starts, scheduled_of
+from controller.cron_job.starts import Starts, made_ahead, scheduled_of
+from controller.engine.ahead import Ahead
 from controller.engine.clock import Clock
 
 
 class Observer:
     """Looks at one CronJob at a time."""
 
-    def __init__(self, clock: Clock, storage: Storage, children: Children, starts: Starts, zone: tzinfo) -> None:
-        """Read `storage`; `zone` is that of CronJobs that name none."""
+    def __init__(
+        self, clock: Clock, storage: Storage, children: Children, starts: Starts, zone: tzinfo, ahead: Ahead
+    ) -> None:
+        """Read `storage`; `zone` is that of CronJobs that name none, `ahead` has the places in time of their jobs."""
         self._clock = clock
         self._storage = storage
         self._children = children
         self._starts = starts
         self._zone = zone
+        self._ahead = ahead
 
     def observe(self, cron_job: CronJob) -> ObservedCronJob:
         """Return what there is of it."""
         now = self._clock.now()
-        newest = self._starts.newest(cron_job.meta.uid)
+        newest = self._starts.newest(cron_job.meta.uid, now)
         names = {reference.name for reference in cron_job.status.active} | ({newest.name} if newest else set())
         keys = {ObjectKey(JOB.name, cron_job.meta.namespace, name) for name in names if name}
         children = tuple(self._look(cron_job.meta.uid, keys | set(self._children.of(cron_job.meta.uid))))
         schedule, problem = self._schedule(cron_job)
-        return ObservedCronJob(now, schedule, children, newest.moment if newest else None, problem)
+        started = newest.moment if newest else None
+        return ObservedCronJob(now, schedule, children, started, problem, self._make_from(cron_job, schedule, now))
+
+    def _make_from(self, cron_job: CronJob, schedule: CronSchedule | None, now: datetime) -> datetime | None:
+        """Return from when on the job of the next time is made ahead of it; None if it is not."""
+        coming = None if schedule is None else schedule.next(now)
+        if coming is None or cron_job.spec.suspend or cron_job.meta.is_deleting:
+            self._ahead.forget(cron_job.meta.uid)
+            return None
+        return self._ahead.begins_at(cron_job.meta.uid, coming, now)
 
     def zone_of(self, cron_job: CronJob) -> tzinfo:
         """Return the time zone that its schedule is meant in. Raises ValueError."""
@@ -74,6 +87,7 @@ def _child(job: Document) -> Child:
         scheduled=scheduled,
         is_manual=by_hand and scheduled is None,
         is_deleting="deletionTimestamp" in metadata,
+        made_ahead=made_ahead(job),
     )
 
 

@@ -8,15 +8,17 @@ Source: kubernetes pkg/controller/cronjob, syncCronJob and mostRecentScheduleTim
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
-from api.cron import CronSchedule, Due
+from api.cron import Due
 from api.meta import read_time, wire_time
 from api.types.cron_job import ConcurrencyPolicy, CronJob, CronJobReason
 from controller.cron_job.observed import Child, Ended, ObservedCronJob
 from controller.cron_job.starts import name_for
-from controller.cron_job.steps import DeleteJob, PassOver, StartJob
+from controller.cron_job.steps import DeleteJob, MakeAhead, PassOver, StartJob, TakeBack
 from controller.engine.plan import Plan, Waiting
 
+_Removals: TypeAlias = tuple[DeleteJob | TakeBack, ...]
 _LONGEST_WAIT_SECONDS = 86_400.0
 _CLOCK_WAS_WRONG = timedelta(days=1)
 """What is on record further ahead than this was written while the host's clock was wrong: it holds nothing up."""
@@ -26,23 +28,22 @@ def plan(cron_job: CronJob, observed: ObservedCronJob) -> Plan:
     """Return the steps that are due, what is waited for, and when to look again."""
     if cron_job.meta.is_deleting:
         return Plan.nothing()  # Its jobs go with it, by their owner references.
-    old = tuple(_too_old(cron_job, observed.children))
+    old: _Removals = (*_too_old(cron_job, observed.children), *_not_wanted(cron_job, observed))
     if cron_job.spec.suspend:
         return Plan(old, Waiting(CronJobReason.SUSPENDED, "spec.suspend is true"))
     if observed.schedule is None:
         return Plan(old, Waiting(*observed.problem))
     due = observed.schedule.due(since(cron_job, observed), observed.now)
-    seconds = _seconds_to_next(observed.schedule, observed.now)
+    coming = observed.schedule.next(observed.now)
+    seconds = _seconds_to(coming, observed.now)
     if due is None:
-        return Plan(old, _waiting(observed), seconds)
+        return _plan_ahead(cron_job, observed, coming, old)
     if _is_too_late(cron_job, due, observed.now):
         return Plan((*old, PassOver(due.moment, due.missed)), _waiting(observed), seconds)
     return _plan_start(cron_job, observed, due, old, seconds)
 
 
-def _plan_start(
-    cron_job: CronJob, observed: ObservedCronJob, due: Due, old: tuple[DeleteJob, ...], seconds: float | None
-) -> Plan:
+def _plan_start(cron_job: CronJob, observed: ObservedCronJob, due: Due, old: _Removals, seconds: float | None) -> Plan:
     policy = cron_job.spec.concurrency_policy
     if policy is ConcurrencyPolicy.FORBID and observed.active:
         names = ", ".join(child.name for child in observed.active[:3])
@@ -55,11 +56,32 @@ def _plan_start(
     return Plan((*old, *replaced, start), _waiting(observed), seconds)
 
 
+def _plan_ahead(cron_job: CronJob, observed: ObservedCronJob, coming: datetime | None, old: _Removals) -> Plan:
+    """Nothing is due: make the job of the next time, if very many are to come with it, or wait."""
+    seconds, make_from = _seconds_to(coming, observed.now), observed.make_from
+    is_free = cron_job.spec.concurrency_policy is ConcurrencyPolicy.ALLOW or not observed.active
+    if coming is None or seconds is None or make_from is None or observed.early or not is_free:
+        return Plan(old, _waiting(observed), seconds)
+    if make_from <= observed.now:
+        return Plan((*old, MakeAhead(name_for(cron_job.meta.name, coming), coming)), _waiting(observed), seconds)
+    return Plan(old, _waiting(observed), min(seconds, (make_from - observed.now).total_seconds()))
+
+
+def _not_wanted(cron_job: CronJob, observed: ObservedCronJob) -> Iterable[TakeBack]:
+    """Those that were made ahead, of what the CronJob is no more."""
+    coming = None if cron_job.spec.suspend or observed.schedule is None else observed.schedule.next(observed.now)
+    generation = str(cron_job.meta.generation)
+    for child in observed.early:
+        is_wanted = child.scheduled == coming and child.made_ahead == generation
+        if child.scheduled is not None and not is_wanted and not child.is_deleting:
+            yield TakeBack(child.name, child.uid, child.scheduled)
+
+
 def since(cron_job: CronJob, observed: ObservedCronJob) -> datetime:
     """Return the moment up to which all times are dealt with."""
     status = cron_job.status
     said = [read_time(text) for text in (status.last_schedule_time, status.last_missed_time) if text]
-    said += [child.scheduled for child in observed.children if child.scheduled]
+    said += observed.scheduled
     said += [observed.started] if observed.started else []
     said += [read_time(cron_job.meta.creation_timestamp)] if cron_job.meta.creation_timestamp else []
     return newest(said, observed.now) or observed.now
@@ -92,6 +114,5 @@ def _waiting(observed: ObservedCronJob) -> Waiting:
     return Waiting(CronJobReason.WAITING, said)
 
 
-def _seconds_to_next(schedule: CronSchedule, now: datetime) -> float | None:
-    coming = schedule.next(now)
+def _seconds_to(coming: datetime | None, now: datetime) -> float | None:
     return None if coming is None else min((coming - now).total_seconds(), _LONGEST_WAIT_SECONDS)

@@ -20,13 +20,12 @@ _READY = frozenset({CronJobReason.WAITING.value, CronJobReason.JOB_ALREADY_ACTIV
 def report(cron_job: CronJob, observed: ObservedCronJob, plan: Plan) -> CronJobStatus:
     """Return what the status is, given what was observed after `plan` was carried out."""
     before = cron_job.status
-    scheduled = [child.scheduled for child in observed.children]
     passed_over = [step.moment for step in plan.steps if isinstance(step, PassOver)]
     succeeded = [child.completed for child in observed.children if child.ended is Ended.COMPLETE]
     return CronJobStatus(
         observed_generation=cron_job.meta.generation,
         active=tuple(_reference(cron_job, child) for child in observed.active),
-        last_schedule_time=_newest(before.last_schedule_time, [*scheduled, observed.started], observed.now),
+        last_schedule_time=_newest(before.last_schedule_time, [*observed.scheduled, observed.started], observed.now),
         last_successful_time=_newest(before.last_successful_time, succeeded, observed.now),
         next_schedule_time=_next(cron_job, observed),
         last_missed_time=_newest(before.last_missed_time, passed_over, observed.now),

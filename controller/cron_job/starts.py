@@ -12,7 +12,7 @@ from api.errors import Conflict, NotFound
 from api.kinds import CRON_JOB, JOB
 from api.meta import Document, ObjectKey, read_time, wire_time
 from api.ports import Storage
-from api.types.cron_job import SCHEDULED_ANNOTATION
+from api.types.cron_job import AHEAD_ANNOTATION, SCHEDULED_ANNOTATION
 from controller.cron_job.children import owner_of
 
 _MOST_TRIES = 10
@@ -20,10 +20,11 @@ _MOST_TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The newest job that was started for a CronJob, and for which of its times."""
+    """A job that was started for a CronJob, and for which of its times; `is_ahead`: before that had come."""
 
     name: str
     moment: datetime
+    is_ahead: bool = False
 
 
 class Starts:
@@ -33,28 +34,57 @@ class Starts:
         """Begin without any."""
         self._lock = threading.Lock()
         self._newest: dict[str, Started] = {}
+        self._ahead: dict[str, Started] = {}
 
     def add(self, uid: str, started: Started) -> None:
         """Remember a job that was made."""
         with self._lock:
-            before = self._newest.get(uid)
-            if before is None or before.moment < started.moment:
-                self._newest[uid] = started
+            if started.is_ahead:
+                self._settle_ahead(uid, started.moment)
+                self._ahead[uid] = started
+            else:
+                self._keep(uid, started)
 
-    def newest(self, uid: str) -> Started | None:
-        """Return the newest."""
+    def take_back(self, uid: str, moment: datetime) -> None:
+        """Know that the job that was made ahead of `moment` is none."""
         with self._lock:
+            ahead = self._ahead.get(uid)
+            if ahead is not None and ahead.moment == moment:
+                del self._ahead[uid]
+
+    def newest(self, uid: str, now: datetime) -> Started | None:
+        """Return the newest whose time has come."""
+        with self._lock:
+            self._settle_ahead(uid, now)
             return self._newest.get(uid)
 
     def forget(self, uid: str) -> None:
         """Forget a CronJob that goes."""
         with self._lock:
             self._newest.pop(uid, None)
+            self._ahead.pop(uid, None)
+
+    def _settle_ahead(self, uid: str, now: datetime) -> None:
+        """Have one that was made ahead of a time that has come by now be as any other."""
+        ahead = self._ahead.get(uid)
+        if ahead is not None and ahead.moment <= now:
+            self._keep(uid, self._ahead.pop(uid))
+
+    def _keep(self, uid: str, started: Started) -> None:
+        before = self._newest.get(uid)
+        if before is None or before.moment < started.moment:
+            self._newest[uid] = started
 
 
 def name_for(cron_job: str, moment: datetime) -> str:
     """Return the name of the job for a time: as Kubernetes has it, with the minutes since 1970."""
     return f"{cron_job}-{int(moment.timestamp()) // 60}"
+
+
+def made_ahead(job: Document) -> str:
+    """Return of which generation of its CronJob a job was made ahead of its time, if nothing of it has begun."""
+    said = (job["metadata"].get("annotations") or {}).get(AHEAD_ANNOTATION, "")
+    return "" if job.get("status", {}).get("startTime") else said
 
 
 def scheduled_of(job: Document) -> datetime | None:
@@ -69,10 +99,11 @@ def scheduled_of(job: Document) -> datetime | None:
     return moment
 
 
-def settle(storage: Storage) -> int:
+def settle(storage: Storage, starts: Starts, now: datetime) -> int:
     """Put on record which times had jobs made when an earlier process was killed; return of how many CronJobs.
 
-    For before any job is reconciled: until then none of those jobs can have gone.
+    For before any job is reconciled: until then none of those jobs can have gone. Jobs that were made ahead of a time
+    that has not come are remembered in `starts`.
     """
     if not storage.keys(CRON_JOB.name):
         return 0  # So no job is looked at, of which there may be very many.
@@ -80,6 +111,9 @@ def settle(storage: Storage) -> int:
     for job in storage.each(JOB.name, words=(f'"{SCHEDULED_ANNOTATION}"',)):
         owner, moment = owner_of(job), scheduled_of(job)
         if owner is None or moment is None:
+            continue
+        if moment > now and made_ahead(job):
+            starts.add(owner[0], Started(job["metadata"]["name"], moment, is_ahead=True))
             continue
         key = ObjectKey(CRON_JOB.name, job["metadata"].get("namespace", ""), owner[1])
         newest[key] = max(newest.get(key, (moment, owner[0])), (moment, owner[0]))

@@ -24,11 +24,28 @@ class StartJob:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeAhead:
+    """Make the job for a time that is to come, to start then; doing so twice makes one."""
+
+    name: str
+    moment: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteJob:
     """Delete a job of it: a later one replaces it, or enough later ones have ended."""
 
     name: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Delete a job that was made ahead of a time that it is not to start at any more: that time has had none."""
+
+    name: str
+    uid: str
+    moment: datetime
 
 
 @dataclass(frozen=True, slots=True)

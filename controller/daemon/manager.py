@@ -55,6 +55,7 @@ from controller.engine.recorder import Recorder
 from controller.job import advice
 from controller.job.act import Actor
 from controller.job.announce import Announcer, JobMetrics
+from controller.job.early import EarlyStarts
 from controller.job.entering import Entering
 from controller.job.explain import JobExplainer
 from controller.job.kind import JobKind
@@ -115,9 +116,9 @@ class Manager:
         self._networks = self._controller(self._networking.kind, workers=1)
         self._make_jobs()
         self._make_quota_uses()
-        parts = cron_jobs.make(self._clock, self.verbs, self._recorder, self._metrics)
+        parts = cron_jobs.make(self._clock, self.verbs, self._recorder, self._metrics, self._host.cpus)
         self._cron_jobs = self._controller(parts.kind, workers=4, also=((JOB.name, parts.children.woken),))
-        self._cron_job_explainer = parts.explainer
+        self._cron_job_explainer, self._cron_starts = parts.explainer, parts.starts
         self._clock_steps = ClockSteps(self._clock, self._clock_stepped)
         workflows, also = workflows_of.parts(self._clock, self.verbs, self._recorder, self._metrics)
         self._workflows = self._controller(workflows, also=also)
@@ -160,7 +161,7 @@ class Manager:
             _log.warning("removed what no job knows", extra=keys(item=item))
         self._files.sweep(known)
         adopt(known, self._runs.dirs, self._watch)
-        settle(self.store)
+        settle(self.store, self._cron_starts, self._clock.now())
         self._waiters.start_over(self.store)
         for item in self._volumes_here.sweep():
             _log.warning("cleared what a volume left", extra=keys(item=item))
@@ -230,18 +231,18 @@ class Manager:
             self._host.name,
         )  # fmt: skip
         self._waiters = Waiters(self.store.get)
-        defaults = self._runs.defaults
+        defaults, networks = self._runs.defaults, self._networking.networks
         observer = Observer(
             self._clock, self._host.boot_id, self._runs.dirs, paths.job_logs, runtimes, self._watch,
             capacity, devices, volumes, self._runs.unenforceable, self._runs.why_not_held,
             self._admission.why_not, look=self.store.get, waiters=self._waiters, contents=self._files.contents,
-            artifacts=self._files.artifacts, host_files=self._files.host_files, networks=self._networking.networks,
+            artifacts=self._files.artifacts, host_files=self._files.host_files, networks=networks,
+            early=EarlyStarts(self._host.cpus, networks.name_of),
         )  # fmt: skip
         actor = Actor(
             self._clock, self.store, self._runs.launcher, self._runs.cgroups, self._runs.dirs, paths.job_logs, runtimes,
             self._runtimes_here.requests, defaults, job_metrics, devices, capacity, volumes,
-            self._files.contents, self._files.artifacts, self._files.host_files, self._networking.networks,
-            announcer.stopping,
+            self._files.contents, self._files.artifacts, self._files.host_files, networks, announcer.stopping,
         )  # fmt: skip
         self._jobs = self._controller(
             JobKind(self._clock, observer, actor, defaults),

@@ -1,6 +1,6 @@
 """The settings of the queue: what is kept back for the system, what jobs request that do not say, and who comes first.
 
-Here: the keys, their checks, and what they make of `job.capacity.QueueRules`.
+Here: the keys, their checks, and what they make of `job.queue_rules.QueueRules`.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from api import quantity
 from controller.daemon.host_shares import share
 from controller.daemon.section import Section
-from controller.job.capacity import QueueRules
+from controller.job.queue_rules import QueueRules
 from controller.job.requests import RequestDefaults
 
 
@@ -55,7 +55,7 @@ class QueueSettings(Section):
     reserved_storage: _PartOfBytes = Field(
         default="10%", description="Space of the disk that no run is promised: a size, or a share of the disk."
     )
-    request_cpu: _Cpu = Field(default="5m", description="What a job requests that says neither request nor limit.")
+    request_cpu: _Cpu = Field(default="1m", description="What a job requests that says neither request nor limit.")
     request_memory: _Bytes = Field(default="16Mi", description="The same of memory.")
     request_storage: _Bytes = Field(default="16Mi", description="The same of the disk.")
     ageing_seconds: float = Field(

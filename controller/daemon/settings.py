@@ -199,7 +199,7 @@ class JobSettings(Section):
         default="5Gi", description="Size of each package cache; oldest files go, once a minute, until it is below."
     )
     workers: int = Field(default=8, ge=1, le=64, description="Jobs reconciled at once.")
-    max_active: int = Field(default=200, ge=1, description="Runs at once on this host; further ones wait.")
+    max_active: int = Field(default=1500, ge=1, description="Runs at once on this host; further ones wait.")
 
 
 class DeviceSettings(Section):

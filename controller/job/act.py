@@ -128,8 +128,8 @@ class Actor:
                 self._networks.request(job.meta.namespace, name)
             case BeginRun():
                 self._begin(job, step)
-            case StartRun(attempt, deadline_seconds):
-                self._start(job, attempt, deadline_seconds)
+            case StartRun():
+                self._start(job, step)
             case AbandonRun():
                 self._abandon(job, step)
             case StopRun(attempt, reason, grace_seconds):
@@ -183,8 +183,8 @@ class Actor:
             on_record = [run.attempt for run in job.status.runs]
             remains.remove_old_logs(self._log_root(job), on_record, job.status.attempts)
 
-    def _start(self, job: Job, attempt: int, deadline_seconds: float | None) -> None:
-        runtime = self._runtime(job)
+    def _start(self, job: Job, step: StartRun) -> None:
+        attempt, runtime = step.attempt, self._runtime(job)
         try:
             devices = self._devices.fit(given_devices(job, attempt), given_nodes(job, attempt))
         except Unusable as error:  # The next look sees it too, and gives the run up.
@@ -192,7 +192,7 @@ class Actor:
         names, nodes = given_devices(job, attempt), given_nodes(job, attempt)
         try:
             with self._devices.held_on_host(job, attempt, names, nodes) as claim:
-                self._start_with(job, attempt, deadline_seconds, runtime, devices, claim)
+                self._start_with(job, step, runtime, devices, claim)
         except (
             CannotCopy
         ) as error:  # The run is over, and what was promised to it is free: the next may have more luck.
@@ -201,16 +201,8 @@ class Actor:
         except CannotCopyNow as error:
             raise TransientError(Reason.CONFIG_ERROR, f"cannot start {job.key}: {error}") from error
 
-    def _start_with(
-        self,
-        job: Job,
-        attempt: int,
-        deadline_seconds: float | None,
-        runtime: RuntimeReady,
-        devices: Fitting,
-        claim: str | None,
-    ) -> None:
-        declared, job = job.spec.files, self._resolved(job)
+    def _start_with(self, job: Job, step: StartRun, runtime: RuntimeReady, devices: Fitting, claim: str | None) -> None:
+        attempt, declared, job = step.attempt, job.spec.files, self._resolved(job)
         try:
             places = self._places(job, attempt, declared)
         except NoMemoryPlace as error:
@@ -224,12 +216,13 @@ class Actor:
                 runtime,
                 places,
                 self._defaults,
-                deadline_seconds,
+                step.deadline_seconds,
                 devices,
                 disks=disks,
                 device_claim=claim,
                 volumes=volumes,
                 place=self._place(job, attempt),
+                not_before=step.not_before,
             )
         except host_limits.Unenforceable as error:
             raise TransientError(Reason.LIMIT_UNENFORCEABLE, f"cannot start {job.key}: {error}") from error

@@ -38,6 +38,7 @@ class RunOutcome(StrEnum):
     JOB_ENDED = Reason.JOB_ENDED.value
     SCALED_DOWN = Reason.SCALED_DOWN.value
     POLICY_FORBIDS = Reason.POLICY_FORBIDS.value
+    RESCHEDULED = Reason.RESCHEDULED.value
 
 
 class JobOutcome(StrEnum):
@@ -48,7 +49,7 @@ class JobOutcome(StrEnum):
 
 
 _AS_WANTED = frozenset((Reason.COMPLETED.value, Reason.STOPPED.value, Reason.CANCELED.value, Reason.SUPERSEDED.value))
-_AS_WANTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value}
+_AS_WANTED |= {Reason.RESCHEDULED.value, Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value}
 _RUN_OUTCOMES = frozenset(outcome.value for outcome in RunOutcome)
 _JOB_OUTCOMES = frozenset(outcome.value for outcome in JobOutcome)
 

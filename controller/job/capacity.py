@@ -9,7 +9,7 @@ Invariant: the sum of what is promised is never more than the host has, whoever 
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from api.kinds import JOB
 from api.meta import Document, ObjectKey, read_time
@@ -26,20 +26,10 @@ from controller.job.cordon import Cordon
 from controller.job.moments import micros
 from controller.job.observed import Admitted, Queued
 from controller.job.priorities import Priorities
-from controller.job.requests import RequestDefaults
+from controller.job.queue_rules import QueueRules
 from controller.job.run_dirs import RunDirs
 
 _WORDS = ('"runs":[{',)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueRules:
-    """How those that wait are ordered, and whether runs give way."""
-
-    defaults: RequestDefaults = field(default_factory=RequestDefaults)
-    ageing_seconds: float = 3600.0
-    reserve_seconds: float = 600.0
-    preemption: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +123,15 @@ class Capacity:
             if why := queue_words.never(known, allocatable):
                 return Queued(Reason.UNSCHEDULABLE, why)
             return Queued(Reason.HOST_CORDONED, self._cordon.why) if self._cordon.why else Admitted()
+
+    def has_room_for_more(self, job: Job) -> bool:
+        """Whether a run of `job` may have its promise ahead of time: nobody waits, and a quarter of all is left."""
+        with self._lock:
+            self._loaded()
+            all_, free = self._all(), self._free()
+            spare = {name: free[name] - amount // 4 for name, amount in all_.items()}
+            fits = amounts.fits(requests.need(job, self._rules.defaults, all_), spare)
+            return fits and not len(self._line) and not self._cordon.why
 
     def need_of(self, job: Job) -> Need:
         """Return what a run of `job` takes."""

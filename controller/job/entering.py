@@ -136,6 +136,8 @@ class Entering:
         found = records.observe(self._dirs.path(uid, attempt))
         if not isinstance(found, Running):
             raise BadRequest(f"cannot go into pod {name}: it is not running")
+        if found.is_held:
+            raise BadRequest(f"cannot go into pod {name}: it is not running: it begins at {found.not_before}")
         if self._dirs.may_be_frozen(uid, attempt):
             raise BadRequest(f"cannot go into pod {name}: its job is suspended: set spec.suspend to false first")
         cgroup = run_id(uid, attempt)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import takewhile
 
-from api.meta import read_time, wire_micro_time
+from api.meta import read_rfc3339, read_time, wire_micro_time
 from api.types.job import Job, Reason, Run, RunState, Usage
 from controller.job.observed import ObservedJob, ObservedRun
 from controller.launcher.records import Exited, Lost, Running, Unclaimed
@@ -17,7 +17,7 @@ KEPT_RUNS = 10
 LONGEST_BACKOFF_SECONDS = 360.0
 _MOST_DOUBLINGS = 20
 _UNCOUNTED = {Reason.SUPERSEDED.value, Reason.DEVICES_GONE.value, Reason.PREEMPTED.value}
-_UNCOUNTED |= {Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value, Reason.POLICY_FORBIDS.value}
+_UNCOUNTED |= {Reason.RESCHEDULED.value, Reason.JOB_ENDED.value, Reason.SCALED_DOWN.value, Reason.POLICY_FORBIDS.value}
 
 
 def runs(job: Job, observed: ObservedJob) -> tuple[Run, ...]:
@@ -31,11 +31,13 @@ def _now(run: Run, found: ObservedRun | None, observed: ObservedJob) -> Run:
     match found.record if found else None:
         case Exited() as exited:
             return _for_whom(_ended(run, exited), found)
+        case Running() as running if running.is_held:
+            return run  # On record, and not begun: it is ready, and waits for its moment.
         case Running() as running:
             update = {"state": RunState.RUNNING, "pid": running.pid, "started_at": _wire(running.started_at)}
             return _with_receipt(run, found).model_copy(update=update)
         case Lost() as lost:
-            return _lost(_with_receipt(run, found), lost.reason, observed)
+            return _lost_on_its_way(_with_receipt(run, found), lost, observed)
         case Unclaimed() if run.boot_id == observed.boot_id:
             return run
         case None if run.boot_id == observed.boot_id and run.state is RunState.PENDING:
@@ -53,10 +55,17 @@ def _with_receipt(run: Run, found: ObservedRun | None) -> Run:
     return run.model_copy(update={"receipt": dict(found.receipt)})
 
 
-def _lost(run: Run, why: str, observed: ObservedJob) -> Run:
+def _lost_on_its_way(run: Run, lost: Lost, observed: ObservedJob) -> Run:
+    if lost.not_before and not lost.started_at and read_rfc3339(lost.not_before) > observed.now:
+        why = f"it waited for its moment, which has not come: {lost.reason}"
+        return _lost(run, why, observed, Reason.RESCHEDULED)
+    return _lost(run, lost.reason, observed)
+
+
+def _lost(run: Run, why: str, observed: ObservedJob, reason: Reason = Reason.RUN_LOST) -> Run:
     message = f"run {run.attempt} left no exit record: {why}"
     finished = wire_micro_time(observed.now)
-    update = {"state": RunState.ENDED, "reason": Reason.RUN_LOST.value, "message": message, "finished_at": finished}
+    update = {"state": RunState.ENDED, "reason": reason.value, "message": message, "finished_at": finished}
     return run.model_copy(update=update)
 
 

@@ -20,6 +20,7 @@ from controller.job import plan as planning
 from controller.job.artifacts import KeptArtifacts
 from controller.job.capacity import Capacity
 from controller.job.devices import Devices
+from controller.job.early import EarlyStarts
 from controller.job.host_files import HostFiles
 from controller.job.logs import log_directory
 from controller.job.networks import Networks
@@ -70,6 +71,7 @@ class Observer:
         artifacts: KeptArtifacts,
         host_files: HostFiles,
         networks: Networks | None = None,
+        early: EarlyStarts | None = None,
     ) -> None:
         """Look below `dirs` and `logs`; `runtimes` says what specs mean, `capacity`, `devices` and `volumes` have room.
 
@@ -77,6 +79,7 @@ class Observer:
         the limits of one job with its devices, and `forbids` why the host's policy forbids one. `look` reads what jobs
         refer to, `waiters` knows which of them wait for which, `contents` are what was uploaded for them, and
         `artifacts` what they left, and `host_files` what they may have of the host; without `networks` no job has any.
+        `early` says which runs are made ready before they are due.
         """
         self._clock = clock
         self._boot_id = boot_id
@@ -93,6 +96,7 @@ class Observer:
         self._artifacts = artifacts
         self._host_files = host_files
         self._networks = networks
+        self._early = early or EarlyStarts()
         self._unenforceable = unenforceable
         self._cannot_hold = cannot_hold
         self._forbids = forbids
@@ -104,7 +108,13 @@ class Observer:
         if not (_may_begin(job) and planning.would_begin(job, _with_devices(seen))):
             self._capacity.leave(job.key)
             return seen
+        is_early = not job.spec.is_due(seen.now)
+        if is_early and not self._capacity.has_room_for_more(job):
+            return replace(seen, ready_from=None)
         turn = self._capacity.ask(job, self._devices.counts(job.spec.resources.limits.devices))
+        if is_early and isinstance(turn, Queued):  # Not before its time.
+            self._capacity.leave(job.key)
+            return replace(seen, ready_from=None)
         if isinstance(turn, Admitted) and isinstance(seen.devices, DevicesMissing):
             self._capacity.leave(job.key)  # Another daemon has them: others may go on meanwhile.
         return replace(seen, turn=turn)
@@ -144,6 +154,7 @@ class Observer:
             volumes=self._volumes.find(job) if begins else VolumesReady(),
             network=self._networks.find(job) if self._networks and begins else NetworkGiven(),
             refused=self._networks.refused(job) if self._networks else Refused(),
+            ready_from=self._early.ready_from(job, now),
         )
 
     def _unresolved(self, job: Job) -> str:

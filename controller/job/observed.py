@@ -168,7 +168,7 @@ class ObservedJob:
 
     `after` is how far the jobs are that it waits for, `is_awaited` whether another one has still to see how it ended.
     `forbidden` says why the host's policy lets no run begin, `devices_gone` why a run that is on record cannot be
-    started with the devices it was given.
+    started with the devices it was given. `ready_from` is from when on a run that is not due is made ready, and held.
     """
 
     now: datetime
@@ -189,6 +189,12 @@ class ObservedJob:
     volumes: VolumesReady | VolumesMissing = NO_VOLUMES
     network: NetworkGiven | NetworkMissing = NetworkGiven()
     refused: Refused = Refused()
+    ready_from: datetime | None = None
+
+    @property
+    def may_be_early(self) -> bool:
+        """Whether a run that is not due may be made ready for its moment."""
+        return self.ready_from is not None and self.ready_from <= self.now
 
     def run(self, attempt: int) -> ObservedRun | None:
         """Return what there is of run `attempt`."""

@@ -13,8 +13,8 @@ from api.meta import MANIFESTS_MANAGER_PREFIX, read_time, wire_time
 from api.types.job import Job, Reason, Run, RunState
 from api.types.job_network import RunNetwork
 from api.types.pod import deleted_pods
-from controller.engine.plan import Plan, Waiting
-from controller.job import after, history, plan_many, verdict
+from controller.engine.plan import Plan
+from controller.job import after, history, plan_many, plan_scheduled, verdict
 from controller.job.observed import (
     Admitted,
     DevicesFree,
@@ -59,7 +59,7 @@ _SOONEST_SECONDS = 0.05
 _RECEIPT_CHECK_SECONDS = 0.5
 _AWAITED_CHECK_SECONDS = 1.0
 _NETWORK_CHECK_SECONDS = 5.0  # Its readiness wakes it sooner; the end of a run in a full one does not.
-_START_CHECK_SECONDS = 86_400.0  # Longer waits are no use: a step of the host's clock wakes it sooner.
+_STARTED_CHECK_SECONDS = 1.0  # That a run that was held goes on by itself; its end wakes it sooner.
 
 
 def plan(job: Job, observed: ObservedJob) -> Plan:
@@ -107,21 +107,10 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run, why_not: tuple[str, 
     """One run is on record and has not ended: start it, keep it, or end it; `why_not` says why others end it."""
     found = observed.run(run.attempt)
     unwanted = _unwanted(job, run, found) or _too_late(job, run, observed.now) or why_not
+    if found is not None and plan_scheduled.is_held(found):
+        return _plan_held(job, observed, found, unwanted)
     if run.state is RunState.PENDING:
-        if unwanted:
-            return Plan.once_recorded(AbandonRun(run.attempt, *unwanted))
-        if job.spec.suspend:
-            return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
-        if observed.forbidden:  # Another may have what it was promised; the job waits without.
-            return Plan.once_recorded(AbandonRun(run.attempt, Reason.POLICY_FORBIDS, observed.forbidden))
-        if isinstance(observed.runtime, RuntimeMissing):
-            return _plan_runtime(observed.runtime)
-        if observed.devices_gone:
-            return Plan.once_recorded(AbandonRun(run.attempt, Reason.DEVICES_GONE, observed.devices_gone))
-        if observed.unresolved:
-            return _plan_unresolved(observed)
-        # Look again: a run may be over before we first see it running, and then nothing else would wake us.
-        return Plan.once_recorded(_start(job, run.attempt, observed.now))
+        return _plan_pending(job, observed, run.attempt, unwanted)
     if found is None:
         return Plan.nothing()
     if unwanted:
@@ -129,8 +118,33 @@ def _plan_active(job: Job, observed: ObservedJob, run: Run, why_not: tuple[str, 
     return _plan_running(job, observed, run, found)
 
 
+def _plan_pending(job: Job, observed: ObservedJob, attempt: int, unwanted: tuple[str, str] | None) -> Plan:
+    if unwanted:
+        return Plan.once_recorded(AbandonRun(attempt, *unwanted))
+    if job.spec.suspend:
+        return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
+    if observed.forbidden:  # Another may have what it was promised; the job waits without.
+        return Plan.once_recorded(AbandonRun(attempt, Reason.POLICY_FORBIDS, observed.forbidden))
+    if isinstance(observed.runtime, RuntimeMissing):
+        return _plan_runtime(observed.runtime)
+    if observed.devices_gone:
+        return Plan.once_recorded(AbandonRun(attempt, Reason.DEVICES_GONE, observed.devices_gone))
+    if observed.unresolved:
+        return _plan_unresolved(observed)
+    # Look again: a run may be over before we first see it running, and then nothing else would wake us.
+    return Plan.once_recorded(_start(job, attempt, observed.now))
+
+
 def _start(job: Job, attempt: int, now: datetime) -> StartRun:
-    return StartRun(attempt, job.spec.active_deadline_seconds and _remaining(job, now))
+    not_before = None if job.spec.is_due(now) else job.spec.starts_at
+    return StartRun(attempt, job.spec.active_deadline_seconds and _remaining(job, now), not_before)
+
+
+def _plan_held(job: Job, observed: ObservedJob, found: ObservedRun, unwanted: tuple[str, str] | None) -> Plan:
+    """A run is ready and waits for its moment: it does so by itself, unless it is not to begin then."""
+    if unwanted or job.spec.suspend or observed.forbidden or not plan_scheduled.is_for_its_moment(job, found):
+        return _plan_stop(job, observed, found, unwanted[0] if unwanted else Reason.RESCHEDULED)
+    return plan_scheduled.wait(job, observed.now, _STARTED_CHECK_SECONDS)
 
 
 def _unwanted(job: Job, run: Run, found: ObservedRun | None) -> tuple[str, str] | None:
@@ -242,7 +256,9 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...], chose
         return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
     obstacle = _plan_obstacle(job, observed)
     if not job.spec.is_due(observed.now):
-        return _plan_scheduled(job, observed.now, obstacle)
+        if obstacle is None and observed.may_be_early and isinstance(observed.turn, Admitted):
+            return _plan_early(job, observed, observed.turn)
+        return plan_scheduled.wait_for_all(job, observed, obstacle)
     if obstacle is not None:
         return obstacle
     due = chosen.due if chosen is not None else next_retry(job, runs)
@@ -315,16 +331,10 @@ def _plan_obstacle(job: Job, observed: ObservedJob) -> Plan | None:
     return None
 
 
-def _plan_scheduled(job: Job, now: datetime, obstacle: Plan | None) -> Plan:
-    """Wait for spec.startAt, by the wall clock, and have what the run will need made meanwhile."""
-    start = job.spec.starts_at or now
-    seconds = min((start - now).total_seconds(), _START_CHECK_SECONDS)
-    said = f"it starts at {wire_time(start)}"
-    if obstacle is None or obstacle.waiting is None:
-        return Plan.wait(Reason.SCHEDULED, said, seconds)
-    said += f"; not ready for it so far: {obstacle.waiting.reason}: {obstacle.waiting.message}"
-    sooner = min(seconds, obstacle.check_again_seconds or seconds)
-    return Plan(obstacle.steps, Waiting(Reason.SCHEDULED, said), sooner)
+def _plan_early(job: Job, observed: ObservedJob, turn: Admitted) -> Plan:
+    """Begin the run, to be held until its moment: it is waited for as it was before."""
+    begun = _plan_begin(job, observed, turn, DevicesFree(), Next())
+    return replace(begun, waiting=plan_scheduled.wait(job, observed.now).waiting)
 
 
 def _requirements_not_met(job: Job, runtime: RuntimeReady) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from api.types.job import OUTPUT_ANNOTATION, WHOLE_OUTPUT, Job
@@ -10,6 +11,7 @@ from controller.cgroup.limits import IoLimit, Limits
 from controller.devices.fitting import Fitting
 from controller.job import history, package_cache
 from controller.job.environment import environment
+from controller.job.moments import micros
 from controller.job.observed import RuntimeMount, RuntimeReady
 from controller.job.run_dirs import name_given, run_id
 from controller.launcher.network_end import NetworkEnd
@@ -140,11 +142,12 @@ def run_spec(
     device_claim: str | None = None,
     volumes: tuple[VolumeBind, ...] = (),
     place: Place | None = None,
+    not_before: datetime | None = None,
 ) -> RunSpec:
     """Return what the launcher needs to start run `attempt`, which was given `devices`; `disks` as for `limits`.
 
     `device_claim` is what keeps the devices from all other runs of the host, `volumes` what it sees of its volumes,
-    `place` where it is in its network.
+    `place` where it is in its network, and `not_before` the moment that its command is held until.
 
     Raises:
         ValueError: no run can be so.
@@ -172,6 +175,7 @@ def run_spec(
         artifacts=places.artifacts,
         stdin=job.spec.stdin,
         network=place.end if place else None,
+        not_before=None if not_before is None else micros(not_before) * 1000,
     )
 
 

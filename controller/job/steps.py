@@ -1,6 +1,7 @@
 """The steps that a job's plan is made of, as plain data; `act.py` carries them out."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from api.types.job import RunVolume
 from api.types.job_network import RunNetwork
@@ -45,10 +46,11 @@ class RequestNetwork:
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """Have the launcher start run `attempt`; asking twice starts it once."""
+    """Have the launcher start run `attempt`; asking twice starts it once. Its command is held until `not_before`."""
 
     attempt: int
     deadline_seconds: float | None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

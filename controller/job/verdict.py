@@ -73,7 +73,7 @@ def of(job: Job, runs: tuple[Run, ...], now: datetime, never: AfterStatus | None
 
 def stopped(job: Job, last: Run | None, now: datetime, ended_at: str | None) -> Verdict:
     """Return the end of a job that somebody asked to stop."""
-    if last is None and not job.spec.is_due(now):
+    if (last is None or last.started_at is None) and not job.spec.is_due(now):
         return Verdict.bad(Reason.CANCELED, "it was asked to stop before its start time", ended_at)
     return Verdict.bad(Reason.STOPPED, "it was asked to stop", ended_at)
 

@@ -202,11 +202,14 @@ class Crew:
         return None if self.builder.ruleset is None else self.builder.ruleset.fd
 
     def close(self) -> None:
-        """Let go of what the sandbox was made with; the job goes on."""
+        """Let go of what the sandbox was made with; the job goes on. Its `orders` are closed by `dismiss`."""
         held_run.keep_ruleset(self.ruleset_fd)
         self.builder.close()
-        self.orders.close()
         os.close(self.sandbox_mounts_fd)
+
+    def dismiss(self) -> None:
+        """Have nothing more to say to the job's process, nor to hear of it."""
+        self.orders.close()
 
     def _enter_sandbox(self) -> None:
         """Leave the host's mounts for good."""

@@ -14,13 +14,14 @@ import select
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from struct import Struct
 from typing import NoReturn
 
 from controller.launcher import receipt, signals
 from controller.launcher.interpreters import refuse_links_of_proc
 from controller.launcher.outcome import NeverRan
 from controller.launcher.records import Reason
-from controller.linux import libc, namespaces, process
+from controller.linux import libc, namespaces, process, wall_clock
 from controller.linux.capabilities import Capability
 from controller.linux.namespaces import LinuxNamespace
 from controller.sandbox import confine
@@ -40,6 +41,7 @@ _COMMAND = b"C"
 _COMMAND_AND_STDIN = b"I"
 _NO_RIGHTS: frozenset[Capability] = frozenset()
 _NO_FD = -1
+_START = Struct("=q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Command:
     env: Mapping[str, str]
     cwd: str
     limits: ProcessLimits = NO_PROCESS_LIMITS
+    not_before: int | None = None
+    """The moment before which it is not to be, in nanoseconds since 1970. When it was is told by `say_start`."""
 
 
 class CannotRun(Exception):
@@ -105,6 +109,9 @@ def wait_and_become(files: JobFiles, seccomp: bytes) -> NoReturn:
             doing = "be held to where it may write"
             if ruleset_fd != _NO_FD:
                 confine.restrict_writing(ruleset_fd)
+            if command.not_before is not None:
+                doing = "wait for its moment"
+                say_start(orders, wall_clock.sleep_until(command.not_before))
         os.setpriority(os.PRIO_PROCESS, 0, files.niceness)  # Until here it was the launcher's work, and in its haste.
         execute(command)
     except CannotRun as error:
@@ -217,8 +224,22 @@ def give_command(orders: socket.socket, command: Command, ruleset_fd: int | None
         socket.send_fds(orders, [_COMMAND if stdin_fd is None else _COMMAND_AND_STDIN], fds)
     else:
         orders.sendall(_COMMAND)
-    orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd, limits]).encode())
+    orders.sendall(json.dumps([command.argv, dict(command.env), command.cwd, limits, command.not_before]).encode())
     orders.shutdown(socket.SHUT_WR)
+
+
+def say_start(orders: socket.socket, nanoseconds: int) -> None:
+    """Tell the supervisor that the command is executed now."""
+    orders.sendall(_START.pack(nanoseconds))
+
+
+def hear_start(orders: socket.socket) -> int | None:
+    """Return when a command that was to wait for its moment was executed, in nanoseconds since 1970.
+
+    To be called when there is something to read; None if the process has ended without.
+    """
+    told = orders.recv(_START.size)
+    return _START.unpack(told)[0] if len(told) == _START.size else None
 
 
 def _join_cgroup(orders: socket.socket) -> None:
@@ -246,8 +267,8 @@ def _wait_for_command(orders: socket.socket) -> tuple[Command, int]:
 
 
 def _parse_command(text: bytes | bytearray) -> Command:
-    argv, env, cwd, limits = json.loads(text)
-    return Command(tuple(argv), env, cwd, ProcessLimits(*limits))
+    argv, env, cwd, limits, not_before = json.loads(text)
+    return Command(tuple(argv), env, cwd, ProcessLimits(*limits), not_before)
 
 
 def _receive_fds(orders: socket.socket) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TypeAlias
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 MAX_MESSAGE_BYTES = 8 << 20
 
 ATTACHED = "attached"

@@ -123,13 +123,16 @@ class ExitFile:
             self.fd = os.open(EXIT_TO_BE, _NEW, 0o600, dir_fd=directory_fd)
             reserve(self.fd)
 
-    def tell(self, receipt: Mapping[str, Plain]) -> None:
-        """Write what the run is held to, for who looks while it runs; `records.read_receipt` reads it.
+    def tell(self, receipt: Mapping[str, Plain], started_at: str = "") -> None:
+        """Write what the run is held to, for who looks while it runs, and when it began, if its claim does not say.
+
+        `records` reads both.
 
         Raises:
             OSError: the disk refused.
         """
-        told = (json.dumps({"receipt": each}).encode() for each in _shorter_and_shorter(receipt))
+        began = {"started_at": started_at} if started_at else {}
+        told = (json.dumps({**began, "receipt": each}).encode() for each in _shorter_and_shorter(receipt))
         os.pwrite(self.fd, next(each for each in told if len(each) <= _RESERVED_BYTES), 0)  # What follows is blanks.
 
     def write(self, record: ExitRecord) -> None:

@@ -62,7 +62,8 @@ class ExitRecord:
 class Claim:
     """Who runs the run: a supervisor, by (boot, pid, start time); and the path of the FIFO it listens on.
 
-    A run that was cancelled before anybody ran it has its `outcome` here.
+    A run that was cancelled before anybody ran it has its `outcome` here. One that is made ready ahead of its moment
+    has that in `not_before`, and no `started_at`: when it began is told with the receipt.
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class Claim:
     started_at: str
     control: str
     outcome: ExitRecord | None = None
+    not_before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Running:
     """The run is on its way; `control` is the path of its supervisor's FIFO.
 
     With `is_ending` its supervisor was killed, and is not dead as the kernel has it wait for what it cannot end: on
-    version 1 of cgroups that is what is frozen.
+    version 1 of cgroups that is what is frozen. Nothing of it was executed so far, as it is ready ahead of the moment
+    `not_before`, if there is that and no `started_at`.
     """
 
     pid: int
@@ -92,6 +95,12 @@ class Running:
     started_at: str
     control: str = field(default="", compare=False)
     is_ending: bool = False
+    not_before: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ready, and waits for its moment."""
+        return bool(self.not_before) and not self.started_at
 
     def hold(self) -> int:
         """Open a pidfd of its supervisor. The caller closes it.
@@ -134,6 +143,7 @@ class Lost:
 
     reason: str
     started_at: str
+    not_before: str = ""
 
 
 Observed: TypeAlias = Unclaimed | Running | Exited | Lost
@@ -169,15 +179,23 @@ def _observe(directory_fd: int) -> Observed:
         return _unnamed_exit(directory_fd) or Unclaimed()
     if claim.outcome is not None:
         return Exited(claim.outcome)
+    return _as_claimed(directory_fd, claim, was_torn=torn is not None)
+
+
+def _as_claimed(directory_fd: int, claim: Claim, *, was_torn: bool) -> Observed:
+    """Say where a claimed run stands that had no record when we looked."""
     found = _supervisor_of(claim)
-    running = Running(claim.pid, claim.start_time, claim.started_at, claim.control)
+    started_at = _told_start(directory_fd) if claim.not_before else claim.started_at
+    running = Running(claim.pid, claim.start_time, started_at, claim.control, not_before=claim.not_before)
     if isinstance(found, procfs.Stat) and not found.is_exiting:
         return running
-    if torn is None:  # It was alive when we looked for the record at first, and may have written it since.
+    if not was_torn:  # It was alive when we looked for the record at first, and may have written it since.
         record = read_exit(directory_fd)
         if ended := Exited(record) if record is not None else _unnamed_exit(directory_fd):
             return ended
-    return replace(running, is_ending=True) if isinstance(found, procfs.Stat) else Lost(found, claim.started_at)
+    if isinstance(found, procfs.Stat):
+        return replace(running, is_ending=True)
+    return Lost(found, started_at, claim.not_before)
 
 
 def _unnamed_exit(directory_fd: int) -> Exited | None:
@@ -246,14 +264,28 @@ def read_receipt(run_dir: Path) -> Mapping[str, Plain] | None:
     except FileNotFoundError:
         return None
     try:
-        match _read(directory_fd, EXIT_TO_BE):
+        match _told(directory_fd):
             case {"receipt": dict(receipt)}:
                 return receipt
-    except ValueError:  # Blanks; or the record is being written over it.
-        pass
     finally:
         os.close(directory_fd)
     return None
+
+
+def _told_start(directory_fd: int) -> str:
+    """Return when a run that was made ready ahead of its moment began; empty if it has not."""
+    match _told(directory_fd):
+        case {"started_at": str(started_at)}:
+            return started_at
+    return ""
+
+
+def _told(directory_fd: int) -> Mapping[str, object]:
+    """Return what a run has told of itself so far; nothing if it has not, or is writing its record over it."""
+    try:
+        return _read(directory_fd, EXIT_TO_BE) or {}
+    except ValueError:  # Blanks.
+        return {}
 
 
 def _read(directory_fd: int, name: str) -> dict[str, "object"] | None:

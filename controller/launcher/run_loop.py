@@ -9,14 +9,16 @@ import fcntl
 import os
 import select
 import signal
+import socket
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from struct import Struct
 
 from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import OomWatch
-from controller.launcher import outcome
+from controller.launcher import job_process, outcome
 from controller.launcher.control import Command, ControlFifo
 from controller.launcher.job_stdin import JobStdin
 from controller.launcher.log_writer import LogWriter
@@ -35,6 +37,14 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job's process that waits for its moment: where it tells of its start, and who is told then."""
+
+    orders: socket.socket
+    began: Callable[[int], None]
+
+
 class RunLoop:
     """What goes on around one job's main process; `run` is called once.
 
@@ -42,6 +52,7 @@ class RunLoop:
         outputs: read ends of the job's pipes, each with its stream's name in the log.
         wakeup_fd: readable after a signal; `signals_seen` tells which.
         stdin: the job's standard input, if it has one to be ended.
+        held: a job's process that has not begun: its deadline counts from its start.
     """
 
     def __init__(
@@ -56,6 +67,7 @@ class RunLoop:
         deadline_seconds: float | None,
         grace_seconds: float,
         stdin: JobStdin | None = None,
+        held: Held | None = None,
     ) -> None:
         self._job_pid = job_pid
         self._outputs = dict(outputs)
@@ -66,7 +78,11 @@ class RunLoop:
         self._wakeup_fd = wakeup_fd
         self._grace_seconds = grace_seconds
         self._stdin = stdin
-        self._deadline_at = None if deadline_seconds is None else boot_seconds() + deadline_seconds
+        self._held = held
+        self._deadline_seconds = deadline_seconds
+        self._deadline_at: float | None = None
+        if held is None:
+            self._count_to_the_deadline()
         self._kill_at: float | None = None
         self._look_at: float | None = None
         self._oom_looks: list[float] = []
@@ -78,6 +94,7 @@ class RunLoop:
             control.fd: self._on_command,
             oom.fileno(): self._on_oom,
             **dict.fromkeys(outputs, self._on_output),
+            **({} if held is None else {held.orders.fileno(): self._on_start}),
         }
         for fd in self._actions:
             self._poll.register(fd, select.POLLIN)
@@ -96,6 +113,8 @@ class RunLoop:
             self._check_times()
         self._kill_everything()
         self._reap(0)
+        if self._held is not None:
+            self._on_start(self._held.orders.fileno())
         for fd in list(self._outputs):
             self._take_what_is_left(fd)
         self._log.finish()
@@ -147,14 +166,30 @@ class RunLoop:
         match command:
             case {"op": "stop", "reason": str(reason), "grace_seconds": int() | float() as grace_seconds}:
                 self._end(Ending(reason, "stopped as asked for"), float(grace_seconds))
-            case {"op": "deadline", "seconds": None}:
-                self._deadline_at = None
-            case {"op": "deadline", "seconds": int() | float() as seconds} if self.ending is None:
-                self._deadline_at = boot_seconds() + float(seconds)
+            case {"op": "deadline", "seconds": None | int() | float() as seconds} if self.ending is None:
+                self._deadline_seconds = seconds
+                if self._held is None:
+                    self._count_to_the_deadline()
             case {"op": "end_stdin"} if self._stdin is not None:
                 self._stdin.end()
             case _:
                 pass  # A newer controller's order. What it is for, only that one could say.
+
+    def _on_start(self, fd: int) -> None:
+        """Hear of the start of a job that was held; or that its process has ended without."""
+        held, self._held = self._held, None
+        self._poll.unregister(fd)
+        if held is None:
+            return
+        with held.orders:
+            began = job_process.hear_start(held.orders)
+        if began is not None:
+            held.began(began)
+        if self.ending is None:
+            self._count_to_the_deadline()
+
+    def _count_to_the_deadline(self) -> None:
+        self._deadline_at = None if self._deadline_seconds is None else boot_seconds() + self._deadline_seconds
 
     def _on_oom(self, _fd: int) -> None:
         """Look whether it was a process of ours that was killed: it may be that of another run, or none so far."""

@@ -33,7 +33,7 @@ from controller.sandbox.spec import (
     VolumeBind,
 )
 
-VERSION = 11
+VERSION = 12
 _SHARED_FIELDS = tuple(field.name for field in fields(SandboxSpec) if field.name not in OWN_FIELDS)
 _PARTS = (Bind, PrivateCopy, Scratch, EtcFile)
 _MOUNT_TYPES: dict[str, tuple[type, ...]] = {
@@ -86,6 +86,8 @@ class RunSpec:
         artifacts: what of /work is kept after it; None is nothing.
         stdin: whether it can be given something to read; otherwise that is /dev/null.
         device_claim: the path of what says that its devices are its own, to be kept for life: see `host_claims`.
+        not_before: the moment of the wall clock before which its command is not executed, in nanoseconds since 1970;
+            all else is made ready at once. None is as soon as it is ready.
     """
 
     run_id: str
@@ -108,6 +110,7 @@ class RunSpec:
     artifacts: Artifacts | None = None
     stdin: bool = False
     network: NetworkEnd | None = None
+    not_before: int | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -248,6 +251,7 @@ def _run(given: dict[str, object], shared: SandboxSpec) -> RunSpec:
     given["network"] = network_end.read(given.get("network"))
     _check("stdin", given.get("stdin", False), bool)
     _check("device_claim", given.get("device_claim"), str, type(None))
+    _check("not_before", given.get("not_before"), int, type(None))
     return RunSpec(**given)  # type: ignore[arg-type]  # Checked above, field by field.
 
 

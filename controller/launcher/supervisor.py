@@ -10,7 +10,6 @@ exit record, unless this process is killed or the disk refuses.
 import contextlib
 import errno
 import os
-import resource
 import signal
 import socket
 import sys
@@ -24,7 +23,7 @@ from controller.cgroup import choose, readback
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.io_lift import NO_LIFT, IoLift
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
-from controller.cgroup.usage import Usage, UsageReader
+from controller.cgroup.usage import UsageReader
 from controller.launcher import (
     claiming,
     devices_told,
@@ -38,6 +37,7 @@ from controller.launcher import (
     records,
     run_loop,
     signals,
+    used,
     waiting,
 )
 from controller.launcher.control import ControlFifo
@@ -50,7 +50,7 @@ from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.receipt import NotEnforced, Surroundings
 from controller.launcher.recording import ExitFile
 from controller.launcher.records import Claim, ExitRecord, Reason
-from controller.launcher.run_loop import RunLoop
+from controller.launcher.run_loop import Held, RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
 from controller.linux import core_pattern, libc, process, rtnetlink
@@ -69,7 +69,6 @@ _PR_SET_NAME = 15
 _OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEEP = frozenset({Capability.KILL})
-_BLOCK_BYTES = 512  # Source: include/linux/task_io_accounting_ops.h, task_io_get_inblock().
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -115,7 +114,8 @@ def supervise(post: Post) -> None:
     if spec is None:
         return
     kept: tuple[int, ...] = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
-    claim = Claim(spec.run_id, post.boot_id, pid, start_time, utc_text(time.time_ns()), control.path)
+    began, moment = (utc_text(time.time_ns()), "") if spec.not_before is None else ("", utc_text(spec.not_before))
+    claim = Claim(spec.run_id, post.boot_id, pid, start_time, began, control.path, not_before=moment)
     try:
         if spec.device_claim is not None:
             kept += (host_claims.keep(spec.device_claim),)  # Its descriptor is this process' too, to its end.
@@ -192,6 +192,7 @@ class _Supervisor:
         self._told: dict[str, records.Plain] | None = None
         self._keeper: Keeper | None = None
         self._stdin: JobStdin | None = None
+        self._started_at = claim.started_at
 
     def run(self) -> None:
         """Run the job and write how it ended, whatever happens."""
@@ -232,7 +233,7 @@ class _Supervisor:
             keeping.take_work(self._keeper)
             ready.judge()
             self._devices_say = devices_told.read(spec.sandbox.devices.nodes)
-            command = Command(spec.argv, spec.env, spec.cwd, spec.process_limits)
+            command = Command(spec.argv, spec.env, spec.cwd, spec.process_limits, spec.not_before)
             self._give_command(ready, command)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESRCH):
@@ -249,7 +250,10 @@ class _Supervisor:
             ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
         keeping.keep(self._keeper, self._control, was_stopped=ending is not None)
         report = job_process.read_report(ready.report_fd)
-        return outcome.decide(wait_status, ending, _kills(oom), report, within_its_limit=_is_within_its_limit(oom))
+        if ending is not None and not self._started_at:
+            return Outcome(ending.reason, ending.message, None, None)  # Nothing was executed.
+        is_within = used.is_within_its_limit(oom)
+        return outcome.decide(wait_status, ending, used.kills(oom), report, within_its_limit=is_within)
 
     def _attend(
         self, ready: Crew, oom: OomWatch, io_lift: IoLift, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int
@@ -263,6 +267,8 @@ class _Supervisor:
         held_run.keep_limits(self._spec.process_limits)
         self._give_up_rights(log_dir_fd)
         ready.close()
+        if self._started_at:
+            ready.dismiss()
         self._record(Outcome(Reason.COMPLETED, "", 0, None))  # Rehearsed: somebody waits for the real one.
         with contextlib.suppress(OSError):  # It is in the record again.
             self._exit_file.tell(self._receipt())
@@ -277,7 +283,13 @@ class _Supervisor:
             self._spec.deadline_seconds,
             self._spec.grace_seconds,
             self._stdin,
+            None if self._started_at else Held(ready.orders, self._on_start),
         )
+
+    def _on_start(self, nanoseconds: int) -> None:
+        self._started_at = utc_text(nanoseconds)
+        with contextlib.suppress(OSError):  # As above.
+            self._exit_file.tell(self._receipt(), self._started_at)
 
     def _give_command(self, ready: Crew, command: Command) -> None:
         if not self._spec.stdin:
@@ -321,21 +333,18 @@ class _Supervisor:
         usage = None
         began = self._enforced and result.reason != Reason.SANDBOX_FAILED
         if began and self._usage is not None:
-            try:
-                usage = self._usage.read()
-            except (OSError, ValueError):  # The cgroup was taken away under the run: its end counts more.
-                traceback.print_exc(file=sys.stderr)
+            usage = used.read(self._usage)
         return ExitRecord(
             run_id=self._claim.run_id,
             reason=result.reason,
             message=result.message[:_MESSAGE_CHARACTERS],
             exit_code=result.exit_code,
             signal=result.signal,
-            started_at=self._claim.started_at,
+            started_at=self._started_at,
             finished_at=utc_text(time.time_ns()),
             dropped_log_bytes=self._log.dropped_bytes if self._log else 0,
             receipt=self._receipt() if began else {},
-            usage={} if usage is None else _numbers(usage),
+            usage={} if usage is None else used.numbers(usage),
             oom_kills=0 if usage is None else usage.oom_kills,
         )
 
@@ -361,32 +370,6 @@ def _judge_cores(limits: ProcessLimits) -> None:
     pattern = core_pattern.read()
     if limits.leaves_cores and (core_pattern.is_program(pattern) or core_pattern.is_socket(pattern)):
         raise NotEnforced(f"cannot begin the run: no core file is held to coreSize: kernel.core_pattern is {pattern}")
-
-
-def _numbers(usage: Usage) -> dict[str, float]:
-    return {name: getattr(usage, name) for name in usage.__slots__} | _disk_bytes()
-
-
-def _disk_bytes() -> dict[str, int]:
-    """Return what the run's processes, all of which were waited for here, read from disks and wrote to them."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {"read_bytes": used.ru_inblock * _BLOCK_BYTES, "written_bytes": used.ru_oublock * _BLOCK_BYTES}
-
-
-def _kills(oom: OomWatch) -> int:
-    try:
-        return oom.killed_count()
-    except OSError:  # As for the usage. That there were any, the watch has told the loop.
-        traceback.print_exc(file=sys.stderr)
-        return 0
-
-
-def _is_within_its_limit(oom: OomWatch) -> bool:
-    try:
-        return not oom.was_at_its_limit()
-    except (OSError, ValueError):
-        traceback.print_exc(file=sys.stderr)
-        return False
 
 
 def _why_the_job_is_gone(ready: Crew, error: OSError) -> Outcome:

@@ -31,6 +31,7 @@ _NUMBERS = {
     "x86_64": {
         **_COMMON,
         "capset": 126,
+        "clock_nanosleep": 230,
         "clone": 56,
         "inotify_add_watch": 254,
         "inotify_init1": 294,
@@ -58,6 +59,7 @@ _NUMBERS = {
     "aarch64": {
         **_COMMON,
         "capset": 91,
+        "clock_nanosleep": 115,
         "clone": 220,
         "inotify_add_watch": 27,
         "inotify_init1": 26,

@@ -19,13 +19,14 @@ from controller.devices.inventory import Inventory
 from controller.engine.clock import SystemClock
 from controller.job.act import Actor
 from controller.job.announce import JobMetrics
-from controller.job.capacity import Capacity, QueueRules
+from controller.job.capacity import Capacity
 from controller.job.devices import Devices
 from controller.job.host_files import HostFiles
 from controller.job.logs import log_directory
 from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer
 from controller.job.observed import RuntimeMissing, RuntimeReady
+from controller.job.queue_rules import QueueRules
 from controller.job.run_dirs import RunDirs, run_id
 from controller.job.run_spec import RunDefaults
 from controller.job.run_watch import RunWatch

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.errors import ApiError
 from api.kinds import CRON_JOB, JOB
-from api.meta import ObjectKey
+from api.meta import ObjectKey, read_time, wire_time
 from support.cron_jobs import CREATED, CronWorld
 
 EVENTS = st.lists(
@@ -51,8 +51,41 @@ def test_no_time_ever_gets_two_jobs(spec, events):
             world.close()
 
 
+@pytest.mark.invariant("T3")
+@settings(max_examples=40, deadline=None)
+@given(POLICIES, EVENTS, st.sampled_from([50, 200]))
+def test_no_time_ever_has_two_jobs_begin_though_jobs_are_made_ahead(spec, events, crowd):
+    with tempfile.TemporaryDirectory() as directory:
+        world = CronWorld(Path(directory), crowd)
+        begun: dict[str, set[str]] = {}
+        try:
+            world.apply(**spec)
+            for what, arg in events:
+                happen(world, what, arg)
+                for name, uid in begin_what_is_due(world):
+                    begun.setdefault(name, set()).add(uid)
+                assert all(len(uids) == 1 for uids in begun.values()), begun
+            settle(world, spec)
+        finally:
+            world.close()
+
+
+def begin_what_is_due(world: CronWorld):
+    """Have the runs of all jobs begin whose moment has come, if they have not; yield which have."""
+    for key in world.store.keys(JOB.name):
+        job = world.verbs.get(JOB, "default", key.name)
+        due = job["spec"].get("startAt")
+        if "deletionTimestamp" in job["metadata"] and not job.get("status", {}).get("startTime"):
+            world.remove(key.name)
+            continue
+        if due is None or read_time(due) <= world.clock.now():
+            if not job.get("status", {}).get("startTime"):
+                world.store.update_status(job | {"status": {"startTime": wire_time(world.clock.now())}})
+            yield key.name, job["metadata"]["uid"]
+
+
 def happen(world: CronWorld, what: str, arg) -> None:
-    live = [key.name for key in world.store.keys(JOB.name)]
+    live = [key.name for key in world.store.keys(JOB.name)] if what == "remove" else come(world)
     match what:
         case "wait":
             world.advance(arg)
@@ -72,6 +105,13 @@ def happen(world: CronWorld, what: str, arg) -> None:
             world.change(suspend=arg)
 
 
+def come(world: CronWorld) -> list[str]:
+    """Return the names of the jobs that are there and whose moment has come."""
+    jobs = [world.verbs.get(JOB, "default", key.name) for key in world.store.keys(JOB.name)]
+    due = [job for job in jobs if read_time(job["spec"].get("startAt", wire_time(CREATED))) <= world.clock.now()]
+    return [job["metadata"]["name"] for job in due]
+
+
 def act_without_telling(world: CronWorld, steps: int) -> None:
     """A pass that is cut short: after some steps, or before its status is stored."""
     world.read_journal()
@@ -83,13 +123,13 @@ def act_without_telling(world: CronWorld, steps: int) -> None:
 def settle(world: CronWorld, spec) -> None:
     """Left alone until well after all that was said, it is at its newest time and has an empty plan."""
     world.change(suspend=False)
-    for key in world.store.keys(JOB.name):
-        world.end(key.name)
+    for name in come(world):
+        world.end(name)
     world.clock.advance(86_400 - (world.clock.now() - CREATED).total_seconds() % 60 + 0.5)
     for _ in range(3):
         world.reconcile()
-        for key in world.store.keys(JOB.name):
-            world.end(key.name)
+        for name in come(world):
+            world.end(name)
 
     now = world.clock.now()
     newest = now.replace(second=0, microsecond=0)
@@ -100,7 +140,9 @@ def settle(world: CronWorld, spec) -> None:
     assert world.store.get(ObjectKey("CronJob", "default", "tick")) is not None
     cron_job = CRON_JOB.type.model_validate(world.get())
     assert not [
-        s for s in world.kind.plan(cron_job, world.kind.observe(cron_job)).steps if type(s).__name__ != "DeleteJob"
+        s
+        for s in world.kind.plan(cron_job, world.kind.observe(cron_job)).steps
+        if type(s).__name__ not in ("DeleteJob", "MakeAhead")
     ]
 
 

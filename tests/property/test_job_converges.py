@@ -1,5 +1,6 @@
 """A job driven through random endings, edits, suspensions and crashes, against the pure plan and report."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from api.meta import read_time, wire_time
 from api.types.job import Job, RunState
 from controller.job.observed import ObservedJob, RuntimeMissing
+from controller.job.steps import KillRun
 from controller.launcher.records import Running
 from support.builders import NOW
 from support.job_driver import JobDriver
-from support.steps import ends
+from support.steps import ends, pretend
 
 SPECS = st.fixed_dictionaries(
     {"backoffLimit": st.integers(0, 3), "backoffSeconds": st.just(10)},
@@ -32,6 +34,7 @@ EVENTS = st.lists(
         st.tuples(st.just("wait"), st.integers(1, 400)),
         st.tuples(st.just("instant"), st.sampled_from([None, "Completed", "Error"])),
         st.tuples(st.just("delete"), st.none()),
+        st.tuples(st.just("early"), st.integers(0, 700)),
     ),
     max_size=8,
 )
@@ -45,10 +48,31 @@ class Driver(JobDriver):
         super().__init__(spec, runtime=MISSING)
 
     def check_begun(self, step):
-        assert self.job.spec.start_at is None or read_time(self.job.spec.start_at) <= self.host.now
+        assert self.is_due() or self.host.may_be_early
+
+    def is_due(self):
+        return self.job.spec.start_at is None or read_time(self.job.spec.start_at) <= self.host.now
+
+    def executed(self):
+        """Runs whose command is executed; those that are held until their moment are not."""
+        return {each.attempt for each in self.host.runs if isinstance(each.record, Running) and not each.record.is_held}
+
+    def _do(self, step):
+        before = self.executed()
+        super()._do(step)
+        assert self.executed() <= before or self.is_due()
 
     def happen(self, what, arg):
         match what:
+            case "wait":
+                before = self.executed()
+                super().happen(what, arg)
+                assert self.executed() <= before or self.is_due()
+            case "early":
+                self.host = replace(self.host, ready_from=self.host.now + timedelta(seconds=arg - 350))
+            case "kill":
+                for run in self.host.runs:
+                    self.host = pretend(self.host, KillRun(run.attempt))
             case "end":
                 self.host = ends(self.host, arg, 0 if arg == "Completed" else 1)
             case "edit":
@@ -107,3 +131,39 @@ def _check(job: Job, host: ObservedJob, starts: dict[int, int]) -> None:
     if job.meta.is_deleting:
         assert host.runs == ()
     assert host.now >= NOW
+
+
+STARTS = st.sampled_from([wire_time(NOW + timedelta(seconds=seconds)) for seconds in (60, 90, 120)])
+SCHEDULED = st.fixed_dictionaries(
+    {"startAt": STARTS, "backoffSeconds": st.just(10)}, optional={"suspend": st.booleans()}
+)
+BEFORE = st.lists(
+    st.one_of(
+        st.tuples(st.just("edit"), SCHEDULED),
+        st.tuples(st.just("wait"), st.integers(1, 50)),
+        st.tuples(st.just("crash"), st.integers(0, 3)),
+        st.tuples(st.just("kill"), st.none()),
+        st.tuples(st.just("delete"), st.none()),
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.invariant("T1")
+@settings(max_examples=200, deadline=None)
+@given(SCHEDULED, BEFORE)
+def test_a_run_that_is_made_ready_early_is_executed_when_its_job_is_to_start(spec, events):
+    driver = Driver(spec)
+    driver.happen("early", 0)
+    driver.settle()
+    for what, arg in events:
+        driver.happen(what, arg)
+        driver.settle()
+        _check(driver.job, driver.host, driver.starts)
+    for _ in range(5):
+        driver.happen("wait", 60)
+        driver.settle()
+
+    is_wanted = not (driver.job.meta.is_deleting or driver.job.spec.suspend)
+    goes_on = [each for each in driver.host.runs if each.attempt in driver.executed() and not each.frozen]
+    assert bool(goes_on) == is_wanted

@@ -69,14 +69,25 @@ def running(attempt: int = 1, **fields: Any) -> ObservedRun:
     return ObservedRun(attempt, Running(4711, 99, "2026-01-02T03:04:00.000000000Z"), **fields)
 
 
-def exited(attempt: int = 1, reason: str = "Completed", exit_code: int | None = 0) -> ObservedRun:
+def held(moment: datetime, began: datetime | None = None, attempt: int = 1) -> ObservedRun:
+    """A run that was made ready for its moment, and has begun if it says when."""
+    started_at = "" if began is None else wire_micro_time(began)
+    return ObservedRun(attempt, Running(4711, 99, started_at, not_before=wire_micro_time(moment)))
+
+
+def exited(
+    attempt: int = 1, reason: str = "Completed", exit_code: int | None = 0, *, began: bool = True
+) -> ObservedRun:
     """A run that ended and said how."""
     text = "exited with code 0" if exit_code == 0 else f"exited with code {exit_code}"
     moment = "2026-01-02T03:04:05.000000000Z"
-    record = ExitRecord(f"{UID}-{attempt}", reason, text, exit_code, None, moment, moment)
+    record = ExitRecord(f"{UID}-{attempt}", reason, text, exit_code, None, moment if began else "", moment)
     return ObservedRun(attempt, Exited(record))
 
 
-def lost(attempt: int = 1) -> ObservedRun:
-    """A run whose supervisor was killed."""
-    return ObservedRun(attempt, Lost("its supervisor is gone", "2026-01-02T03:04:00.000000000Z"))
+def lost(attempt: int = 1, not_before: datetime | None = None, began: datetime | None = None) -> ObservedRun:
+    """A run whose supervisor was killed, perhaps while it was held until its moment."""
+    held_until = "" if not_before is None else wire_micro_time(not_before)
+    said = "" if began is None else wire_micro_time(began)
+    started_at = said if held_until else "2026-01-02T03:04:00.000000000Z"
+    return ObservedRun(attempt, Lost("its supervisor is gone", started_at, held_until))

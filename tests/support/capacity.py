@@ -11,10 +11,11 @@ from controller.capacity.amounts import CPU, MEMORY, RUNS, STORAGE, Need, need
 from controller.capacity.line import Waiting
 from controller.capacity.turns import Promised
 from controller.job import requests
-from controller.job.capacity import Capacity, QueueRules
+from controller.job.capacity import Capacity
 from controller.job.memory_place import MemoryPlace
 from controller.job.moments import moment
 from controller.job.observed import Admitted, Queued
+from controller.job.queue_rules import QueueRules
 from controller.job.run_dirs import RunDirs
 from state.store import Store
 from support.hand_clock import HandClock

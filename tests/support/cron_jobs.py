@@ -18,6 +18,7 @@ from controller.cron_job.metrics import CronMetrics
 from controller.cron_job.observe import Observer
 from controller.cron_job.observed import Child, ObservedCronJob
 from controller.cron_job.starts import Starts, settle
+from controller.engine.ahead import Ahead
 from controller.engine.metrics import EngineMetrics
 from controller.engine.reconcile import ReconcileLoop
 from controller.engine.recorder import Recorder
@@ -74,9 +75,13 @@ class MovedClock:
 
 
 class CronWorld:
-    """The CronJob kind over a real store, pass by pass; jobs end and go when a test says so."""
+    """The CronJob kind over a real store, pass by pass; jobs end and go when a test says so.
 
-    def __init__(self, directory: Path) -> None:
+    With `crowd` others that are due at each minute, their jobs are made a tenth of a second each ahead of it.
+    """
+
+    def __init__(self, directory: Path, crowd: int = 0) -> None:
+        self.crowd = crowd
         self.clock = MovedClock()
         self.store = Store.open(directory / "store.db", self.clock)
         self.verbs = Verbs(self.store, self.clock)
@@ -87,9 +92,10 @@ class CronWorld:
 
     def begin_process(self) -> None:
         """Begin as a daemon does: what was killed with the one before is forgotten."""
-        settle(self.store)
         self.children, self.starts = Children(self.store, self.clock), Starts()
-        observer = Observer(self.clock, self.store, self.children, self.starts, UTC)
+        settle(self.store, self.starts, self.clock.now())
+        self.ahead = Ahead(cpus=1)
+        observer = Observer(self.clock, self.store, self.children, self.starts, UTC, self.ahead)
         self.observer = observer
         actor = Actor(self.clock, self.verbs, self.starts, self.recorder, CronMetrics(CollectorRegistry()))
         self.kind = CronJobKind(self.clock, observer, actor, self.starts)
@@ -110,7 +116,15 @@ class CronWorld:
     def reconcile(self, name: str = "tick") -> float | None:
         """Make a pass, after what the journal tells; return when it asks for another."""
         self.read_journal()
+        self.come_together()
         return self.loop.reconcile(ObjectKey(CRON_JOB.name, "default", name)).requeue_after_seconds
+
+    def come_together(self) -> None:
+        """Have the others be due at the next minute."""
+        now = self.clock.now()
+        minute = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+        for number in range(self.crowd):
+            self.ahead.begins_at((number, minute), minute, now)
 
     def read_journal(self) -> list[ObjectKey]:
         """Learn what changed, as the informer does; return who is woken by it."""

@@ -11,11 +11,12 @@ from controller.daemon.volumes_for_jobs import AutoCreate, VolumesForJobs
 from controller.devices import cdi
 from controller.devices.fitting import HostFile
 from controller.devices.inventory import Inventory, merge
-from controller.job.capacity import Capacity, QueueRules
+from controller.job.capacity import Capacity
 from controller.job.devices import Devices
 from controller.job.host_files import HostFiles
 from controller.job.memory_place import MemoryPlace
 from controller.job.observe import Observer
+from controller.job.queue_rules import QueueRules
 from controller.job.run_dirs import RunDirs
 from controller.job.waiters import Waiters
 from controller.launcher.host_claims import HostClaims

@@ -9,7 +9,7 @@ from controller.job.plan import plan
 from controller.job.report import report
 from controller.job.steps import BeginRun, KillRun, RequestRuntime, StartRun, StopRun
 from support.builders import a_job, observed_job
-from support.steps import ends, pretend
+from support.steps import comes, ends, pretend
 
 WAKING = (RequestRuntime, StopRun, KillRun)
 """Steps whose effect wakes us: a Runtime changes, or a run that we watch ends."""
@@ -78,7 +78,7 @@ class JobDriver:
             case "instant":
                 self.instant = arg
             case "wait":
-                self.host = replace(self.host, now=self.host.now + timedelta(seconds=arg))
+                self.host = comes(self.host, self.host.now + timedelta(seconds=arg))
             case "delete":
                 meta = self.job.meta.model_copy(update={"deletion_timestamp": "2026-01-02T03:04:05Z"})
                 self.job = self.job.model_copy(update={"metadata": meta})

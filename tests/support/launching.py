@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.cgroup import choose
+from controller.cgroup.lifecycle import Lifecycle
 from controller.cgroup.limits import Limits
 from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, Started
@@ -125,13 +126,17 @@ class Launching:
         self.client.ensure_running()
         self.client.shutdown()
         self.client.close()
-        lifecycle = choose.open_lifecycle(choose.hierarchies_of_host(), self.cgroup_parent)
+        lifecycle = self.lifecycle()
         for name in lifecycle.names():
             lifecycle.kill(name)
             lifecycle.remove(name)
         lifecycle.remove_parent()
         lifecycle.close()
         self.until(self._removed)  # A supervisor that was just being made ready may leave its FIFO a moment later.
+
+    def lifecycle(self) -> Lifecycle:
+        """Return what makes and freezes the cgroups of runs; the caller closes it."""
+        return choose.open_lifecycle(choose.hierarchies_of_host(), self.cgroup_parent)
 
     def _removed(self) -> bool:
         shutil.rmtree(self.root, ignore_errors=True)

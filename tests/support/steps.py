@@ -4,8 +4,10 @@ A model, kept honest by tests/e2e/test_pretend_is_true.py, which does each real 
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from api.meta import read_time, wire_micro_time
 from api.types.job import RunVolume
 from api.types.job_network import RunNetwork
 from controller.job.observed import NetworkGiven, ObservedJob, ObservedRun, RuntimeReady
@@ -44,18 +46,25 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
             return replace(observed, network=NetworkGiven(given))
         case BeginRun(attempt) if observed.run(attempt) is None:
             return _with(observed, ObservedRun(attempt, Unclaimed()))
-        case StartRun(attempt):
+        case StartRun(attempt, _, not_before):
             found = observed.run(attempt)
             if found is None or isinstance(found.record, Unclaimed):
-                return _with(observed, ObservedRun(attempt, Running(4711, 99, _MOMENT)))
+                is_held = not_before is not None and not_before > observed.now
+                began, moment = ("", wire_micro_time(not_before)) if is_held else (_MOMENT, "")
+                return _with(observed, ObservedRun(attempt, Running(4711, 99, began, not_before=moment)))
         case AbandonRun(attempt, reason, message):
             found = observed.run(attempt)
             if found is None or isinstance(found.record, Unclaimed):
                 return _with(observed, _exited(attempt, reason, message))
         case StopRun(attempt, reason) if _is_running(observed, attempt):
-            return _with(observed, _exited(attempt, reason, "was stopped"))
+            return _with(
+                observed, _exited(attempt, reason, "was stopped", began=observed.run(attempt).record.started_at)
+            )
         case KillRun(attempt) if _is_running(observed, attempt):
-            return _with(observed, ObservedRun(attempt, Lost("its supervisor is gone", _MOMENT)))
+            held = observed.run(attempt).record
+            return _with(
+                observed, ObservedRun(attempt, Lost("its supervisor is gone", held.started_at, held.not_before))
+            )
         case FreezeRun(attempt) if _is_running(observed, attempt):
             return _with(observed, replace(observed.run(attempt), frozen=True, may_be_frozen=True))
         case ThawRun(attempt) if _is_running(observed, attempt):
@@ -71,10 +80,18 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
     return observed
 
 
+def comes(observed: ObservedJob, now: datetime) -> ObservedJob:
+    """The host when it is `now`: runs that were held until a moment that has come have begun by themselves."""
+    for run in observed.runs:
+        if isinstance(run.record, Running) and run.record.is_held and read_time(run.record.not_before) <= now:
+            observed = _with(observed, replace(run, record=replace(run.record, started_at=run.record.not_before)))
+    return replace(observed, now=now)
+
+
 def ends(observed: ObservedJob, reason: str, exit_code: int | None) -> ObservedJob:
     """The host after every running run ended by itself."""
     for run in observed.runs:
-        if isinstance(run.record, Running):
+        if isinstance(run.record, Running) and not run.record.is_held:
             observed = _with(observed, _exited(run.attempt, reason, "it ended", exit_code))
     return observed
 
@@ -84,10 +101,8 @@ def _is_running(observed: ObservedJob, attempt: int) -> bool:
     return found is not None and isinstance(found.record, Running)
 
 
-def _exited(attempt: int, reason: str, message: str, exit_code: int | None = None) -> ObservedRun:
-    return ObservedRun(
-        attempt, Exited(ExitRecord(f"uid-{attempt}", reason, message, exit_code, None, _MOMENT, _MOMENT))
-    )
+def _exited(attempt: int, reason: str, message: str, exit_code: int | None = None, began: str = _MOMENT) -> ObservedRun:
+    return ObservedRun(attempt, Exited(ExitRecord(f"uid-{attempt}", reason, message, exit_code, None, began, _MOMENT)))
 
 
 def _with(observed: ObservedJob, run: ObservedRun) -> ObservedJob:

@@ -31,7 +31,7 @@ def test_a_node_says_what_the_host_has(tmp_path):
     assert (node["metadata"]["name"], node["metadata"]["labels"]["kubernetes.io/arch"]) == ("host-1", "amd64")
     assert node["status"]["capacity"]["cpu"] == "4"
     assert node["status"]["capacity"]["memory"] == "8388608Ki"
-    assert node["status"]["allocatable"]["pods"] == "200"
+    assert node["status"]["allocatable"]["pods"] == "1500"
     assert all(node["status"]["nodeInfo"][name] for name in ("kernelVersion", "osImage", "bootID", "machineID"))
 
 
@@ -52,7 +52,7 @@ def test_runs_are_promised_no_more_than_all_of_them_may_use(tmp_path):
     settings = Settings.model_validate({"cgroup": {"memory": "2Gi", "cpu": "50%"}})
 
     assert HostAmounts(HOST, settings, tmp_path).for_runs() | {"ephemeral-storage": 0} == {
-        "cpu": 2000, "memory": 2 << 30, "pods": 200, "ephemeral-storage": 0
+        "cpu": 2000, "memory": 2 << 30, "pods": 1500, "ephemeral-storage": 0
     }  # fmt: skip
 
 

@@ -9,11 +9,23 @@ from api.meta import wire_micro_time, wire_time
 from api.types.job import RunState
 from controller.engine.plan import Plan
 from controller.job import verdict
-from controller.job.observed import RuntimeMissing
+from controller.job.observed import Queued, RuntimeMissing
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import BeginRun, RequestRuntime, StartRun
-from support.builders import NOW, a_failed_run, a_job, a_run, observed_job, running, with_runs
+from controller.job.steps import AbandonRun, BeginRun, RequestRuntime, StartRun, StopRun
+from support.builders import (
+    NOW,
+    a_failed_run,
+    a_job,
+    a_run,
+    exited,
+    held,
+    lost,
+    observed_job,
+    running,
+    unclaimed,
+    with_runs,
+)
 
 LATER = NOW + timedelta(hours=3)
 MISSING = RuntimeMissing("RuntimeNotReady", "waiting for runtime/python-3.11", ("python-3.11", "latest"))
@@ -132,3 +144,134 @@ def test_a_job_that_is_stopped_before_its_time_is_cancelled_and_stays_so():
 
 def test_one_that_is_stopped_when_its_time_has_come_is_stopped():
     assert verdict.of(scheduled(meta=STOP), (), LATER).reason == "Stopped"
+
+
+EARLY = LATER - timedelta(seconds=20)
+"""When a run that is to be ready at LATER is made ready."""
+TAKEN_BACK = "Rescheduled"
+
+
+def early_on(now=EARLY, *runs, **fields):
+    return observed_job(*runs, now=now, ready_from=EARLY, **fields)
+
+
+def held_job(**fields):
+    return with_runs(scheduled(**fields), a_run())
+
+
+@pytest.mark.invariant("T1")
+def test_one_of_many_is_begun_ahead_and_told_to_hold_its_command_until_its_time():
+    begun = plan(scheduled(), early_on())
+
+    assert (begun.steps, begun.then) == ((BeginRun(1),), (StartRun(1, None, LATER),))
+    assert begun.waiting == plan(scheduled(), observed_job()).waiting
+
+
+def test_it_waits_until_then_and_no_longer():
+    assert plan(scheduled(), early_on(NOW)).check_again_seconds == 3 * 3600 - 20
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        {"forbidden": "spec.x: Forbidden"},
+        {"runtime": MISSING},
+        {"turn": Queued("HostBusy", "full")},
+        {"unresolved": "no Secret"},
+    ],
+)
+def test_what_would_keep_it_from_starting_keeps_it_from_being_made_ready(obstacle):
+    waiting = plan(scheduled(), early_on(**obstacle))
+
+    assert (waiting.then, waiting.waiting.reason) == ((), "Scheduled")
+
+
+def test_a_run_that_was_to_be_made_ready_when_all_was_killed_is_made_ready_then():
+    assert plan(held_job(), early_on(EARLY, unclaimed())).then == (StartRun(1, None, LATER),)
+
+
+def test_one_that_is_found_when_its_time_is_over_holds_nothing():
+    assert plan(held_job(), early_on(LATER, unclaimed())).then == (StartRun(1, None),)
+
+
+def test_one_that_is_ready_is_left_alone_and_told_as_one_that_waits():
+    job, observed = held_job(), early_on(EARLY, held(LATER))
+    waiting = plan(job, observed)
+    status = report(job, observed, waiting, work_bytes=1)
+
+    assert waiting == Plan.wait("Scheduled", f"it starts at {wire_time(LATER)}", 21)
+    assert (status.phase, status.reason, status.active, status.start_time) == ("Pending", "Scheduled", 0, None)
+    assert status.runs[0].state is RunState.PENDING
+
+
+def test_one_that_has_begun_by_itself_is_a_run_as_any_other():
+    job, observed = held_job(), early_on(LATER, held(LATER, began=LATER + timedelta(microseconds=7)))
+    status = report(job, observed, plan(job, observed), work_bytes=1)
+
+    assert (status.phase, status.active) == ("Running", 1)
+    assert status.start_time == status.runs[0].started_at == wire_micro_time(LATER + timedelta(microseconds=7))
+
+
+def test_one_that_waits_for_a_cpu_at_its_time_is_looked_at_again():
+    assert plan(held_job(), early_on(LATER, held(LATER))).check_again_seconds == 1
+
+
+@pytest.mark.invariant("T1")
+@pytest.mark.parametrize(
+    ("fields", "observed"),
+    [
+        ({"seconds": 60}, {}),
+        ({"seconds": -7}, {}),
+        ({"suspend": True}, {}),
+        ({}, {"forbidden": "spec.x: Forbidden"}),
+    ],
+    ids=["later", "sooner", "suspended", "forbidden"],
+)
+def test_one_that_is_not_to_begin_then_is_taken_back(fields, observed):
+    decided = plan(held_job(**fields), early_on(EARLY, held(LATER), **observed))
+
+    assert decided.steps == (StopRun(1, TAKEN_BACK, 30.0),)
+
+
+def test_one_of_a_job_without_a_start_time_any_more_is_taken_back():
+    assert plan(with_runs(a_job(), a_run()), early_on(EARLY, held(LATER))).steps == (StopRun(1, TAKEN_BACK, 30.0),)
+
+
+def test_one_whose_spec_was_changed_is_superseded():
+    job = with_runs(scheduled(), a_run(template_hash="another"))
+
+    assert plan(job, early_on(EARLY, held(LATER))).steps == (StopRun(1, "Superseded", 30.0),)
+
+
+def test_one_that_was_taken_back_is_no_failure_and_another_is_made_ready():
+    job, observed = held_job(backoffLimit=0), early_on(EARLY, exited(1, TAKEN_BACK, None))
+    status = report(job, observed, plan(job, observed), work_bytes=1)
+    after = plan(job.model_copy(update={"status": status}), early_on())
+
+    assert (status.phase, status.failed) == ("Pending", 0)
+    assert after.steps == (BeginRun(2),)
+
+
+@pytest.mark.parametrize(("now", "began", "failed"), [(EARLY, None, 0), (LATER, None, 1), (EARLY, LATER, 1)])
+def test_one_that_was_lost_is_a_failure_only_if_it_may_have_begun(now, began, failed):
+    """As the clock may have been set back since."""
+    job, observed = held_job(), early_on(now, lost(1, LATER, began))
+
+    assert report(job, observed, plan(job, observed), work_bytes=1).failed == failed
+
+
+def test_a_job_that_is_stopped_while_its_run_is_ready_is_canceled():
+    job = scheduled(meta=STOP)
+    stopping = plan(with_runs(job, a_run()), early_on(EARLY, held(LATER)))
+    ended = early_on(EARLY, exited(1, "Stopped", None, began=False))
+    stopped = with_runs(job, a_run())
+    status = report(stopped, ended, plan(stopped, ended), work_bytes=1)
+
+    assert stopping.steps == (StopRun(1, "Stopped", 30.0),)
+    assert (status.phase, status.reason) == ("Failed", "Canceled")
+
+
+def test_a_job_that_is_stopped_before_its_run_is_claimed_never_has_one():
+    decided = plan(with_runs(scheduled(meta=STOP), a_run()), early_on(EARLY, unclaimed()))
+
+    assert decided.then == (AbandonRun(1, "Stopped", "it was asked to stop"),)
