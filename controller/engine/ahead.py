@@ -1,18 +1,20 @@
 """Getting ready ahead of time: from when on, for very many things that are due at known moments.
 
 Each has a place of its own in the time before its moment, the latest that is free, so that all of them are ready by
-then, and none much sooner than it must be. Few that are due together have none: they are quick enough by themselves.
+then, and none much sooner than it must be. Few that are due together are begun then: they are quick enough by
+themselves. Whether they are few is known a second before.
 """
 
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 LONGEST_SECONDS = 60.0
 """No place is further ahead of its moment: what has none by then is begun when it is due."""
 _CPU_SECONDS_EACH = 0.1  # Four times what it takes to make a job and a run of it ready, for hosts that do more.
 _FEW = 8
+_KNOWN = timedelta(seconds=1)
 _LEAST_PRUNED = 128
 
 
@@ -40,7 +42,8 @@ class Ahead:
     def begins_at(self, key: Hashable, moment: datetime, now: datetime) -> datetime | None:
         """Return from when on to get ready what is due at `moment`, which may be over; None if not ahead of it.
 
-        Asked again, the answer is the same, unless the moment has changed.
+        Whoever is told of a time to come asks again then: of those that came first, it is known by then whether they
+        are few.
         """
         with self._lock:
             place = self._places.get(key)
@@ -49,9 +52,11 @@ class Ahead:
                 place = self._take(key, moment, now)
             if place is None:
                 return None
-            if self._number(moment) - place.number <= _FEW:
-                return None
-            return datetime.fromtimestamp(place.number * self._each_seconds, UTC)
+            last = self._number(moment)
+            if last - place.number > _FEW:
+                return datetime.fromtimestamp(place.number * self._each_seconds, UTC)
+            known_at = moment - _KNOWN
+            return known_at if now < known_at or last - _FEW - 1 in self._taken else None
 
     def forget(self, key: Hashable) -> None:
         """Know that `key` is due at no moment to come."""

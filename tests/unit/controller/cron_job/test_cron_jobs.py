@@ -76,10 +76,12 @@ def test_the_status_tells_of_the_job_and_of_its_end(world):
     assert (ended["active"], ended["lastSuccessfulTime"]) == ([], wire_time(FIRST + timedelta(seconds=5)))
 
 
-def test_a_pass_asks_for_the_next_at_the_next_time(world):
+def test_a_pass_asks_for_the_next_at_the_next_time_and_for_one_that_sees_whether_it_is_one_of_many(world):
     world.apply()
+    first = world.reconcile()
+    world.clock.advance(29)
 
-    assert world.reconcile() == 30.0
+    assert (first, world.reconcile()) == (29.0, 1.0)
 
 
 def test_minute_after_minute_each_time_has_one_job_and_three_are_kept(world):

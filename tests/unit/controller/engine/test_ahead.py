@@ -11,18 +11,28 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MOMENT = NOW + timedelta(seconds=100)
 
 
-def leads(count, ahead=None, moment=MOMENT):
+def leads(count, ahead=None, moment=MOMENT, now=NOW):
     ahead = Ahead(cpus=1) if ahead is None else ahead
-    found = [ahead.begins_at(number, moment, NOW) for number in range(count)]
+    found = [ahead.begins_at(number, moment, now) for number in range(count)]
     return [None if each is None else round((moment - each).total_seconds(), 3) for each in found]
 
 
 def test_few_that_are_due_together_are_begun_when_they_are_due():
-    assert leads(8) == [None] * 8
+    ahead = Ahead(cpus=1)
+
+    assert leads(8, ahead) == [1.0] * 8
+    assert leads(8, ahead, now=MOMENT - timedelta(seconds=1)) == [None] * 8
 
 
 def test_each_of_many_has_a_place_of_its_own_and_the_last_come_is_the_first():
     assert leads(12)[8:] == [0.9, 1.0, 1.1, 1.2]
+
+
+def test_the_first_of_many_are_made_ready_a_second_before():
+    ahead = Ahead(cpus=1)
+    leads(9, ahead)
+
+    assert leads(9, ahead, now=MOMENT - timedelta(seconds=1)) == [*[1.0] * 8, 0.9]
 
 
 def test_more_cpus_make_more_ready_in_the_same_time():
@@ -78,7 +88,8 @@ def test_no_two_have_the_same_place_and_asking_again_changes_nothing(asked):
         first = ahead.begins_at(key, moments[key], NOW)
         assert ahead.begins_at(key, moments[key], NOW) == first
     found = [ahead.begins_at(key, moment, NOW) for key, moment in moments.items()]
-    early = [each for each in found if each is not None]
+    together = list(zip(found, moments.values(), strict=True))
+    own = [each for each, moment in together if each is not None and moment - each != timedelta(seconds=1)]
 
-    assert len(set(early)) == len(early)
-    assert all(each < moment for each, moment in zip(found, moments.values(), strict=True) if each is not None)
+    assert len(set(own)) == len(own)
+    assert all(each < moment for each, moment in together if each is not None)

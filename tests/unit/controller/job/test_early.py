@@ -26,7 +26,10 @@ def crowded():
 
 
 def test_one_that_is_due_with_few_others_is_not_made_ready_ahead():
-    assert EarlyStarts().ready_from(a_scheduled_job(), NOW) is None
+    early = EarlyStarts()
+
+    assert early.ready_from(a_scheduled_job(), NOW) == MOMENT - timedelta(seconds=1)
+    assert early.ready_from(a_scheduled_job(), MOMENT - timedelta(seconds=1)) is None
 
 
 def test_one_of_very_many_is():
