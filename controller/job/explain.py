@@ -17,7 +17,16 @@ from controller.job import plan as planning
 from controller.job import report as reporting
 from controller.job.act import Actor
 from controller.job.observe import Observer
-from controller.job.observed import DevicesFree, DevicesMissing, ObservedJob, Queued, RuntimeMissing, RuntimeReady
+from controller.job.observed import (
+    DevicesFree,
+    DevicesMissing,
+    ObservedJob,
+    ObservedRun,
+    Queued,
+    RuntimeMissing,
+    RuntimeReady,
+)
+from controller.launcher.records import Running
 from controller.sandbox.compile import compile_base, compile_sandbox
 from controller.sandbox.spec import HostIds
 
@@ -162,8 +171,11 @@ def _reasons(job: Job, observed: ObservedJob, message: str, need: Need) -> list[
             f"{failed} run{'s' if failed > 1 else ''} failed, backoffLimit is {limit}"
             + (f"; the last: {last.message}" if last else "")
         )
-    reasons += [
-        f"run {run.attempt} on this host: {type(run.record).__name__}" + (", frozen" if run.frozen else "")
-        for run in observed.runs
-    ]
+    reasons += [f"run {run.attempt} on this host: {_where(run)}" for run in observed.runs]
     return list(dict.fromkeys(reasons))
+
+
+def _where(run: ObservedRun) -> str:
+    if isinstance(run.record, Running) and run.record.is_held:
+        return f"ready, and held until {run.record.not_before}"
+    return type(run.record).__name__ + (", frozen" if run.frozen else "")

@@ -251,7 +251,7 @@ class _Supervisor:
         keeping.keep(self._keeper, self._control, was_stopped=ending is not None)
         report = job_process.read_report(ready.report_fd)
         if ending is not None and not self._started_at:
-            return Outcome(ending.reason, ending.message, None, None)  # Nothing was executed.
+            return Outcome(ending.reason, f"{ending.message}, before anything of it was executed", None, None)
         is_within = used.is_within_its_limit(oom)
         return outcome.decide(wait_status, ending, used.kills(oom), report, within_its_limit=is_within)
 

@@ -67,11 +67,13 @@ def reasons(status):
 def test_until_its_moment_a_job_waits_though_its_run_is_ready_and_can_be_canceled(daemon):
     ready(daemon, "waits", FAR_SECONDS)
     status = daemon.status("waits")
+    explained = daemon.rnx("explain", "job", "waits").stdout
     refused = daemon.rnx("exec", "waits", "--", "true")
     canceled = daemon.rnx("job", "cancel", "waits")
 
     assert (status["phase"], status["reason"], status["active"]) == ("Pending", "Scheduled", 0)
     assert [run["state"] for run in status["runs"]] == ["Pending"]
+    assert "run 1 on this host: ready, and held until " in explained
     assert (refused.returncode, "its run is not running (Pending)" in refused.stderr) == (1, True), refused.stderr
     assert canceled.returncode == 0, canceled.stderr
     assert daemon.ended("waits")["reason"] == "Canceled"

@@ -97,6 +97,7 @@ def test_one_that_is_stopped_meanwhile_never_was_executed(launching):
     record = launching.record_of(spec)
 
     assert (record.reason, record.exit_code, record.signal, record.started_at) == ("Rescheduled", None, None, "")
+    assert record.message == "stopped as asked for, before anything of it was executed"
     assert launching.output_of(spec) == ""
 
 
