@@ -23,6 +23,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 def claim_content(claim: Claim) -> bytes:
     """Return a claim as it is written; `records.parse_claim` reads it."""
     fields = _fields_of(claim)
+    if not claim.not_before:
+        del fields["not_before"]  # As versions before it read it.
     if claim.outcome is not None:
         fields["outcome"] = _fields_of(claim.outcome)
     return json.dumps(fields).encode()

@@ -374,3 +374,55 @@ def fill(path):
     with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
+
+
+MOMENT, BEGAN = "2026-01-01T00:00:10.000000000Z", "2026-01-01T00:00:10.000120000Z"
+
+
+def held_claim(**changes):
+    return own_claim(started_at="", not_before=MOMENT, **changes)
+
+
+def test_a_run_that_waits_for_its_moment_is_held_and_says_for_which(run_dir, run_dir_fd):
+    place(run_dir_fd, held_claim())
+    before = records.observe(run_dir)
+    ExitFile(run_dir_fd).tell({"memoryBytes": 1})
+    ready = records.observe(run_dir)
+
+    assert before == ready == Running(os.getpid(), process.start_time(), "", not_before=MOMENT)
+    assert ready.is_held
+
+
+def test_once_it_has_told_of_its_start_it_runs_as_any_other(run_dir, run_dir_fd):
+    place(run_dir_fd, held_claim())
+    exit_file = ExitFile(run_dir_fd)
+    exit_file.tell({"memoryBytes": 1})
+    exit_file.tell({"memoryBytes": 1}, BEGAN)
+    begun = records.observe(run_dir)
+
+    assert (begun.is_held, begun.started_at) == (False, BEGAN)
+    assert records.read_receipt(run_dir) == {"memoryBytes": 1}
+
+
+@pytest.mark.parametrize("started_at", ["", BEGAN])
+def test_one_that_is_lost_says_whether_it_had_begun(run_dir, run_dir_fd, started_at):
+    place(run_dir_fd, held_claim(boot_id="another"))
+    ExitFile(run_dir_fd).tell({}, started_at)
+
+    observed = records.observe(run_dir)
+
+    assert (observed.started_at, observed.not_before) == (started_at, MOMENT)
+    assert isinstance(observed, Lost)
+
+
+def test_what_it_has_told_is_no_record_of_its_end(run_dir, run_dir_fd):
+    place(run_dir_fd, held_claim(pid=1, start_time=0))
+    ExitFile(run_dir_fd).tell({"memoryBytes": 1}, BEGAN)
+
+    assert isinstance(records.observe(run_dir), Lost)
+
+
+def test_a_claim_that_holds_nothing_is_written_as_versions_before_it_read_it(run_dir, run_dir_fd):
+    place(run_dir_fd, own_claim())
+
+    assert "not_before" not in json.loads((run_dir / records.CLAIM).read_text())
