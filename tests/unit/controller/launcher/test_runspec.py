@@ -69,6 +69,7 @@ def a_spec(**changes):
         "cgroup_parent": "runwright",
         "cgroup": "uid-1",
         "deadline_seconds": 1.5,
+        "not_before": 1_800_000_000_000_000_000,
         "stdin": True,
     }
     return RunSpec(**{**fields, **changes})
@@ -120,6 +121,9 @@ def shared(**changes):
         own(run_dir="relative"),
         own(run_dir=7),
         own(deadline_seconds="soon"),
+        own(not_before="soon"),
+        own(not_before=True),
+        own(not_before=1.5),
         own(deadline_seconds=True),
         own(stdin=1),
         own(limits={"memory_bytes": "lots", "cpu_millicpu": None, "pids": None}),
