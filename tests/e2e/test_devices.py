@@ -64,9 +64,7 @@ def directory(shared):
 
 
 def waits(daemon, name, reason):
-    status = daemon.until(
-        f"{name} waits: {reason}", lambda: daemon.status(name).get("reason") == reason and daemon.status(name)
-    )
+    status = daemon.until(f"{name} waits: {reason}", lambda: (s := daemon.status(name)).get("reason") == reason and s)
     return status["message"]
 
 

@@ -27,9 +27,7 @@ def daemon():
 
 
 def ready(daemon, name, count):
-    return daemon.until(
-        f"{count} runs of {name}", lambda: daemon.status(name).get("ready") == count and daemon.status(name)
-    )
+    return daemon.until(f"{count} runs of {name}", lambda: (s := daemon.status(name)).get("ready") == count and s)
 
 
 def deleted(daemon, name):

@@ -218,9 +218,9 @@ def test_all_limits_that_a_job_asks_for_reach_its_processes(daemon):
 def test_a_job_whose_limits_this_host_cannot_hold_waits_and_says_which(daemon):
     daemon.shell("elsewhere", "true", resources={"cpuSet": "0,4000"})
 
-    status = daemon.until("it waits", lambda: daemon.status("elsewhere").get("reason") and daemon.status("elsewhere"))
+    status = waiting(daemon, "elsewhere", "LimitUnenforceable")
 
-    assert (status["phase"], status["reason"]) == ("Pending", "LimitUnenforceable")
+    assert status["phase"] == "Pending"
     assert "spec.resources.cpuSet: this host has no CPU 4000: it has " in status["message"]
     daemon.patch("elsewhere", resources={"cpuSet": "0"})
     assert daemon.ended("elsewhere")["phase"] == "Succeeded"
@@ -235,13 +235,16 @@ def test_io_of_a_job_is_limited_on_the_disks_of_the_hosts_programs_or_it_waits(d
         disks = ()
     daemon.shell("reader", "true", resources={"limits": {"io": {"readBytesPerSecond": "50Mi"}}})
 
-    status = daemon.until("it ends or waits", lambda: daemon.status("reader").get("reason") and daemon.status("reader"))
-
     if not disks:
-        assert status["reason"] == "LimitUnenforceable"
+        assert waiting(daemon, "reader", "LimitUnenforceable")
         return
     told = run_of(daemon.ended("reader"))["receipt"]["io"]
     assert told == [{"device": disk, "readBytesPerSecond": 50 * MiB} for disk in disks]
+
+
+def waiting(daemon, name, reason):
+    """Wait until a job says that it waits for `reason`; return the whole status that says so."""
+    return daemon.until(f"{name} waits: {reason}", lambda: (s := daemon.status(name)).get("reason") == reason and s)
 
 
 def _links(directory):

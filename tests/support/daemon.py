@@ -168,7 +168,8 @@ class Daemon(Stage):
         return run
 
     def printed(self, name: str, text: str, attempt: int = 1) -> str:
-        """Wait until a run has printed `text`; return its whole log."""
+        """Wait until a run has printed `text`, and its job tells of it as started; return its whole log."""
+        self.running_or_ended(name, attempt)  # Which comes a moment after its first words.
         found: str = self.until(
             f"{name}-{attempt} printed {text!r}",
             lambda: text in (log := self.log_so_far(name, attempt)) and log,
