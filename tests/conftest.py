@@ -2,12 +2,14 @@
 
 import os
 import signal
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from support import host
+from support import forked, host
 from support.building import Building
 from support.launching import Launching
 
@@ -65,6 +67,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("skipped, which in CI is a failure", red=True)
         for name in skipped:
             terminalreporter.line(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def daemons_start_at_once() -> Iterator[None]:
+    """Have at hand what forks daemons, if there is a test that may start one; before any looks at the host."""
+    with forked.a_forker() if "support.daemon" in sys.modules else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from controller.daemon.paths import Paths
 from controller.daemon.settings import Settings
@@ -96,6 +96,20 @@ def _slice_in(text: str) -> str:
     return found[1] if found else ""
 
 
+class _Process(Protocol):
+    """What is asked of the daemon's process: a Popen, or what a test has in its place."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def terminate(self) -> None: ...
+
+
 class Stage:
     """A temporary root with a daemon in it, taken down whatever happens."""
 
@@ -105,7 +119,7 @@ class Stage:
         self.manifests = self.root / "etc/runwright/manifests"
         self.manifests.mkdir(parents=True)
         self.registry: RegistryServer | None = None
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemon: _Process | None = None
 
     def __enter__(self) -> Self:
         """Give the stage."""
@@ -116,7 +130,7 @@ class Stage:
     ) -> None:
         """Stop the daemon, end what runs, remove the root; keep its log if something went wrong."""
         self.stop_daemon()
-        subprocess.run([*self._command(), "--clean"], check=False, stdout=subprocess.DEVNULL)  # noqa: TID251
+        self._clean()
         if self.registry is not None:
             self.registry.close()
         if error is not None:
@@ -139,8 +153,14 @@ class Stage:
         """The API's socket."""
         return self.root / "run/runwright/api.sock"
 
+    def _arguments(self) -> list[str]:
+        return ["--root", str(self.root), "--set", "runtime.default_registry="]
+
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", "controller", "--root", str(self.root), "--set", "runtime.default_registry="]
+        return [sys.executable, "-m", "controller", *self._arguments()]
+
+    def _clean(self) -> None:
+        subprocess.run([*self._command(), "--clean"], check=False, stdout=subprocess.DEVNULL)  # noqa: TID251
 
     def start_daemon(self) -> int:
         """Start the daemon; return its pid."""

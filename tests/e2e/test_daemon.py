@@ -27,6 +27,7 @@ def place():
     """A root in which no daemon runs."""
     before = host.snapshot()
     with Daemon() as place:
+        place.may_be_forked = False
         yield place
     host.assert_as_before(before)
 

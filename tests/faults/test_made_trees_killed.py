@@ -62,6 +62,7 @@ class World:
                 self.seconds[name] = time.monotonic() - begun
                 self.whole[name] = digest_of(done.path)
         self.mounts = mounts()
+        self.children = _children()
 
     def source(self, name: str, host: Host) -> TreeSource:
         """Return how it is made; what it is made of is there."""
@@ -118,7 +119,7 @@ class World:
 
     def assert_nothing_goes_on(self) -> None:
         """Fail unless all processes of what was killed end by themselves, soon, and its mounts with them."""
-        _wait_until(_all_are_gone)
+        _wait_until(lambda: _all_are_gone_but(self.children))
         assert mounts() == self.mounts
 
 
@@ -134,14 +135,16 @@ def cgroups(building: Building) -> list[Path]:
     return found
 
 
-def _all_are_gone() -> bool:
+def _all_are_gone_but(others: set[int]) -> bool:
     """Reap who has ended: with a subreaper, whatever a killed child has started is a child of ours by then."""
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return False
-        except ChildProcessError:
-            return True
+    while left := _children() - others:
+        if not any(os.waitpid(pid, os.WNOHANG)[0] for pid in left):
+            return False
+    return True
+
+
+def _children() -> set[int]:
+    return {int(pid) for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()}
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

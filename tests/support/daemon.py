@@ -22,6 +22,8 @@ from controller.daemon.paths import Paths
 from controller.daemon.settings import Settings
 from controller.launcher.client import LauncherClient
 from examples.demo.stage import Stage
+from support import forked
+from support.forked import Forker, Start
 
 READY_SECONDS = 30
 RNX = Path(sys.executable).with_name("rnx")
@@ -34,6 +36,7 @@ class Daemon(Stage):
     def __init__(self, *settings: str) -> None:
         super().__init__()
         self.settings = settings
+        self.may_be_forked = True
         self.client = Client(Address.of_socket(self.socket), field_manager="tests")
         self._pause = threading.Event()
 
@@ -41,8 +44,32 @@ class Daemon(Stage):
         self.client.close()
         super().__exit__(*exc)
 
-    def _command(self) -> list[str]:
-        return [*super()._command(), *(word for setting in self.settings for word in ("--set", setting))]
+    def _arguments(self) -> list[str]:
+        return [*super()._arguments(), *(word for setting in self.settings for word in ("--set", setting))]
+
+    def _network_of(self) -> int | None:
+        """The process in whose network it is to be; None for the test's own."""
+        return None
+
+    def start_daemon(self) -> int:
+        """Start it, by its command line or forked where that is at hand; return its pid."""
+        if (forker := self._forker()) is None:
+            return super().start_daemon()
+        with self.log.open("ab") as log:
+            self._daemon = forker.start(self._start(), log.fileno(), log.fileno())
+        return self._daemon.pid
+
+    def _clean(self) -> None:
+        if (forker := self._forker()) is None:
+            super()._clean()
+        else:  # Whether all is gone is seen by who looks at the host.
+            forker.run(self._start("--clean"), READY_SECONDS)
+
+    def _forker(self) -> Forker | None:
+        return forked.at_hand() if self.may_be_forked else None
+
+    def _start(self, *arguments: str) -> Start:
+        return Start("runwrightd", (*self._arguments(), *arguments), self._network_of())
 
     def start(self) -> int:
         """Start it and wait until it is ready."""
@@ -83,12 +110,16 @@ class Daemon(Stage):
 
     def run_daemon(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `runwrightd` of this root with more arguments until it ends."""
+        if (forker := self._forker()) is not None:
+            return forker.run(self._start(*arguments), 60)
         command = [*self._command(), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def rnx(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line against this daemon."""
         command = [str(RNX), "--root", str(self.root), *arguments]
+        if stdin is None and (forker := self._forker()) is not None:
+            return forker.run(Start("rnx", command[1:]), 60)
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     # Objects

@@ -32,6 +32,9 @@ class DocumentsDaemon(NetworkedDaemon):
     def _command(self) -> list[str]:
         return Daemon._command(self) if self._builds else super()._command()
 
+    def _network_of(self) -> int | None:
+        return None if self._builds else super()._network_of()
+
     def start_with(self, *examples: str) -> None:
         """Build these examples, then start it in its network."""
         self._builds = True

@@ -10,7 +10,9 @@ from typing import Any
 
 from api.kinds import JOB
 from api.meta import Document
+from support import forked
 from support.daemon import Daemon
+from support.forked import Start
 
 HOST_ADDRESS, OUTSIDE_ADDRESS = "192.0.2.1", "192.0.2.2"
 HOST_ADDRESS6, OUTSIDE_ADDRESS6 = "2001:db8::1", "2001:db8::2"
@@ -143,7 +145,10 @@ class Netns:
 
     def run(self, code: str) -> str:
         """Run Python in it, and return what it prints."""
-        done = subprocess.run(self.command(code), capture_output=True, text=True, timeout=30, check=False)
+        if (forker := forked.at_hand()) is not None:
+            done = forker.run(Start.of_code(code, self.pid), 30)
+        else:
+            done = subprocess.run(self.command(code), capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -187,6 +192,9 @@ class NetworkedDaemon(Daemon):
 
     def _command(self) -> list[str]:
         return [*self.host.command("os.execv(sys.argv[1], sys.argv[1:])"), *super()._command()]
+
+    def _network_of(self) -> int | None:
+        return self.host.pid
 
     def serve(self, name: str, network: str, **more: Any) -> Document:
         """Run a job that answers on port 8000, by TCP and UDP; return where it is."""
