@@ -70,7 +70,7 @@ def test_a_manifest_is_applied_seen_described_and_deleted(daemon, tmp_path):
     assert "exited with 3" in described
     assert "Started" in described
     assert "exited with 3" in done(daemon.rnx("explain", "job/day-two"))
-    assert "JobFailed" in done(daemon.rnx("events"))
+    daemon.until("its failure is an event", lambda: "JobFailed" in done(daemon.rnx("events")))
     assert done(daemon.rnx("logs", "job/day-one")) == "hello\n"
 
     assert "deleted" in done(daemon.rnx("delete", "-f", str(path)))
@@ -192,7 +192,9 @@ def test_an_object_is_created_replaced_patched_and_deleted(daemon, http):
     assert created.status_code == 201
     stale = created.json()
     assert http.put(f"{JOBS}/verbs", json={**stale, "metadata": {**stale["metadata"], "uid": "x"}}).status_code == 409
-    fresh = daemon.until("it rests", lambda: (j := daemon.get(JOB, "verbs")).get("status", {}).get("phase") and j)
+    fresh = daemon.until(
+        "it rests", lambda: (j := daemon.get(JOB, "verbs"))["status"].get("phase") == "Suspended" and j
+    )
     replaced = http.put(f"{JOBS}/verbs", json={**fresh, "spec": {**fresh["spec"], "backoffLimit": 1}})
     assert (replaced.status_code, replaced.json()["metadata"]["generation"]) == (200, 2)
 

@@ -157,6 +157,7 @@ def test_symbolic_links_in_a_circle_and_to_nowhere_and_devices_do_no_harm(daemon
     (circle / "in.yaml").write_text(GOOD.format(name="in-the-circle"))
 
     daemon.until("it is there", lambda: daemon.get(JOB, "in-the-circle"))
+    daemon.report_of("circle/in.yaml", "Applied")
     unreadable = daemon.report_of("circle/nowhere.yaml", "Unreadable")
 
     assert "No such file" in unreadable["message"]

@@ -25,6 +25,7 @@ UNTIL_HELD = (
 )
 """Each reading of the clock is compared with the one before it: whenever it is held once it has begun, it is between two
 of them."""
+UNTIL_TOLD = "while [ ! -e /work/go ]; do sleep 0.02; done"
 TRAP = "trap '{what}' TERM; echo ready; while :; do sleep 0.02; done"
 
 
@@ -42,6 +43,11 @@ def seconds_between(begin, end):
 
 def last(status):
     return status["runs"][-1]
+
+
+def tell(daemon, name):
+    """Have a job go on that waits to be told."""
+    assert daemon.rnx("exec", name, "--", "touch", "/work/go").returncode == 0
 
 
 # How a job ends
@@ -137,13 +143,15 @@ def test_a_deadline_counts_over_all_retries(daemon):
 
 def test_a_deadline_can_be_shortened_and_lengthened_while_the_job_runs(daemon):
     daemon.shell("shortened", "sleep 60", activeDeadlineSeconds=300)
-    daemon.shell("lengthened", "sleep 1.6", activeDeadlineSeconds=1)
-    for name in ("shortened", "lengthened"):
-        daemon.running(name)
-
+    daemon.shell("lengthened", UNTIL_TOLD, activeDeadlineSeconds=2)
+    started = read_time(daemon.running("lengthened")["startedAt"])
     daemon.patch("lengthened", activeDeadlineSeconds=300)
+    daemon.running("shortened")
+
     daemon.patch("shortened", activeDeadlineSeconds=0.5)
 
+    daemon.until("its first has passed", lambda: (SystemClock().now() - started).total_seconds() > 2.1)
+    tell(daemon, "lengthened")
     shortened, lengthened = daemon.ended("shortened"), daemon.ended("lengthened")
     assert (shortened["reason"], shortened["attempts"]) == ("DeadlineExceeded", 1)
     assert seconds_between(last(shortened)["startedAt"], last(shortened)["finishedAt"]) < 3
@@ -292,8 +300,7 @@ def test_a_suspended_job_does_not_start_until_it_is_released(daemon):
 
 @pytest.mark.invariant("J3")
 def test_a_job_suspended_while_it_runs_is_frozen_and_goes_on_in_the_same_run(daemon):
-    script = "echo begun; i=0; while [ ! -e /work/stop ] && [ $i -lt 400000 ]; do i=$((i+1)); done; echo done"
-    job = daemon.shell("frozen", script)
+    job = daemon.shell("frozen", "echo begun; while [ ! -e /work/go ]; do :; done; echo done")
     daemon.printed("frozen", "begun")
 
     daemon.patch("frozen", suspend=True)
@@ -304,6 +311,8 @@ def test_a_job_suspended_while_it_runs_is_frozen_and_goes_on_in_the_same_run(dae
     second = cpu_used(daemon, job)
     phase = daemon.status("frozen")["phase"]
     daemon.patch("frozen", suspend=False)
+    daemon.until("it goes on", lambda: daemon.status("frozen")["phase"] == "Running")
+    tell(daemon, "frozen")
 
     status = daemon.ended("frozen")
     assert (first, phase) == (second, "Suspended")

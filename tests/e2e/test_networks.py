@@ -75,7 +75,11 @@ def test_everybody_reaches_exactly_whom_the_networks_say(daemon):
         targets = {name: targets_of(place) for name, place in places.items()} | others
         reached = {("a1", "a2"), ("a2", "a1"), ("b1", "outside"), ("i1", "outside"), ("i2", "outside")}
         # A new bridge looks for a moment whether somebody has its link-local address: until then IPv6 waits.
-        daemon.until("peers", lambda: all(daemon.probe_from("a1", *targets["a2"])))
+        for source, target in sorted(reached):
+            daemon.until(
+                f"{source} reaches {target}",
+                lambda who=source, whom=target: all(daemon.probe_from(who, *targets[whom])),
+            )
         wrong = []
         for source in (*places, "host", "outside"):
             asked = [

@@ -129,11 +129,13 @@ def jobs_of(daemon, workflow):
 
 
 def test_suspending_it_freezes_what_runs_and_it_goes_on_as_the_same_runs(daemon):
-    apply(daemon, "held", a=a_step("sleep 2"), b=a_step("true", "a"))
+    apply(daemon, "held", a=a_step("while [ ! -e /work/go ]; do sleep 0.02; done"), b=a_step("true", "a"))
     daemon.until("it runs", lambda: phase_of(daemon, "held-a") == "Running")
     daemon.client.merge_patch(WORKFLOW, "default", "held", {"spec": {"suspend": True}})
     daemon.until("it is held", lambda: phase_of(daemon, "held-a") == "Suspended")
     daemon.client.merge_patch(WORKFLOW, "default", "held", {"spec": {"suspend": False}})
+    daemon.until("it goes on", lambda: phase_of(daemon, "held-a") == "Running")
+    assert daemon.rnx("exec", "held-a", "--", "touch", "/work/go").returncode == 0
 
     status = ended(daemon, "held")
 

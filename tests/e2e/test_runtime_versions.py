@@ -9,6 +9,7 @@ import pytest
 
 from api.errors import Invalid
 from api.kinds import JOB, RUNTIME, RUNTIME_TEMPLATE
+from api.meta import Document
 from api.runtime_requests import PREFIX
 from support.registry_fixtures import a_file
 from support.runtime_place import HERE, Place, a_place
@@ -56,6 +57,15 @@ def moved_to(place: Place, name: str, version: str) -> None:
         return bool(place.runtime(name)["status"]["history"][-1]["version"] == version)
 
     place.daemon.until(f"{name} means {version}", has_moved, 20)
+
+
+def made_anew(place: Place, name: str, before: str) -> None:
+    """Wait until 1.0.0 of a runtime is there with another content; while it is made it may have none."""
+
+    def has_another() -> bool:
+        return place.versions(name).get("1.0.0", {}).get("digest") not in (None, "", before)
+
+    place.daemon.until(f"{name} has another content", has_another)
 
 
 def offer(place: Place, name: str, *versions: str) -> None:
@@ -142,7 +152,7 @@ def test_an_edited_archive_of_the_same_version_takes_its_place(place, tmp_path):
     assert place.output("packed-1", "cat /etc/content", runtime="packed") == "one"
     before = place.versions("packed")["1.0.0"]["digest"]
     place.declare(RUNTIME, "packed", archive=archive("two"))
-    place.daemon.until("another content", lambda: place.versions("packed")["1.0.0"].get("digest") != before, 20)
+    made_anew(place, "packed", before)
     assert place.output("packed-2", "cat /etc/content", runtime="packed") == "two"
 
 
@@ -193,7 +203,7 @@ def test_a_template_is_built_with_its_parameters(place):
         parameters=[{"name": "greeting", "default": "good bye"}, {"name": "who"}],
         build={"base": {"from": "host"}, "files": [{"path": "/etc/greeting", "text": "${greeting} ${who}"}]},
     )  # fmt: skip
-    place.daemon.until("it is made anew", lambda: place.versions("greeting")["1.0.0"].get("digest") != digest, 30)
+    made_anew(place, "greeting", digest)
     assert place.output("parts", "cat /etc/greeting", runtime="greeting") == "good bye world"
 
 
@@ -209,10 +219,12 @@ def test_a_version_that_does_not_work_is_not_switched_to_and_says_why(place):
     broken = shell_package("checked", "1.1.0", a_file("isolated/etc/broken", b"it is broken"))
     place.registry.add("checked", "1.1.0", broken, platforms=[HERE])
     place.look_at_registry()
-    place.daemon.until("1.1.0 was looked at", lambda: place.versions("checked").get("1.1.0", {}).get("health"), 20)
 
-    unhealthy = place.versions("checked")["1.1.0"]
-    assert (unhealthy["health"], "it is broken" in unhealthy["healthMessage"]) == ("Unhealthy", True)
+    def unhealthy() -> Document | None:
+        found = place.versions("checked").get("1.1.0", {})
+        return found if found.get("health") == "Unhealthy" else None
+
+    assert "it is broken" in place.daemon.until("1.1.0 is unhealthy", unhealthy, 20)["healthMessage"]
     assert version_in(place, "checked") == version_in(place, "checked@^1") == "1.0.0"
     assert place.ready("checked")["status"] == "True"
     assert ask(place, "checked", "test", "1.1.0").startswith("1.1.0: ")

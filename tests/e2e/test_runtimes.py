@@ -9,6 +9,7 @@ import pytest
 
 from api.errors import Invalid
 from api.kinds import EVENT, REGISTRY, RUNTIME
+from api.meta import Document
 from controller.runtime.build import builder
 from support.registry_fixtures import RegistryOnDisk, a_file, a_symlink, served, snapshot
 from support.runtime_place import HERE, Place, a_place
@@ -106,10 +107,13 @@ def test_a_version_that_fails_is_shown_and_keeps_no_other_back_and_heals(place):
     place.declare(RUNTIME, "mixed", versions=["1.0.0", "2.0.0", "3.0.0", "4.0.0"])
 
     assert "the registry promised sha256:000" in place.ready("mixed", "ChecksumMismatch")["message"]
-    versions = place.versions("mixed")
-    assert {v: versions[v]["state"] for v in sorted(versions)} == {
-        "1.0.0": "Installed", "2.0.0": "Failed", "3.0.0": "Failed", "4.0.0": "Installed",
-    }  # fmt: skip
+    ends = {"1.0.0": "Installed", "2.0.0": "Failed", "3.0.0": "Failed", "4.0.0": "Installed"}
+
+    def each_has_its_end() -> dict[str, Document] | None:
+        found = place.versions("mixed")
+        return found if {version: each["state"] for version, each in found.items()} == ends else None
+
+    versions = place.daemon.until(f"they are {ends}", each_has_its_end)
     assert "checksum" in versions["2.0.0"]["message"]
     assert "it supports plan9-mips" in versions["3.0.0"]["message"]
     assert place.output("mixed", "cat /etc/version", runtime="mixed@4.0.0") == "mixed@4.0.0\n"
@@ -310,6 +314,7 @@ def test_registries_are_asked_by_priority_and_a_disabled_one_is_not(place, tmp_p
     )
     place.offer("ranked", "1.0.0")
     place.declare(REGISTRY, "better", url=better.url, priority=5)
+    place.ready("better", "Fetched", REGISTRY)
     place.declare(RUNTIME, "ranked", versions=["latest"])
     place.ready("ranked")
     assert place.versions("ranked")["9.0.0"]["registry"] == "better"

@@ -199,7 +199,7 @@ class NetworkedDaemon(Daemon):
     def serve(self, name: str, network: str, **more: Any) -> Document:
         """Run a job that answers on port 8000, by TCP and UDP; return where it is."""
         self.apply(name, command=["python3", "-c", SERVER], network={"name": network, **more})
-        self.until(f"{name} serves", lambda: "serving" in self.log_so_far(name))
+        self.printed(name, "serving")
         place: Document = self.client.get(JOB, "default", name)["status"]["runs"][-1]["network"]
         return place
 
