@@ -27,9 +27,15 @@ def place():
     """A root in which no daemon runs."""
     before = host.snapshot()
     with Daemon() as place:
-        place.may_be_forked = False
         yield place
     host.assert_as_before(before)
+
+
+@pytest.fixture
+def typed(place):
+    """The same, for a daemon that is started by its command line, as by who installs it."""
+    place.may_be_forked = False
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +97,23 @@ def test_settings_that_are_not_good_are_told_apart(tmp_path, text, message):
     assert message in said
 
 
-def test_a_setting_that_nobody_knows_does_not_keep_the_daemon_from_starting(place):
-    configure(place, "jobs:\n  colour: blue\n")
+def test_a_setting_that_nobody_knows_does_not_keep_the_daemon_from_starting(typed):
+    configure(typed, "jobs:\n  colour: blue\n")
 
-    place.start()
+    typed.start()
 
-    assert "unknown key jobs.colour" in place.log.read_text()
-
-
-def test_a_wrong_setting_keeps_the_daemon_from_starting(place):
-    configure(place, "jobs:\n  pids: lots\n")
-
-    assert "cannot use setting jobs.pids" in refused(place)
+    assert "unknown key jobs.colour" in typed.log.read_text()
 
 
-def test_what_is_wrong_with_a_flag_is_told(place):
-    assert "there is no setting jobs.pid" in refused(place, "--set", "jobs.pid=3")
-    assert place.run_daemon("--no-such-flag").returncode == 2
+def test_a_wrong_setting_keeps_the_daemon_from_starting(typed):
+    configure(typed, "jobs:\n  pids: lots\n")
+
+    assert "cannot use setting jobs.pids" in refused(typed)
+
+
+def test_what_is_wrong_with_a_flag_is_told(typed):
+    assert "there is no setting jobs.pid" in refused(typed, "--set", "jobs.pid=3")
+    assert typed.run_daemon("--no-such-flag").returncode == 2
 
 
 # What it refuses
@@ -172,66 +178,69 @@ def test_something_in_the_place_of_the_api_socket_is_refused(place):
 
 
 @pytest.mark.invariant("J4")
-def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(place):
-    place.start()
-    job = place.shell("lives", "echo $$; exec sleep 600", terminationGracePeriodSeconds=0)
-    place.printed("lives", "\n")
-    before = place.status("lives")["runs"][0]
+def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(typed):
+    typed.start()
+    job = typed.shell("lives", "echo $$; exec sleep 600", terminationGracePeriodSeconds=0)
+    typed.printed("lives", "\n")
+    before = typed.status("lives")["runs"][0]
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        os.kill(place.pid, number)
-        assert place.wait_daemon() == 0
+        os.kill(typed.pid, number)
+        assert typed.wait_daemon() == 0
         assert is_alive(before["pid"])
-        place.start()
-        after = place.running("lives")
+        typed.start()
+        after = typed.running("lives")
         assert (after["pid"], after["startedAt"]) == (before["pid"], before["startedAt"])
 
-    assert place.status("lives")["attempts"] == 1
-    assert place.log.read_text().count("msg=ended") == 2
-    place.delete("lives")
-    place.gone("lives", 5)
-    assert place.cgroups_of(job) == {}
+    assert typed.status("lives")["attempts"] == 1
+    assert typed.log.read_text().count("msg=ended") == 2
+    typed.delete("lives")
+    typed.gone("lives", 5)
+    assert typed.cgroups_of(job) == {}
 
 
-def test_a_daemon_ends_whichever_of_its_threads_the_kernel_interrupts(place):
+def test_a_daemon_ends_whichever_of_its_threads_the_kernel_interrupts(typed):
     """As it does with the others while the main thread is traced: that one sleeps on."""
-    place.start()
-    others = [int(tid) for tid in os.listdir(f"/proc/{place.pid}/task") if int(tid) != place.pid]
+    typed.start()
+    others = [int(tid) for tid in os.listdir(f"/proc/{typed.pid}/task") if int(tid) != typed.pid]
 
-    assert ctypes.CDLL(None).tgkill(place.pid, others[0], signal.SIGTERM) == 0
-    assert place.wait_daemon() == 0
+    assert ctypes.CDLL(None).tgkill(typed.pid, others[0], signal.SIGTERM) == 0
+    assert typed.wait_daemon() == 0
 
-    assert place.log.read_text().count("msg=ended") == 1
+    assert typed.log.read_text().count("msg=ended") == 1
 
 
-def test_a_daemon_that_is_asked_to_stop_ends_at_once_whoever_watches_it(place):
-    place.start()
-    place.shell("watched", "echo ready; exec sleep 60", terminationGracePeriodSeconds=0)
-    place.printed("watched", "ready")
+def test_a_daemon_that_is_asked_to_stop_ends_at_once_whoever_watches_it(typed):
+    typed.start()
+    typed.shell("watched", "echo ready; exec sleep 60", terminationGracePeriodSeconds=0)
+    typed.printed("watched", "ready")
     ended = []
-    follow = threading.Thread(target=lambda: ended.append(place.rnx("logs", "-f", "job/watched")))
+    follow = threading.Thread(target=lambda: ended.append(typed.rnx("logs", "-f", "job/watched")))
     follow.start()
-    place.until("someone follows", lambda: "rnx" in _children(os.getpid()))
+    typed.until("someone follows", lambda: "rnx" in _children(os.getpid()))
 
     begin = time.monotonic()
-    place.stop_daemon()
+    typed.stop_daemon()
     took = time.monotonic() - begin
-    place.start()
-    place.delete("watched")
+    typed.start()
+    typed.delete("watched")
     follow.join()
 
     assert took < 4
-    assert "Traceback" not in place.log.read_text()
+    assert "Traceback" not in typed.log.read_text()
     assert "Traceback" not in ended[0].stderr
 
 
 @pytest.mark.invariant("J4")
 def test_a_run_that_ended_while_no_daemon_was_there_is_told_by_the_next(place):
     place.start()
-    place.shell("later", "echo ready; sleep 0.3; exit 7")
-    place.running("later")
+    job = place.shell("later", "trap 'exit 7' USR1; echo ready; while :; do sleep 0.02; done")
+    place.printed("later", "ready")
     pid = place.status("later")["runs"][0]["pid"]
     place.kill_daemon()
+    procs = (next(iter(place.cgroups_of(job).values())) / "cgroup.procs").read_text().split()
+    (shell,) = [int(each) for each in procs if _name(each) == "sh"]
+    os.kill(shell, signal.SIGUSR1)
     place.until("the run has ended", lambda: not is_alive(pid))
 
     place.start()
@@ -240,22 +249,22 @@ def test_a_run_that_ended_while_no_daemon_was_there_is_told_by_the_next(place):
     assert (status["runs"][0]["exitCode"], status["attempts"]) == (7, 1)
 
 
-def test_cleaning_ends_what_runs_and_leaves_what_is_declared(place):
-    place.start()
-    job = place.shell("left", "echo ready; exec sleep 600")
-    place.printed("left", "ready")
-    pid = place.status("left")["runs"][0]["pid"]
-    place.kill_daemon()
+def test_cleaning_ends_what_runs_and_leaves_what_is_declared(typed):
+    typed.start()
+    job = typed.shell("left", "echo ready; exec sleep 600")
+    typed.printed("left", "ready")
+    pid = typed.status("left")["runs"][0]["pid"]
+    typed.kill_daemon()
 
-    done = place.run_daemon("--clean")
+    done = typed.run_daemon("--clean")
 
     assert done.returncode == 0, done.stderr
     assert f"removed {job['metadata']['uid']}-1" in done.stdout
     assert not is_alive(pid)
-    assert place.cgroups_of(job) == {}
-    place.start()
-    assert place.get(JOB, "left")["metadata"]["uid"] == job["metadata"]["uid"]
-    run = place.until("told", lambda: (r := place.status("left")["runs"][0])["state"] == "Ended" and r)
+    assert typed.cgroups_of(job) == {}
+    typed.start()
+    assert typed.get(JOB, "left")["metadata"]["uid"] == job["metadata"]["uid"]
+    run = typed.until("told", lambda: (r := typed.status("left")["runs"][0])["state"] == "Ended" and r)
     assert run["reason"] == "RunLost"
 
 
@@ -330,6 +339,13 @@ def _is_at_rest(place):
 def _cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def _name(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _children(pid):

@@ -7,6 +7,7 @@ import shutil
 import sysconfig
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from controller.runtime.build import apt, debian, host_tree
 from support import debs
 from support import host as host_support
 from support.apt_archive import AptArchive
-from support.building import changed, listing
+from support.building import Building, changed, listing
 from support.daemon import a_daemon
 from support.debs import a_deb
 from support.declaring import a_declaring, locked, said_in
@@ -66,6 +67,8 @@ GREETING = (
 )  # fmt: skip
 
 
+WHEEL = a_wheel("greetings", "1.0")
+COMPILED = a_source("compiled", "2.0", 'open("/usr/bin/a-compiler").close()')
 PLACES = ("/var/lib/dpkg", "/etc/apt", "/var/lib/apt", "/var/cache/apt", "/etc/greet.conf")
 
 
@@ -115,31 +118,59 @@ def test_a_package_named_with_its_version_comes_on_top_of_this_hosts_files(decla
     assert versions == {"greet": "1.2-1", "greet-data": "1:2.0"}
 
 
-@pytest.mark.skipif("lsb-base" not in debs.provided_here("sysvinit-utils"), reason="it is no package that provides it")
-def test_what_an_essential_package_provides_too_is_chosen_once_and_for_all(declaring, archive):
-    """As PostgreSQL depends on lsb-base, which is a package and is provided by sysvinit-utils."""
-    tree = declaring.install({"base": {"from": "debian"}, "apt": ["a-service"]}, archive.environment)
+@dataclass(frozen=True)
+class DebiansPython:
+    """A runtime that is Debian's Python with packages of both kinds, and what its build has changed on the host.
 
-    packages = locked(tree, "debian_packages")
+    Where this host's Python is no package of Debian's, it is one without.
+    """
+
+    tree: Path
+    changed: list[str]
+
+
+@pytest.fixture(scope="module")
+def debians_python(archive, tmp_path_factory) -> Iterator[DebiansPython]:
+    building = Building.at(host_support.directory_on_disk("runwright-test-"))
+    directory = host_support.directory_on_disk("runwright-test-apt-")
+    before = listing(*PLACES)
+    more = (
+        {"base": {"language": "python"}, "pip": ["greetings", "compiled"]}
+        if HAS_PYTHON
+        else {"base": {"from": "debian"}}
+    )
+    declared = {"apt": ["greet", "a-service"], **more}
+    try:
+        other = archive.copy_to(directory)
+        with (
+            a_declaring(building, tmp_path_factory.mktemp("home")) as declaring,
+            served(directory) as server,
+            a_python_index(WHEEL, COMPILED) as pip,
+        ):
+            other.url = server.url
+            other.configure()
+            tree = declaring.install(declared, {**other.environment, **index(pip)})
+            yield DebiansPython(tree, changed(before, listing(*PLACES)))
+    finally:
+        shutil.rmtree(directory)
+        building.close()
+
+
+@pytest.mark.skipif("lsb-base" not in debs.provided_here("sysvinit-utils"), reason="it is no package that provides it")
+def test_what_an_essential_package_provides_too_is_chosen_once_and_for_all(debians_python):
+    """As PostgreSQL depends on lsb-base, which is a package and is provided by sysvinit-utils."""
+    packages = locked(debians_python.tree, "debian_packages")
     assert packages["lsb-base"]["version"] == "99"
-    assert (tree / "isolated/usr/share/a-transition").exists()
+    assert (debians_python.tree / "isolated/usr/share/a-transition").exists()
 
 
 @pytest.mark.invariant("B1")
 @pytest.mark.skipif(not HAS_PYTHON, reason="the Python of this host is no package of Debian's")
 def test_debians_python_gets_packages_of_both_kinds_nothing_of_the_tools_is_kept_and_the_host_is_as_it_was(
-    declaring, other
+    debians_python,
 ):
-    before = listing(*PLACES)
-    wheel = a_wheel("greetings", "1.0")
-    compiled = a_source("compiled", "2.0", 'open("/usr/bin/a-compiler").close()')
-    with served(other.directory) as server, a_python_index(wheel, compiled) as pip:
-        other.url = server.url
-        other.configure()
-        declared = {"base": {"language": "python"}, "apt": ["greet"], "pip": ["greetings", "compiled"]}
-        tree = declaring.install(declared, {**other.environment, **index(pip)})
-
-    assert changed(before, listing(*PLACES)) == []
+    tree = debians_python.tree
+    assert debians_python.changed == []
     said = said_in(tree, "/usr/bin/python3", "-I", "-c", "import greetings, ssl; print(greetings.VERSION)")
     assert said == "1.0\n"
     assert said_in(tree, "/usr/bin/greet") == "greetings the world\n"
@@ -152,8 +183,8 @@ def test_debians_python_gets_packages_of_both_kinds_nothing_of_the_tools_is_kept
     assert not {"apt", "debconf", "dpkg", "perl-base", "python3-pip"} & set(packages)
     assert not (tree / "isolated/usr/share/doc/greet").exists()
     hashes = {name: package["hash"] for name, package in locked(tree, "python_packages").items()}
-    assert hashes == {each.project: f"sha256:{each.sha256}" for each in (wheel, compiled)}
-    assert not list((tree / "isolated").rglob("a-*"))
+    assert hashes == {each.project: f"sha256:{each.sha256}" for each in (WHEEL, COMPILED)}
+    assert {path.name for path in (tree / "isolated").rglob("a-*")} == {"a-service", "a-transition"}
     assert not list((tree / "isolated/usr/lib/python3").rglob("pip"))
     assert (tree / "isolated/etc/ssl/certs/ca-certificates.crt").stat().st_size > 1000
 

@@ -84,14 +84,14 @@ def test_readers_that_are_cut_off_and_go_on_while_it_is_written_and_rotated_miss
     logs = JobLogs(tmp_path, HandClock(), lambda _job, _attempt: is_over.is_set(), lambda _job: 1000)
 
     def write_all():
-        write(writer, *range(600))
+        write(writer, *range(300))
         writer.finish()
         is_over.set()
 
     thread = threading.Thread(target=write_all)
     thread.start()
     found, place = [], ""
-    while not is_over.is_set() or not found or found[-1] != 599:
+    while not is_over.is_set() or not found or found[-1] != 299:
         records = logs.records(JOB, 1, LogOptions(follow=True), place, never)
         for _ in range(7):
             record = next(records, None)
@@ -101,7 +101,7 @@ def test_readers_that_are_cut_off_and_go_on_while_it_is_written_and_rotated_miss
         records.close()
     thread.join()
     os.close(fd)
-    assert found == list(range(600))
+    assert found == list(range(300))
 
 
 def test_a_line_in_parts_can_be_gone_on_with_after_each_part(logs, directory):
