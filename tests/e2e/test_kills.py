@@ -43,7 +43,7 @@ def storm(daemon: Daemon, controller_kills: int, launcher_kills: int, moments: r
     kills = ["controller"] * controller_kills + ["launcher"] * launcher_kills
     moments.shuffle(kills)
     for victim in kills:
-        never.wait(moments.uniform(0.05, 1.2))
+        never.wait(moments.uniform(0.05, 0.8))
         if victim == "controller":
             daemon.kill_daemon()
             daemon.start_daemon()

@@ -407,7 +407,7 @@ def test_rnx_installs_lists_tests_and_removes(place):
     assert rnx("runtime", "remove", "cli").returncode == 0
     assert not (place.root / "cli-1.1.0").exists()
     # Another registry of this daemon may be down, and could have it: then rnx waits for that one.
-    refused = rnx("runtime", "install", "cli@7.0.0", "--timeout=5")
+    refused = rnx("runtime", "install", "cli@7.0.0", "--timeout=2")
     assert refused.returncode in (1, 4)
     assert "1.1.0" in refused.stderr
 

@@ -43,10 +43,12 @@ def test_a_daemon_killed_at_any_moment_of_a_build_leaves_nothing_that_the_next_s
 def test_a_part_of_a_build_that_is_killed_takes_all_of_it_along(building, generation):
     """1 is the process around the sandbox, 2 is process 1 of it, 3 is the script."""
 
+    others = _children(os.getpid())
+
     def kill_it() -> None:
         pid = os.getpid()
         for _ in range(generation):
-            pid = _wait_until(lambda pid=pid: next(iter(_children(pid)), None))
+            pid = _wait_until(lambda pid=pid: next((child for child in _children(pid) if child not in others), None))
         os.kill(pid, signal.SIGKILL)
 
     said: list[str] = []
