@@ -21,7 +21,7 @@ TESTS_V2 := tests/unit/controller/cgroup/test_lifecycle.py tests/unit/controller
 	$(CORE_DUMPS)_core_files_are_not_promised_where_no_limit_holds_them \
 	tests/unit/controller/sandbox/test_confine.py
 
-.PHONY: help setup demo check test test-unit test-slow test-v2 fuzz bench bench-api bench-launch crds docs dev ci clean
+.PHONY: help setup demo check check-lint check-types check-contracts check-architecture test test-unit test-slow test-v2 fuzz bench bench-api bench-launch crds docs dev ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,11 +35,20 @@ setup: .venv/.ready ## make .venv from the lock, with hashes
 demo: setup ## the main job, end to end, on this host; leaves nothing behind
 	@$(PY) -m examples.demo
 
-check: setup ## format, lint, types, contracts, generated files
+check: setup ## format, lint, types, contracts, generated files; two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-lint check-types check-contracts check-architecture
+
+check-lint:
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
+
+check-types:
 	@$(PY) -m mypy
+
+check-contracts:
 	@.venv/bin/lint-imports --no-cache
+
+check-architecture:
 	@$(PYTEST) -q tests/architecture
 
 test: setup ## everything CI runs, in two halves beside each other

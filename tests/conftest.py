@@ -37,11 +37,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what may run beside the tests of whole daemons and of isolation, which measure and have most to do."""
+    """Mark what may run beside the tests of whole daemons, of launchers and of isolation, which measure and have most to do."""
     for item in items:
         room = item.path.relative_to(TESTS).parts
         is_client = room[:2] == ("e2e", "clients")
-        if room[0] not in ("e2e", "security") or is_client or room[-1] in _BESIDE_IN_SECURITY:
+        is_first = room[0] in ("e2e", "security") or room[:3] == ("unit", "controller", "launcher")
+        if not is_first or is_client or room[-1] in _BESIDE_IN_SECURITY:
             item.add_marker("beside")
 
 
