@@ -177,6 +177,34 @@ def test_something_in_the_place_of_the_api_socket_is_refused(place):
 # Stopping and starting
 
 
+def test_what_tests_fork_is_as_what_its_command_line_starts(place):
+    """In all that a process has of its own: else the tests that fork daemons would be of something else."""
+    looks = []
+    for may_be_forked in (True, False):
+        place.may_be_forked = may_be_forked
+        place.start()
+        looks.append(look_at(place.pid))
+        place.stop_daemon()
+
+    assert looks[0] == looks[1]
+
+
+def look_at(pid):
+    proc = Path(f"/proc/{pid}")
+    told = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
+    same = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff", "NoNewPrivs", "Seccomp")
+    open_files = sorted(re.sub(r"\d+|/[^/]*-(wal|shm)$", "", os.readlink(each)) for each in (proc / "fd").iterdir())
+    return {
+        **{name: told[name] for name in same},
+        "limits": (proc / "limits").read_text(),
+        "namespaces": {each.name: os.readlink(each) for each in (proc / "ns").iterdir()},
+        "directory": os.readlink(proc / "cwd"),
+        "priority": os.getpriority(os.PRIO_PROCESS, pid),
+        "group and session": (os.getpgid(pid), os.getsid(pid)),
+        "opened": open_files,
+    }
+
+
 @pytest.mark.invariant("J4")
 def test_a_stopped_daemon_leaves_its_runs_alive_and_the_next_adopts_them(typed):
     typed.start()

@@ -152,6 +152,11 @@ class Forker:
         assert answer, "the process that forks has ended"
         return pickle.loads(answer)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End it."""
         self._socket.close()
@@ -183,8 +188,8 @@ _the_one: Forker | None = None
 
 
 def at_hand() -> Forker | None:
-    """Return the one that is there for all tests of this process, if there is one."""
-    return _the_one
+    """Return the one that is there for all tests of this process, if there is one and nobody has ended it."""
+    return _the_one if _the_one is not None and _the_one.goes_on else None
 
 
 @contextlib.contextmanager
