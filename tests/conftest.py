@@ -15,10 +15,11 @@ from support.launching import Launching
 
 TESTS = Path(__file__).parent
 IN_CI = os.environ.get("CI") == "true"
-_BESIDE_IN_SECURITY = frozenset({
+_BESIDE = frozenset({
     "test_archive_bombs.py", "test_archive_escapes.py", "test_content_escapes.py", "test_openapi_kept.py",
+    "test_declared_builds.py", "test_declared_builds_apt.py",
 })  # fmt: skip
-"""Tests of security that neither isolate nor measure: what they attack is a parser."""
+"""Tests that neither isolate nor measure: of security, what they attack is a parser; of builds, what is made of files."""
 
 SKIPPED = pytest.StashKey[list[str]]()
 
@@ -37,12 +38,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what may run beside the tests of whole daemons, of launchers and of isolation, which measure and have most to do."""
+    """Mark what may run beside the tests of whole daemons and of isolation, which measure and have most to do."""
     for item in items:
         room = item.path.relative_to(TESTS).parts
         is_client = room[:2] == ("e2e", "clients")
-        is_first = room[0] in ("e2e", "security") or room[:3] == ("unit", "controller", "launcher")
-        if not is_first or is_client or room[-1] in _BESIDE_IN_SECURITY:
+        if room[0] not in ("e2e", "security") or is_client or room[-1] in _BESIDE:
             item.add_marker("beside")
 
 
