@@ -137,6 +137,10 @@ class CronJobStatus(ApiModel):
     )
     last_successful_time: str | None = Field(default=None, description="When a job of it last completed, RFC 3339.")
     next_schedule_time: str | None = Field(default=None, description="When it starts a job next, RFC 3339.")
+    ahead_time: str | None = Field(
+        default=None,
+        description="The time to come that a job was made ahead for, as very many are to start then, RFC 3339.",
+    )
     last_missed_time: str | None = Field(
         default=None, description="The newest of its times that it was too late for, RFC 3339."
     )

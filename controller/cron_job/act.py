@@ -12,7 +12,7 @@ from api.types import cron_job as types
 from api.types.cron_job import CronJob, CronJobReason
 from controller.cron_job.children import owner_of
 from controller.cron_job.metrics import CronMetrics
-from controller.cron_job.starts import Started, Starts, made_ahead
+from controller.cron_job.starts import Started, Starts
 from controller.cron_job.steps import DeleteJob, MakeAhead, Missed, PassOver, StartJob, TakeBack
 from controller.engine.clock import Clock
 from controller.engine.errors import TransientError
@@ -70,8 +70,8 @@ class Actor:
         job["spec"] = job["spec"] | {"startAt": wire_time(step.moment)}
         try:
             self._create(cron_job, job)
-        except AlreadyExists:
-            return  # It was made before, or is not its own: which is told when it is time.
+        except (AlreadyExists, TransientError):
+            return  # It was made before, or cannot be: which is told when it is time.
         self._starts.add(cron_job.meta.uid, Started(step.name, step.moment, is_ahead=True))
 
     def _create(self, cron_job: CronJob, job: Document) -> None:
@@ -89,9 +89,6 @@ class Actor:
     def _check_own(self, cron_job: CronJob, name: str) -> None:
         """Raise TransientError if the job of that name is not this CronJob's."""
         found = self._verbs.storage.get(ObjectKey(JOB.name, cron_job.meta.namespace, name))
-        if found is not None and "deletionTimestamp" in found["metadata"] and made_ahead(found):
-            why = f"cannot make job {name}: the one that was made ahead of its time is being deleted"
-            raise TransientError(CronJobReason.FAILED_CREATE, why)
         owner = owner_of(found) if found else None
         if owner is None or owner[0] != cron_job.meta.uid:
             why = f"cannot make job {name}: there is another job of that name: delete it, or rename one of both"

@@ -35,13 +35,16 @@ class Observer:
     def observe(self, cron_job: CronJob) -> ObservedCronJob:
         """Return what there is of it."""
         now = self._clock.now()
+        ahead = self._starts.ahead(cron_job.meta.uid, _time(cron_job.status.ahead_time))
         newest = self._starts.newest(cron_job.meta.uid, now)
         names = {reference.name for reference in cron_job.status.active} | ({newest.name} if newest else set())
         keys = {ObjectKey(JOB.name, cron_job.meta.namespace, name) for name in names if name}
         children = tuple(self._look(cron_job.meta.uid, keys | set(self._children.of(cron_job.meta.uid))))
         schedule, problem = self._schedule(cron_job)
         started = newest.moment if newest else None
-        return ObservedCronJob(now, schedule, children, started, problem, self._make_from(cron_job, schedule, now))
+        make_from = self._make_from(cron_job, schedule, now)
+        ahead = ahead if ahead is not None and ahead > now else None
+        return ObservedCronJob(now, schedule, children, started, problem, make_from, ahead)
 
     def _make_from(self, cron_job: CronJob, schedule: CronSchedule | None, now: datetime) -> datetime | None:
         """Return from when on the job of the next time is made ahead of it; None if it is not."""

@@ -42,17 +42,14 @@ class Child:
         """Whether it was made ahead of its time, which has not come: so nothing of it has begun."""
         return bool(self.made_ahead) and self.scheduled is not None and self.scheduled > now
 
-    def stands_for_its_time(self, now: datetime) -> bool:
-        """Whether its time has come, and it was not taken back before."""
-        return not (self.is_early(now) or (self.made_ahead and self.is_deleting))
-
 
 @dataclass(frozen=True, slots=True)
 class ObservedCronJob:
     """All that a plan is decided from, beside the CronJob itself.
 
     `schedule` is None if it cannot be followed, for `problem`, a reason and a message. `started` is the newest time
-    that this process has started a job for. `make_from` is from when on the job of its next time is made ahead of it.
+    that this process has started a job for. `make_from` is from when on the job of its next time is made ahead of it,
+    `ahead` the time to come that one was made ahead for, there or not.
     """
 
     now: datetime
@@ -61,6 +58,7 @@ class ObservedCronJob:
     started: datetime | None = None
     problem: tuple[str, str] = ("", "")
     make_from: datetime | None = None
+    ahead: datetime | None = None
 
     @property
     def active(self) -> tuple[Child, ...]:
@@ -74,6 +72,5 @@ class ObservedCronJob:
 
     @property
     def scheduled(self) -> tuple[datetime, ...]:
-        """The times that have come of which there is a job."""
-        standing = (each for each in self.children if each.stands_for_its_time(self.now))
-        return tuple(each.scheduled for each in standing if each.scheduled)
+        """The times that have come of which there is a job: also one that goes, as it may have begun."""
+        return tuple(each.scheduled for each in self.children if each.scheduled and not each.is_early(self.now))

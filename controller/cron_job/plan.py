@@ -20,6 +20,8 @@ from controller.engine.plan import Plan, Waiting
 
 _Removals: TypeAlias = tuple[DeleteJob | TakeBack, ...]
 _LONGEST_WAIT_SECONDS = 86_400.0
+_TOO_LATE = timedelta(seconds=5)
+"""So long before its time a job that was made ahead is left alone: whether it has begun would not be known."""
 _CLOCK_WAS_WRONG = timedelta(days=1)
 """What is on record further ahead than this was written while the host's clock was wrong: it holds nothing up."""
 
@@ -60,7 +62,10 @@ def _plan_ahead(cron_job: CronJob, observed: ObservedCronJob, coming: datetime |
     """Nothing is due: make the job of the next time, if very many are to come with it, or wait."""
     seconds, make_from = _seconds_to(coming, observed.now), observed.make_from
     is_free = cron_job.spec.concurrency_policy is ConcurrencyPolicy.ALLOW or not observed.active
-    if coming is None or seconds is None or make_from is None or observed.early or not is_free:
+    is_made = bool(observed.early) or coming == observed.ahead
+    if coming is None or seconds is None or make_from is None or is_made or not is_free:
+        return Plan(old, _waiting(observed), seconds)
+    if coming <= since(cron_job, observed):  # It had one, and the clock was set back.
         return Plan(old, _waiting(observed), seconds)
     if make_from <= observed.now:
         return Plan((*old, MakeAhead(name_for(cron_job.meta.name, coming), coming)), _waiting(observed), seconds)
@@ -68,12 +73,14 @@ def _plan_ahead(cron_job: CronJob, observed: ObservedCronJob, coming: datetime |
 
 
 def _not_wanted(cron_job: CronJob, observed: ObservedCronJob) -> Iterable[TakeBack]:
-    """Those that were made ahead, of what the CronJob is no more."""
+    """Those that were made ahead, of what the CronJob is no more; unless they are about to begin."""
     coming = None if cron_job.spec.suspend or observed.schedule is None else observed.schedule.next(observed.now)
     generation = str(cron_job.meta.generation)
     for child in observed.early:
         is_wanted = child.scheduled == coming and child.made_ahead == generation
-        if child.scheduled is not None and not is_wanted and not child.is_deleting:
+        if child.scheduled is None or child.scheduled - observed.now < _TOO_LATE:
+            continue
+        if not is_wanted and not child.is_deleting:
             yield TakeBack(child.name, child.uid, child.scheduled)
 
 

@@ -28,6 +28,7 @@ def report(cron_job: CronJob, observed: ObservedCronJob, plan: Plan) -> CronJobS
         last_schedule_time=_newest(before.last_schedule_time, [*observed.scheduled, observed.started], observed.now),
         last_successful_time=_newest(before.last_successful_time, succeeded, observed.now),
         next_schedule_time=_next(cron_job, observed),
+        ahead_time=wire_time(observed.ahead) if observed.ahead else None,
         last_missed_time=_newest(before.last_missed_time, passed_over, observed.now),
         conditions=conditions.merge(before.conditions, [_ready(cron_job, plan)], observed.now, ours=CONDITIONS),
     )

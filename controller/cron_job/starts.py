@@ -34,13 +34,12 @@ class Starts:
         """Begin without any."""
         self._lock = threading.Lock()
         self._newest: dict[str, Started] = {}
-        self._ahead: dict[str, Started] = {}
+        self._ahead: dict[str, Started | None] = {}
 
     def add(self, uid: str, started: Started) -> None:
         """Remember a job that was made."""
         with self._lock:
             if started.is_ahead:
-                self._settle_ahead(uid, started.moment)
                 self._ahead[uid] = started
             else:
                 self._keep(uid, started)
@@ -49,8 +48,16 @@ class Starts:
         """Know that the job that was made ahead of `moment` is none."""
         with self._lock:
             ahead = self._ahead.get(uid)
-            if ahead is not None and ahead.moment == moment:
-                del self._ahead[uid]
+            if ahead is None or ahead.moment == moment:
+                self._ahead[uid] = None
+
+    def ahead(self, uid: str, recorded: datetime | None) -> datetime | None:
+        """Return the time to come that a job was made ahead for; `recorded` is what is on record of it."""
+        with self._lock:
+            if uid not in self._ahead:
+                self._ahead[uid] = None if recorded is None else Started("", recorded, is_ahead=True)
+            ahead = self._ahead[uid]
+            return None if ahead is None else ahead.moment
 
     def newest(self, uid: str, now: datetime) -> Started | None:
         """Return the newest whose time has come."""
@@ -68,7 +75,8 @@ class Starts:
         """Have one that was made ahead of a time that has come by now be as any other."""
         ahead = self._ahead.get(uid)
         if ahead is not None and ahead.moment <= now:
-            self._keep(uid, self._ahead.pop(uid))
+            self._ahead[uid] = None
+            self._keep(uid, ahead)
 
     def _keep(self, uid: str, started: Started) -> None:
         before = self._newest.get(uid)
@@ -113,7 +121,8 @@ def settle(storage: Storage, starts: Starts, now: datetime) -> int:
         if owner is None or moment is None:
             continue
         if moment > now and made_ahead(job):
-            starts.add(owner[0], Started(job["metadata"]["name"], moment, is_ahead=True))
+            if "deletionTimestamp" not in job["metadata"]:
+                starts.add(owner[0], Started(job["metadata"]["name"], moment, is_ahead=True))
             continue
         key = ObjectKey(CRON_JOB.name, job["metadata"].get("namespace", ""), owner[1])
         newest[key] = max(newest.get(key, (moment, owner[0])), (moment, owner[0]))

@@ -47,6 +47,7 @@ from controller.job.steps import (
     SetDeadline,
     StartRun,
     StopRun,
+    TakeBackRun,
     ThawRun,
 )
 from controller.job.volumes import Volumes
@@ -136,13 +137,12 @@ class Actor:
                 control.stop(self._dirs.path(uid, attempt), reason, grace_seconds)
                 self._dirs.mark_stop_sent(uid, attempt, self._clock.now(), grace_seconds)
                 self._stopping(job, step)
+            case TakeBackRun(attempt):
+                control.take_back(self._dirs.path(uid, attempt), Reason.RESCHEDULED)
             case KillRun(attempt):
                 self._kill(job, attempt)
             case FreezeRun(attempt):
-                self._dirs.mark_freezing(uid, attempt)
-                control.set_deadline(self._dirs.path(uid, attempt), None)
-                self._cgroups.freeze(run_id(uid, attempt))
-                self._dirs.mark_frozen(uid, attempt)
+                self._freeze(uid, attempt)
             case ThawRun(attempt, deadline_seconds):
                 self._cgroups.thaw(run_id(uid, attempt))
                 control.set_deadline(self._dirs.path(uid, attempt), deadline_seconds)
@@ -290,6 +290,12 @@ class Actor:
         now = wire_time(self._clock.now())
         identity = run_id(job.meta.uid, step.attempt)
         recording.cancel(run_dir, ExitRecord(identity, step.reason, step.message, None, None, "", now))
+
+    def _freeze(self, uid: str, attempt: int) -> None:
+        self._dirs.mark_freezing(uid, attempt)
+        control.set_deadline(self._dirs.path(uid, attempt), None)
+        self._cgroups.freeze(run_id(uid, attempt))
+        self._dirs.mark_frozen(uid, attempt)
 
     def _kill(self, job: Job, attempt: int) -> None:
         record = records.observe(self._dirs.path(job.meta.uid, attempt))

@@ -89,10 +89,11 @@ class Capacity:
         self._kept_for: Waiting | None = None
         self._last_came = 0
 
-    def ask(self, job: Job, devices: Amounts) -> Admitted | Queued:
+    def ask(self, job: Job, devices: Amounts, *, early: bool = False) -> Admitted | Queued:
         """Say whether a run of `job` may begin; if not, it waits in line from now on, and is woken when it may.
 
-        `devices` is how many this host has of the kinds that the job wants.
+        `devices` is how many this host has of the kinds that the job wants. One that is `early` never waits, and may
+        only while nobody does, and if a quarter of all is left.
         """
         priority = self._priorities.of(job)
         with self._lock:
@@ -106,6 +107,8 @@ class Capacity:
             if why := queue_words.never(need, allocatable):
                 woken = self._out(job.key)
                 turn: Admitted | Queued = Queued(Reason.UNSCHEDULABLE, why, one.since, one.priority)
+            elif early and not self._has_to_spare(need, allocatable):
+                woken, turn = self._out(job.key), Queued(Reason.QUEUED, "it is not its time")
             else:
                 woken = self._in(one)
                 turn = self._turn(one)
@@ -123,15 +126,6 @@ class Capacity:
             if why := queue_words.never(known, allocatable):
                 return Queued(Reason.UNSCHEDULABLE, why)
             return Queued(Reason.HOST_CORDONED, self._cordon.why) if self._cordon.why else Admitted()
-
-    def has_room_for_more(self, job: Job) -> bool:
-        """Whether a run of `job` may have its promise ahead of time: nobody waits, and a quarter of all is left."""
-        with self._lock:
-            self._loaded()
-            all_, free = self._all(), self._free()
-            spare = {name: free[name] - amount // 4 for name, amount in all_.items()}
-            fits = amounts.fits(requests.need(job, self._rules.defaults, all_), spare)
-            return fits and not len(self._line) and not self._cordon.why
 
     def need_of(self, job: Job) -> Need:
         """Return what a run of `job` takes."""
@@ -224,6 +218,12 @@ class Capacity:
         with self._lock:
             self._loaded()
             return amounts.total(amounts.need(used) for used in self._used.values())
+
+    def _has_to_spare(self, need: Need, all_: Amounts) -> bool:
+        self._loaded()
+        free = self._free()
+        spare = {name: free[name] - amount // 4 for name, amount in all_.items()}
+        return amounts.fits(need, spare) and not len(self._line) and not self._cordon.why
 
     def _in(self, one: Waiting) -> tuple[ObjectKey, ...]:
         self._loaded()

@@ -117,6 +117,8 @@ def succeeded(run: Run) -> bool:
 
 def counts_as_failure(run: Run) -> bool:
     """Whether the run ended in a way that uses up a retry; being replaced does not."""
+    if run.reason == Reason.RESCHEDULED.value and run.started_at:
+        return True  # It began while it was taken back, and was killed.
     return run.state is RunState.ENDED and not succeeded(run) and run.reason not in _UNCOUNTED
 
 

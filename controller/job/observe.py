@@ -109,11 +109,8 @@ class Observer:
             self._capacity.leave(job.key)
             return seen
         is_early = not job.spec.is_due(seen.now)
-        if is_early and not self._capacity.has_room_for_more(job):
-            return replace(seen, ready_from=None)
-        turn = self._capacity.ask(job, self._devices.counts(job.spec.resources.limits.devices))
+        turn = self._capacity.ask(job, self._devices.counts(job.spec.resources.limits.devices), early=is_early)
         if is_early and isinstance(turn, Queued):  # Not before its time.
-            self._capacity.leave(job.key)
             return replace(seen, ready_from=None)
         if isinstance(turn, Admitted) and isinstance(seen.devices, DevicesMissing):
             self._capacity.leave(job.key)  # Another daemon has them: others may go on meanwhile.

@@ -41,6 +41,7 @@ from controller.job.steps import (
     SetDeadline,
     StartRun,
     StopRun,
+    TakeBackRun,
     ThawRun,
 )
 from controller.job.tally import Next
@@ -131,6 +132,8 @@ def _plan_pending(job: Job, observed: ObservedJob, attempt: int, unwanted: tuple
         return Plan.once_recorded(AbandonRun(attempt, Reason.DEVICES_GONE, observed.devices_gone))
     if observed.unresolved:
         return _plan_unresolved(observed)
+    if plan_scheduled.is_far_ahead(job, observed.now):
+        return Plan.once_recorded(AbandonRun(attempt, Reason.RESCHEDULED, "its job is to start at another time"))
     # Look again: a run may be over before we first see it running, and then nothing else would wake us.
     return Plan.once_recorded(_start(job, attempt, observed.now))
 
@@ -142,8 +145,10 @@ def _start(job: Job, attempt: int, now: datetime) -> StartRun:
 
 def _plan_held(job: Job, observed: ObservedJob, found: ObservedRun, unwanted: tuple[str, str] | None) -> Plan:
     """A run is ready and waits for its moment: it does so by itself, unless it is not to begin then."""
-    if unwanted or job.spec.suspend or observed.forbidden or not plan_scheduled.is_for_its_moment(job, found):
-        return _plan_stop(job, observed, found, unwanted[0] if unwanted else Reason.RESCHEDULED)
+    if unwanted:
+        return _plan_stop(job, observed, found, unwanted[0])
+    if job.spec.suspend or observed.forbidden or not plan_scheduled.is_for_its_moment(job, found, observed.now):
+        return Plan.do(TakeBackRun(found.attempt), check_again_seconds=_STARTED_CHECK_SECONDS)
     return plan_scheduled.wait(job, observed.now, _STARTED_CHECK_SECONDS)
 
 
@@ -256,7 +261,8 @@ def _plan_next_run(job: Job, observed: ObservedJob, runs: tuple[Run, ...], chose
         return Plan.wait(Reason.SUSPENDED, "spec.suspend is true")
     obstacle = _plan_obstacle(job, observed)
     if not job.spec.is_due(observed.now):
-        if obstacle is None and observed.may_be_early and isinstance(observed.turn, Admitted):
+        is_first = not history.of_present(job, runs)  # What became of one that was begun ahead, is waited with.
+        if is_first and obstacle is None and observed.may_be_early and isinstance(observed.turn, Admitted):
             return _plan_early(job, observed, observed.turn)
         return plan_scheduled.wait_for_all(job, observed, obstacle)
     if obstacle is not None:

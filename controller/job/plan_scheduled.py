@@ -8,12 +8,14 @@ from datetime import datetime
 
 from api.meta import read_rfc3339, wire_time
 from api.types.job import Job, Reason
+from controller.engine.ahead import LONGEST_SECONDS
 from controller.engine.plan import Plan, Waiting
 from controller.job.observed import ObservedJob, ObservedRun
 from controller.launcher.records import Running
 
 _LONGEST_SECONDS = 86_400.0  # Longer waits are no use: a step of the host's clock wakes it sooner.
 _SOONEST_SECONDS = 0.05
+_SLACK_SECONDS = 5.0
 
 
 def is_held(found: ObservedRun) -> bool:
@@ -21,10 +23,17 @@ def is_held(found: ObservedRun) -> bool:
     return isinstance(found.record, Running) and found.record.is_held
 
 
-def is_for_its_moment(job: Job, found: ObservedRun) -> bool:
-    """Whether a run that is held waits for the moment that its job is to start at."""
+def is_for_its_moment(job: Job, found: ObservedRun, now: datetime) -> bool:
+    """Whether a run that is held waits for the moment that its job is to start at, which is not far ahead."""
     held, moment = found.record, job.spec.starts_at
-    return isinstance(held, Running) and moment is not None and read_rfc3339(held.not_before) == moment
+    is_its = isinstance(held, Running) and moment is not None and read_rfc3339(held.not_before) == moment
+    return is_its and not is_far_ahead(job, now)
+
+
+def is_far_ahead(job: Job, now: datetime) -> bool:
+    """Whether a run of the job is not to be ready so soon: the clock was set back, or the moment put off."""
+    moment = job.spec.starts_at
+    return moment is not None and (moment - now).total_seconds() > LONGEST_SECONDS + _SLACK_SECONDS
 
 
 def wait(job: Job, now: datetime, later_seconds: float = 0.0) -> Plan:

@@ -72,6 +72,13 @@ class StopRun:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBackRun:
+    """End run `attempt`, which is ready for a moment that it is not to begin at, unless it has begun."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class KillRun:
     """Kill run `attempt` and its supervisor, which did not heed a stop."""
 

@@ -30,6 +30,14 @@ def stop(run_dir: Path, reason: str, grace_seconds: float) -> bool:
     return _send(run_dir, {"op": "stop", "reason": reason, "grace_seconds": grace_seconds})
 
 
+def take_back(run_dir: Path, reason: str) -> bool:
+    """End a run that waits for its moment, unless it has begun by then; False if nobody listens.
+
+    `reason` as for `stop`. What has begun goes on.
+    """
+    return _send(run_dir, {"op": "take_back", "reason": reason})
+
+
 def set_deadline(run_dir: Path, seconds: float | None) -> bool:
     """Give the run `seconds` from now on, or for ever; False if nobody listens."""
     return _send(run_dir, {"op": "deadline", "seconds": seconds})

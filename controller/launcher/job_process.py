@@ -238,7 +238,10 @@ def hear_start(orders: socket.socket) -> int | None:
 
     To be called when there is something to read; None if the process has ended without.
     """
-    told = orders.recv(_START.size)
+    try:
+        told = orders.recv(_START.size)
+    except ConnectionResetError:  # It was killed before it had read its command.
+        return None
     return _START.unpack(told)[0] if len(told) == _START.size else None
 
 

@@ -135,7 +135,8 @@ class ExitFile:
         """
         began = {"started_at": started_at} if started_at else {}
         told = (json.dumps({**began, "receipt": each}).encode() for each in _shorter_and_shorter(receipt))
-        os.pwrite(self.fd, next(each for each in told if len(each) <= _RESERVED_BYTES), 0)  # What follows is blanks.
+        fits = next(each for each in told if len(each) <= _RESERVED_BYTES)
+        os.pwrite(self.fd, fits.ljust(_RESERVED_BYTES), 0)  # Over what was told before.
 
     def write(self, record: ExitRecord) -> None:
         """Write the record, of its message and receipt what there is room for; when it has its name, it is whole.

@@ -195,7 +195,8 @@ def _as_claimed(directory_fd: int, claim: Claim, *, was_torn: bool) -> Observed:
             return ended
     if isinstance(found, procfs.Stat):
         return replace(running, is_ending=True)
-    return Lost(found, started_at, claim.not_before)
+    # Of another boot, nobody knows by which clock it was.
+    return Lost(found, started_at, claim.not_before if claim.boot_id == process.boot_id() else "")
 
 
 def _unnamed_exit(directory_fd: int) -> Exited | None:

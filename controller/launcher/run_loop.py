@@ -166,6 +166,8 @@ class RunLoop:
         match command:
             case {"op": "stop", "reason": str(reason), "grace_seconds": int() | float() as grace_seconds}:
                 self._end(Ending(reason, "stopped as asked for"), float(grace_seconds))
+            case {"op": "take_back", "reason": str(reason)} if self._is_held():
+                self._end(Ending(reason, "taken back"), 0)
             case {"op": "deadline", "seconds": None | int() | float() as seconds} if self.ending is None:
                 self._deadline_seconds = seconds
                 if self._held is None:
@@ -178,18 +180,28 @@ class RunLoop:
     def _on_start(self, fd: int) -> None:
         """Hear of the start of a job that was held; or that its process has ended without."""
         held, self._held = self._held, None
-        self._poll.unregister(fd)
-        if held is None:
+        if held is None:  # It was heard of already.
             return
+        self._poll.unregister(fd)
         with held.orders:
             began = job_process.hear_start(held.orders)
         if began is not None:
             held.began(began)
         if self.ending is None:
-            self._count_to_the_deadline()
+            self._count_to_the_deadline(0.0 if began is None else max(0.0, time.time_ns() - began) / 1e9)
 
-    def _count_to_the_deadline(self) -> None:
-        self._deadline_at = None if self._deadline_seconds is None else boot_seconds() + self._deadline_seconds
+    def _is_held(self) -> bool:
+        """Whether the job waits for its moment, as far as it has told."""
+        if self._held is not None:
+            poll = select.poll()
+            poll.register(self._held.orders, select.POLLIN)
+            if poll.poll(0):
+                self._on_start(self._held.orders.fileno())
+        return self._held is not None
+
+    def _count_to_the_deadline(self, seconds_ago: float = 0.0) -> None:
+        seconds = self._deadline_seconds
+        self._deadline_at = None if seconds is None else boot_seconds() + seconds - seconds_ago
 
     def _on_oom(self, _fd: int) -> None:
         """Look whether it was a process of ours that was killed: it may be that of another run, or none so far."""

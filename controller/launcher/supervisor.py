@@ -248,6 +248,7 @@ class _Supervisor:
             traceback.print_exc(file=sys.stderr)
             wait_status = run_loop.kill_and_reap(ready.job_pid)
             ending = Ending(Reason.ERROR, f"cannot supervise the run: {error}: it was killed")
+            self._started_at = self._started_at or utc_text(time.time_ns())  # It may have begun.
         keeping.keep(self._keeper, self._control, was_stopped=ending is not None)
         report = job_process.read_report(ready.report_fd)
         if ending is not None and not self._started_at:

@@ -5,6 +5,7 @@ import select
 import shutil
 import signal
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ from controller.job.steps import (
     SetDeadline,
     StartRun,
     StopRun,
+    TakeBackRun,
     ThawRun,
 )
 from controller.job.waiters import Waiters
@@ -177,7 +179,7 @@ def check_step(world, job, step):
     if isinstance(step, BeginRun):
         world.capacity.ask(job, {})
     world.actor.act(job, step)
-    if isinstance(step, StopRun | KillRun):
+    if isinstance(step, StopRun | TakeBackRun | KillRun):
         world.until_ended()
     assert alike(world.observed(job)) == alike(foretold)
     return world.observed(job)
@@ -186,6 +188,17 @@ def check_step(world, job, step):
 def started(world, job, attempt=1):
     check_step(world, job, BeginRun(attempt))
     return check_step(world, job, StartRun(attempt, None))
+
+
+def test_a_run_that_is_held_is_taken_back_as_is_pretended(world):
+    job = a_job(**SLEEPER)
+
+    check_step(world, job, BeginRun(1))
+    held = check_step(world, job, StartRun(1, None, world.clock.now() + timedelta(hours=1)))
+    taken_back = check_step(world, job, TakeBackRun(1))
+
+    assert held.run(1).record.is_held
+    assert taken_back.run(1).record.record.started_at == ""
 
 
 def test_begin_start_stop_and_remove_do_what_is_pretended(world):

@@ -102,6 +102,35 @@ def test_one_that_is_stopped_meanwhile_never_was_executed(launching):
 
 
 @pytest.mark.invariant("T1")
+def test_one_that_is_taken_back_never_was_executed(launching):
+    spec = held(launching, "sh", "-c", "trap '' TERM; echo executed; sleep 600")
+
+    assert control.take_back(Path(spec.run_dir), "Rescheduled")
+    record = launching.record_of(spec)
+
+    assert (record.reason, record.exit_code, record.signal, record.started_at) == ("Rescheduled", None, None, "")
+    assert record.message == "taken back, before anything of it was executed"
+    assert launching.output_of(spec) == ""
+
+
+@pytest.mark.invariant("R2")
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_one_that_has_begun_is_not_taken_back(launching, is_heard):
+    spec = held(launching, "sh", "-c", "echo begun; sleep 1; echo done", nanoseconds=SECOND // 2)
+    supervisor = launching.observe(spec).pid
+    if not is_heard:
+        os.kill(supervisor, signal.SIGSTOP)
+    launching.wait_for_output(spec, "begun") if is_heard else launching.until(
+        lambda: time.time_ns() > spec.not_before + SECOND // 4
+    )
+    control.take_back(Path(spec.run_dir), "Rescheduled")
+    os.kill(supervisor, signal.SIGCONT)
+    record = launching.record_of(spec)
+
+    assert (record.reason, launching.output_of(spec)) == ("Completed", "begun\ndone\n")
+
+
+@pytest.mark.invariant("T1")
 def test_one_whose_supervisor_is_killed_never_is_executed(launching):
     spec = held(launching, "sh", "-c", "echo executed", nanoseconds=3 * SECOND)
     os.kill(launching.observe(spec).pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from api import cron
+from api.errors import Forbidden
 from api.kinds import CRON_JOB, JOB
 from api.meta import API_VERSION, Document, ObjectKey, wire_micro_time
 from api.objects.verbs import Verbs
@@ -81,10 +82,10 @@ class CronWorld:
     """
 
     def __init__(self, directory: Path, crowd: int = 0) -> None:
-        self.crowd = crowd
+        self.crowd, self.allows_jobs = crowd, True
         self.clock = MovedClock()
         self.store = Store.open(directory / "store.db", self.clock)
-        self.verbs = Verbs(self.store, self.clock)
+        self.verbs = Verbs(self.store, self.clock, self._judge)
         self.verbs.bootstrap()
         self.metrics = CollectorRegistry()
         self.recorder = Recorder(self.store, self.clock, EngineMetrics(self.metrics).events)
@@ -118,6 +119,10 @@ class CronWorld:
         self.read_journal()
         self.come_together()
         return self.loop.reconcile(ObjectKey(CRON_JOB.name, "default", name)).requeue_after_seconds
+
+    def _judge(self, new: Document, _live: Document | None) -> None:
+        if new["kind"] == JOB.name and not self.allows_jobs:
+            raise Forbidden("no jobs are allowed now")
 
     def come_together(self) -> None:
         """Have the others be due at the next minute."""

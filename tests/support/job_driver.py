@@ -7,11 +7,11 @@ from datetime import timedelta
 from controller.job.observed import ObservedJob
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import BeginRun, KillRun, RequestRuntime, StartRun, StopRun
+from controller.job.steps import BeginRun, KillRun, RequestRuntime, StartRun, StopRun, TakeBackRun
 from support.builders import a_job, observed_job
 from support.steps import comes, ends, pretend
 
-WAKING = (RequestRuntime, StopRun, KillRun)
+WAKING = (RequestRuntime, StopRun, TakeBackRun, KillRun)
 """Steps whose effect wakes us: a Runtime changes, or a run that we watch ends."""
 MOST_PASSES = 120
 

@@ -26,6 +26,7 @@ from controller.job.steps import (
     SetDeadline,
     StartRun,
     StopRun,
+    TakeBackRun,
     ThawRun,
 )
 from controller.job.volumes import VolumesReady
@@ -60,6 +61,8 @@ def pretend(observed: ObservedJob, step: Any) -> ObservedJob:
             return _with(
                 observed, _exited(attempt, reason, "was stopped", began=observed.run(attempt).record.started_at)
             )
+        case TakeBackRun(attempt) if _is_running(observed, attempt) and observed.run(attempt).record.is_held:
+            return _with(observed, _exited(attempt, "Rescheduled", "was taken back", began=""))
         case KillRun(attempt) if _is_running(observed, attempt):
             held = observed.run(attempt).record
             return _with(

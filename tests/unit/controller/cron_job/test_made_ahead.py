@@ -144,18 +144,79 @@ def test_its_time_has_a_job_of_what_the_cron_job_is_then(world):
     assert again["metadata"]["annotations"][AHEAD_ANNOTATION] == "2"
 
 
-def test_while_the_old_one_goes_its_time_waits_and_is_not_lost(world):
+@pytest.mark.invariant("T3")
+def test_one_that_still_goes_when_its_time_comes_may_have_begun_so_there_is_no_other(world):
     made_ahead(world)
     world.change(jobTemplate={"spec": {"command": ["other"]}})
     world.reconcile()
-    world.clock.advance(11)
-    with pytest.raises(TransientError, match="made ahead of its time is being deleted"):
-        world.reconcile()
+    world.advance(11)
     world.remove(name_of(FIRST))
+    world.advance(1)
+
+    assert (world.made(), world.get()["status"]["lastScheduleTime"]) == ([name_of(FIRST)], wire_time(FIRST))
+
+
+@pytest.mark.invariant("T3")
+def test_in_the_last_seconds_nothing_is_changed_any_more(world):
+    made_ahead(world)
+    world.clock.advance(5.5)
+    world.change(suspend=True)
     world.reconcile()
 
-    assert world.verbs.get(JOB, "default", name_of(FIRST))["spec"] == {"command": ["other"]}
-    assert world.get()["status"]["lastScheduleTime"] == wire_time(FIRST)
+    assert "deletionTimestamp" not in world.verbs.get(JOB, "default", name_of(FIRST))["metadata"]
+
+
+@pytest.mark.invariant("T3")
+def test_a_time_that_had_its_job_has_no_other_made_ahead_when_the_clock_is_set_back(world):
+    made_ahead(world)
+    world.advance(10)
+    world.end(name_of(FIRST))
+    world.remove(name_of(FIRST))
+    world.advance(5)
+    world.clock.advance(-20)
+    world.reconcile()
+    world.advance(20)
+
+    assert world.made() == [name_of(FIRST)]
+
+
+@pytest.mark.invariant("T3")
+@pytest.mark.parametrize("restarted", [False, True])
+def test_one_that_somebody_deletes_or_cancels_before_its_time_is_not_made_again(world, restarted):
+    made_ahead(world)
+    world.remove(name_of(FIRST))
+    if restarted:
+        world.begin_process()
+    world.reconcile()
+    world.advance(11)
+
+    assert (world.made(), world.get()["status"]["lastScheduleTime"]) == ([name_of(FIRST)], wire_time(FIRST))
+
+
+@pytest.mark.invariant("T3")
+def test_one_that_has_begun_and_gone_is_known_after_a_crash_before_its_cron_job_was_looked_at(world):
+    made_ahead(world)
+    assert world.get()["status"]["aheadTime"] == wire_time(FIRST)
+    world.clock.advance(10.5)
+    begin(world, name_of(FIRST))
+    world.remove(name_of(FIRST))
+    world.begin_process()
+    world.reconcile()
+
+    status = world.get()["status"]
+    assert (world.made(), status["lastScheduleTime"]) == ([name_of(FIRST)], wire_time(FIRST))
+    assert "aheadTime" not in status
+
+
+def test_one_that_cannot_be_made_ahead_is_made_at_its_time(world):
+    world.apply()
+    world.allows_jobs = False
+    world.advance(20)
+    refused = world.jobs()
+    world.allows_jobs = True
+    world.advance(10)
+
+    assert (refused, world.jobs()) == ([], [name_of(FIRST)])
 
 
 def test_one_that_has_begun_is_left_alone_whatever_changes(world):

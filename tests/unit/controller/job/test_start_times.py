@@ -12,7 +12,7 @@ from controller.job import verdict
 from controller.job.observed import Queued, RuntimeMissing
 from controller.job.plan import plan
 from controller.job.report import report
-from controller.job.steps import AbandonRun, BeginRun, RequestRuntime, StartRun, StopRun
+from controller.job.steps import AbandonRun, BeginRun, RequestRuntime, StartRun, StopRun, TakeBackRun
 from support.builders import (
     NOW,
     a_failed_run,
@@ -230,11 +230,23 @@ def test_one_that_waits_for_a_cpu_at_its_time_is_looked_at_again():
 def test_one_that_is_not_to_begin_then_is_taken_back(fields, observed):
     decided = plan(held_job(**fields), early_on(EARLY, held(LATER), **observed))
 
-    assert decided.steps == (StopRun(1, TAKEN_BACK, 30.0),)
+    assert decided == Plan.do(TakeBackRun(1), check_again_seconds=1)
 
 
 def test_one_of_a_job_without_a_start_time_any_more_is_taken_back():
-    assert plan(with_runs(a_job(), a_run()), early_on(EARLY, held(LATER))).steps == (StopRun(1, TAKEN_BACK, 30.0),)
+    assert plan(with_runs(a_job(), a_run()), early_on(EARLY, held(LATER))).steps == (TakeBackRun(1),)
+
+
+def test_one_that_is_held_as_the_clock_was_set_back_by_hours_is_taken_back():
+    observed = observed_job(held(LATER), now=LATER - timedelta(hours=1))
+
+    assert plan(held_job(), observed).steps == (TakeBackRun(1),)
+
+
+def test_one_on_record_whose_job_was_put_off_for_long_never_begins():
+    decided = plan(with_runs(scheduled(3600), a_run()), early_on(EARLY, unclaimed()))
+
+    assert decided.then == (AbandonRun(1, TAKEN_BACK, "its job is to start at another time"),)
 
 
 def test_one_whose_spec_was_changed_is_superseded():
@@ -243,13 +255,28 @@ def test_one_whose_spec_was_changed_is_superseded():
     assert plan(job, early_on(EARLY, held(LATER))).steps == (StopRun(1, "Superseded", 30.0),)
 
 
-def test_one_that_was_taken_back_is_no_failure_and_another_is_made_ready():
-    job, observed = held_job(backoffLimit=0), early_on(EARLY, exited(1, TAKEN_BACK, None))
+def test_one_that_was_taken_back_is_no_failure_and_another_begins_when_it_is_due():
+    job, observed = held_job(backoffLimit=0), early_on(EARLY, exited(1, TAKEN_BACK, None, began=False))
     status = report(job, observed, plan(job, observed), work_bytes=1)
-    after = plan(job.model_copy(update={"status": status}), early_on())
+    taken_back = job.model_copy(update={"status": status})
+    after, at_its_time = plan(taken_back, early_on()), plan(taken_back, early_on(LATER))
 
     assert (status.phase, status.failed) == ("Pending", 0)
-    assert after.steps == (BeginRun(2),)
+    assert after.steps == ()
+    assert at_its_time.steps == (BeginRun(2),)
+
+
+@pytest.mark.parametrize("reason", ["SandboxFailed", "OOMKilled", "PodDeleted", "RunLost"])
+def test_a_failure_before_its_time_is_waited_with_until_it(reason):
+    job = with_runs(scheduled(), a_failed_run(seconds_ago=0, reason=reason), failed=1)
+
+    assert plan(job, early_on()).steps == ()
+
+
+def test_one_that_began_while_it_was_taken_back_has_failed():
+    job, observed = held_job(), early_on(EARLY, exited(1, TAKEN_BACK, 137))
+
+    assert report(job, observed, plan(job, observed), work_bytes=1).failed == 1
 
 
 @pytest.mark.parametrize(("now", "began", "failed"), [(EARLY, None, 0), (LATER, None, 1), (EARLY, LATER, 1)])

@@ -406,13 +406,29 @@ def test_once_it_has_told_of_its_start_it_runs_as_any_other(run_dir, run_dir_fd)
 
 @pytest.mark.parametrize("started_at", ["", BEGAN])
 def test_one_that_is_lost_says_whether_it_had_begun(run_dir, run_dir_fd, started_at):
-    place(run_dir_fd, held_claim(boot_id="another"))
+    place(run_dir_fd, held_claim(start_time=0))
     ExitFile(run_dir_fd).tell({}, started_at)
 
     observed = records.observe(run_dir)
 
     assert (observed.started_at, observed.not_before) == (started_at, MOMENT)
     assert isinstance(observed, Lost)
+
+
+def test_of_another_boot_nobody_knows_whether_its_moment_had_come(run_dir, run_dir_fd):
+    place(run_dir_fd, held_claim(boot_id="another"))
+
+    assert records.observe(run_dir) == Lost("the machine was restarted while the run was running", "")
+
+
+def test_of_a_longer_text_that_it_told_before_nothing_is_left(run_dir, run_dir_fd):
+    place(run_dir_fd, held_claim())
+    exit_file = ExitFile(run_dir_fd)
+    exit_file.tell({"mounts": "x" * 8150})
+    exit_file.tell({"mounts": "x" * 8150}, BEGAN)
+
+    assert records.observe(run_dir).started_at == BEGAN
+    assert records.read_receipt(run_dir) == {"leftOut": ["mounts"]}
 
 
 def test_what_it_has_told_is_no_record_of_its_end(run_dir, run_dir_fd):
