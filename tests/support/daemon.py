@@ -189,13 +189,13 @@ class Daemon(Stage):
         return run
 
     def running_or_ended(self, name: str, attempt: int = 1) -> Document:
-        """Wait until a run of a job has a log; return it."""
-        run: Document = self.until(
-            f"{name}-{attempt} started",
-            lambda: next(
-                (r for r in self.status(name).get("runs", ()) if r["attempt"] == attempt and "pid" in r), None
-            ),
-        )
+        """Wait until a run of a job has a log; return it. One that was over before anybody saw it running has no pid."""
+
+        def started() -> Document | None:
+            found = next((run for run in self.status(name).get("runs", ()) if run["attempt"] == attempt), None)
+            return found if found and ("pid" in found or found["state"] == "Ended") else None
+
+        run: Document = self.until(f"{name}-{attempt} started", started)
         return run
 
     def printed(self, name: str, text: str, attempt: int = 1) -> str:
