@@ -43,8 +43,8 @@ class Reason(ReasonEnum):
     )
     RESCHEDULED = (
         "Rescheduled",
-        "The run was ready for its moment, and its job is to start at another one, or was suspended, or the host was "
-        "restarted before it came; nothing of it was executed, and it counts as no failure.",
+        "The run was ready for its moment, and its job is to start at another one, is suspended or forbidden by "
+        "now; or its supervisor was killed before. Nothing of it was executed, and it counts as no failure.",
     )
     SANDBOX_FAILED = (
         "SandboxFailed",
