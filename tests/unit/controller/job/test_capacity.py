@@ -518,3 +518,46 @@ def test_another_hosts_node_says_nothing_of_this_one(host):
     host.cordon(closed=True, node="other")
 
     assert isinstance(host.ask("a"), Admitted)
+
+
+def ask_early(host, name):
+    return host.capacity.ask(host.job(name), {}, early=True)
+
+
+def test_a_run_is_made_ready_early_of_all_but_the_last_quarter_of_anything(host):
+    host.room["pods"] = 4
+    for name in ("a", "b", "c", "d"):
+        host.add(name)
+    turns = [ask_early(host, name) for name in ("a", "b", "c", "d")]
+
+    assert [type(turn) for turn in turns] == [Admitted, Admitted, Admitted, Queued]
+    assert isinstance(host.ask("d"), Admitted)
+
+
+def test_one_that_may_not_be_early_does_not_wait_in_line(host):
+    host.add("a", memory="1000Mi")
+
+    assert isinstance(ask_early(host, "a"), Queued)
+    assert sum(host.capacity.pending().values()) == 0
+    assert isinstance(host.ask("a"), Admitted)
+
+
+def test_while_somebody_waits_nobody_is_early(host):
+    host.add("half", cpu=2)
+    host.add("waits", cpu=4)
+    host.add("early")
+    host.begin("half")
+    before = ask_early(host, "early")
+    host.capacity.leave(host.job("early").key)
+    host.ask("waits")
+
+    assert isinstance(before, Admitted)
+    assert isinstance(ask_early(host, "early"), Queued)
+
+
+def test_on_a_cordoned_host_nobody_is_early(host):
+    host.room["pods"] = 10
+    host.add("a")
+    host.cordon(closed=True)
+
+    assert isinstance(ask_early(host, "a"), Queued)
