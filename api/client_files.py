@@ -4,9 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from api import client_lists, upload_packs
+from api.client_parts import FilePart
 from api.client_paths import path_of_artifacts, path_of_upload, path_of_uploads
 from api.client_transport import Transport
 from api.meta import Document
+
+_CONTENT = "application/octet-stream"
 
 
 class FileVerbs:
@@ -20,16 +23,22 @@ class FileVerbs:
         Raises:
             TooLarge, Forbidden, ServiceUnavailable, TooManyRequests: there is no room for it.
         """
-        return self._upload(namespace, name, (), {"Content-Length": "0", "Content-Range": f"bytes */{total}"})
+        said = {"Content-Length": "0", "Content-Range": f"bytes */{total}"}
+        answer = self.transport.upload(path_of_upload(namespace, name), {}, (), _CONTENT, said)
+        status: Document = answer.document["status"]
+        return status
 
-    def upload(self, namespace: str, name: str, content: Iterable[bytes], offset: int, total: int) -> Document:
-        """Send the rest of an upload of `total` bytes, from `offset` on; return as `begin_upload` does.
+    def upload(self, namespace: str, name: str, rest: FilePart) -> Document:
+        """Send the rest of an upload, from where it is to the end of the file; return as `begin_upload` does.
 
         Raises:
             Conflict: it is not so far. Unreachable: it broke off, and can be gone on with.
+            Shorter: so is the file, now. OSError: it cannot be read.
         """
-        said = {"Content-Range": f"bytes {offset}-{total - 1}/{total}"} if total else {}
-        return self._upload(namespace, name, content, {"Content-Length": str(total - offset), **said})
+        said = {"Content-Range": f"bytes {rest.offset}-{rest.end - 1}/{rest.end}"} if rest.end else {}
+        answer = self.transport.upload_part(path_of_upload(namespace, name), rest, _CONTENT, said)
+        status: Document = answer.document["status"]
+        return status
 
     def missing_uploads(self, namespace: str, digests: Sequence[str]) -> set[str]:
         """Return which contents the namespace has not handed in, or no more; those that it has are kept for a while."""
@@ -48,12 +57,6 @@ class FileVerbs:
         """
         body = upload_packs.pack(contents)
         self.transport.send("POST", path_of_uploads(namespace), body=body, content_type=upload_packs.MEDIA_TYPE)
-
-    def _upload(self, namespace: str, name: str, content: Iterable[bytes], headers: dict[str, str]) -> Document:
-        path = path_of_upload(namespace, name)
-        answer = self.transport.upload(path, {}, content, "application/octet-stream", headers)
-        status: Document = answer.document["status"]
-        return status
 
     def artifacts(
         self, namespace: str, job: str, patterns: Sequence[str] = (), attempt: int | None = None

@@ -10,13 +10,16 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
-from api import errors, kubeconfigs
+from api import client_parts, errors, kubeconfigs
+from api.client_parts import FilePart
 from api.errors import About, ApiError, Cause
 from api.kubeconfigs import BadKubeconfig, Credentials
 
@@ -104,11 +107,12 @@ class Transport:
         self.address = address
         proof = address.credentials
         token = {"Authorization": f"Bearer {proof.token}"} if proof and proof.token else {}
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", **token}
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(address.socket)) if address.socket else None,
             base_url=address.url,
             verify=context_of(proof) if proof else True,
-            headers={"User-Agent": user_agent, "Accept": "application/json", **token},
+            headers=self._headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=address.socket is None,
         )
@@ -205,6 +209,24 @@ class Transport:
             raise error_of(response.status_code, response.content)
         return Answer(response.status_code, _json(response.content))
 
+    def upload_part(self, path: str, part: FilePart, content_type: str, headers: Mapping[str, str]) -> Answer:
+        """Send a part of a file by PUT. Raises ApiError, Unreachable, Shorter; OSError if the file cannot be read."""
+        said = {"Content-Length": str(part.end - part.offset), **headers}
+        if self.address.socket is None:
+            return self.upload(path, {}, part.pieces(), content_type, said)
+        try:
+            connection = client_parts.connected(self.address.socket, CONNECT_SECONDS)
+        except OSError as error:
+            raise self._not_there((error.strerror or str(error)).lower()) from error
+        try:
+            said = {**self._headers, "Content-Type": content_type, **said}
+            code, body = client_parts.put(connection, path, said, part)
+        except (ConnectionError, HTTPException) as error:
+            raise self._broken(error) from error
+        if code >= HTTPStatus.BAD_REQUEST:
+            raise error_of(code, body)
+        return Answer(code, _json(body))
+
     def _require_socket(self) -> None:
         if self.address.socket and not self.address.socket.exists():
             raise self._not_there("there is no such socket")
@@ -219,6 +241,10 @@ class Transport:
             return Unreachable(f"cannot reach {self.address}: {why}")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return self._not_there((cause.partition("] ")[2] or cause).lower())
+        return self._broken(error)
+
+    def _broken(self, error: Exception) -> Unreachable:
+        cause = str(error) or type(error).__name__
         return Unreachable(f"cannot talk to {self.address}: {cause.rstrip('.')}: did runwrightd stop? Try again")
 
     def _not_there(self, why: str) -> Unreachable:

@@ -1,6 +1,6 @@
 """What the API asks of the layers above it about files of jobs, as Protocols: `ports.py` has the others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,8 +52,11 @@ class UploadSink(Protocol):
     def __exit__(self, *_: object) -> None:
         """Let others go on with it."""
 
-    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Take what comes next, not too many pieces, of which it keeps none. Raises Invalid, ServiceUnavailable."""
+    def write(self, pieces: Sequence[bytes | memoryview], done: Callable[[], None]) -> None:
+        """Write what comes next, not too many pieces. By any thread `done` is called when they may be changed.
+
+        Raises Invalid, ServiceUnavailable; then `done` is not called.
+        """
 
     def finish(self) -> UploadState:
         """Return how far it is; verified and kept once all is here. Raises Invalid if it is another content."""

@@ -8,7 +8,8 @@ Invariant: the digest that is put into the Job is that of what was read, of a fi
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +18,11 @@ from api.cli.output import note
 from api.cli.progress import FileProgress
 from api.cli.uploads import BadUpload, Local
 from api.client import Client
+from api.client_parts import FilePart, Shorter
 from api.client_transport import Unreachable
 from api.errors import Conflict, TooManyRequests
 from api.meta import Document
 
-_PIECE_BYTES = 1 << 20
 _MOST_TRIES = 10
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -126,28 +127,22 @@ class _Sending:
             raise
         except OSError as error:
             raise BadUpload(f"cannot upload {self._path}: {error.strerror}") from error
+        except Shorter as error:
+            raise BadUpload(
+                f"cannot upload {self._path}: it became shorter while it was sent: send it again"
+            ) from error
 
     def _send(self, fd: int) -> str:
         before = os.fstat(fd)
         name, total = _name_of(self._path, before), before.st_size
         state = self._client.begin_upload(self._namespace, name, total)
         if not state.get("digest"):
-            offset = int(state["receivedBytes"])
-            state = self._client.upload(self._namespace, name, self._pieces(fd, offset, total), offset, total)
+            show = partial(self._bars.show, str(self._path), total=total)
+            state = self._client.upload(self._namespace, name, FilePart(fd, int(state["receivedBytes"]), total, show))
         after = os.fstat(fd)
         if _what(after) != _what(before) or not state.get("digest"):
             raise BadUpload(f"cannot upload {self._path}: it changed while it was sent: send it again")
         return str(state["digest"])
-
-    def _pieces(self, fd: int, offset: int, total: int) -> Iterator[bytes]:
-        while offset < total:
-            self._bars.show(str(self._path), offset, total)
-            piece = os.pread(fd, min(_PIECE_BYTES, total - offset), offset)
-            if not piece:
-                raise BadUpload(f"cannot upload {self._path}: it became shorter while it was sent: send it again")
-            yield piece
-            offset += len(piece)
-        self._bars.show(str(self._path), offset, total)
 
 
 def _what(found: os.stat_result) -> tuple[int, ...]:

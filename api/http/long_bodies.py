@@ -3,14 +3,16 @@
 Once the head of a request is read, and what came with it, the rest of its body is so many bytes and nothing to parse.
 So its connection is handed from uvicorn's protocol to a `LongBody` for as long, and back when it is over, or is wanted
 no more: uvicorn's then lets the rest of it pass by. Bodies that are short, or of unknown length, stay where they are.
+Buffers are lent, several at a time, so that whoever writes and whoever verifies them need not wait for each other; they
+are whole pages, and full but for the last, so that they can be written past the page cache (open(2), O_DIRECT).
 Invariants: exactly the body is taken; what follows it is parsed. Of a body so many buffers are in memory, and no more.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping, MutableMapping
-from contextlib import aclosing
-from typing import Any, TypeAlias, cast
+import mmap
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import anyio
 import httptools
@@ -25,7 +27,7 @@ LEAST_BYTES = 1 << 20
 """Shorter ones are not worth it."""
 
 _BUFFER_BYTES = 1 << 20
-_BUFFERS = 3  # One is filled, one worked on, and one between.
+_BUFFERS = 5  # One is filled, one written, one verified, and one between each two.
 _MOST_PIECES = 256
 _SLOWEST_SENDER_SECONDS = 30.0
 _CONNECTION = "runwright.connection"
@@ -36,8 +38,15 @@ def show_connection(scope: MutableMapping[str, Any], connection: HttpToolsProtoc
     scope[_CONNECTION] = connection
 
 
-async def pieces_of(request: Request) -> AsyncGenerator[list[Buffer], None]:
-    """Yield a request's body as it comes; what is yielded is good until more is asked for. Close it.
+class Lent(NamedTuple):
+    """What came next of a body. `give_back` is called once, by any thread, when nobody looks at the pieces any more."""
+
+    pieces: list[Buffer]
+    give_back: Callable[[], None]
+
+
+async def pieces_of(request: Request) -> AsyncGenerator[Lent, None]:
+    """Yield a request's body as it comes. No more of it comes while too much is lent. Close it.
 
     Raises:
         ClientDisconnect: it broke off; all that had come was yielded.
@@ -47,18 +56,16 @@ async def pieces_of(request: Request) -> AsyncGenerator[list[Buffer], None]:
     size = _length(request.headers)
     if connection is None or size < LEAST_BYTES:
         async with aclosing(_gathered(request)) as gathered:
-            async for pieces in gathered:
-                yield pieces
+            async for some in gathered:
+                yield some
         return
     first = await request.receive()  # Which tells a client to go on that waits for that.
     if first["type"] == "http.disconnect":
         raise ClientDisconnect
-    if first["body"]:
-        yield [first["body"]]
-    body = LongBody(connection, size - len(first["body"]))
+    body = LongBody(connection, first["body"], size)
     try:
-        while (piece := await body.next()) is not None:
-            yield [piece]
+        while (lent := await body.next()) is not None:
+            yield lent
     finally:
         body.leave()
 
@@ -72,45 +79,41 @@ def _length(headers: Mapping[str, str]) -> int:
 class LongBody(asyncio.BufferedProtocol):
     """The rest of a body, while it has the connection. Belongs to its event loop, and to one reader there."""
 
-    def __init__(self, connection: HttpToolsProtocol, size: int) -> None:
-        """Take the connection of a request, of whose body `size` bytes were not received by the application."""
+    def __init__(self, connection: HttpToolsProtocol, first: bytes, size: int) -> None:
+        """Take the connection of a request with `size` bytes of body, `first` of which the application has received."""
+        self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self._free = [memoryview(bytearray(_BUFFER_BYTES)) for _ in range(_BUFFERS)]
+        self._free = [memoryview(mmap.mmap(-1, _BUFFER_BYTES)) for _ in range(_BUFFERS)]
         self._filling: memoryview | None = self._free.pop()
         self._at = 0
-        self._full: deque[memoryview] = deque()
-        self._lent: memoryview | None = None
+        self._full: list[Buffer] = []
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
         self._has_connection = True
         cycle = connection.cycle
-        early, cycle.body = bytes(cycle.body), bytearray()
-        self._early = memoryview(early) if early else None
+        early, cycle.body = first + bytes(cycle.body), bytearray()
         self._left = size - len(early)
+        self._begin_with(early)
         if self._left:
             connection.transport.set_protocol(self)
             connection.flow.resume_reading()
         else:
             self._has_connection = False
 
-    async def next(self) -> memoryview | None:
-        """Return what comes next, good until this is called again; None is the end.
+    async def next(self) -> Lent | None:
+        """Return what came next; None is the end.
 
         Raises:
             ClientDisconnect: it broke off. RequestTimeout: nothing more of it came.
         """
-        if self._early is not None:
-            early, self._early = self._early, None
-            return early
-        self._take_back()
         while not self._full:
             if self._failure is not None:
                 raise self._failure
             if not self._left:
                 return None
             await self._wait()
-        self._lent = self._full.popleft()
-        return self._lent
+        pieces, self._full = self._full, []
+        return Lent(pieces, lambda: self._give_back(pieces))
 
     def leave(self) -> None:
         """Give the connection back, whatever of the body is still to come."""
@@ -154,6 +157,16 @@ class LongBody(asyncio.BufferedProtocol):
         """Pass on that the client reads."""
         self._connection.resume_writing()
 
+    def _begin_with(self, early: bytes) -> None:
+        """Hand on what came with the head: in a buffer, so that the next ones begin at whole pages."""
+        if self._filling is None or len(early) > _BUFFER_BYTES:
+            self._full.append(early)
+            return
+        self._filling[: len(early)] = early
+        self._at = len(early)
+        if self._at == _BUFFER_BYTES or not self._left:
+            self._hand_on()
+
     def _hand_on(self) -> None:
         if self._filling is not None and self._at:
             self._full.append(self._filling[: self._at])
@@ -163,18 +176,18 @@ class LongBody(asyncio.BufferedProtocol):
                 self._connection.flow.pause_reading()
         self._changed.set()
 
-    def _take_back(self) -> None:
-        """Have the buffer that was lent filled again."""
-        lent, self._lent = self._lent, None
-        if lent is None:
-            return
-        whole = memoryview(lent.obj)
-        if self._filling is None:
-            self._filling, self._at = whole, 0
+    def _give_back(self, pieces: list[Buffer]) -> None:
+        with suppress(RuntimeError):  # The loop is closed: nobody wants them.
+            self._loop.call_soon_threadsafe(self._take_back, pieces)
+
+    def _take_back(self, pieces: list[Buffer]) -> None:
+        """Have buffers that were lent filled again."""
+        whole = [memoryview(piece.obj) for piece in pieces if isinstance(piece, memoryview)]
+        if self._filling is None and whole:
+            self._filling, self._at = whole.pop(), 0
             if self._has_connection:
                 self._connection.flow.resume_reading()
-        else:
-            self._free.append(whole)
+        self._free += whole
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
@@ -217,7 +230,7 @@ def _end(connection: HttpToolsProtocol) -> None:
     connection.on_message_complete()
 
 
-async def _gathered(request: Request) -> AsyncGenerator[list[Buffer], None]:
+async def _gathered(request: Request) -> AsyncGenerator[Lent, None]:
     """Yield a body that is parsed, some of it at a time, so that little is handed on."""
     pieces, size, body = list[Buffer](), 0, request.stream()
     chunk: bytes | None = b""
@@ -234,10 +247,14 @@ async def _gathered(request: Request) -> AsyncGenerator[list[Buffer], None]:
             pieces.append(chunk)
             size += len(chunk)
         if pieces and (chunk is None or size >= _BUFFER_BYTES or len(pieces) >= _MOST_PIECES):
-            yield pieces
+            yield Lent(pieces, _nothing)
             pieces, size = [], 0
     if failure is not None:
         raise failure
+
+
+def _nothing() -> None:
+    """Take back what is not used again."""
 
 
 def _too_slow() -> RequestTimeout:

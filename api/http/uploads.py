@@ -134,8 +134,8 @@ class UploadPages:
     async def _write(self, request: Request, sink: UploadSink) -> None:
         """Write what comes while more of it comes. What had come before it broke off is written too."""
         async with aclosing(pieces_of(request)) as body:
-            async for pieces in body:
-                await self._threads.call(sink.write, pieces)
+            async for pieces, give_back in body:
+                await self._threads.call(sink.write, pieces, give_back)
 
 
 def _place(request: Request, verb: str) -> tuple[str, str]:

@@ -11,29 +11,24 @@ boot: what was not on the disk when power was lost is not taken for what was sen
 import contextlib
 import hashlib
 import os
-import queue
 import shutil
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 from api.errors import Conflict, Forbidden, Invalid, ServiceUnavailable, TooLarge, TooManyRequests
 from api.file_ports import UploadState
 from api.upload_packs import Content
 from controller.contents.store import PREFIX, Contents, Whole
+from controller.contents.taking_in import Buffer, TakingIn
 from controller.engine.clock import Clock
-
-Buffer: TypeAlias = bytes | memoryview
 
 _DONE = ".done"
 _PACKED = "packed"
-_READ_BYTES = 1 << 20
-_LEAST_BESIDE_BYTES = 128 << 10
 _MOST_AT_ONCE_OF_ONE = 32  # Begun and not finished, of one user in one namespace.
-_BEGIN_WRITING_BYTES = 16 << 20
 
 
 class Arriving:
@@ -231,50 +226,43 @@ class Receiving:
         self._arriving = arriving
         self._name = name
         self._total = total
-        self._at = have
-        self._hashing = _Hashing(fd, have)
+        self._file = TakingIn(fd, have)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hashing.end()
+        self._file.close()
         os.close(self.fd)
         self._arriving.release(self)
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """Put what comes next on the disk; when this returns the pieces may be changed.
+    def write(self, pieces: Sequence[Buffer], done: Callable[[], None]) -> None:
+        """Put what comes next on the disk. By any thread `done` is called when the pieces may be changed.
 
         Raises:
             Invalid: it is more than was announced.
-            ServiceUnavailable: the disk refuses it.
+            ServiceUnavailable: the disk refuses it. Then `done` is not called.
         """
-        if self._at + sum(map(len, pieces)) > self._total:
+        if self._file.at + sum(map(len, pieces)) > self._total:
             raise Invalid(f"cannot take the upload: more than the {self._total} bytes came that it was to have")
-        self._hashing.add(pieces)
-        begun, left = self._at, list(pieces)
         try:
-            while left:
-                written = os.pwritev(self.fd, left, self._at)
-                self._at += written
-                left = _after(left, written)
+            self._file.write(pieces, done)
         except OSError as error:
             raise ServiceUnavailable(f"cannot keep the upload: {error.strerror}") from error
-        finally:
-            self._hashing.wait()
-        if begun // _BEGIN_WRITING_BYTES != self._at // _BEGIN_WRITING_BYTES:
-            # Begins to bring it to the disk, which has to be done in the end, and waits for nothing.
-            os.posix_fadvise(self.fd, 0, self._at, os.POSIX_FADV_DONTNEED)
 
     def finish(self) -> UploadState:
         """Return how far it is; once all is here, it is verified and kept.
 
         Raises:
             Invalid: it is another content than its name says.
+            ServiceUnavailable: the disk refuses it.
         """
-        if self._at < self._total:
-            return UploadState(self._at, "")
-        digest = self._hashing.result()
+        if self._file.at < self._total:
+            return UploadState(self._file.at, "")
+        try:
+            digest = self._file.digest()
+        except OSError as error:
+            raise ServiceUnavailable(f"cannot verify the upload: {error.strerror}") from error
         if self._name.startswith(PREFIX) and self._name != PREFIX + digest:
             self.path.unlink()
             raise Invalid(f"cannot keep the upload: it is sha256:{digest}, not {self._name}: send it again")
@@ -282,7 +270,7 @@ class Receiving:
             self._arriving.keep(self, digest)
         except OSError as error:
             raise ServiceUnavailable(f"cannot keep the upload: {error.strerror}") from error
-        return UploadState(self._at, PREFIX + digest)
+        return UploadState(self._file.at, PREFIX + digest)
 
 
 def _opened(path: Path) -> int:
@@ -296,15 +284,6 @@ def _opened(path: Path) -> int:
     return os.open(path, flags | os.O_EXCL, 0o600)
 
 
-def _after(pieces: list[Buffer], written: int) -> list[Buffer]:
-    """Return what is left of pieces of which so many bytes were written."""
-    for index, piece in enumerate(pieces):
-        if written < len(piece):
-            return [memoryview(piece)[written:], *pieces[index + 1 :]]
-        written -= len(piece)
-    return []
-
-
 def _write(path: Path, body: Buffer) -> None:
     """Write a small file, and have it begin to go to the disk."""
     with path.open("xb", buffering=0) as file:
@@ -312,50 +291,3 @@ def _write(path: Path, body: Buffer) -> None:
         while left:
             left = left[file.write(left) :]
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-class _Hashing:
-    """The digest of what comes, computed beside its being written; first of what is there already."""
-
-    def __init__(self, fd: int, have: int) -> None:
-        self._sum = hashlib.sha256()
-        self._fd, self._have = fd, have
-        self._queue: queue.Queue[Sequence[Buffer] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="upload digest", daemon=True)
-        if have:
-            self._thread.start()
-
-    def add(self, pieces: Sequence[Buffer]) -> None:
-        """Begin with what comes next; what is little is done at once."""
-        if not self._thread.ident:
-            if sum(map(len, pieces)) < _LEAST_BESIDE_BYTES:
-                self._update(pieces)
-                return
-            self._thread.start()
-        self._queue.put(pieces)
-
-    def wait(self) -> None:
-        """Return when all that was added is done."""
-        self._queue.join()
-
-    def end(self) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def result(self) -> str:
-        self.end()
-        return self._sum.hexdigest()
-
-    def _run(self) -> None:
-        at = 0
-        while at < self._have and (piece := os.pread(self._fd, min(_READ_BYTES, self._have - at), at)):
-            self._sum.update(piece)
-            at += len(piece)
-        while (more := self._queue.get()) is not None:
-            self._update(more)
-            self._queue.task_done()
-
-    def _update(self, pieces: Sequence[Buffer]) -> None:
-        for piece in pieces:
-            self._sum.update(piece)

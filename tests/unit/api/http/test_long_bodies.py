@@ -35,7 +35,6 @@ class Served:
     def __init__(self, directory):
         self.path = directory / "api.sock"
         self.went_on, self.broke_off = threading.Event(), threading.Event()
-        self.yielded = 0
         self.kept = hashlib.sha256()
         self.kept_bytes = 0
         authority = HostAuthority(directory / "pki", SystemClock(), (), ("127.0.0.1", 0))
@@ -51,10 +50,11 @@ class Served:
         digest, sizes = hashlib.sha256(), []
         try:
             async with aclosing(pieces_of(request)) as body:
-                async for pieces in body:
+                async for pieces, give_back in body:
                     for piece in pieces:
                         digest.update(piece)
                         sizes.append(len(piece))
+                    give_back()
         except ClientDisconnect:
             self.kept, self.kept_bytes = digest, sum(sizes)
             self.broke_off.set()
@@ -71,10 +71,9 @@ class Served:
     async def hold(self, request):
         with suppress(ClientDisconnect):
             async with aclosing(pieces_of(request)) as body:
-                async for _ in body:
-                    self.yielded += 1
-                    if self.yielded == 3:
-                        await anyio.to_thread.run_sync(self.went_on.wait)
+                async for _, give_back in body:
+                    await anyio.to_thread.run_sync(self.went_on.wait)
+                    give_back()
         return JSONResponse({})
 
     def connect(self, how="unix"):
@@ -126,10 +125,8 @@ def test_bodies_arrive_whole_one_after_another_on_one_connection(served, how):
 def test_what_follows_a_body_at_once_is_the_next_request(served, how):
     with served.connect(how) as connection:
         both = head("take", len(BODY)) + BODY + head("take", 5) + b"short"
-        sending = threading.Thread(target=connection.sendall, args=(both,))
-        sending.start()
+        connection.sendall(both)
         said = [answer_of(connection)[1]["digest"] for _ in range(2)]
-        sending.join()
 
     assert said == [DIGEST, hashlib.sha256(b"short").hexdigest()]
 
@@ -147,10 +144,8 @@ def test_a_client_that_asks_whether_to_go_on_is_told_to(served):
 def test_the_rest_of_a_body_that_is_refused_passes_by(served, how):
     with served.connect(how) as connection:
         whole = head("refuse", len(BODY)) + BODY + head("take", len(BODY)) + BODY
-        sending = threading.Thread(target=connection.sendall, args=(whole,))
-        sending.start()
+        connection.sendall(whole)
         refused, taken = answer_of(connection), answer_of(connection)
-        sending.join()
 
     assert (refused[0], taken[1]["digest"]) == (409, DIGEST)
 

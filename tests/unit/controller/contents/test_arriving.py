@@ -8,7 +8,7 @@ import pytest
 
 from api.errors import Conflict, Forbidden, Invalid, ServiceUnavailable, TooLarge, TooManyRequests
 from api.upload_packs import Content
-from support.contents import LIMITS, open_uploads, upload
+from support.contents import LIMITS, nothing, open_uploads, upload
 from support.hand_clock import HandClock
 
 CONTENT = bytes(range(256)) * 40
@@ -35,7 +35,7 @@ def begin(uploads, offset=0, total=SIZE, name="a-file", namespace="default", sen
 def send(uploads, *pieces, offset=0, **place):
     with begin(uploads, offset, **place) as sink:
         for piece in pieces:
-            sink.write([piece])
+            sink.write([piece], nothing)
         return sink.finish()
 
 
@@ -51,7 +51,7 @@ def test_an_upload_that_broke_off_goes_on_where_it_was(uploads):
 
 def test_all_of_it_may_be_here_before_anybody_has_finished_it(uploads):
     with begin(uploads) as sink:
-        sink.write([CONTENT])
+        sink.write([CONTENT], nothing)
 
     with begin(uploads, None) as sink:
         assert sink.finish().digest == DIGEST
@@ -98,7 +98,7 @@ def test_what_is_not_what_its_name_says_is_not_kept(uploads):
 
 def test_more_than_was_announced_is_refused(uploads):
     with begin(uploads) as sink, pytest.raises(Invalid, match="more than the 10240 bytes came"):
-        sink.write([CONTENT, b"x"])
+        sink.write([CONTENT, b"x"], nothing)
 
 
 def test_an_empty_one_is_a_content_too(uploads):
@@ -159,7 +159,7 @@ def test_what_is_being_written_is_not_swept(uploads, clock):
     with begin(uploads) as sink:
         os.utime(sink.path, (0, 0))
         uploads.sweep()
-        sink.write([CONTENT])
+        sink.write([CONTENT], nothing)
         assert sink.finish().digest == DIGEST
 
 
@@ -269,7 +269,7 @@ def test_what_is_left_of_a_pack_whose_keeping_was_broken_off_goes(uploads, monke
 
 def test_what_is_being_kept_is_not_tidied_away(uploads, tmp_path):
     with begin(uploads) as sink:
-        sink.write([CONTENT])
+        sink.write([CONTENT], nothing)
         os.link(sink.path, tmp_path / "second")
         uploads.tidy()
         assert sink.finish().digest == DIGEST
