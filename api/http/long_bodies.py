@@ -45,8 +45,10 @@ class Lent(NamedTuple):
     give_back: Callable[[], None]
 
 
-async def pieces_of(request: Request) -> AsyncGenerator[Lent, None]:
+async def pieces_of(request: Request, at: int = 0) -> AsyncGenerator[Lent, None]:
     """Yield a request's body as it comes. No more of it comes while too much is lent. Close it.
+
+    It goes to byte `at` of something: of a long one all pieces but the first begin there at whole blocks.
 
     Raises:
         ClientDisconnect: it broke off; all that had come was yielded.
@@ -62,7 +64,7 @@ async def pieces_of(request: Request) -> AsyncGenerator[Lent, None]:
     first = await request.receive()  # Which tells a client to go on that waits for that.
     if first["type"] == "http.disconnect":
         raise ClientDisconnect
-    body = LongBody(connection, first["body"], size)
+    body = LongBody(connection, first["body"], size, at)
     try:
         while (lent := await body.next()) is not None:
             yield lent
@@ -79,12 +81,15 @@ def _length(headers: Mapping[str, str]) -> int:
 class LongBody(asyncio.BufferedProtocol):
     """The rest of a body, while it has the connection. Belongs to its event loop, and to one reader there."""
 
-    def __init__(self, connection: HttpToolsProtocol, first: bytes, size: int) -> None:
-        """Take the connection of a request with `size` bytes of body, `first` of which the application has received."""
+    def __init__(self, connection: HttpToolsProtocol, first: bytes, size: int, at: int) -> None:
+        """Take the connection of a request with `size` bytes of body, `first` of which the application has received.
+
+        They go to byte `at` of something.
+        """
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._free = [memoryview(mmap.mmap(-1, _BUFFER_BYTES)) for _ in range(_BUFFERS)]
-        self._filling: memoryview | None = self._free.pop()
+        self._filling: memoryview | None = self._free.pop()[: _BUFFER_BYTES - at % mmap.PAGESIZE]
         self._at = 0
         self._full: list[Buffer] = []
         self._changed = asyncio.Event()
@@ -159,12 +164,12 @@ class LongBody(asyncio.BufferedProtocol):
 
     def _begin_with(self, early: bytes) -> None:
         """Hand on what came with the head: in a buffer, so that the next ones begin at whole pages."""
-        if self._filling is None or len(early) > _BUFFER_BYTES:
+        if self._filling is None or len(early) > len(self._filling):
             self._full.append(early)
             return
         self._filling[: len(early)] = early
         self._at = len(early)
-        if self._at == _BUFFER_BYTES or not self._left:
+        if self._at == len(self._filling) or not self._left:
             self._hand_on()
 
     def _hand_on(self) -> None:

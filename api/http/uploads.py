@@ -85,7 +85,7 @@ class UploadPages:
             return _answer(namespace, name, here)
         sink = await self._threads.call(self._uploads.begin, namespace, sender, name, offset, total)
         try:
-            await self._write(request, sink)
+            await self._write(request, sink, offset or 0)
             state = await self._threads.call(sink.finish)
         finally:
             with anyio.CancelScope(shield=True):
@@ -131,9 +131,9 @@ class UploadPages:
         size = self._uploads.present(namespace, name) if DIGEST.fullmatch(name) else None
         return UploadState(size, name) if size is not None else self._uploads.state(namespace, sender, name)
 
-    async def _write(self, request: Request, sink: UploadSink) -> None:
+    async def _write(self, request: Request, sink: UploadSink, offset: int) -> None:
         """Write what comes while more of it comes. What had come before it broke off is written too."""
-        async with aclosing(pieces_of(request)) as body:
+        async with aclosing(pieces_of(request, offset)) as body:
             async for pieces, give_back in body:
                 await self._threads.call(sink.write, pieces, give_back)
 

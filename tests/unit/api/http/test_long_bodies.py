@@ -1,6 +1,7 @@
 """Long bodies past the parser: whole, in order, bounded, and the connection is as good after them as before."""
 
 import hashlib
+import itertools
 import json
 import select
 import socket
@@ -49,7 +50,7 @@ class Served:
     async def take(self, request):
         digest, sizes = hashlib.sha256(), []
         try:
-            async with aclosing(pieces_of(request)) as body:
+            async with aclosing(pieces_of(request, int(request.query_params.get("at", "0")))) as body:
                 async for pieces, give_back in body:
                     for piece in pieces:
                         digest.update(piece)
@@ -60,7 +61,7 @@ class Served:
             self.broke_off.set()
         except RequestTimeout as error:
             return JSONResponse({"message": error.message}, 408)
-        return JSONResponse({"digest": digest.hexdigest(), "pieces": len(sizes)})
+        return JSONResponse({"digest": digest.hexdigest(), "pieces": len(sizes), "sizes": sizes})
 
     async def refuse(self, request):
         async with aclosing(pieces_of(request)) as body:
@@ -119,6 +120,19 @@ def test_bodies_arrive_whole_one_after_another_on_one_connection(served, how):
             code, said = answer_of(connection)
             assert (code, said["digest"]) == (200, DIGEST)
             assert said["pieces"] < 12
+
+
+@pytest.mark.parametrize("at", [0, 1, 4096, 1_234_567])
+def test_pieces_go_to_whole_blocks_wherever_the_body_begins(served, at):
+    """Else a disk could not take them past the page cache."""
+    with served.connect() as connection:
+        connection.sendall(head(f"take?at={at}", len(BODY)) + BODY)
+        said = answer_of(connection)[1]
+
+    begins = list(itertools.accumulate(said["sizes"], initial=at))
+    assert (said["digest"], begins[-1]) == (DIGEST, at + len(BODY))
+    assert [begin % 4096 for begin in begins[1:-1]] == [0] * (len(begins) - 2)
+    assert len(begins) > 4
 
 
 @pytest.mark.parametrize("how", ["unix", "tls"])
