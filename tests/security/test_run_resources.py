@@ -263,16 +263,19 @@ def test_two_runs_together_do_not_get_more_memory_than_all_may_have(together):
     second = together.spec("/usr/bin/python3", "-c", hold, limits=Limits(100 * MIB, None, 10))
     together.client.start(second)
     together.until(lambda: any(has_ended(together, spec) for spec in (first, second)))
-    ended = [spec for spec in (first, second) if has_ended(together, spec)]
     for spec in (bystander, first, second):
         together.stop(spec)
 
-    assert len(ended) == 1
-    record = together.record_of(ended[0])
-    assert record.reason == "OOMKilled"
-    assert record.message.startswith("the run was within its limit, but all that runs here together needed more")
     assert together.record_of(bystander).reason == "Stopped"
-    assert record.usage["memory_peak_bytes"] < 100 * MIB
+    records = [together.record_of(spec) for spec in (first, second)]
+    killed = [record for record in records if record.reason == "OOMKilled"]
+    # Mostly one. The kernel looks for the next one before the last pages of a killed process are counted as free:
+    # exit_mmap() in mm/mmap.c sets MMF_OOM_SKIP before tlb_finish_mmu().
+    assert killed
+    assert {record.reason for record in records} <= {"OOMKilled", "Stopped"}
+    for record in killed:
+        assert record.message.startswith("the run was within its limit, but all that runs here together needed more")
+        assert record.usage["memory_peak_bytes"] < 100 * MIB
 
 
 def has_ended(launching, spec):
