@@ -73,6 +73,7 @@ class Actor:
         except (AlreadyExists, TransientError):
             return  # It was made before, or cannot be: which is told when it is time.
         self._starts.add(cron_job.meta.uid, Started(step.name, step.moment, is_ahead=True))
+        self._metrics.lateness_seconds.observe(0)
 
     def _create(self, cron_job: CronJob, job: Document) -> None:
         name = job["metadata"]["name"]

@@ -22,7 +22,7 @@ class CronMetrics:
         )
         self.lateness_seconds = Histogram(
             "runwright_cron_start_lateness_seconds",
-            "From a CronJob's time to the job for it being made.",
+            "From a CronJob's time to the job for it being made; 0 of one that was made ahead of it.",
             registry=registry,
             buckets=_SECONDS,
         )

@@ -98,7 +98,8 @@ class CronWorld:
         self.ahead = Ahead(cpus=1)
         observer = Observer(self.clock, self.store, self.children, self.starts, UTC, self.ahead)
         self.observer = observer
-        actor = Actor(self.clock, self.verbs, self.starts, self.recorder, CronMetrics(CollectorRegistry()))
+        self.cron_metrics = CollectorRegistry()
+        actor = Actor(self.clock, self.verbs, self.starts, self.recorder, CronMetrics(self.cron_metrics))
         self.kind = CronJobKind(self.clock, observer, actor, self.starts)
         self.loop: ReconcileLoop[Any, Any] = ReconcileLoop(self.kind, self.store)
         self._seen = self.store.revision()

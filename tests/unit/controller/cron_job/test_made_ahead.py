@@ -53,6 +53,14 @@ def test_few_that_come_together_are_made_at_their_time(tmp_path):
     few.close()
 
 
+def test_how_late_jobs_start_is_told_of_those_too_that_are_made_ahead(world):
+    made_ahead(world)
+
+    told = world.cron_metrics.get_sample_value
+    name = "runwright_cron_start_lateness_seconds"
+    assert (told(f"{name}_count"), told(f"{name}_sum")) == (1, 0)
+
+
 def test_the_next_pass_is_at_its_place_before_its_time(world):
     world.apply()
 
