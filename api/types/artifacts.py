@@ -54,4 +54,6 @@ class Artifacts(ApiModel):
     files: tuple[Artifact, ...] = Field(
         default=(), description=f"The first {SHOWN} of them; `rnx job download --list` has all."
     )
-    left_out: str = Field(default="", description="How many files that matched were not kept, and why.")
+    left_out: str = Field(
+        default="", description="How many files that matched were not kept, why, and the first of each reason."
+    )

@@ -25,6 +25,7 @@ from controller.launcher.artifacts import INDEX, VERSION
 
 _MOST_INDEX_BYTES = 64 << 20
 _MOST_TOLD_FILES = 20_000  # That are remembered: some 20 MB of memory.
+_MOST_REASONS, _MOST_REASON_LETTERS = 20, 200
 _MOST_INDEXED_FILES = 20_000  # Likewise, of indexes that somebody has listed, or has fetched files of, lately.
 
 
@@ -257,8 +258,21 @@ def _index_of(attempt: int, said: Any) -> Index:
     numbers = tuple(int(file["file"]) for file in said["files"])
     if not all(DIGEST.fullmatch(file.digest) and file.size_bytes >= 0 and file.path.isprintable() for file in files):
         raise ValueError("a file of it is none")
-    left_out = ", ".join(f"{int(count)} ({str(why)[:200]})" for why, count in sorted(said["leftOut"].items())[:20])
-    return Index(attempt, files, numbers, left_out)
+    return Index(attempt, files, numbers, _left_out(said["leftOut"], said.get("firstLeftOut", {})))
+
+
+def _left_out(counts: Any, first: Any) -> str:
+    """Return how many files were not kept, why, and the first of each reason. Indexes of earlier versions have none.
+
+    >>> _left_out({"it is no file": 2, "the time for it was over": 1}, {"it is no file": "a/fifo"})
+    '2 (it is no file; the first is "a/fifo"), 1 (the time for it was over)'
+    """
+    told = []
+    for why, count in sorted(counts.items())[:_MOST_REASONS]:
+        path = str(first.get(why, ""))[:_MOST_REASON_LETTERS]
+        which = f'; the first is "{path}"' if count > 1 else f': "{path}"'
+        told.append(f"{int(count)} ({str(why)[:_MOST_REASON_LETTERS]}{which if path and path.isprintable() else ''})")
+    return ", ".join(told)
 
 
 def _artifact(said: Any) -> Artifact:

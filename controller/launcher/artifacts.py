@@ -49,10 +49,14 @@ class _Kept:
     files: list[dict[str, object]] = field(default_factory=list)
     size: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    first_left_out: dict[str, str] = field(default_factory=dict)
     looked_at: int = 0
 
-    def leave_out(self, why: str) -> None:
+    def leave_out(self, why: str, path: str = "") -> None:
+        """Count what is not kept; of each reason the first path is told, of which `path` may be none to tell."""
         self.left_out[why] = self.left_out.get(why, 0) + 1
+        if path:
+            self.first_left_out.setdefault(why, path)
 
 
 class _Enough(Exception):
@@ -120,7 +124,8 @@ class Keeper:
         try:
             fd = openat2.open_in_root(self._work_fd, directory or ".", _DIRECTORY, resolve=_BELOW)
         except OSError as error:
-            kept.leave_out(_IN_A_VOLUME if error.errno == errno.EXDEV else "it is a directory that cannot be read")
+            why = _IN_A_VOLUME if error.errno == errno.EXDEV else "it is a directory that cannot be read"
+            kept.leave_out(why, directory)
             return
         try:
             with os.scandir(fd) as entries:
@@ -139,14 +144,14 @@ class Keeper:
             elsewhere = (
                 _IN_A_VOLUME if error.errno == errno.EXDEV else "it is a link that leads out of /work or nowhere"
             )
-            kept.leave_out(elsewhere if is_link else "it is no file")
+            kept.leave_out(elsewhere if is_link else "it is no file", path)
             return
         try:
             found = os.fstat(source)
             if not stat.S_ISREG(found.st_mode):
-                kept.leave_out("it is no file")
+                kept.leave_out("it is no file", path)
             elif kept.size + found.st_size > self._wanted.most_bytes:
-                kept.leave_out(f"all together are more than {self._wanted.most_bytes} bytes")
+                kept.leave_out(f"all together are more than {self._wanted.most_bytes} bytes", path)
             else:
                 self._copy(path, source, found, kept, until)
         finally:
@@ -168,7 +173,8 @@ class Keeper:
 
     def _write_index(self, kept: _Kept) -> None:
         kept.files.sort(key=lambda file: str(file["path"]))
-        content = json.dumps({"version": VERSION, "files": kept.files, "leftOut": kept.left_out}).encode()
+        told = {"files": kept.files, "leftOut": kept.left_out, "firstLeftOut": kept.first_left_out}
+        content = json.dumps({"version": VERSION, **told}).encode()
         self._make_durable(len(kept.files))
         fd = os.open(_INDEX_TO_BE, _NEW, 0o600, dir_fd=self.target_fd)
         try:

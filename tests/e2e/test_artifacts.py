@@ -140,4 +140,5 @@ def test_files_in_a_volume_below_work_stay_there_and_the_status_says_so(daemon):
     daemon.rnx("volume", "remove", "data")
 
     assert [file["path"] for file in kept["files"]] == ["own"]
-    assert kept["leftOut"] == "2 (it is in a volume, which keeps it itself)"
+    why = "2 (it is in a volume, which keeps it itself; the first is "
+    assert kept["leftOut"] in (f'{why}"data")', f'{why}"through")')

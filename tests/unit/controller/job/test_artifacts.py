@@ -116,7 +116,7 @@ def test_nothing_is_told_of_a_file_but_what_is_documented(kept, root):
     [
         {"version": 2}, {"files": 7}, {"leftOut": []}, {"files": [{}]}, {"files": [a_file(digest="sha256:../x")]},
         {"files": [a_file(sizeBytes=-1)]}, {"files": [a_file("a\nb")]}, {"files": [a_file(file="../../x")]},
-        {"leftOut": {"x": "many"}},
+        {"leftOut": {"x": "many"}}, {"leftOut": {"x": 1}, "firstLeftOut": ["x"]},
     ],
 )  # fmt: skip
 def test_an_index_that_is_none_is_as_if_it_were_not_there(kept, root, index):
@@ -143,6 +143,22 @@ def test_a_status_names_the_first_of_many(kept, root):
     told = kept.newest(UID).told()
 
     assert (told.count, told.size_bytes, len(told.files), told.left_out) == (150, 150, 100, "2 (it is no file)")
+
+
+@pytest.mark.parametrize(
+    ("counts", "first", "told"),
+    [
+        ({"it is no file": 1}, {"it is no file": "a/fifo"}, '1 (it is no file: "a/fifo")'),
+        ({"it is no file": 2}, {"it is no file": "a/fifo"}, '2 (it is no file; the first is "a/fifo")'),
+        ({"it is no file": 2}, {"another": "a"}, "2 (it is no file)"),
+        ({"it is no file": 2}, {"it is no file": "a\x1b[31m"}, "2 (it is no file)"),
+        ({"b": 1, "a": 1}, {"a": "x" * 300}, f'1 (a: "{"x" * 200}"), 1 (b)'),
+    ],
+)
+def test_what_was_left_out_is_told_with_why_and_the_first_of_it(kept, root, counts, first, told):
+    leave(root, 1, leftOut=counts, firstLeftOut=first)
+
+    assert kept.newest(UID).told().left_out == told
 
 
 def test_those_of_other_indexes_stay_when_a_run_left_its_own(kept, root):

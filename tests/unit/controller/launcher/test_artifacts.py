@@ -196,3 +196,18 @@ def test_without_room_on_the_disk_what_was_kept_is_whole(work, monkeypatch):
     contents, left_out = keep(work)
 
     assert (contents, left_out) == ({}, {"cannot go on: No space left on device": 1})
+
+
+def test_of_what_was_left_out_the_first_of_each_reason_is_named(work):
+    os.mkfifo(work / "fifo")
+    (work / "away").symlink_to("/etc")
+    (work / "large").write_bytes(bytes(2000))
+
+    keep(work, most_bytes=1000)
+
+    said = json.loads((work.parent / "kept" / INDEX).read_text())
+    assert said["firstLeftOut"] == {
+        "it is no file": "fifo",
+        "it is a link that leads out of /work or nowhere": "away",
+        "all together are more than 1000 bytes": "large",
+    }
