@@ -88,8 +88,9 @@ class LongBody(asyncio.BufferedProtocol):
         """
         self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self._free = [memoryview(mmap.mmap(-1, _BUFFER_BYTES)) for _ in range(_BUFFERS)]
-        self._filling: memoryview | None = self._free.pop()[: _BUFFER_BYTES - at % mmap.PAGESIZE]
+        self._free: list[memoryview] = []
+        self._made = 1
+        self._filling: memoryview | None = _buffer()[: _BUFFER_BYTES - at % mmap.PAGESIZE]
         self._at = 0
         self._full: list[Buffer] = []
         self._changed = asyncio.Event()
@@ -175,11 +176,18 @@ class LongBody(asyncio.BufferedProtocol):
     def _hand_on(self) -> None:
         if self._filling is not None and self._at:
             self._full.append(self._filling[: self._at])
-            self._filling = self._free.pop() if self._free else None
+            self._filling = self._next_buffer() if self._left else None
             self._at = 0
             if self._filling is None and self._left:
                 self._connection.flow.pause_reading()
         self._changed.set()
+
+    def _next_buffer(self) -> memoryview | None:
+        """Return one that is free. Few are made as long as whoever takes them is quicker than who sends."""
+        if not self._free and self._made < _BUFFERS:
+            self._made += 1
+            return _buffer()
+        return self._free.pop() if self._free else None
 
     def _give_back(self, pieces: list[Buffer]) -> None:
         with suppress(RuntimeError):  # The loop is closed: nobody wants them.
@@ -207,6 +215,10 @@ class LongBody(asyncio.BufferedProtocol):
             if self._left == before:
                 self._fail(_too_slow())
         self._changed.clear()
+
+
+def _buffer() -> memoryview:
+    return memoryview(mmap.mmap(-1, _BUFFER_BYTES))
 
 
 class _Rest:
