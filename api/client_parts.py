@@ -6,9 +6,10 @@ as bytes alone, and copies each of them several times. Never here: what an answe
 
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ class Shorter(Exception):
 
 
 class FilePart(NamedTuple):
-    """An open file from byte `offset` to byte `end`. `show` is told at which byte it is now."""
+    """An open file from byte `offset` to its end, byte `end`. `show` is told at which byte it is now."""
 
     fd: int
     offset: int
@@ -72,6 +73,13 @@ def connected(path: Path, seconds: float) -> socket.socket:
     return connection
 
 
+def _is_over(connection: socket.socket) -> bool:
+    """Whether the other end has closed it, or has said something."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def put(server: socket.socket, target: str, headers: Mapping[str, str], part: FilePart) -> tuple[int, bytes]:
     """PUT a part on a connection, which is closed then; return the answer's code and body.
 
@@ -85,7 +93,11 @@ def put(server: socket.socket, target: str, headers: Mapping[str, str], part: Fi
         for name, value in headers.items():
             http.putheader(name, value)
         http.endheaders()
-        with suppress(ConnectionError):  # Who closes it before the end has said why.
+        try:
             part.send(server)
+        except ConnectionError:
+            if not _is_over(server):
+                raise OSError(errno.EIO, "it cannot be read") from None  # A file of another host's.
+            # Who closes it before the end has said why.
         with http.getresponse() as response:
             return response.status, response.read()

@@ -214,6 +214,7 @@ class Transport:
         said = {"Content-Length": str(part.end - part.offset), **headers}
         if self.address.socket is None:
             return self.upload(path, {}, part.pieces(), content_type, said)
+        self._require_socket()
         try:
             connection = client_parts.connected(self.address.socket, CONNECT_SECONDS)
         except OSError as error:
@@ -244,7 +245,7 @@ class Transport:
         return self._broken(error)
 
     def _broken(self, error: Exception) -> Unreachable:
-        cause = str(error) or type(error).__name__
+        cause = str(error).partition("] ")[2] or str(error) or type(error).__name__
         return Unreachable(f"cannot talk to {self.address}: {cause.rstrip('.')}: did runwrightd stop? Try again")
 
     def _not_there(self, why: str) -> Unreachable:

@@ -20,7 +20,7 @@ from api.cli.uploads import BadUpload, Local
 from api.client import Client
 from api.client_parts import FilePart, Shorter
 from api.client_transport import Unreachable
-from api.errors import Conflict, TooManyRequests
+from api.errors import Conflict, RequestTimeout, TooManyRequests
 from api.meta import Document
 
 _MOST_TRIES = 10
@@ -101,7 +101,7 @@ class _Patience:
         while True:
             try:
                 return do()
-            except (Unreachable, Conflict, TooManyRequests) as error:
+            except (Unreachable, Conflict, RequestTimeout, TooManyRequests) as error:
                 tries = tries + 1 if self._bars.done(what) <= furthest else 0
                 furthest = self._bars.done(what)
                 if tries >= _MOST_TRIES:

@@ -107,7 +107,7 @@ def build_app(
     bounds: Bounds = USUAL_BOUNDS,
     load: Load | None = None,
 ) -> Starlette:
-    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches.
+    """Return the application, to be run by `server.ApiServer`; `app.state.end_streams()` ends its watches and uploads.
 
     Without `access`, only root and the daemon's own user get in, unrecorded. What works on the store counts in `load`.
     """
@@ -121,23 +121,23 @@ def build_app(
     logs = PodLogs(pods, surroundings.run_logs, threads, slow)
     sessions = Sessions(Threads(ENTERING_THREADS))
     files = PodFiles(pods, surroundings.run_access, threads, sessions)
-    unready = UpgradeRequired(pods, threads)
     of_runtimes = RuntimePages(surroundings.verbs, surroundings.catalogues, surroundings.build_logs, threads, slow)
     pages = {
         (kinds.POD.name, "log"): logs.answer,
-        **{(kinds.POD.name, what): unready.answer for what in _STREAMS},
+        **{(kinds.POD.name, what): UpgradeRequired(pods, threads).answer for what in _STREAMS},
         (kinds.POD.name, "files"): files.pack,
         (kinds.JOB.name, "artifacts"): ArtifactPages(surroundings.verbs, surroundings.artifacts).answer,
         (kinds.RUNTIME.name, "log"): of_runtimes.log,
         (kinds.REGISTRY.name, "catalogue"): of_runtimes.catalogue,
     }
+    uploads = UploadPages(surroundings.verbs, surroundings.uploads)
     resources = Resources(sources, surroundings.verbs, feed, threads, surroundings.clock, surroundings.explainer, pages)
     everything = served(sources.values(), (*reviews.REVIEWS, metrics_group.PODS, metrics_group.NODES))
     discovered = DiscoveryPages(everything, surroundings.version, threads)
     routes: list[BaseRoute] = [
         *CertificatePages(surroundings.verbs, access.authority, threads).routes(),
         *SecretsKeyPages(access.secrets_key, threads).routes(),
-        *UploadPages(surroundings.verbs, surroundings.uploads).routes(),
+        *uploads.routes(),
         *_of_runs(surroundings, pods, files, threads, sessions, slow),
         *discovered.routes(),
         *reviews.routes(),
@@ -148,7 +148,7 @@ def build_app(
     ]
     middleware = [*_around(surroundings, on_request, access), Middleware(Protection, bounds=bounds)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
-    app.state.end_streams = feed.end
+    app.state.end_streams = lambda: [end() for end in (feed.end, uploads.end)]
     return app
 
 

@@ -45,10 +45,13 @@ class Lent(NamedTuple):
     give_back: Callable[[], None]
 
 
-async def pieces_of(request: Request, at: int = 0) -> AsyncGenerator[Lent, None]:
+async def pieces_of(
+    request: Request, place: int = 0, coming: "set[LongBody] | None" = None
+) -> AsyncGenerator[Lent, None]:  # fmt: skip
     """Yield a request's body as it comes. No more of it comes while too much is lent. Close it.
 
-    It goes to byte `at` of something: of a long one all pieces but the first begin there at whole blocks.
+    It goes to byte `place` of something: of a long one all pieces but the first begin there at whole blocks. As long as
+    that one comes it is among those that are `coming`.
 
     Raises:
         ClientDisconnect: it broke off; all that had come was yielded.
@@ -61,15 +64,28 @@ async def pieces_of(request: Request, at: int = 0) -> AsyncGenerator[Lent, None]
             async for some in gathered:
                 yield some
         return
-    first = await request.receive()  # Which tells a client to go on that waits for that.
-    if first["type"] == "http.disconnect":
-        raise ClientDisconnect
-    body = LongBody(connection, first["body"], size, at)
+    coming = set() if coming is None else coming
+    body = LongBody(connection, await _first_of(request), size, place)
+    coming.add(body)
     try:
         while (lent := await body.next()) is not None:
             yield lent
     finally:
+        coming.discard(body)
         body.leave()
+
+
+async def _first_of(request: Request) -> bytes:
+    """Return what came with the head, or soon after; who waits to be told to go on is told."""
+    try:
+        with anyio.fail_after(_SLOWEST_SENDER_SECONDS):
+            first = await request.receive()
+    except TimeoutError:
+        raise _too_slow() from None
+    if first["type"] == "http.disconnect":
+        raise ClientDisconnect
+    body: bytes = first["body"]
+    return body
 
 
 def _length(headers: Mapping[str, str]) -> int:
@@ -81,17 +97,19 @@ def _length(headers: Mapping[str, str]) -> int:
 class LongBody(asyncio.BufferedProtocol):
     """The rest of a body, while it has the connection. Belongs to its event loop, and to one reader there."""
 
-    def __init__(self, connection: HttpToolsProtocol, first: bytes, size: int, at: int) -> None:
+    def __init__(self, connection: HttpToolsProtocol, first: bytes, size: int, place: int) -> None:
         """Take the connection of a request with `size` bytes of body, `first` of which the application has received.
 
-        They go to byte `at` of something.
+        They go to byte `place` of something.
         """
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._free: list[memoryview] = []
-        self._made = 1
-        self._filling: memoryview | None = _buffer()[: _BUFFER_BYTES - at % mmap.PAGESIZE]
-        self._at = 0
+        self._made = 0
+        self._filling = self._next_buffer()
+        if self._filling is not None:
+            self._filling = self._filling[: _BUFFER_BYTES - place % mmap.PAGESIZE]
+        self._filled = 0
         self._full: list[Buffer] = []
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
@@ -123,27 +141,33 @@ class LongBody(asyncio.BufferedProtocol):
 
     def leave(self) -> None:
         """Give the connection back, whatever of the body is still to come."""
+        self._failure = None  # It refers to this by its traceback, and this has the buffers.
         if self._has_connection:
             self._has_connection = False
             self._connection.transport.set_protocol(self._connection)
             self._connection.parser = cast(Any, _Rest(self._connection, self._left))
             self._connection.flow.resume_reading()
 
+    def break_off(self) -> None:
+        """Close the connection: its client is to go on elsewhere, or later."""
+        if self._has_connection:
+            self._connection.transport.abort()
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes are to be put: into what is free of a buffer, never more than the body."""
         assert self._filling is not None, f"{sizehint} bytes are read while nothing is to be"
-        return self._filling[self._at : self._at + self._left]
+        return self._filling[self._filled : self._filled + self._left]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Count what was put there, and hand a buffer on that is full or the last."""
-        self._at += nbytes
+        self._filled += nbytes
         self._left -= nbytes
         if not self._left:
             self._hand_on()
             self._has_connection = False
             self._connection.transport.set_protocol(self._connection)
             _end(self._connection)
-        elif self._filling is not None and self._at == len(self._filling):
+        elif self._filling is not None and self._filled == len(self._filling):
             self._hand_on()
 
     def eof_received(self) -> None:
@@ -169,15 +193,15 @@ class LongBody(asyncio.BufferedProtocol):
             self._full.append(early)
             return
         self._filling[: len(early)] = early
-        self._at = len(early)
-        if self._at == len(self._filling) or not self._left:
+        self._filled = len(early)
+        if self._filled == len(self._filling) or not self._left:
             self._hand_on()
 
     def _hand_on(self) -> None:
-        if self._filling is not None and self._at:
-            self._full.append(self._filling[: self._at])
+        if self._filling is not None and self._filled:
+            self._full.append(self._filling[: self._filled])
             self._filling = self._next_buffer() if self._left else None
-            self._at = 0
+            self._filled = 0
             if self._filling is None and self._left:
                 self._connection.flow.pause_reading()
         self._changed.set()
@@ -186,7 +210,7 @@ class LongBody(asyncio.BufferedProtocol):
         """Return one that is free. Few are made as long as whoever takes them is quicker than who sends."""
         if not self._free and self._made < _BUFFERS:
             self._made += 1
-            return _buffer()
+            return memoryview(mmap.mmap(-1, _BUFFER_BYTES))  # Of whole pages, and shared: open(2), O_DIRECT, of fork.
         return self._free.pop() if self._free else None
 
     def _give_back(self, pieces: list[Buffer]) -> None:
@@ -197,7 +221,7 @@ class LongBody(asyncio.BufferedProtocol):
         """Have buffers that were lent filled again."""
         whole = [memoryview(piece.obj) for piece in pieces if isinstance(piece, memoryview)]
         if self._filling is None and whole:
-            self._filling, self._at = whole.pop(), 0
+            self._filling, self._filled = whole.pop(), 0
             if self._has_connection:
                 self._connection.flow.resume_reading()
         self._free += whole
@@ -212,13 +236,9 @@ class LongBody(asyncio.BufferedProtocol):
             with anyio.fail_after(_SLOWEST_SENDER_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
-            if self._left == before:
+            if self._left == before and self._filling is not None:  # Else it is not the sender who is slow.
                 self._fail(_too_slow())
         self._changed.clear()
-
-
-def _buffer() -> memoryview:
-    return memoryview(mmap.mmap(-1, _BUFFER_BYTES))
 
 
 class _Rest:

@@ -23,7 +23,7 @@ from api.file_ports import Uploads, UploadSink, UploadState
 from api.http import answers
 from api.http.authorization import user_in
 from api.http.feed import Threads
-from api.http.long_bodies import pieces_of
+from api.http.long_bodies import LongBody, pieces_of
 from api.http.requests import body_of, media_type
 from api.kinds import NAMESPACE
 from api.meta import API_VERSION, GROUP, VERSION, Document
@@ -46,6 +46,12 @@ class UploadPages:
         self._verbs = verbs
         self._uploads = uploads
         self._threads = Threads(_THREADS)
+        self._coming: set[LongBody] = set()
+
+    def end(self) -> None:
+        """Break off what is on its way, for the server is about to stop: whoever sends it goes on with it later."""
+        for body in tuple(self._coming):
+            body.break_off()
 
     def routes(self) -> list[BaseRoute]:
         """Return where they are served."""
@@ -133,7 +139,7 @@ class UploadPages:
 
     async def _write(self, request: Request, sink: UploadSink, offset: int) -> None:
         """Write what comes while more of it comes. What had come before it broke off is written too."""
-        async with aclosing(pieces_of(request, offset)) as body:
+        async with aclosing(pieces_of(request, offset, self._coming)) as body:
             async for pieces, give_back in body:
                 await self._threads.call(sink.write, pieces, give_back)
 

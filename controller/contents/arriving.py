@@ -76,12 +76,12 @@ class Arriving:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = _opened(path)
             try:
-                have = self._start_of(fd, offset, total)
-            except Conflict:
+                receiving = Receiving(self, namespace, name, path, fd, self._start_of(fd, offset, total), total)
+            except BaseException:
                 os.close(fd)
                 raise
             self._held[path] = total
-        return Receiving(self, namespace, name, path, fd, have, total)
+        return receiving
 
     def take(self, namespace: str, contents: Sequence[Content]) -> None:
         """Keep contents that came whole, all or none of them.

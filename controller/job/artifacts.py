@@ -269,8 +269,10 @@ def _left_out(counts: Any, first: Any) -> str:
     """
     told = []
     for why, count in sorted(counts.items())[:_MOST_REASONS]:
-        path = str(first.get(why, ""))[:_MOST_REASON_LETTERS]
-        which = f'; the first is "{path}"' if count > 1 else f': "{path}"'
+        path = str(first.get(why, ""))
+        cut = path if len(path) <= _MOST_REASON_LETTERS else f"{path[:_MOST_REASON_LETTERS]}…"
+        shown = json.dumps(cut, ensure_ascii=False)  # A path can have any letter, quotes too.
+        which = f"; the first is {shown}" if count > 1 else f": {shown}"
         told.append(f"{int(count)} ({str(why)[:_MOST_REASON_LETTERS]}{which if path and path.isprintable() else ''})")
     return ", ".join(told)
 

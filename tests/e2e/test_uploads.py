@@ -101,12 +101,13 @@ def test_a_job_of_another_namespace_gets_nothing_by_a_digest(daemon, model):
 
 
 @pytest.mark.invariant("U2")
-def test_an_upload_survives_the_deaths_of_the_client_and_of_the_daemon_and_no_byte_is_sent_twice(daemon, tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_an_upload_survives_the_ends_of_the_client_and_of_the_daemon_and_no_byte_is_sent_twice(daemon, tmp_path, end):
     big = tmp_path / "big"
     with big.open("wb") as file:
         file.truncate(SIZE)
     arriving = daemon.root / "var/lib/runwright/contents/arriving"
-    way = Counting(daemon.socket, daemon.root / "way")
+    way = Counting(daemon.socket, daemon.root / f"way-{end}")
     flags = ("job", "run", f"--upload={big}", "--max-disk=300", "--", "sha256sum", "big")
     command = [str(RNX), "--server", f"unix://{way.path}", *flags]
 
@@ -119,7 +120,7 @@ def test_an_upload_survives_the_deaths_of_the_client_and_of_the_daemon_and_no_by
     killed.communicate()
     rnx = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     daemon.until("the upload goes on", lambda: has_come(100 << 20), every=0.005)
-    os.kill(daemon.pid, signal.SIGKILL)
+    os.kill(daemon.pid, end)
     daemon.wait_daemon()
     daemon.start()
     out, err = rnx.communicate(timeout=60)

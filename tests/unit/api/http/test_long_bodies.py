@@ -1,5 +1,7 @@
 """Long bodies past the parser: whole, in order, bounded, and the connection is as good after them as before."""
 
+import asyncio
+import gc
 import hashlib
 import itertools
 import json
@@ -8,6 +10,7 @@ import socket
 import ssl
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -27,7 +30,7 @@ from controller.engine.clock import SystemClock
 
 BODY = hashlib.shake_256(b"a long body").digest(5_000_011)
 DIGEST = hashlib.sha256(BODY).hexdigest()
-MOST_UNREAD = 6 << 20
+ALL_BUFFERS, MOST_UNREAD = 5 << 20, 6 << 20
 
 
 class Served:
@@ -41,7 +44,9 @@ class Served:
         authority = HostAuthority(directory / "pki", SystemClock(), (), ("127.0.0.1", 0))
         self.trusting = ssl.create_default_context(cadata=authority.certificate_pem().decode())
         self.trusting.check_hostname = False
-        routes = [Route(f"/{each.__name__}", each, methods=["PUT"]) for each in (self.take, self.refuse, self.hold)]
+        routes = [
+            Route(f"/{each.__name__}", each, methods=["PUT"]) for each in (self.take, self.refuse, self.hold, self.keep)
+        ]
         app = Starlette(routes=routes)
         app.state.end_streams = self.went_on.set
         self.server = ApiServer(app, self.path, Tls("127.0.0.1", 0, authority.context()))
@@ -77,6 +82,19 @@ class Served:
                     give_back()
         return JSONResponse({})
 
+    async def keep(self, request):
+        """Keep all buffers that there are for three times as long as a sender may be silent."""
+        size, kept = 0, list[Callable[[], None]]()
+        async with aclosing(pieces_of(request)) as body:
+            async for pieces, give_back in body:
+                size += sum(map(len, pieces))
+                kept.append(give_back)
+                if size >= ALL_BUFFERS:
+                    for each in kept:
+                        asyncio.get_running_loop().call_later(3 * long_bodies._SLOWEST_SENDER_SECONDS, each)
+                    kept.clear()
+        return JSONResponse({"bytes": size})
+
     def connect(self, how="unix"):
         if how == "unix":
             raw = socket.socket(socket.AF_UNIX)
@@ -97,6 +115,15 @@ def served():
 
 def head(path, size, *more):
     return "\r\n".join([f"PUT /{path} HTTP/1.1", "host: x", f"content-length: {size}", *more, "", ""]).encode()
+
+
+def until(holds):
+    """Wait for what nothing else tells of."""
+    for _ in range(3000):
+        if holds():
+            return
+        select.poll().poll(10)
+    raise AssertionError("it has not come after 30 s")
 
 
 def answer_of(connection):
@@ -204,3 +231,35 @@ def test_a_sender_who_falls_silent_is_told_so(served, monkeypatch):
         code, said = answer_of(connection)
 
     assert (code, "nothing more of it came within 0.2 s" in said["message"]) == (408, True)
+
+
+def test_a_sender_who_waits_for_us_is_not_told_that_he_is_slow(served, monkeypatch):
+    monkeypatch.setattr(long_bodies, "_SLOWEST_SENDER_SECONDS", 0.1)
+    with served.connect() as connection:
+        connection.sendall(head("keep", 2 * len(BODY)) + 2 * BODY)
+
+        assert answer_of(connection) == (200, {"bytes": 2 * len(BODY)})
+
+
+@pytest.mark.parametrize("sent", [b"", BODY[:100]])
+def test_a_head_with_nothing_behind_it_is_told_so(served, monkeypatch, sent):
+    monkeypatch.setattr(long_bodies, "_SLOWEST_SENDER_SECONDS", 0.2)
+
+    with served.connect() as connection:
+        connection.sendall(head("take", len(BODY)) + sent)
+
+        assert answer_of(connection)[0] == 408
+
+
+def test_what_breaks_off_leaves_no_buffer_behind(served):
+    gc.collect()
+    gc.disable()  # It is not to be this that frees them.
+    try:
+        for _ in range(3):
+            served.broke_off.clear()
+            with served.connect() as connection:
+                connection.sendall(head("take", len(BODY)) + BODY[:3_000_001])
+            assert served.broke_off.wait(30)
+        until(lambda: not any(isinstance(each, long_bodies.LongBody) for each in gc.get_objects()))
+    finally:
+        gc.enable()

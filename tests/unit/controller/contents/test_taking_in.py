@@ -6,6 +6,7 @@ import os
 import queue
 import resource
 import tempfile
+import threading
 
 import pytest
 from hypothesis import given
@@ -137,3 +138,57 @@ def test_a_file_that_became_shorter_has_no_digest(file):
     with pytest.raises(OSError, match="shorter"):
         taking.digest()
     taking.close()
+
+
+def test_a_digest_of_less_than_there_is_is_never_given(file, monkeypatch):
+    os.pwrite(file, b"x" * 1000, 0)
+    taking = TakingIn(file, 1000)
+    monkeypatch.setattr(os, "pread", lambda *_: (_ for _ in ()).throw(MemoryError))
+    done = []
+    taking.write([b"more"], lambda: done.append(1))
+
+    with pytest.raises(MemoryError):
+        taking.digest()
+    assert done == [1]
+    taking.close()
+
+
+def test_what_is_there_is_read_when_the_digest_needs_it_and_not_before(file, monkeypatch):
+    os.pwrite(file, b"x" * 1000, 0)
+    read, real = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda *arguments: read.append(1) or real(*arguments))
+    looked = TakingIn(file, 1000)
+    looked.close()
+    before = len(read)
+    wanted = TakingIn(file, 1000)
+
+    assert wanted.digest() == hashlib.sha256(b"x" * 1000).hexdigest()
+    assert (before, len(read)) == (0, 1)
+    wanted.close()
+
+
+def test_who_has_closed_it_does_not_wait_for_what_is_there_to_be_read(file, monkeypatch):
+    """Others may go on with the upload then."""
+    os.ftruncate(file, 1 << 40)
+    real, begun = os.pread, threading.Event()
+
+    def reading(*arguments):
+        begun.set()
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "pread", reading)
+    taking = TakingIn(file, 1 << 40)
+    taking.write([b"more"], nothing)
+    assert begun.wait(30)
+
+    taking.close()  # Which would take a quarter of an hour.
+
+
+def test_nothing_is_written_after_it_was_closed(file):
+    """Its descriptors may be another file's by then."""
+    taking = TakingIn(file, 0)
+    taking.close()
+
+    with pytest.raises(OSError, match="closed"):
+        taking.write([b"late"], nothing)
+    assert os.fstat(file).st_size == 0

@@ -152,7 +152,8 @@ def test_a_status_names_the_first_of_many(kept, root):
         ({"it is no file": 2}, {"it is no file": "a/fifo"}, '2 (it is no file; the first is "a/fifo")'),
         ({"it is no file": 2}, {"another": "a"}, "2 (it is no file)"),
         ({"it is no file": 2}, {"it is no file": "a\x1b[31m"}, "2 (it is no file)"),
-        ({"b": 1, "a": 1}, {"a": "x" * 300}, f'1 (a: "{"x" * 200}"), 1 (b)'),
+        ({"b": 1, "a": 1}, {"a": "x" * 300}, f'1 (a: "{"x" * 200}…"), 1 (b)'),
+        ({"a": 1}, {"a": 'x"), 9 (y'}, '1 (a: "x\\"), 9 (y")'),
     ],
 )
 def test_what_was_left_out_is_told_with_why_and_the_first_of_it(kept, root, counts, first, told):
