@@ -23,6 +23,14 @@ class AbsentCgroups:
         """Refuse."""
         self._refuse()
 
+    def make_blank(self, name: str) -> bool:
+        """Refuse."""
+        self._refuse()
+
+    def turn(self, blank: str, name: str, limits: Limits) -> None:
+        """Refuse."""
+        self._refuse()
+
     def update(self, name: str, limits: Limits) -> None:
         """Refuse."""
         self._refuse()
@@ -68,6 +76,9 @@ class AbsentCgroups:
     def names(self) -> tuple[str, ...]:
         """Return nothing."""
         return ()
+
+    def remove_blanks(self) -> None:
+        """Do nothing: nothing is there."""
 
     def remove_parent(self) -> None:
         """Do nothing: nothing is there."""

@@ -12,6 +12,9 @@ from controller.cgroup.io_lift import IoLift
 from controller.cgroup.limits import Limits, Write
 from controller.cgroup.usage import Usage, UsageReader
 
+BLANK = "blank-"
+"""What the names of cgroups begin with that are no run's so far."""
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
@@ -60,6 +63,18 @@ class Lifecycle(Protocol):
     def create(self, name: str, limits: Limits) -> None:
         """Make the cgroup with these limits; if it is there, give it these limits. A failure leaves none."""
 
+    def make_blank(self, name: str) -> bool:
+        """Make a cgroup, `BLANK` in front of its name, to be a run's later, by `turn`; False where none can be.
+
+        What was opened of it stays open when it is turned. One of that name that is there, empty, is replaced.
+        """
+
+    def turn(self, blank: str, name: str, limits: Limits) -> None:
+        """Give a blank its run's name, and these limits, none of which are of CPUs or io: a blank can have no such.
+
+        A failure leaves nothing of it by that name; what is left of the blank is to be removed.
+        """
+
     def update(self, name: str, limits: Limits) -> None:
         """Give the cgroup these limits in place of those it has."""
 
@@ -107,10 +122,17 @@ class Lifecycle(Protocol):
         """
 
     def names(self) -> tuple[str, ...]:
-        """Return the cgroups there are under the parent, in whichever hierarchy, sorted."""
+        """Return the cgroups of runs there are under the parent, in whichever hierarchy, sorted; blanks are of none."""
+
+    def remove_blanks(self) -> None:
+        """Remove all blanks. Whoever was about to `turn` one finds it gone.
+
+        Raises:
+            CgroupBusy: one of them has processes, which nobody of ours put there.
+        """
 
     def remove_parent(self) -> None:
-        """Remove the parent, which ends this object's use. Not there: nothing to do.
+        """Remove the parent and its blanks, which ends this object's use. Not there: nothing to do.
 
         Raises:
             CgroupBusy: it still has cgroups.

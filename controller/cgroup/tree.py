@@ -39,6 +39,13 @@ class ParentDirectory:
             raise CgroupError(f"make the cgroup {self.path}/{name}", error) from error
         return True
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give the cgroup `name` another; one that has it already is in the way. Version 1 alone can."""
+        try:
+            os.rename(name, new_name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except OSError as error:
+            raise CgroupError(f"call the cgroup {self.path}/{name} {new_name}", error) from error
+
     def write(self, path: str, value: str, fix: str = "") -> None:
         """Write `value` into the file at `path`, relative to the parent."""
         try:

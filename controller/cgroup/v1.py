@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from controller.cgroup import usage
 from controller.cgroup.detect import Hierarchies
 from controller.cgroup.io_lift import FREE_V1, IoLift
-from controller.cgroup.lifecycle import CgroupError, OomWatch, check_name, check_parent
+from controller.cgroup.lifecycle import BLANK, CgroupError, OomWatch, check_name, check_parent
 from controller.cgroup.limits import Limits, Write, rewrites_v1, writes_v1
 from controller.cgroup.rare_v1 import RareControllers
 from controller.cgroup.tree import ParentDirectory
@@ -102,6 +102,33 @@ class CgroupV1:
             self._write_all(name, writes)
         except CgroupError:
             for directory in made:
+                directory.remove(name)
+            raise
+
+    def make_blank(self, name: str) -> bool:
+        """Make it in every hierarchy."""
+        check_name(name)
+        self.remove(name)
+        try:
+            for directory in self._directories:
+                directory.make(name)
+        except CgroupError:
+            self.remove(name)
+            raise
+        return True
+
+    def turn(self, blank: str, name: str, limits: Limits) -> None:
+        """Rename it in every hierarchy, and write its limits as those of one just made, which it is."""
+        check_name(blank)
+        check_name(name)
+        turned: list[ParentDirectory] = []
+        try:
+            for directory in self._directories:
+                directory.rename(blank, name)
+                turned.append(directory)
+            self._write_all(name, writes_v1(limits, counts_swap=self._counts_swap))
+        except CgroupError:
+            for directory in turned:
                 directory.remove(name)
             raise
 
@@ -200,12 +227,17 @@ class CgroupV1:
 
     def names(self) -> tuple[str, ...]:
         """Return what is there in any hierarchy, so that halves are found too."""
-        return tuple(
-            sorted(set[str]().union(*(directory.names() for directory in self._directories), self._rare.names()))
-        )
+        return tuple(sorted(name for name in self._all_names() if not name.startswith(BLANK)))
+
+    def remove_blanks(self) -> None:
+        """Remove them from every hierarchy."""
+        for name in self._all_names():
+            if name.startswith(BLANK):
+                self.remove(name)
 
     def remove_parent(self) -> None:
         """Remove the parent in every hierarchy."""
+        self.remove_blanks()
         for directory in self._directories:
             directory.remove_itself()
         self._rare.remove_parents()
@@ -215,6 +247,9 @@ class CgroupV1:
         for directory in self._directories:
             directory.close()
         self._rare.close()
+
+    def _all_names(self) -> set[str]:
+        return set[str]().union(*(directory.names() for directory in self._directories), self._rare.names())
 
     def _write_all(self, name: str, writes: tuple[Write, ...]) -> None:
         for write in writes:

@@ -78,6 +78,17 @@ class CgroupV2:
                 self._directory.remove(name)
             raise
 
+    def make_blank(self, name: str) -> bool:
+        """Make none: a cgroup keeps the name it was made with."""
+        check_name(name)
+        return False
+
+    def turn(self, blank: str, name: str, _limits: Limits) -> None:
+        """Refuse, as above."""
+        check_name(blank)
+        cause = OSError(errno.EPERM, "a cgroup of version 2 keeps its name")
+        raise CgroupError(f"call {self._directory.path}/{blank} {name}", cause)
+
     def update(self, name: str, limits: Limits) -> None:
         """Write the limits over those it has."""
         check_name(name)
@@ -171,6 +182,9 @@ class CgroupV2:
     def names(self) -> tuple[str, ...]:
         """Return what is there."""
         return tuple(sorted(self._directory.names()))
+
+    def remove_blanks(self) -> None:
+        """Remove nothing, as above."""
 
     def remove_parent(self) -> None:
         """Remove the parent."""

@@ -58,6 +58,7 @@ def clean(settings: Settings, paths: Paths) -> tuple[str, ...]:
             return ()  # Without cgroups no run was ever started.
         dirs = RunDirs(paths.runs, MemoryPlace(paths.memory_places))
         swept = sweep((), dirs, cgroups, None)  # Logs stay: the jobs are still remembered.
+        cgroups.remove_blanks()
         swept += _volumes(paths)
         swept += clean_networks(paths)
         swept += sandbox.sweep(builds.cgroup_parent(paths, settings))

@@ -70,9 +70,13 @@ class Request:
 
 
 class Child:
-    """One supervisor. `cgroup` is what to remove after it, once the run is its own; `made` the sandbox it has ready."""
+    """One supervisor. `cgroup` is what to remove after it, once the run is its own; `made` the sandbox it has ready.
+
+    `blank_parent` is where it makes its blank cgroup, empty for none; `parent` where its run's is.
+    """
 
     __slots__ = (
+        "blank_parent",
         "cgroup",
         "channel",
         "control_path",
@@ -86,7 +90,10 @@ class Child:
         "slot_number",
     )
 
-    def __init__(self, pid: int, slot_number: int, channel: socket.socket, control_path: str) -> None:
+    def __init__(
+        self, pid: int, slot_number: int, channel: socket.socket, control_path: str, blank_parent: str = ""
+    ) -> None:
+        self.blank_parent = blank_parent
         self.pid = pid
         self.slot_number = slot_number
         self.control_path = control_path

@@ -25,7 +25,7 @@ from controller.cgroup.lifecycle import Lifecycle
 from controller.launcher import job_process, signals, supervisor
 from controller.launcher.receipt import Surroundings
 from controller.launcher.slots import Slot
-from controller.launcher.supervisor import Post
+from controller.launcher.supervisor import Likely, Post
 from controller.linux import libc, process
 from controller.linux.namespaces import LinuxNamespace
 
@@ -63,18 +63,20 @@ class Nursery:
         self.pid = 0
         """The process, to be reaped by who has made this; 0 if there is none."""
 
-    def fork(self, slot: Slot, channel: socket.socket, control_path: str, parents: Iterable[str], near: str) -> int:
+    def fork(
+        self, slot: Slot, channel: socket.socket, control_path: str, parents: Iterable[str], likely: Likely
+    ) -> int:
         """Have a supervisor forked, as the first process of a new pid namespace and a child of ours; return its pid.
 
         Args:
             parents: of cgroups that runs may be in, for the nursery to have open.
-            near: a directory of the disk that its run's files are expected to be on.
+            likely: where its run is expected to be.
 
         Raises:
             NurseryGone: there is no telling if it was; nobody else may be given `channel`.
             OSError: there may be no more processes.
         """
-        order = {"slot": slot.number, "control": control_path, "parents": list(parents), "near": near}
+        order = {"slot": slot.number, "control": control_path, "parents": list(parents), "likely": likely}
         answer = self._ask(json.dumps(order).encode(), (channel.fileno(), slot.lock_fd, slot.user_namespace_fd))
         if "pid" not in answer:
             raise OSError(answer["errno"], answer["error"])
@@ -159,7 +161,8 @@ def _serve(orders: socket.socket, equipment: Equipment, lifecycles: dict[str, Li
             if pid == 0:
                 slot = Slot(order["slot"], lock_fd, user_namespace_fd)
                 channel = socket.socket(fileno=channel_fd)
-                post = _post(equipment, lifecycles, slot, channel, order["control"], order["near"], orders.fileno())
+                likely = Likely(*order["likely"])
+                post = _post(equipment, lifecycles, slot, channel, order["control"], likely, orders.fileno())
                 supervisor.supervise_and_exit(post)
             orders.send(b'{"pid":%d}' % pid)
         for fd in fds:
@@ -179,7 +182,7 @@ def _post(
     slot: Slot,
     channel: socket.socket,
     control_path: str,
-    near: str,
+    likely: Likely,
     orders_fd: int,
 ) -> Post:
     return Post(
@@ -193,7 +196,7 @@ def _post(
         boot_id=equipment.boot_id,
         host_mounts_fd=equipment.host_mounts_fd,
         runs_niceness=equipment.runs_niceness,
-        near=near,
+        likely=likely,
         launchers_fds=(orders_fd,),
         surroundings=equipment.surroundings,
     )

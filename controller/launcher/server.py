@@ -16,7 +16,7 @@ import traceback
 
 from controller.cgroup import choose
 from controller.cgroup.lifecycle import Lifecycle
-from controller.launcher import control, joining, protocol, signals
+from controller.launcher import control, joining, protocol, run_cgroup, signals
 from controller.launcher.children import Child, Connection, HandedOver, Request
 from controller.launcher.clients import Clients
 from controller.launcher.joining import Joiner
@@ -25,6 +25,7 @@ from controller.launcher.pool import Fork, Make, Pool, Retire, Step
 from controller.launcher.protocol import PROTOCOL_VERSION, Message, ProtocolError
 from controller.launcher.receipt import Surroundings
 from controller.launcher.slots import NoSlot, SlotPool
+from controller.launcher.supervisor import Likely
 from controller.linux import process
 from controller.sandbox import seccomp
 
@@ -70,7 +71,7 @@ class Launcher:
         self._by_channel: dict[int, Child] = {}
         self._pool = Pool(WARM)
         self._handed_over = HandedOver()
-        self._near = own_dir
+        self._likely = Likely(own_dir)
         self._can_fork = True
         self._started = 0
         self._last_start = 0.0
@@ -165,10 +166,12 @@ class Launcher:
         with contextlib.suppress(FileNotFoundError):  # It was killed before it made it.
             os.unlink(child.control_path)
         self._slots.give_back(child.slot_number)
-        if child.cgroup:
-            # What is left of it, if anything, is found again by name and removed by the controller.
+        # What is left of them, if anything, is found again by name and removed by the controller, or the next launcher.
+        blank = run_cgroup.blank_name(child.slot_number)
+        for parent, name in ((child.parent, child.cgroup), (child.blank_parent, blank)):
             with contextlib.suppress(OSError, ValueError):
-                self._lifecycle(child.parent).remove(child.cgroup)
+                if parent and name:
+                    self._lifecycle(parent).remove(name)
 
     def _answer(self, connection: Connection, message: Message) -> None:
         request_id = message.get("id")
@@ -180,8 +183,8 @@ class Launcher:
                 "ahead": bool(ahead),
                 protocol.ATTACHED: (bytes(own), bytes(shared)),
             }:
-                self._near = str(message.get("near", self._near))
-                self._start(Request(connection, request_id, parent, cgroup, own, shared, ahead))
+                request = Request(connection, request_id, parent, cgroup, own, shared, ahead)
+                self._start(request, str(message.get("near", self._likely.near)))
             case {"op": "hello", "version": version} if version != PROTOCOL_VERSION:
                 cause = f"this launcher speaks version {PROTOCOL_VERSION} of the protocol, not {version!r}"
                 self._clients.send(connection, {"id": request_id, "error": cause, "kind": "version"})
@@ -201,9 +204,10 @@ class Launcher:
                     f"cannot do {message.get('op')!r:.80}: there is no such request, or it lacks something"
                 )
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: Request, near: str) -> None:
         try:
             self._lifecycle(request.cgroup_parent)
+            self._likely = Likely(near, request.cgroup_parent)
             child = self._hand_over(request)
         except (OSError, NoSlot) as error:
             self._clients.send(request.connection, {"id": request.request_id, "error": str(error), "kind": "failed"})
@@ -254,7 +258,7 @@ class Launcher:
         control_path = next(self._control_paths)
         ours, theirs = socket.socketpair()
         try:
-            pid = self._nursery.fork(slot, theirs, control_path, self._lifecycles, self._near)
+            pid = self._nursery.fork(slot, theirs, control_path, self._lifecycles, self._likely)
         except BaseException:
             ours.close()
             self._slots.give_back(slot.number)
@@ -263,7 +267,7 @@ class Launcher:
             theirs.close()
             os.close(slot.lock_fd)
         ours.settimeout(0)
-        child = Child(pid, slot.number, ours, control_path)
+        child = Child(pid, slot.number, ours, control_path, self._likely.cgroup_parent)
         self._children[pid] = child
         self._by_channel[ours.fileno()] = child
         self._epoll.register(ours.fileno(), select.EPOLLIN)
@@ -271,7 +275,9 @@ class Launcher:
 
     def _lifecycle(self, parent: str) -> Lifecycle:
         if parent not in self._lifecycles:
-            self._lifecycles[parent] = choose.open_lifecycle(self._hierarchies, parent)
+            lifecycle = self._lifecycles[parent] = choose.open_lifecycle(self._hierarchies, parent)
+            with contextlib.suppress(OSError):  # Of a launcher that was killed, and all its supervisors with it.
+                lifecycle.remove_blanks()
         return self._lifecycles[parent]
 
     def _on_channel(self, child: Child, event: int) -> None:
@@ -319,7 +325,7 @@ class Launcher:
             self._let_go(other)
         if request is not None:
             self._started -= 1
-            self._start(request)
+            self._start(request, self._likely.near)
 
     def _on_stuck(self, child: Child) -> None:
         """End one that hangs, with those that made the same, and give its run, which it has not read, to another."""

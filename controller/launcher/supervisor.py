@@ -17,11 +17,11 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from controller.cgroup import choose, readback
+from controller.cgroup import choose
 from controller.cgroup.detect import Hierarchies
-from controller.cgroup.io_lift import NO_LIFT, IoLift
+from controller.cgroup.io_lift import IoLift
 from controller.cgroup.lifecycle import Lifecycle, OomWatch
 from controller.cgroup.usage import UsageReader
 from controller.launcher import (
@@ -35,6 +35,7 @@ from controller.launcher import (
     network_end,
     outcome,
     records,
+    run_cgroup,
     run_loop,
     signals,
     used,
@@ -50,6 +51,7 @@ from controller.launcher.outcome import Ending, Outcome
 from controller.launcher.receipt import NotEnforced, Surroundings
 from controller.launcher.recording import ExitFile
 from controller.launcher.records import Claim, ExitRecord, Reason
+from controller.launcher.run_cgroup import Blank, RunCgroup
 from controller.launcher.run_loop import Held, RunLoop
 from controller.launcher.runspec import RunSpec
 from controller.launcher.slots import Slot
@@ -72,6 +74,15 @@ _KEEP = frozenset({Capability.KILL})
 _MESSAGE_CHARACTERS = 2000
 
 
+class Likely(NamedTuple):
+    """Where the last run was, so that the next one's files and cgroup may be made there ahead of it."""
+
+    near: str
+    """A directory of the disk that its files were made on."""
+    cgroup_parent: str = ""
+    """Empty if there was none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """What the launcher gives a supervisor at its birth. `channel` brings its run, and takes back one answer."""
@@ -86,8 +97,7 @@ class Post:
     boot_id: str
     host_mounts_fd: int
     runs_niceness: int
-    near: str
-    """A directory of the disk that the last run's files were made on, so that the next one's may be made ahead."""
+    likely: Likely
     launchers_fds: tuple[int, ...]
     surroundings: Surroundings
 
@@ -108,29 +118,32 @@ def supervise(post: Post) -> None:
     except OSError as error:
         _refuse(post, waiting.wait_for_run(post.channel, error), error)
         return
-    blanks = claiming.make_blanks(post.near)
+    blanks = claiming.make_blanks(post.likely.near)
     ready = _make_ready(post)
-    spec = waiting.wait_for_run(post.channel, ready)
-    if spec is None:
-        return
-    kept: tuple[int, ...] = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
-    began, moment = (utc_text(time.time_ns()), "") if spec.not_before is None else ("", utc_text(spec.not_before))
-    claim = Claim(spec.run_id, post.boot_id, pid, start_time, began, control.path, not_before=moment)
-    try:
-        if spec.device_claim is not None:
-            kept += (host_claims.keep(spec.device_claim),)  # Its descriptor is this process' too, to its end.
-        place = claiming.take_place(spec.run_dir, claim, blanks)
-    except OSError as error:
-        _refuse(post, spec, error)
-        return
-    if place is None:
-        waiting.answer(post.channel, {"claimed": True})
-        return
-    # What the launcher keeps, this process need not take apart on its way out, which somebody waits for. And should it
-    # be killed, it lets go of all before the run's processes are gone: the launcher keeps its devices until they are.
-    answer = waiting.Answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
-    exit_file = ExitFile(place.run_dir_fd, place.exit_fd)
-    _Supervisor(post, spec, claim, control, place.run_dir_fd, blanks.log, exit_file, ready, outside, answer).run()
+    with run_cgroup.made_ahead(post.lifecycles, post.likely.cgroup_parent, post.slot.number) as blank:
+        spec = waiting.wait_for_run(post.channel, ready)
+        if spec is None:
+            return
+        kept: tuple[int, ...] = () if isinstance(ready, Exception) else (ready.sandbox_mounts_fd,)
+        began, moment = (utc_text(time.time_ns()), "") if spec.not_before is None else ("", utc_text(spec.not_before))
+        claim = Claim(spec.run_id, post.boot_id, pid, start_time, began, control.path, not_before=moment)
+        try:
+            if spec.device_claim is not None:
+                kept += (host_claims.keep(spec.device_claim),)  # Its descriptor is this process' too, to its end.
+            place = claiming.take_place(spec.run_dir, claim, blanks)
+        except OSError as error:
+            _refuse(post, spec, error)
+            return
+        if place is None:
+            waiting.answer(post.channel, {"claimed": True})
+            return
+        # What the launcher keeps, this process need not take apart on its way out, which somebody waits for. And should
+        # it be killed, it lets go of all before the run's processes are gone; the launcher keeps its devices till then.
+        answer = waiting.Answer(post.channel, {"claimed": False, "pid": pid, "start_time": start_time}, kept)
+        exit_file = ExitFile(place.run_dir_fd, place.exit_fd)
+        _Supervisor(
+            post, spec, claim, control, place.run_dir_fd, blanks.log, exit_file, ready, outside, answer, blank
+        ).run()
 
 
 def supervise_and_exit(post: Post) -> NoReturn:
@@ -173,6 +186,7 @@ class _Supervisor:
         ready: Crew | Exception,
         outside: socket.socket,
         answer: waiting.Answer,
+        blank: Blank | None,
     ) -> None:
         self._post = post
         self._spec = spec
@@ -184,6 +198,7 @@ class _Supervisor:
         self._ready = ready
         self._outside = outside
         self._answer = answer
+        self._blank = blank
         self._usage: UsageReader | None = None
         self._log: LogWriter | None = None
         self._cgroup_says: dict[str, str] = {}
@@ -213,20 +228,20 @@ class _Supervisor:
 
     def _run(self, ready: Crew) -> Outcome:
         spec = self._spec
-        log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
-        log = self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._log_fd)
-        lifecycle = self._lifecycle()
-        self._keeper = keeping.keeper_of(spec)
+        another = not spec.rights.are_usual or spec.process_limits.leaves_cores or spec.sandbox.writes_as_somebody
+        cgroup = RunCgroup(self._lifecycle(), spec, None if another else self._blank)
         try:
-            if not spec.rights.are_usual or spec.process_limits.leaves_cores or spec.sandbox.writes_as_somebody:
+            cgroup.take_in(ready.orders)
+            log_dir_fd = os.open(spec.log_dir, _DIRECTORY)
+            log = self._log = LogWriter(log_dir_fd, spec.log_max_bytes, spec.log_max_files, time.time_ns, self._log_fd)
+            self._keeper = keeping.keeper_of(spec)
+            if cgroup.make() or another:
                 _judge_cores(spec.process_limits)
                 ready.take_rights(spec.rights, spec.process_limits, self._program(), self._outside)
-            lifecycle.create(spec.cgroup, spec.limits)
-            job_process.give_cgroup(ready.orders, lifecycle.open_join_fds(spec.cgroup))
+            cgroup.join(ready.orders)
             self._answer.say()
-            self._judge_limits(lifecycle)
-            oom = lifecycle.open_oom_watch(spec.cgroup)
-            io_lift = lifecycle.open_io_lift(spec.cgroup) if spec.limits.io else NO_LIFT
+            self._cgroup_says = cgroup.judge_limits()
+            oom, io_lift = cgroup.open_oom_watch(), cgroup.open_io_lift()
             if spec.network is not None:
                 network_end.join(self._outside, spec.network)
             ready.make_the_rest(spec.sandbox)
@@ -242,7 +257,7 @@ class _Supervisor:
         # The job is on its way from here on; what follows goes on beside it.
         self._enforced = True
         try:
-            loop = self._attend(ready, oom, io_lift, lifecycle, log, log_dir_fd)
+            loop = self._attend(ready, oom, io_lift, cgroup, log, log_dir_fd)
             wait_status, ending = loop.run(), loop.ending
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not go on without a supervisor
             traceback.print_exc(file=sys.stderr)
@@ -257,13 +272,15 @@ class _Supervisor:
         return outcome.decide(wait_status, ending, used.kills(oom), report, within_its_limit=is_within)
 
     def _attend(
-        self, ready: Crew, oom: OomWatch, io_lift: IoLift, lifecycle: Lifecycle, log: LogWriter, log_dir_fd: int
+        self, ready: Crew, oom: OomWatch, io_lift: IoLift, cgroup: RunCgroup, log: LogWriter, log_dir_fd: int
     ) -> RunLoop:
         """Let go of what made the sandbox, and of the rights to make one; return what is to be done from here on."""
         self._outside.close()  # What is sent by it goes to the host's links. It takes a moment, so not before.
         wakeup_fd = signals.wake_on(*_OWN_SIGNALS)
-        self._usage = lifecycle.open_usage(self._spec.cgroup)
-        for known in (lifecycle, *self._post.lifecycles.values()):
+        self._usage = cgroup.open_usage()
+        if self._blank is not None and not self._blank.is_turned:
+            self._blank.remove()
+        for known in (cgroup.lifecycle, *self._post.lifecycles.values()):
             known.close()
         held_run.keep_limits(self._spec.process_limits)
         self._give_up_rights(log_dir_fd)
@@ -304,12 +321,6 @@ class _Supervisor:
         parent = self._spec.cgroup_parent
         known = self._post.lifecycles.get(parent)
         return known if known is not None else choose.open_lifecycle(self._post.hierarchies, parent)
-
-    def _judge_limits(self, lifecycle: Lifecycle) -> None:
-        found = lifecycle.read_limits(self._spec.cgroup, self._spec.limits)
-        if wrong := readback.problems(found):
-            raise NotEnforced(f"cannot begin the run: the kernel says {'; '.join(wrong)}")
-        self._cgroup_says = readback.as_plain(found)
 
     def _program(self) -> bytes:
         rights, cores = self._spec.rights, self._spec.process_limits.leaves_cores

@@ -247,6 +247,7 @@ def together(launching):
     launching.cgroup_parent = f"{name}/{RUNS}"
     yield launching
     launching.until(lambda: launching.client.status()["running"] == 0)
+    launching.client.shutdown()  # Its supervisors have cgroups ready.
     launching.cgroup_parent = name
     everything.remove()
 

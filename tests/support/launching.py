@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.cgroup import choose
-from controller.cgroup.lifecycle import Lifecycle
+from controller.cgroup.lifecycle import CgroupBusy, Lifecycle
 from controller.cgroup.limits import Limits
 from controller.launcher import control, records
 from controller.launcher.client import LauncherClient, Started
@@ -130,7 +130,7 @@ class Launching:
         for name in lifecycle.names():
             lifecycle.kill(name)
             lifecycle.remove(name)
-        lifecycle.remove_parent()
+        self.until(lambda: _is_removed(lifecycle))  # As below, or its blank cgroup.
         lifecycle.close()
         self.until(self._removed)  # A supervisor that was just being made ready may leave its FIFO a moment later.
 
@@ -141,6 +141,14 @@ class Launching:
     def _removed(self) -> bool:
         shutil.rmtree(self.root, ignore_errors=True)
         return not self.root.exists()
+
+
+def _is_removed(parent: Lifecycle) -> bool:
+    try:
+        parent.remove_parent()
+    except CgroupBusy:
+        return False
+    return True
 
 
 def wait_for_end(run_dir: Path) -> Observed:

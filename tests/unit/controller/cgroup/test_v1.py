@@ -53,6 +53,52 @@ def test_a_half_of_a_cgroup_is_found_completed_and_removed(cgroups):
     assert (found, complete, cgroups.names()) == (("run",), True, ())
 
 
+def test_a_blank_is_no_runs_until_it_is_turned_and_then_has_its_limits(cgroups):
+    made = cgroups.make_blank("blank-7")
+    before = cgroups.names()
+    inodes = [os.stat(path).st_ino for path in directories(cgroups, "blank-7")]
+    usage = cgroups.open_usage("blank-7")
+    cgroups.turn("blank-7", "run", Limits(64 << 20, 500, 20))
+
+    assert (made, before, cgroups.names()) == (True, (), ("run",))
+    assert [os.stat(path).st_ino for path in directories(cgroups, "run")] == inodes
+    assert not any(os.path.exists(path) for path in directories(cgroups, "blank-7"))
+    assert cgroups._of["pids"].read("run/pids.max") == "20\n"
+    assert cgroups._of["memory"].read("run/memory.limit_in_bytes") == "67108864\n"
+    assert usage.read().cpu_seconds == 0  # What was opened of the blank is the run's.
+    usage.close()
+
+
+def test_a_blank_whose_name_to_be_is_taken_is_not_turned_and_what_has_the_name_stays(cgroups):
+    cgroups.make_blank("blank-7")
+    os.mkdir(directories(cgroups, "run")[-1])
+
+    with pytest.raises(CgroupError, match="cannot call the cgroup .*/blank-7 run: EEXIST"):
+        cgroups.turn("blank-7", "run", NOTHING)
+
+    assert [os.path.isdir(path) for path in directories(cgroups, "run")] == [False] * 4 + [True]
+
+
+def test_a_blank_whose_limits_are_refused_is_not_turned(cgroups):
+    cgroups.make_blank("blank-7")
+
+    with pytest.raises(CgroupError, match=r"cpuset\.cpus"):
+        cgroups.turn("blank-7", "run", Limits(None, None, None, cpus=(0,)))
+
+    assert cgroups.names() == ()
+
+
+def test_blanks_that_somebody_left_are_removed_and_runs_are_not(cgroups):
+    cgroups.create("run", NOTHING)
+    cgroups.make_blank("blank-7")
+    os.rmdir(directories(cgroups, "blank-7")[0])
+
+    cgroups.remove_blanks()
+
+    assert cgroups.names() == ("run",)
+    assert not any(os.path.exists(path) for path in directories(cgroups, "blank-7"))
+
+
 def test_kill_reaches_a_process_that_joined_one_hierarchy_alone(cgroups):
     cgroups.create("run", NOTHING)
     pid = os.fork()

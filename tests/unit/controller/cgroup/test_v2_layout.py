@@ -84,6 +84,15 @@ def test_a_kernel_that_counts_no_swap_refuses_the_run_and_says_what_to_do(root, 
         cgroups.update("run", LIMITS)
 
 
+def test_there_are_no_blanks_as_a_cgroup_keeps_its_name(cgroups):
+    assert not cgroups.make_blank("blank-7")
+    with pytest.raises(CgroupError, match="EPERM .a cgroup of version 2 keeps its name"):
+        cgroups.turn("blank-7", "run", LIMITS)
+    cgroups.remove_blanks()
+
+    assert cgroups.names() == ("run",)
+
+
 def test_a_cgroup_that_could_not_get_its_limits_is_not_left(root, cgroups):
     with pytest.raises(CgroupError, match="cannot write"):
         cgroups.create("new", LIMITS)
