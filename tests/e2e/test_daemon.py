@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from api.kinds import JOB
+from controller.cgroup.choose import hierarchies_of_host
 from support import host
 from support.daemon import Daemon, a_daemon, is_alive
 
@@ -294,6 +295,22 @@ def test_cleaning_ends_what_runs_and_leaves_what_is_declared(typed):
     assert typed.get(JOB, "left")["metadata"]["uid"] == job["metadata"]["uid"]
     run = typed.until("told", lambda: (r := typed.status("left")["runs"][0])["state"] == "Ended" and r)
     assert run["reason"] == "RunLost"
+
+
+@pytest.mark.skipif(hierarchies_of_host().version != 1, reason="a cgroup of version 2 keeps its name")
+@pytest.mark.elsewhere("cgroup v1")
+def test_cleaning_removes_the_cgroup_that_a_killed_supervisor_had_ready(typed):
+    typed.start()
+    job = typed.shell("left", "echo ready; exec sleep 600")
+    typed.printed("left", "ready")
+    blank = next(iter(typed.cgroups_of(job).values())).with_name("blank-3999")
+    blank.mkdir()  # As it leaves it where its launcher was killed, too.
+    typed.kill_daemon()
+
+    done = typed.run_daemon("--clean")
+
+    assert done.returncode == 0, done.stderr
+    assert not blank.exists()
 
 
 def test_with_runtimes_switched_off_a_job_that_names_one_waits_and_says_so(place):
