@@ -148,8 +148,19 @@ def build_app(
     ]
     middleware = [*_around(surroundings, on_request, access), Middleware(Protection, bounds=bounds)]
     app = Starlette(routes=routes, middleware=middleware, lifespan=_following(feed))
-    app.state.end_streams = lambda: [end() for end in (feed.end, uploads.end)]
+    _let_end(app, feed, uploads)
     return app
+
+
+def _let_end(app: Starlette, feed: Feed, uploads: UploadPages) -> None:
+    """Give the application what ends that would go on for as long as clients want."""
+
+    def end_streams() -> None:
+        feed.end()
+        uploads.end()
+
+    app.state.feed = feed
+    app.state.end_streams = end_streams
 
 
 def _sources(surroundings: Surroundings, pods: Pods) -> dict[tuple[str, str, str], Source]:

@@ -253,7 +253,7 @@ def test_a_watcher_far_behind_reads_on_from_the_store(api, watch):
 
 
 def feed_of(api):
-    return api.server._app.state.end_streams.__self__
+    return api.server._app.state.feed
 
 
 def test_a_client_that_goes_away_frees_its_watch(api):

@@ -82,12 +82,11 @@ def test_the_nursery_ends_with_its_launcher(launching):
 def test_a_ready_supervisor_holds_no_connection_of_the_launchers(launching):
     launcher = launching.client.ping()
     launching.until(lambda: len(supervisors(launcher)) >= 4)  # One has its name a moment after it is counted.
-    launchers = sockets(launcher)
 
     ready = supervisors(launcher)
 
-    # A new one closes what it has of the launcher a moment after it has its name.
-    launching.until(lambda: not any(sockets(pid) & launchers for pid in ready))
+    # A new one closes what it has of the launcher, and the launcher what it has of it, a moment after it has its name.
+    launching.until(lambda: not any(sockets(pid) & sockets(launcher) for pid in ready))
     assert len(ready) >= 4
 
 
