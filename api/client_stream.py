@@ -15,6 +15,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from api import channels
+from api.client_parts import connected
 from api.client_transport import CONNECT_SECONDS, Address, Unreachable, context_of, error_of
 
 _READ_BYTES = 1 << 18
@@ -179,13 +180,7 @@ def _own_headers(address: Address) -> list[tuple[bytes, bytes]]:
 
 def _connect(address: Address) -> socket.socket:
     if address.socket is not None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(str(address.socket))
-        except OSError:
-            connection.close()
-            raise
-        return connection
+        return connected(address.socket, CONNECT_SECONDS)
     parts = urlsplit(address.url)
     is_secure = parts.scheme == "https"
     port = parts.port or (_HTTPS_PORT if is_secure else _HTTP_PORT)

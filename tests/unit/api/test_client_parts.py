@@ -100,3 +100,15 @@ def test_a_connection_that_breaks_is_told_so(fd, ends, say):
         client_parts.put(ends[0], "/a", {}, FilePart(fd, 0, len(CONTENT), int))
     taking.join()
     assert ends[0].fileno() == -1
+
+
+def test_a_file_of_another_host_that_breaks_off_is_not_taken_for_the_connection(fd, ends, monkeypatch):
+    def breaking(*_):
+        raise ConnectionAbortedError
+
+    monkeypatch.setattr(os, "sendfile", breaking)
+    taking = Taking(ends[1])
+
+    with pytest.raises(OSError, match="it cannot be read"):
+        client_parts.put(ends[0], "/a", {}, FilePart(fd, 0, len(CONTENT), int))
+    taking.join()

@@ -11,6 +11,7 @@ from api.cli import packing, sending
 from api.cli.uploads import BadUpload, Local
 from api.client import Client
 from api.client_transport import Address
+from api.errors import RequestTimeout
 from support.counting_way import Counting
 
 SIZE = 3_000_000
@@ -68,6 +69,20 @@ def test_what_broke_off_goes_on_where_it_was(client, way, file, capsys):
     assert sent["spec"]["files"][1]["upload"] == digest_of(file)
     assert SIZE < way.sent < 2 * SIZE
     assert "trying again" in capsys.readouterr().err
+
+
+def test_a_sender_who_was_silent_for_too_long_goes_on(client, file, monkeypatch, capsys):
+    real, said = Client.upload, [RequestTimeout("nothing more of it came within 30 s")]
+
+    def uploading(self, *arguments):
+        if said:
+            raise said.pop()
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Client, "upload", uploading)
+
+    assert sending.send(client, "default", a_document(file))["spec"]["files"][1]["upload"] == digest_of(file)
+    assert "nothing more of it came within 30 s; trying again" in capsys.readouterr().err
 
 
 def test_a_file_that_changes_while_it_is_sent_is_refused(client, file, monkeypatch):

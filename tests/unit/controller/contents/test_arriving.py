@@ -8,6 +8,7 @@ import pytest
 
 from api.errors import Conflict, Forbidden, Invalid, ServiceUnavailable, TooLarge, TooManyRequests
 from api.upload_packs import Content
+from controller.contents import arriving
 from support.contents import LIMITS, nothing, open_uploads, upload
 from support.hand_clock import HandClock
 
@@ -326,3 +327,15 @@ def test_a_pack_is_written_while_what_a_killed_daemon_left_of_another_is_swept(u
     assert (left.exists(), left.parent.exists()) == (False, True)
     uploads.take("default", [content_of(b"second")])
     assert uploads.present("default", content_of(b"second").digest) == 6
+
+
+def test_an_upload_that_could_not_be_begun_keeps_nobody_out_and_nothing_open(uploads, monkeypatch):
+    send(uploads, CONTENT[:1000])
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(arriving, "TakingIn", lambda *_: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            begin(uploads, 1000)
+
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert send(uploads, CONTENT[1000:], offset=1000).digest == DIGEST
